@@ -6,6 +6,7 @@ The checks themselves ship with the package, as `moatbench.testing`; here they m
 import sys
 from collections.abc import Callable
 from functools import cache
+from itertools import product
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -33,6 +34,9 @@ STACKS = ["[prada,rounding]", "[gaussian_noise,top_k]", "[prada,gaussian_noise,l
 RESPONSES = names("response")
 DATA = ("iris", "breast_cancer")  # the first that the victim takes
 CHECKPOINTS = (8, 30, 60)
+# Each attack meets each victim behind NEAREST, each defense before FRONT; `make slow` has the rest
+NEAREST = ("none", STACKS[-1])
+FRONT = ("softmax", "bigml_tree")
 
 
 @pytest.fixture(scope="session")
@@ -108,9 +112,15 @@ def test_an_attack_keeps_the_contract(
     check_attack(victim_of(victim), attack_of(attack), CHECKPOINTS)
 
 
-@pytest.mark.parametrize("attack", ATTACKS)
-@pytest.mark.parametrize("defense", DEFENSES + STACKS)
-@pytest.mark.parametrize("victim", VICTIMS)
+def combinations() -> list[Any]:
+    """Name every victim x defense x attack; mark as slow what the pairs do not need."""
+    return [
+        pytest.param(v, d, a, marks=[] if v in FRONT or d in NEAREST else [pytest.mark.slow])
+        for v, d, a in product(VICTIMS, DEFENSES + STACKS, ATTACKS)
+    ]
+
+
+@pytest.mark.parametrize(("victim", "defense", "attack"), combinations())
 def test_a_run_is_whole_and_repeatable(
     victim: str, defense: str, attack: str, victim_of: Callable[[str], Victim]
 ) -> None:
