@@ -16,6 +16,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from moatbench.api import checked
 from moatbench.attack import Attack
+from moatbench.cache import trained, victim_key
+from moatbench.data import Dataset
 from moatbench.defense import Defense, Stack
 from moatbench.randomness import stream
 from moatbench.victim import Victim
@@ -44,7 +46,7 @@ def build(cfg: DictConfig, attack: str) -> Parts:
     seed = cfg.seed if cfg.victim_seed is None else cfg.victim_seed
     # Cheap parts first: a bad knob is told before a victim is trained.
     defense, attacks = build_defense(cfg.defense), build_attacks(cfg.attack, attack)
-    victim = instantiate(cfg.victim, instantiate(cfg.data), stream(seed, "victim"))
+    victim = build_victim(cfg, instantiate(cfg.data), seed)
     return Parts(victim, defense, attacks, checkpoints(cfg.checkpoints, victim))
 
 
@@ -52,6 +54,19 @@ def instantiate(node: DictConfig, *args: Any) -> Any:
     """Build one object; positional arguments reach it as they are."""
     # Left to its default, Hydra turns dataclass objects within a list back into configs.
     return hydra.utils.instantiate(node, *args, _convert_="all")
+
+
+def build_victim(cfg: DictConfig, data: Dataset, seed: int) -> Victim:
+    """Train the victim on its stream of the seed, or fetch it where this was done before."""
+
+    def train() -> Victim:
+        return instantiate(cfg.victim, data, stream(seed, "victim"))  # type: ignore[no-any-return]
+
+    if cfg.cache is None:
+        return train()
+    node: Any = OmegaConf.to_container(cfg.victim, resolve=True)
+    key = victim_key(node, data, seed, cfg.threads)
+    return trained(Path(cfg.cache) / "victims", key, train, str(node.get("_target_", "")))
 
 
 def build_defense(nodes: DictConfig) -> Defense:

@@ -30,7 +30,7 @@ from moatbench.suite import WORST_CASE, Failed, Finished, Point, Skipped, run_at
 
 log = logging.getLogger(__name__)
 
-ELSEWHERE = ("tracking", "data_dir", "name", "force")  # where things lie, not what they are
+ELSEWHERE = ("tracking", "data_dir", "cache", "name", "force")  # where things lie, not what they are
 PACKAGES = ("moatbench", "numpy", "scipy", "scikit-learn", "hydra-core", "mlflow")
 
 

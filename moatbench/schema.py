@@ -31,6 +31,7 @@ class Schema:
     threads: int = MISSING
     force: bool = False
     data_dir: str = MISSING
+    cache: str | None = MISSING
     tracking: Tracking = field(default_factory=Tracking)
 
 

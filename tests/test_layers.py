@@ -21,10 +21,10 @@ CORE = (
 )
 # The layers of the core, lowest first; a file may import what stands above its line here.
 ORDER = [
-    {"types", "schema"},
+    {"types", "schema", "archive"},
     {"space", "reply", "randomness"},
     {"victim", "data"},
-    {"defense", "monitor"},
+    {"defense", "monitor", "cache"},
     {"api"},
     {"attack"},
     {"metrics", "honest"},

@@ -1,14 +1,15 @@
 """Ensembles of trees on one-hot features: random forest and gradient boosting, by scikit-learn."""
 
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
 from moatbench.data import Dataset
-from moatbench.numerics.forward import blocks
+from moatbench.numerics import forward
+from moatbench.numerics.forest import Forest, forest
 from moatbench.reply import Reply, from_outputs
 from moatbench.types import Array, Generator
-from moatbench.victim import Shares, Victim
+from moatbench.victim import Victim
 
 SEEDS = 2**31  # scikit-learn takes a seed of 32 bits
 
@@ -40,7 +41,12 @@ def random_forest(
         min_samples_leaf=min_samples_leaf,
         random_state=int(rng.integers(SEEDS)),
     )
-    return _served(shares, model, "random_forest")
+    model.fit(shares.x_train, shares.y_train)
+    grown = [tree.tree_ for tree in model.estimators_]
+    share: list[Array] = [g.value[:, 0, :] / g.value[:, 0, :].sum(axis=1)[:, None] for g in grown]
+    mean = [s / trees for s in share]
+    served = Ensemble(forest(grown, mean), np.zeros(len(shares.classes)), None)
+    return Victim(shares, served, "random_forest")
 
 
 def gradient_boosting(
@@ -74,20 +80,40 @@ def gradient_boosting(
         learning_rate=learning_rate,
         random_state=int(rng.integers(SEEDS)),
     )
-    return _served(shares, model, "gradient_boosting")
-
-
-def _served(shares: Shares, model: Any, family: str) -> Victim:
     model.fit(shares.x_train, shares.y_train)
-    classes = model.classes_  # codes; all are there, the shares see to it
+    columns = model.estimators_.shape[1]  # a class each; one column of log-odds for two classes
+    grown, steps = [], []
+    for turn in model.estimators_:
+        for column, regressor in enumerate(turn):
+            step = np.zeros((regressor.tree_.node_count, columns))
+            step[:, column] = learning_rate * regressor.tree_.value[:, 0, 0]
+            grown.append(regressor.tree_)
+            steps.append(step)
+    summed = forest(grown, steps)
+    # What boosting starts from is the same for all rows
+    start = model.decision_function(shares.x_train[:1]) - summed.total(shares.x_train[:1])[0]
+    link = "logistic" if columns == 1 else "softmax"
+    return Victim(shares, Ensemble(summed, start.reshape(-1), link), "gradient_boosting")
 
-    def predict(x: Array) -> Reply:
-        # One size of batch, so that an answer does not depend on who asks at the same time
-        parts = [np.asarray(model.predict_proba(block), dtype=np.float64) for block in blocks(x)]
-        outputs = np.concatenate(parts)[: len(x)] if parts else np.empty((0, len(classes)))
-        return from_outputs(outputs)
 
-    return Victim(shares, predict, family)
+@dataclass(frozen=True)
+class Ensemble:
+    """The sum of the trees over a start, through a link; None takes the sum as probabilities.
+
+    Args:
+        trees: what each adds.
+        start: (k,) or, for log-odds, (1,).
+        link: a name of `forward.LINKS`, or None.
+    """
+
+    trees: Forest
+    start: Array
+    link: str | None
+
+    def __call__(self, x: Array) -> Reply:
+        """Answer (n, d) rows."""
+        total = self.start + self.trees.total(x)
+        return from_outputs(forward.LINKS[self.link](total) if self.link else total)
 
 
 def _check(name: str, **knobs: int) -> None:

@@ -1,5 +1,6 @@
 """Kernel logistic regression, whose representers are training rows (Tramèr et al. 2016, 4.1.3)."""
 
+from dataclasses import dataclass
 from math import isfinite
 
 import numpy as np
@@ -12,6 +13,26 @@ from moatbench.numerics.linear import cross_entropy
 from moatbench.reply import Reply, from_outputs
 from moatbench.types import Array, Generator
 from moatbench.victim import Victim
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """Softmax over RBF similarities.
+
+    Args:
+        representers: (s, d) rows of the training data.
+        coef: as `kernel_scores` takes them.
+        gamma: of the kernel.
+    """
+
+    representers: Array
+    coef: Array
+    gamma: float
+
+    def __call__(self, x: Array) -> Reply:
+        """Answer (n, d) rows."""
+        scores = kernel_scores(x, self.representers, self.coef, self.gamma)
+        return from_outputs(forward.softmax(scores))
 
 
 def kernel_logistic(
@@ -54,8 +75,5 @@ def kernel_logistic(
         iterations=max_iter,
     )
 
-    def predict(rows: Array) -> Reply:
-        return from_outputs(forward.softmax(kernel_scores(rows, chosen, coef, width)))
-
     published = {"kernel": "rbf", "gamma": width, "representers": representers}
-    return Victim(shares, predict, "kernel_logistic", published)
+    return Victim(shares, Similarity(chosen, coef, width), "kernel_logistic", published)

@@ -3,7 +3,7 @@
 Tramèr et al. 2016, sec. 4.1. Trained by scikit-learn, answered by our own forward pass.
 """
 
-from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,6 +12,27 @@ from moatbench.numerics import forward
 from moatbench.reply import Reply, from_outputs
 from moatbench.types import Array, Generator
 from moatbench.victim import Shares, Victim
+
+
+@dataclass(frozen=True)
+class LinearModel:
+    """Scores x @ weights + intercept, through a link.
+
+    Args:
+        weights: (d, scores).
+        intercept: (scores,).
+        link: a name of `forward.LINKS`.
+    """
+
+    weights: Array
+    intercept: Array
+    link: str
+
+    def __call__(self, x: Array) -> Reply:
+        """Answer (n, d) rows."""
+        return from_outputs(
+            forward.LINKS[self.link](forward.affine(x, self.weights, self.intercept))
+        )
 
 
 def logistic(data: Dataset, rng: Generator, C: float = 1.0, max_iter: int = 5000) -> Victim:
@@ -30,7 +51,7 @@ def logistic(data: Dataset, rng: Generator, C: float = 1.0, max_iter: int = 5000
             "use victim=softmax"
         )
     model = _fit(shares, C, max_iter)
-    return _victim(shares, "logistic", model.coef_, model.intercept_, forward.logistic)
+    return _victim(shares, "logistic", model.coef_, model.intercept_, "logistic")
 
 
 def softmax(data: Dataset, rng: Generator, C: float = 1.0, max_iter: int = 5000) -> Victim:
@@ -40,7 +61,7 @@ def softmax(data: Dataset, rng: Generator, C: float = 1.0, max_iter: int = 5000)
     coef, intercept = model.coef_, model.intercept_
     if len(shares.classes) == 2:  # scikit-learn keeps one row of log-odds
         coef, intercept = np.vstack([-coef, coef]) / 2, np.hstack([-intercept, intercept]) / 2
-    return _victim(shares, "softmax", coef, intercept, forward.softmax)
+    return _victim(shares, "softmax", coef, intercept, "softmax")
 
 
 def one_vs_rest(data: Dataset, rng: Generator, C: float = 1.0, max_iter: int = 5000) -> Victim:
@@ -51,7 +72,7 @@ def one_vs_rest(data: Dataset, rng: Generator, C: float = 1.0, max_iter: int = 5
     ]
     coef = np.vstack([m.coef_ for m in models])
     intercept = np.hstack([m.intercept_ for m in models])
-    return _victim(shares, "one_vs_rest", coef, intercept, forward.one_vs_rest)
+    return _victim(shares, "one_vs_rest", coef, intercept, "one_vs_rest")
 
 
 def _fit(shares: Shares, C: float, max_iter: int, y: Array | None = None):  # type: ignore[no-untyped-def]
@@ -63,12 +84,6 @@ def _fit(shares: Shares, C: float, max_iter: int, y: Array | None = None):  # ty
     return model.fit(shares.x_train, shares.y_train if y is None else y)
 
 
-def _victim(
-    shares: Shares, family: str, coef: Array, intercept: Array, link: Callable[[Array], Array]
-) -> Victim:
-    weights = np.ascontiguousarray(coef.T)
-
-    def predict(x: Array) -> Reply:
-        return from_outputs(link(forward.affine(x, weights, intercept)))
-
-    return Victim(shares, predict, family)
+def _victim(shares: Shares, family: str, coef: Array, intercept: Array, link: str) -> Victim:
+    model = LinearModel(np.ascontiguousarray(coef.T), np.asarray(intercept), link)
+    return Victim(shares, model, family)

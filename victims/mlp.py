@@ -1,10 +1,40 @@
 """A neural network with one hidden layer (Tramèr et al. 2016, sec. 4.1.3)."""
 
+from dataclasses import dataclass
+
+import numpy as np
+
 from moatbench.data import Dataset
 from moatbench.numerics import forward
 from moatbench.reply import Reply, from_outputs
 from moatbench.types import Array, Generator
 from moatbench.victim import Victim
+
+
+@dataclass(frozen=True)
+class Network:
+    """One hidden layer: link(act(x @ w + b) @ v + c).
+
+    Args:
+        w: (d, hidden).
+        b: (hidden,).
+        v: (hidden, scores).
+        c: (scores,).
+        activation: a name of `forward.ACTIVATIONS`.
+        link: a name of `forward.LINKS`.
+    """
+
+    w: Array
+    b: Array
+    v: Array
+    c: Array
+    activation: str
+    link: str
+
+    def __call__(self, x: Array) -> Reply:
+        """Answer (n, d) rows."""
+        hidden = forward.ACTIVATIONS[self.activation](forward.affine(x, self.w, self.b))
+        return from_outputs(forward.LINKS[self.link](forward.affine(hidden, self.v, self.c)))
 
 
 def mlp(
@@ -40,11 +70,7 @@ def mlp(
         max_iter=max_iter,
         random_state=int(rng.integers(2**31)),
     ).fit(shares.x_train, shares.y_train)
-    (w, a), (b, e) = model.coefs_, model.intercepts_
-    act = forward.ACTIVATIONS[activation]
-    link = forward.logistic if a.shape[1] == 1 else forward.softmax
-
-    def predict(x: Array) -> Reply:
-        return from_outputs(link(forward.affine(act(forward.affine(x, w, b)), a, e)))
-
-    return Victim(shares, predict, "mlp", {"hidden": hidden, "activation": activation})
+    (w, v), (b, c) = model.coefs_, model.intercepts_
+    w, v = np.ascontiguousarray(w), np.ascontiguousarray(v)
+    network = Network(w, b, v, c, activation, "logistic" if v.shape[1] == 1 else "softmax")
+    return Victim(shares, network, "mlp", {"hidden": hidden, "activation": activation})

@@ -3,6 +3,7 @@
 Tramèr et al. 2016, sec. 3.2 and 5.2, table 7.
 """
 
+from dataclasses import dataclass
 from math import inf
 
 import numpy as np
@@ -38,40 +39,56 @@ def amazon_logistic(
     if not 0 < C < inf:
         raise ValueError(f"victim.C must be a number above 0, got {C}")
     shares = data.shares(rng, encoding="codes")
-    extraction = Extraction(shares.space, shares.x_train, bins)
+    extraction = Extraction.of(shares.space, shares.x_train, bins)
     model = LogisticRegression(C=C, max_iter=max_iter)
     model.fit(extraction(shares.x_train), shares.y_train)
     coef, intercept = model.coef_, model.intercept_
     if len(shares.classes) == 2:  # scikit-learn keeps one row of log-odds
         coef, intercept = np.vstack([-coef, coef]) / 2, np.hstack([-intercept, intercept]) / 2
-    weights = np.ascontiguousarray(coef.T)
-
-    def predict(x: Array) -> Reply:
-        return from_outputs(forward.softmax(forward.affine(extraction(x), weights, intercept)))
-
-    return Victim(shares, predict, "amazon_logistic", partial=True)
+    service = Service(extraction, np.ascontiguousarray(coef.T), np.asarray(intercept))
+    return Victim(shares, service, "amazon_logistic", partial=True)
 
 
+@dataclass(frozen=True)
 class Extraction:
     """Raw features to indicators.
 
     Args:
-        space: the raw features.
-        x: (n, d) what the quantiles are taken of.
-        bins: see `amazon_logistic`.
+        edges: of each column's bins; None takes the column as it is.
     """
 
-    def __init__(self, space: InputSpace, x: Array, bins: int) -> None:
+    edges: tuple[Array | None, ...]
+
+    @classmethod
+    def of(cls, space: InputSpace, x: Array, bins: int) -> "Extraction":
+        """Cut numeric columns at the quantiles of x (n, d), categorical ones between codes."""
         coded = set(space.coded.tolist())
-        # A categorical column is cut between its codes; None takes a numeric one as it is.
-        self.edges: list[Array | None] = [
-            np.arange(1.0, space.high[column] + 1) if column in coded else _quantiles(values, bins)
-            for column, values in enumerate(x.T)
-        ]
+        return cls(
+            tuple(
+                np.arange(1.0, space.high[column] + 1)
+                if column in coded
+                else _quantiles(values, bins)
+                for column, values in enumerate(x.T)
+            )
+        )
 
     def __call__(self, x: Array) -> Array:
         """(n, features), in [0, 1] or, without bins, in the column's own bounds."""
         return np.hstack([_extracted(x[:, [c]], e) for c, e in enumerate(self.edges)])
+
+
+@dataclass(frozen=True)
+class Service:
+    """Softmax regression on extracted features: weights (features, k), intercept (k,)."""
+
+    extraction: Extraction
+    weights: Array
+    intercept: Array
+
+    def __call__(self, x: Array) -> Reply:
+        """Answer (n, d) raw rows; NaN leaves a feature out."""
+        scores = forward.affine(self.extraction(x), self.weights, self.intercept)
+        return from_outputs(forward.softmax(scores))
 
 
 def _quantiles(values: Array, bins: int) -> Array | None:

@@ -3,6 +3,7 @@
 Trained by scikit-learn, answered by our own forward pass.
 """
 
+from dataclasses import dataclass
 from math import inf
 from typing import Any
 
@@ -16,6 +17,31 @@ from moatbench.types import Array, Generator
 from moatbench.victim import Shares, Victim
 
 GAMMAS = ("scale", "auto")
+
+
+@dataclass(frozen=True)
+class Hyperplanes:
+    """The label of the highest score x @ weights + bias; of a single one, its sign."""
+
+    weights: Array
+    bias: Array
+
+    def __call__(self, x: Array) -> Reply:
+        """Answer (n, d) rows."""
+        scores = forward.affine(x, self.weights, self.bias)
+        winner = scores[:, 0] > 0 if scores.shape[1] == 1 else scores.argmax(axis=1)
+        return Reply(winner.astype(np.int64))
+
+
+@dataclass(frozen=True)
+class Voting:
+    """The label that a kernel machine gives."""
+
+    machine: Machine
+
+    def __call__(self, x: Array) -> Reply:
+        """Answer (n, d) rows."""
+        return Reply(self.machine.labels(x))
 
 
 def linear_svm(data: Dataset, rng: Generator, C: float = 1.0, max_iter: int = 10000) -> Victim:
@@ -34,14 +60,8 @@ def linear_svm(data: Dataset, rng: Generator, C: float = 1.0, max_iter: int = 10
     # random_state orders the coordinates of the dual problem, which is solved where rows are few.
     model = LinearSVC(C=C, max_iter=max_iter, dual="auto", random_state=0)
     model.fit(shares.x_train, shares.y_train)
-    weights, bias = np.ascontiguousarray(model.coef_.T), np.asarray(model.intercept_)
-
-    def predict(x: Array) -> Reply:
-        scores = forward.affine(x, weights, bias)
-        winner = scores[:, 0] > 0 if scores.shape[1] == 1 else scores.argmax(axis=1)
-        return Reply(winner.astype(np.int64))
-
-    return Victim(shares, predict, "linear_svm")
+    plane = Hyperplanes(np.ascontiguousarray(model.coef_.T), np.asarray(model.intercept_))
+    return Victim(shares, plane, "linear_svm")
 
 
 def poly_svm(
@@ -101,10 +121,7 @@ def _fit(shares: Shares, C: float, kernel: Kernel) -> Machine:
 
 
 def _victim(shares: Shares, fitted: Machine, family: str, architecture: dict[str, Any]) -> Victim:
-    def predict(x: Array) -> Reply:
-        return Reply(fitted.labels(x))
-
-    return Victim(shares, predict, family, architecture)
+    return Victim(shares, Voting(fitted), family, architecture)
 
 
 def _check(knob: str, value: object, fits: bool, allowed: str) -> None:

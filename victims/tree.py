@@ -5,7 +5,6 @@ Source: Tramèr et al. 2016, "Stealing Machine Learning Models via Prediction AP
 node where the missing feature stops the walk, and optionally the features tested on the way.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -69,7 +68,7 @@ def tree(
     outputs = seen if full else _label_only(seen, wilson_bound(seen.max(axis=1), n))
     grown = raw_tree(model.tree_, shares.space, seen, knobs.rounded(outputs, full))
     return Victim(
-        shares, knobs.predictor(grown), "tree", {"answers": answers}, partial=partial, full=full
+        shares, Served(grown, fields), "tree", {"answers": answers}, partial=partial, full=full
     )
 
 
@@ -110,7 +109,7 @@ def regression_tree(
     model.fit(indicators(shares.space, shares.x_train), y)
     values: Array = np.asarray(model.tree_.value[:, 0, :], dtype=np.float64)
     grown = raw_tree(model.tree_, shares.space, values, knobs.rounded(values, False))
-    return Victim(shares, knobs.predictor(grown), "regression_tree", partial=partial)
+    return Victim(shares, Served(grown, fields), "regression_tree", partial=partial)
 
 
 @dataclass(frozen=True)
@@ -139,14 +138,18 @@ class Service:
             rounded[rows, top] += 1 - rounded.sum(axis=1)
         return rounded
 
-    def predictor(self, grown: Tree) -> Callable[[Array], Reply]:
-        """Return what answers rows, with the features on the way where they are told."""
 
-        def predict(x: Array) -> Reply:
-            node, path = grown.trace(x) if self.fields else (grown.walk(x), None)
-            return Reply(grown.labels[node], grown.outputs[node], path)
+@dataclass(frozen=True)
+class Served:
+    """A tree that answers rows, with the features on the way where `fields` says so."""
 
-        return predict
+    grown: Tree
+    fields: bool
+
+    def __call__(self, x: Array) -> Reply:
+        """Answer (n, d) rows; NaN leaves a feature out."""
+        node, path = self.grown.trace(x) if self.fields else (self.grown.walk(x), None)
+        return Reply(self.grown.labels[node], self.grown.outputs[node], path)
 
 
 def wilson_bound(share: Array, n: Array) -> Array:
@@ -170,6 +173,8 @@ def without(shares: Shares, target: str | None) -> tuple[Shares, Array]:
     at = shares.space.columns[numeric[name]].start
     features = tuple(f for f in shares.space.features if f.name != name)
     x_train, pool, x_test = (np.delete(x, at, axis=1) for x in _inputs(shares))
+    for x in (x_train, pool, x_test):
+        x.setflags(write=False)
     kept = replace(
         shares,
         space=InputSpace(features),

@@ -52,3 +52,10 @@ def one_vs_rest(z: Array) -> Array:
     """Normalise the sigmoid of each class's own score, as scikit-learn does."""
     p = expit(z)
     return np.asarray(p / p.sum(axis=1, keepdims=True))
+
+
+LINKS: dict[str, Activation] = {
+    "softmax": softmax,
+    "logistic": logistic,
+    "one_vs_rest": one_vs_rest,
+}

@@ -1,0 +1,76 @@
+"""Many binary trees as one set of arrays, walked by all rows at once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from moatbench.types import Array, Rows
+
+LEAF = -1
+ROWS = 4096  # walked at a time: bounds the memory of rows x trees
+
+
+@dataclass(frozen=True)
+class Forest:
+    """The sum of what T trees say; a row goes left where x <= threshold, in single precision.
+
+    Args:
+        roots: (T,) the first node of each tree.
+        feature: (m,) the column that a node tests, `LEAF` where it tests none.
+        threshold: (m,).
+        left: (m,) child nodes.
+        right: (m,) child nodes.
+        values: (m, k) what a walk that ends at the node adds.
+    """
+
+    roots: Rows
+    feature: Rows
+    threshold: Array
+    left: Rows
+    right: Rows
+    values: Array
+
+    def total(self, x: Array) -> Array:
+        """(n, k) sums over the trees. The same bits for a row in any batch."""
+        # scikit-learn grows its trees on single precision
+        short = np.asarray(x, dtype=np.float32).astype(np.float64)
+        parts = [self._total(short[i : i + ROWS]) for i in range(0, len(x), ROWS)]
+        return np.concatenate([np.empty((0, self.values.shape[1])), *parts])
+
+    def _total(self, x: Array) -> Array:
+        rows = np.arange(len(x))
+        out = np.zeros((len(x), self.values.shape[1]))
+        for root in self.roots:
+            node = np.full(len(x), root)
+            walking = rows
+            while len(walking):
+                at = node[walking]
+                inner = self.feature[at] != LEAF
+                walking, at = walking[inner], at[inner]
+                left = x[walking, self.feature[at]] <= self.threshold[at]
+                node[walking] = np.where(left, self.left[at], self.right[at])
+            out += self.values[node]
+        return out
+
+
+def forest(grown: Sequence[Any], values: Sequence[Array]) -> Forest:
+    """Join scikit-learn's `tree_` objects, with the (nodes, k) values that each of them adds."""
+    sizes = [tree.node_count for tree in grown]
+    roots = np.cumsum([0, *sizes[:-1]])
+
+    def joined(name: str, *, nodes: bool = False) -> Any:
+        parts = [np.asarray(getattr(tree, name)) for tree in grown]
+        moved = [np.where(p < 0, p, p + r) for p, r in zip(parts, roots, strict=True)]
+        return np.concatenate(moved if nodes else parts)
+
+    left = joined("children_left", nodes=True)
+    return Forest(
+        roots=roots.astype(np.intp),
+        feature=np.where(left < 0, LEAF, joined("feature")).astype(np.intp),
+        threshold=joined("threshold").astype(np.float64),
+        left=left.astype(np.intp),
+        right=joined("children_right", nodes=True).astype(np.intp),
+        values=np.concatenate(values).astype(np.float64),
+    )

@@ -1,0 +1,206 @@
+"""Trained victims on disk: bit for bit the same, never stale, never half written."""
+
+import pickle
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from omegaconf import DictConfig
+
+from moatbench import archive, cache
+from moatbench.archive import DamagedArchive, NotArchivable
+from moatbench.build import build_victim, instantiate, options
+from moatbench.cache import trained, victim_key
+from moatbench.data import Dataset
+from moatbench.numerics.forest import forest
+from moatbench.randomness import stream
+from moatbench.victim import Victim
+from moatbench.victims.datasets import bundled
+from moatbench.victims.linear import softmax
+
+Compose = Callable[..., DictConfig]
+
+OWN = ("own", "skops")  # models of somebody else's: there is nothing to train
+TRAINED = [name for name in options("victim") if name not in OWN]
+
+
+@pytest.mark.parametrize("family", TRAINED)
+def test_a_kept_victim_is_the_trained_one_bit_for_bit(
+    family: str, composed: Compose, tmp_path: Path
+) -> None:
+    data = "breast_cancer" if family == "logistic" else "iris"
+    cfg = composed(f"victim={family}", f"data={data}", f"cache={tmp_path}")
+    fresh: Victim = instantiate(cfg.victim, instantiate(cfg.data), stream(0, "victim"))
+    build_victim(cfg, instantiate(cfg.data), 0)
+    assert len(list(tmp_path.glob("victims/*.npz"))) == 1
+    kept = build_victim(cfg, instantiate(cfg.data), 0)
+    x = fresh.space.sample(500, np.random.default_rng(0))
+    for rows in (x, fresh.shares.x_test):
+        a, b = fresh.predict(rows), kept.predict(rows)
+        assert np.array_equal(a.labels, b.labels)
+        assert (a.outputs is None) == (b.outputs is None)
+        if a.outputs is not None and b.outputs is not None:
+            assert a.outputs.tobytes() == b.outputs.tobytes()
+    assert kept.shares.space == fresh.shares.space
+    assert kept.architecture == fresh.architecture
+    assert dict(kept.shares.provenance) == dict(fresh.shares.provenance)
+    assert not kept.shares.x_train.flags.writeable
+
+
+def test_the_second_time_nothing_is_trained(tmp_path: Path) -> None:
+    times = []
+
+    def train() -> Victim:
+        times.append(1)
+        return softmax(bundled("iris"), np.random.default_rng(0))
+
+    first, second = (trained(tmp_path, "key", train) for _ in range(2))
+    assert len(times) == 1
+    assert np.array_equal(first.shares.x_test, second.shares.x_test)
+
+
+def test_whatever_can_change_a_victim_changes_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    node = {"_target_": "moatbench.victims.linear.softmax", "C": 1.0}
+    data = bundled("iris")
+    moved = replace(data.table.columns[0], values=data.table.columns[0].values + 1e-9)
+    other = replace(data.table, columns=(moved, *data.table.columns[1:]))
+    keys = [
+        victim_key(node, data, 0, 1),
+        victim_key({**node, "C": 2.0}, data, 0, 1),
+        victim_key(node, data, 1, 1),
+        victim_key(node, data, 0, 2),
+        victim_key(node, replace(data, test_share=0.4), 0, 1),
+        victim_key(node, Dataset(other), 0, 1),
+    ]
+    monkeypatch.setattr(cache, "version", lambda name: "9.9")
+    keys.append(victim_key(node, data, 0, 1))
+    monkeypatch.undo()
+    monkeypatch.setattr(cache, "_source", lambda package: "edited")
+    keys.append(victim_key(node, data, 0, 1))
+    assert len(set(keys)) == len(keys)
+
+
+def test_the_source_of_somebody_elses_victim_is_part_of_its_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    node, keys = {"_target_": "theirs_victim.make"}, []
+    for line in ("x = 1", "x = 2"):
+        (tmp_path / "theirs_victim.py").write_text(line)
+        cache._source.cache_clear()
+        keys.append(victim_key(node, bundled("iris"), 0, 1))
+    assert keys[0] != keys[1]
+
+
+def test_a_damaged_file_is_trained_again_and_replaced(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def train() -> Victim:
+        return softmax(bundled("iris"), np.random.default_rng(0))
+
+    trained(tmp_path, "key", train)
+    file = tmp_path / "key.npz"
+    file.write_bytes(file.read_bytes()[:2000])  # cut off
+    trained(tmp_path, "key", train)
+    assert "trained again" in caplog.text
+    assert isinstance(archive.load(file), Victim)
+
+
+def test_a_folder_that_cannot_be_written_costs_nothing(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("in the way")
+    assert trained(blocked, "key", lambda: softmax(bundled("iris"), np.random.default_rng(0)))
+
+
+def test_processes_side_by_side_train_once(tmp_path: Path) -> None:
+    with ProcessPoolExecutor(4) as pool:
+        done = list(pool.map(_train_slowly, [tmp_path] * 4))
+    assert sum(done) == 1
+
+
+def _train_slowly(folder: Path) -> int:
+    times = []
+
+    def train() -> Victim:
+        times.append(1)
+        return softmax(bundled("iris"), np.random.default_rng(0))
+
+    trained(folder, "key", train)
+    return len(times)
+
+
+@dataclass(frozen=True)
+class Stranger:
+    """A dataclass outside moatbench."""
+
+    x: int
+
+
+def test_nothing_but_trusted_dataclasses_is_made(tmp_path: Path) -> None:
+    file = tmp_path / "a.npz"
+    archive.dump(Stranger(1), file)
+    with pytest.raises(DamagedArchive, match="none of the trusted packages"):
+        archive.load(file)
+    structure = b'{"object": "moatbench.build:instantiate", "fields": {}}'
+    np.savez(file, structure=np.frombuffer(structure, np.uint8))
+    with pytest.raises(DamagedArchive, match="no dataclass"):
+        archive.load(file)
+    file.write_bytes(pickle.dumps({"a": 1}))
+    with pytest.raises(DamagedArchive):
+        archive.load(file)
+
+
+def test_a_function_is_not_written(tmp_path: Path) -> None:
+    with pytest.raises(NotArchivable, match="function"):
+        archive.dump({"f": lambda x: x}, tmp_path / "a.npz")
+    assert not list(tmp_path.iterdir())
+
+
+def test_plain_values_come_back_as_they_were(tmp_path: Path) -> None:
+    value = {"t": (1, 2.5, None, "x", True), "l": [np.arange(3), [np.float64(0.1)]]}
+    archive.dump(value, tmp_path / "a.npz")
+    back = archive.load(tmp_path / "a.npz")
+    assert back["t"] == value["t"]
+    assert back["l"][0].tolist() == [0, 1, 2]
+    assert back["l"][1] == [0.1]
+
+
+@pytest.mark.parametrize("data", ["iris", "breast_cancer"])
+def test_a_forest_answers_as_scikit_learn_does(data: str) -> None:
+    from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
+
+    from moatbench.victims.ensembles import gradient_boosting, random_forest
+
+    dataset = bundled(data)
+    for make, theirs in (
+        (
+            lambda: random_forest(
+                dataset, np.random.default_rng(0), trees=10, leaves=None, min_samples_leaf=1
+            ),
+            RandomForestClassifier(10),
+        ),
+        (
+            lambda: gradient_boosting(
+                dataset, np.random.default_rng(0), trees=10, leaves=8, learning_rate=0.1
+            ),
+            GradientBoostingClassifier(n_estimators=10, max_leaf_nodes=8, max_depth=None),
+        ),
+    ):
+        victim, rng = make(), np.random.default_rng(0)
+        shares = dataset.shares(rng)
+        theirs.set_params(random_state=int(rng.integers(2**31)))
+        theirs.fit(shares.x_train, shares.y_train)
+        x = shares.space.sample(3000, rng)
+        outputs = victim.predict(x).outputs
+        assert outputs is not None
+        assert np.abs(outputs - theirs.predict_proba(x)).max() < 1e-12
+
+
+def test_an_empty_batch_is_an_empty_answer() -> None:
+    from sklearn.tree import DecisionTreeRegressor
+
+    grown = DecisionTreeRegressor().fit([[0.0], [1.0]], [0.0, 1.0]).tree_
+    assert forest([grown], [grown.value[:, 0, :]]).total(np.empty((0, 1))).shape == (0, 1)
