@@ -25,7 +25,10 @@ from moatbench.victim import Victim
 log = logging.getLogger(__name__)
 
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch")
-OURS = ("moatbench", "moatbench.victims")
+OURS = tuple(
+    f"moatbench.{name}"
+    for name in ("data", "numerics", "randomness", "reply", "space", "victim", "victims")
+)
 MOST_BYTES = 2**28  # of a victim with its data; a larger one is trained each time
 
 
@@ -39,7 +42,7 @@ def victim_key(node: Mapping[str, Any], data: Dataset, seed: int, threads: int) 
         "seed": seed,
         "threads": threads,
         "versions": [sys.version, *(f"{name} {version(name)}" for name in LIBRARIES)],
-        "source": [_source(package) for package in (*OURS, *_packages(node))],
+        "source": [_source(package) for package in (*OURS, *_modules(node))],
     }
     return hashlib.sha256(json.dumps(origin, sort_keys=True).encode()).hexdigest()[:32]
 
@@ -99,7 +102,7 @@ def _keep(victim: Victim, file: Path) -> None:
         log.warning("the victim cannot be kept in %s (%s)", file.parent, error)
 
 
-def _packages(node: Any) -> list[str]:
+def _modules(node: Any) -> list[str]:
     """Name the modules of every `_target_` in a config that are not ours."""
     found: list[str] = []
     if isinstance(node, dict):
@@ -107,10 +110,10 @@ def _packages(node: Any) -> list[str]:
         if module and not module.startswith("moatbench."):
             found.append(module)
         for value in node.values():
-            found += _packages(value)
+            found += _modules(value)
     elif isinstance(node, list):
         for value in node:
-            found += _packages(value)
+            found += _modules(value)
     return found
 
 
