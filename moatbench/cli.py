@@ -27,23 +27,21 @@ register()
 @hydra.main(version_base="1.3", config_path="pkg://moatbench.conf", config_name="config")
 def job(cfg: DictConfig) -> None:
     """Run one combination; in a sweep, one that fails must not stop the others."""
-    from moatbench.run import run, title
+    from moatbench.run import RunFailed, run
 
     sweep = HydraConfig.get().mode == RunMode.MULTIRUN
     try:
         summary = run(cfg)
     except Exception as error:
         if sweep:
-            log.error("run %s failed: %s", HydraConfig.get().job.num, explain(error))
+            if not isinstance(error, RunFailed):  # of that one, the watch tells
+                log.error("run %s failed: %s", HydraConfig.get().job.num, explain(error))
             return
         if WANTS_TRACEBACK:
             raise
         # An Exception would pass through Hydra, which adds lines of its own.
         sys.exit(f"moatbench: {explain(error)}")
-    if sweep:
-        known = " (already in MLflow)" if "fetched" in summary else ""
-        log.info("%s: %s%s", title(summary), _headline(summary), known)
-    else:
+    if not sweep:
         _show_run(summary, Path(HydraConfig.get().runtime.output_dir))
 
 
@@ -53,29 +51,43 @@ def main() -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         job()
-        _finish_sweep()
     except KeyboardInterrupt:
+        _finish_sweep("interrupted")
         sys.exit("moatbench: interrupted; the checkpoints that were reached are in curve.csv")
     except Exception as error:
         if WANTS_TRACEBACK:
             raise
-        sys.exit(f"moatbench: {explain_composition(error, sys.argv[1:])}")
+        told = explain_composition(error, sys.argv[1:])
+        _finish_sweep(told)
+        sys.exit(f"moatbench: {told}")
+    _finish_sweep()
 
 
-def _finish_sweep() -> None:
-    """Show the table of a sweep and its failures; exit with 1 if there are any."""
+def _finish_sweep(broken: str = "") -> None:
+    """Show the table of a sweep and its failures; exit with 1 if there are any.
+
+    Args:
+        broken: what ended the sweep before its time, in a line; '' if nothing did.
+    """
     if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
         return
     from moatbench import sweep, table
 
-    folder = Path(HydraConfig.get().sweep.dir).absolute()
+    cfg = HydraConfig.get()
+    folder = Path(cfg.sweep.dir).absolute()
     runs = sweep.results(folder)
+    if not runs:
+        return
     print(f"\n{table.of_sweep(runs)}\n")
-    _say_where(folder, next((r["tracking_uri"] for r in runs if "tracking_uri" in r), None))
+    known = next((r for r in runs if "tracking_uri" in r), {})
+    _say_where(folder, known.get("tracking_uri"), known.get("name"))
     failed = [(n, r) for n, r in enumerate(runs) if r["status"] == "failed"]
     for number, run in failed:
         print(f"run {number} failed: {run['reason']} (see {run['folder']})", file=sys.stderr)
-    if failed:
+    if broken:
+        whole = len(runs) - len(failed)
+        print(f"the sweep ended early; {whole} runs are whole, and the same command does the rest")
+    elif failed:
         sys.exit(f"moatbench: {len(failed)} of {len(runs)} runs failed")
 
 
@@ -92,25 +104,22 @@ def _show_run(summary: dict[str, Any], folder: Path) -> None:
         rows = read(folder / "curve.csv")
         print("\nfidelity on test / uniform inputs, in %, by queries; * the fit did not converge")
         print(f"\n{table.of_run(summary, rows)}\n\n{table.of_honest(rows)}\n")
-    _say_where(folder, summary["tracking_uri"])
+    _say_where(folder, summary["tracking_uri"], summary["name"])
 
 
-def _say_where(folder: Path, uri: str | None) -> None:
-    print(f"files:     {folder}")
-    if uri is None:
+def _say_where(folder: Path, uri: str | None, experiment: str | None) -> None:
+    """Say where the files are, and what opens the finished charts with no click."""
+    print(f"files:       {folder}")
+    if uri is None or experiment is None:
         return
-    if uri.startswith("http"):
-        print(f"dashboard: {uri}")
-    else:
-        mlflow = Path(sys.executable).with_name("mlflow")
-        print(f"dashboard: {mlflow} ui --backend-store-uri {uri}")
+    from moatbench import track, ui
 
-
-def _headline(summary: dict[str, Any]) -> str:
-    from moatbench.table import headline
-
-    if summary["status"] != "finished":
-        return f"{summary['status'].replace('_', ' ')}: {summary['reason']}"
-    final = summary["summaries"][headline(summary)]
-    test, uniform = final["final_fidelity_test"], final["final_fidelity_uniform"]
-    return f"fidelity {100 * test:.2f}/{100 * uniform:.2f} % at {summary['checkpoints'][-1]:,}"
+    if not uri.startswith("http"):
+        print(f"dashboard:   moatbench-ui tracking.uri={uri}")
+    print(f"report:      moatbench-report tracking.uri={uri} experiment={experiment} out=report")
+    try:
+        server = uri if uri.startswith("http") else ui.SERVER
+        for what, address in track.links(uri, experiment, server).items():
+            print(f"{what + ':':<12} {address}")
+    except track.TrackingFailed as down:
+        log.warning("%s", down)

@@ -8,6 +8,7 @@ import sys
 import time
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
@@ -22,15 +23,25 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from moatbench import __version__, track
+from moatbench.archive import NotArchivable, dump
 from moatbench.build import SUITE, Parts, build
 from moatbench.curve import CurveFile, Row, by_attack, summary, worst_case
 from moatbench.errors import explain
 from moatbench.figure import draw
+from moatbench.space import Categorical, Numeric
 from moatbench.suite import WORST_CASE, Failed, Finished, Point, Skipped, run_attacks
+from moatbench.victim import Victim
 
 log = logging.getLogger(__name__)
 
-ELSEWHERE = ("tracking", "data_dir", "cache", "name", "force")  # where things lie, not what they are
+ELSEWHERE = (
+    "tracking",
+    "data_dir",
+    "cache",
+    "name",
+    "force",
+)  # where things lie, not what they are
+MOST_BYTES = 2**22  # of a model that is kept with each run
 PACKAGES = ("moatbench", "numpy", "scipy", "scikit-learn", "hydra-core", "mlflow")
 
 
@@ -84,6 +95,7 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     with one_pool(cfg.threads):
         try:
             parts = build(cfg, attack)
+            write_victim(parts.victim, record.folder)
             _play(cfg, parts, record, is_suite=attack == SUITE)
         except Exception as error:
             record.failed[""] = explain(error)
@@ -147,7 +159,7 @@ def _play(cfg: DictConfig, parts: Parts, record: Record, *, is_suite: bool) -> N
     """Run the attacks; write each checkpoint the moment it is reached."""
     file = CurveFile(record.folder / "curve.csv")
     total = len(parts.attacks) * len(parts.checkpoints)
-    with tqdm(total=total, unit="checkpoint", disable=not sys.stderr.isatty(), leave=False) as bar:
+    with tqdm(total=total, unit="checkpoint", disable=_is_hidden(), leave=False) as bar:
         for event in run_attacks(
             parts.victim,
             parts.defense,
@@ -183,10 +195,47 @@ def _play(cfg: DictConfig, parts: Parts, record: Record, *, is_suite: bool) -> N
             file.add(row)
 
 
+def _is_hidden() -> bool:
+    """Whether a progress bar of this run would be in the way: no terminal, or runs side by side."""
+    hydra = HydraConfig.get()
+    alone = hydra.mode != RunMode.MULTIRUN or hydra.runtime.choices["hydra/launcher"] == "basic"
+    return not (sys.stderr.isatty() and alone)
+
+
 def _say_finished(last: Row) -> None:
     """Tell how far an attack came: a suite takes a while, and a log file has no progress bar."""
     fidelity = f"{100 * last['fidelity_test']:.2f}/{100 * last['fidelity_uniform']:.2f} %"
     log.info("%s: %s at %s, %.1f s", last["attack"], fidelity, last["queries"], last["seconds"])
+
+
+def write_victim(victim: Victim, folder: Path) -> None:
+    """Write victim.npz, the model as plain data (`archive.load` reads it), and card.json."""
+    file = folder / "victim.npz"
+    with suppress(NotArchivable):  # somebody's own model, which lies where they keep it
+        dump(victim.predict, file)
+    if file.exists() and file.stat().st_size > MOST_BYTES:
+        file.unlink()
+    space = victim.space
+    card = {
+        "family": victim.family,
+        "architecture": dict(victim.architecture),
+        "classes": list(victim.classes),
+        "columns": space.d,
+        "features": [{"name": f.name, **_kind(f)} for f in space.features],
+        "confidences": victim.confidences,
+        "full": victim.full,
+        "partial": victim.partial,
+        "accuracy": _accuracy(victim),
+        "data": dict(victim.shares.provenance),
+        "model": file.name if file.exists() else None,
+    }
+    (folder / "card.json").write_text(json.dumps(card, indent=2) + "\n")
+
+
+def _kind(feature: Numeric | Categorical) -> dict[str, Any]:
+    if isinstance(feature, Numeric):
+        return {"low": feature.low, "high": feature.high}
+    return {"values": list(feature.values), "one_hot": feature.one_hot}
 
 
 def _report(cfg: DictConfig, parts: Parts | None, record: Record, started: float) -> dict[str, Any]:
@@ -210,7 +259,7 @@ def _report(cfg: DictConfig, parts: Parts | None, record: Record, started: float
         "failed": record.failed,
         "flags": flags(curves),
         "checkpoints": list(parts.checkpoints) if parts else [],
-        "victim_accuracy": _victim_accuracy(parts),
+        "victim_accuracy": _accuracy(parts.victim) if parts else None,
         "data_provenance": dict(parts.victim.shares.provenance) if parts else {},
         "command": command(),
         "knobs": flat(OmegaConf.to_container(cfg, resolve=True)),
@@ -274,11 +323,9 @@ def code_version() -> str:
     return f"{__version__}+g{commit}{'.dirty' if dirty else ''}" if commit else __version__
 
 
-def _victim_accuracy(parts: Parts | None) -> float | None:
-    if parts is None:
-        return None
-    shares = parts.victim.shares
-    return float((parts.victim.predict(shares.x_test).labels == shares.y_test).mean())
+def _accuracy(victim: Victim) -> float:
+    shares = victim.shares
+    return float((victim.predict(shares.x_test).labels == shares.y_test).mean())
 
 
 def _without_nan(value: Any) -> Any:

@@ -10,6 +10,7 @@ import os
 import re
 import socket
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
+from moatbench import views
 from moatbench.curve import Row, by_attack, read
 from moatbench.suite import WORST_CASE
 
@@ -30,6 +32,15 @@ BATCH = 1000  # metrics of one transaction: the fastest that was measured
 SIGNIFICANT = 6
 FIGURES_OF_A_RUN = ("curve.png", "curve.pdf", "curve.csv", "summary.json")
 QUALITY = ("fidelity_", "tv_", "accuracy")
+NOTE = "mlflow.note.content"
+VICTIM_FILES = ("victim.npz", "card.json")
+HONEST = {
+    "labels as the undefended model's": "honest_label_agreement",
+    "accuracy lost": "honest_accuracy_lost",
+    "mean L1 of the answers": "honest_l1_mean",
+    "refused": "honest_refused",
+    "accounts alarmed": "honest_alarmed_accounts",
+}
 TAGS = ("victim", "data", "defense", "attack", "seed")
 
 
@@ -53,9 +64,58 @@ def open_store(uri: str, experiment: str) -> "tuple[MlflowClient, str]":
     with _locked(uri):
         client = MlflowClient(uri)
         found = client.get_experiment_by_name(experiment)
-        if found is not None:
-            return client, str(found.experiment_id)
-        return client, client.create_experiment(experiment, _artifacts(uri, experiment))
+        if found is None:
+            made = client.create_experiment(experiment, _artifacts(uri, experiment))
+            found = client.get_experiment(made)
+        if found.lifecycle_stage == "deleted":
+            raise TrackingFailed(
+                f"the experiment {experiment!r} was deleted in MLflow; restore it there, or choose "
+                "another name=..."
+            )
+        _save_views(client, found)
+        return client, str(found.experiment_id)
+
+
+def _save_views(client: "MlflowClient", experiment: Any) -> None:
+    """Give an experiment its dashboard, unless it has one; without it, every run is still there."""
+    number = str(experiment.experiment_id)
+    try:
+        for key, value in views.tags(int(time.time() * 1000)):
+            if key not in experiment.tags:
+                client.set_experiment_tag(number, key, value)
+        if NOTE not in experiment.tags:
+            client.set_experiment_tag(number, NOTE, views.description(number))
+    except Exception as error:  # as in `log`
+        log_.debug("the saved views were not written: %s", error)
+
+
+def links(uri: str, experiment: str, server: str) -> dict[str, str]:
+    """Return the addresses of an experiment's charts and leaderboard, by what they show.
+
+    Args:
+        uri: of the store.
+        experiment: its name.
+        server: where the dashboard is served.
+
+    Raises:
+        TrackingFailed: MLflow cannot be reached.
+    """
+    try:
+        _, number = open_store(uri, experiment)
+    except Exception as error:  # as in `log`
+        raise TrackingFailed(f"MLflow at {uri} cannot be reached ({_cause(error)})") from error
+    shown = {"trade-off": views.TRADE_OFF, "leaderboard": views.LEADERBOARD}
+    return {what: views.link(server, number, key) for what, key in shown.items()}
+
+
+def experiments(uri: str) -> list[str]:
+    """Name the experiments of a store that hold runs of ours, the newest first."""
+    _quick_to_fail()
+    from mlflow import MlflowClient
+
+    with _locked(uri):
+        found = MlflowClient(uri).search_experiments()
+    return [e.name for e in found if f"{views.TAG}{views.TRADE_OFF}" in e.tags]
 
 
 def log(folder: Path, uri: str) -> str:
@@ -70,9 +130,8 @@ def log(folder: Path, uri: str) -> str:
         client, experiment = open_store(uri, summary["name"])
         return _write(client, experiment, summary, rows, folder)
     except Exception as error:  # MLflow raises many kinds, requests and SQLAlchemy add theirs
-        cause = " ".join(str(error).split())[:200]
         raise TrackingFailed(
-            f"the run is whole in {folder}, but MLflow at {uri} did not take it ({cause}); "
+            f"the run is whole in {folder}, but MLflow at {uri} did not take it ({_cause(error)}); "
             f"log it later with: moatbench-log {folder} tracking.uri={uri}"
         ) from error
 
@@ -94,18 +153,26 @@ def finished(uri: str, experiment: str, config_hash: str) -> str | None:
         whole = f"{same} and attributes.status = 'FINISHED'"
         found = client.search_runs([experiment_id], whole, max_results=1)
     except Exception as error:  # as in `log`
-        raise TrackingFailed(f"MLflow at {uri} cannot be reached ({error})") from error
+        raise TrackingFailed(f"MLflow at {uri} cannot be reached ({_cause(error)})") from error
     return str(found[0].info.run_id) if found else None
 
 
 def fetch(uri: str, run: str, folder: Path) -> dict[str, Any]:
-    """Fetch the files of a logged run into `folder`; return its summary."""
+    """Fetch the files of a logged run into `folder`; return its summary, marked as fetched."""
     from mlflow import MlflowClient
 
     client = MlflowClient(uri)
     for file in client.list_artifacts(run):
-        client.download_artifacts(run, file.path, str(folder))
-    return {**json.loads((folder / "summary.json").read_text()), "fetched": run}
+        if not file.is_dir:
+            client.download_artifacts(run, file.path, str(folder))
+    written = folder / "summary.json"
+    summary = {**json.loads(written.read_text()), "fetched": run}
+    written.write_text(json.dumps(summary, indent=2) + "\n")
+    return summary
+
+
+def _cause(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
 
 
 def _alive(writer: str) -> bool:
@@ -142,7 +209,7 @@ def _write(
         "config_hash": summary["config_hash"],
         "writer": f"{socket.gethostname()}:{os.getpid()}",
     }
-    tags |= {"moatbench": summary["versions"]["moatbench"], "mlflow.note.content": note(summary)}
+    tags |= {"moatbench": summary["versions"]["moatbench"]}
     created = client.create_run(experiment, start_time=start, run_name=name, tags=tags)
     run = created.info.run_id
     params = {tag: summary[tag] for tag in TAGS} | dict(summary["knobs"])
@@ -157,8 +224,29 @@ def _write(
     for file in FIGURES_OF_A_RUN:
         if (folder / file).exists():
             client.log_artifact(run, str(folder / file))
+    for file in VICTIM_FILES:
+        if (folder / file).exists():
+            client.log_artifact(run, str(folder / file), "victim")
+    if summary["data_provenance"]:
+        client.log_inputs(run, [_dataset(summary)])
+    client.set_tag(run, NOTE, note(summary, f"get-artifact?path=curve.png&run_uuid={run}"))
     client.set_terminated(run, "FAILED" if summary["status"] == "failed" else "FINISHED", end)
     return str(run)
+
+
+def _dataset(summary: Mapping[str, Any]) -> Any:
+    """Describe the data that the victim was trained on, as MLflow's page of a run shows them."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    origin = summary["data_provenance"]
+    made = Dataset(
+        name=str(origin["name"]),
+        digest=str(origin["sha256"])[:36],  # what the column takes
+        source_type="local",
+        source=json.dumps({"uri": str(origin.get("source", origin["name"]))}),
+        profile=json.dumps({"num_rows": origin.get("rows"), "sha256": origin["sha256"]}),
+    )
+    return DatasetInput(made, [InputTag("mlflow.data.context", "victim")])
 
 
 def points(summary: Mapping[str, Any], rows: list[Row]) -> Iterator[tuple[str, float, int]]:
@@ -186,18 +274,37 @@ def points(summary: Mapping[str, Any], rows: list[Row]) -> Iterator[tuple[str, f
         yield "summary/victim_accuracy", float(summary["victim_accuracy"]), 0
 
 
-def note(summary: Mapping[str, Any]) -> str:
-    """Describe the run in Markdown, as MLflow shows it on the run's page."""
-    lines = [f"`{summary['command']}`", ""]
+def note(summary: Mapping[str, Any], figure: str = "") -> str:
+    """Describe the run in Markdown, as MLflow shows it on the run's page.
+
+    Args:
+        summary: of the run.
+        figure: address of its figure, as seen from the page.
+    """
+    lines = [f"```\n{summary['command']}\n```", ""]
     if summary["status"] != "finished":
         lines += [f"**{summary['status'].replace('_', ' ')}**: {summary['reason']}", ""]
+    final: Mapping[str, Any] = next(reversed(summary["summaries"].values()), {})
+    if final and figure:
+        lines += [f"![fidelity against queries]({figure})", ""]
     if summary["winner"]:
         lines += [f"Worst case: **{summary['winner']}**", ""]
+    lines += _costs(final)
     lines += [f"- does not apply: {n}: {why}" for n, why in summary["not_applicable"].items()]
     lines += [f"- flag: {flag}" for flag in summary["flags"]]
     if summary["trace"]:
         lines += ["", "```", summary["trace"][-4000:], "```"]
     return "\n".join(lines)
+
+
+def _costs(final: Mapping[str, Any]) -> list[str]:
+    """Tell what honest customers paid by the end, as a table."""
+    told = {what: final.get(f"final_{name}") for what, name in HONEST.items()}
+    known = {what: value for what, value in told.items() if value is not None}
+    if not known:
+        return []
+    rows = [f"| {what} | {value:.4g} |" for what, value in known.items()]
+    return ["| honest customers, by the end | |", "|---|---|", *rows, ""]
 
 
 def main() -> None:

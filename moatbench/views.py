@@ -1,0 +1,161 @@
+"""The dashboard's saved views, as tags of an MLflow experiment.
+
+MLflow 3.16 and later keep a view as the tag `mlflow.sharedViewState.<key>`: JSON whose `state` is
+`deflate;` and the base64 of zlib-compressed JSON. The format is not documented. Of what is said in
+it, the installed version takes what it knows, so a change there costs a chart and never a run.
+"""
+
+import base64
+import json
+import zlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+TAG = "mlflow.sharedViewState."
+TRADE_OFF, BY_ATTACK, LEADERBOARD = "tradeoff", "tradeoffbyattack", "leaderboard"
+SERIES = ("fidelity_test", "fidelity_uniform", "tv_test", "tv_uniform")
+SCALARS = ("area", "final_fidelity_test", "final_fidelity_uniform", "queries_to_95")
+HONEST = ("honest_label_agreement", "honest_accuracy_lost", "honest_l1_mean")
+COLUMNS = (
+    *("tags.`defense`", "tags.`attack`", "tags.`winner`", "tags.`victim`", "tags.`data`"),
+    *("tags.`seed`", "tags.`status`"),
+    *("metrics.`summary/final_fidelity_uniform`", "metrics.`summary/final_fidelity_test`"),
+    *("metrics.`summary/queries_to_95`", "metrics.`honest_label_agreement`"),
+    "metrics.`honest_accuracy_lost`",
+)
+
+
+def tags(now: int) -> Iterator[tuple[str, str]]:
+    """Yield the tags of all views.
+
+    Args:
+        now: milliseconds since 1970.
+    """
+    charts = {
+        TRADE_OFF: ("1 Trade-off by defense", _charts(["defense"])),
+        BY_ATTACK: ("2 Trade-off by defense and attack", _charts(["defense", "attack"])),
+        LEADERBOARD: ("3 Leaderboard, strongest defense first", _leaderboard()),
+    }
+    for key, (name, state) in charts.items():
+        packed = base64.b64encode(zlib.compress(json.dumps(state).encode())).decode()
+        view = {"name": name, "createdAt": now, "updatedAt": now, "state": f"deflate;{packed}"}
+        yield TAG + key, json.dumps(view)
+
+
+def link(server: str, experiment: str, key: str) -> str:
+    """Return the address that opens a view with no click."""
+    mode = "" if key == LEADERBOARD else "&compareRunsMode=CHART"
+    return (
+        f"{server.rstrip('/')}/#/experiments/{experiment}/runs?workflowType=machine_learning"
+        f"{mode}&viewStateShareKey={key}"
+    )
+
+
+def description(experiment: str) -> str:
+    """Describe an experiment in Markdown, with the links to its views."""
+    names = {
+        TRADE_OFF: "fidelity against queries, by defense",
+        BY_ATTACK: "the same, by defense and attack",
+        LEADERBOARD: "the leaderboard, strongest defense first",
+    }
+    lines = [f"- [{name}]({link('', experiment, key)[1:]})" for key, name in names.items()]
+    return "\n".join(["Step = queries. Each run is one whole curve.", "", *lines])
+
+
+def _charts(group: Sequence[str]) -> dict[str, Any]:
+    """Charts against queries, one line and band for each group of runs."""
+    lines = [_line(f"line-{n}", metric, log=True) for n, metric in enumerate(SERIES)]
+    bars = [_bar(f"bar-{n}", f"summary/{name}", "summary") for n, name in enumerate(SCALARS)]
+    costs = [_bar(f"cost-{n}", name, "cost") for n, name in enumerate(HONEST)]
+    keys = [{"mode": "tag", "groupByData": name} for name in group]
+    return _state(
+        compareRunCharts=[*lines, *bars, *costs],
+        compareRunSections=[
+            _section("curves", "What is stolen: against queries (step = queries)"),
+            _section("summary", "What is stolen: at the end, and queries to 95 % fidelity"),
+            _section("cost", "What honest customers pay"),
+        ],
+        groupBy={"aggregateFunction": "average", "groupByKeys": keys},
+    )
+
+
+def _leaderboard() -> dict[str, Any]:
+    return _state(
+        orderByKey="metrics.`summary/final_fidelity_uniform`",
+        orderByAsc=True,
+        selectedColumns=list(COLUMNS),
+        groupBy=None,
+    )
+
+
+def _state(**parts: Any) -> dict[str, Any]:
+    return {
+        "searchFilter": "",
+        "orderByKey": "attributes.start_time",
+        "orderByAsc": False,
+        "startTime": "ALL",
+        "lifecycleFilter": "Active",
+        "datasetsFilter": [],
+        "modelVersionFilter": "All Runs",
+        "selectedColumns": [],
+        "columnOrder": [],
+        "columnWidths": {},
+        "runsHiddenMode": "SHOWALL",
+        "viewMaximized": False,
+        "runListHidden": False,
+        "isAccordionReordered": False,
+        "useGroupedValuesInCharts": True,
+        "hideEmptyCharts": True,
+        "groupsExpanded": {},
+        "globalLineChartConfig": {
+            "xAxisKey": "step",
+            "lineSmoothness": 0,
+            "selectedXAxisMetricKey": "",
+        },
+        **parts,
+    }
+
+
+def _line(uuid: str, metric: str, *, log: bool) -> dict[str, Any]:
+    return {
+        **_chart(uuid, "LINE", "curves", metric),
+        "selectedMetricKeys": [metric],
+        "lineSmoothness": 0,
+        "xAxisScaleType": "log" if log else "linear",
+        "scaleType": "linear",
+        "range": {},
+        "xAxisKey": "step",
+        "selectedXAxisMetricKey": "",
+        "yAxisKey": "metric",
+        "yAxisExpressions": [],
+        "ignoreOutliers": False,
+        "useGlobalXaxisKey": False,
+        "useGlobalLineSmoothing": True,
+    }
+
+
+def _bar(uuid: str, metric: str, section: str) -> dict[str, Any]:
+    return _chart(uuid, "BAR", section, metric)
+
+
+def _chart(uuid: str, kind: str, section: str, metric: str) -> dict[str, Any]:
+    return {
+        "uuid": uuid,
+        "type": kind,
+        "runsCountToCompare": 100,
+        "metricSectionId": section,
+        "deleted": False,
+        "isGenerated": False,
+        "metricKey": metric,
+    }
+
+
+def _section(uuid: str, name: str) -> dict[str, Any]:
+    return {
+        "uuid": uuid,
+        "name": name,
+        "display": True,
+        "isReordered": False,
+        "deleted": False,
+        "isGenerated": False,
+    }
