@@ -48,4 +48,4 @@ def draw(rows: Sequence[Row], title: str, folder: Path) -> None:
     for ending in ("png", "pdf"):
         # No date in the PDF: the same run gives the same bytes
         metadata = {"CreationDate": None} if ending == "pdf" else {}
-        figure.savefig(folder / f"curve.{ending}", dpi=160, metadata=metadata)
+        figure.savefig(folder / f"curve.{ending}", dpi=110, metadata=metadata)

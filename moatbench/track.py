@@ -268,7 +268,8 @@ def points(summary: Mapping[str, Any], rows: list[Row]) -> Iterator[tuple[str, f
                 if isinstance(value, int | float) and value == value and key != "queries":
                     yield f"{prefix}{key}", float(value), int(row["queries"])
     for key, value in summary["summaries"].get(headline, {}).items():
-        if value is not None:
+        last = key.removeprefix("final_")  # the other last points are their series' own
+        if value is not None and (last == key or last.startswith(QUALITY)):
             yield f"summary/{key}", float(value), 0
     if summary["victim_accuracy"] is not None:
         yield "summary/victim_accuracy", float(summary["victim_accuracy"]), 0
@@ -285,13 +286,13 @@ def note(summary: Mapping[str, Any], figure: str = "") -> str:
     if summary["status"] != "finished":
         lines += [f"**{summary['status'].replace('_', ' ')}**: {summary['reason']}", ""]
     final: Mapping[str, Any] = next(reversed(summary["summaries"].values()), {})
-    if final and figure:
-        lines += [f"![fidelity against queries]({figure})", ""]
     if summary["winner"]:
         lines += [f"Worst case: **{summary['winner']}**", ""]
     lines += _costs(final)
     lines += [f"- does not apply: {n}: {why}" for n, why in summary["not_applicable"].items()]
     lines += [f"- flag: {flag}" for flag in summary["flags"]]
+    if final and figure:
+        lines += ["", f"![fidelity against queries]({figure})"]
     if summary["trace"]:
         lines += ["", "```", summary["trace"][-4000:], "```"]
     return "\n".join(lines)

@@ -13,16 +13,23 @@ from typing import Any
 
 TAG = "mlflow.sharedViewState."
 TRADE_OFF, BY_ATTACK, LEADERBOARD = "tradeoff", "tradeoffbyattack", "leaderboard"
-SERIES = ("fidelity_test", "fidelity_uniform", "tv_test", "tv_uniform")
-SCALARS = ("area", "final_fidelity_test", "final_fidelity_uniform", "queries_to_95")
+SERIES = ("fidelity_test", "fidelity_uniform", "tv_test")
+SCALARS = ("area", "final_fidelity_uniform", "queries_to_95")  # three in a row
 HONEST = ("honest_label_agreement", "honest_accuracy_lost", "honest_l1_mean")
-COLUMNS = (
-    *("tags.`defense`", "tags.`attack`", "tags.`winner`", "tags.`victim`", "tags.`data`"),
-    *("tags.`seed`", "tags.`status`"),
-    *("metrics.`summary/final_fidelity_uniform`", "metrics.`summary/final_fidelity_test`"),
-    *("metrics.`summary/queries_to_95`", "metrics.`honest_label_agreement`"),
-    "metrics.`honest_accuracy_lost`",
-)
+GENERATED = ("summary", "Model metrics")
+COLUMNS = {  # of the leaderboard, with their widths in pixels
+    "tags.`defense`": 130,
+    "metrics.`summary/final_fidelity_uniform`": 120,
+    "metrics.`summary/final_fidelity_test`": 120,
+    "metrics.`summary/queries_to_95`": 110,
+    "metrics.`honest_label_agreement`": 110,
+    "tags.`attack`": 140,
+    "tags.`winner`": 130,
+    "tags.`victim`": 80,
+    "tags.`data`": 80,
+    "tags.`seed`": 50,
+    "tags.`status`": 90,
+}
 
 
 def tags(now: int) -> Iterator[tuple[str, str]]:
@@ -65,15 +72,16 @@ def description(experiment: str) -> str:
 def _charts(group: Sequence[str]) -> dict[str, Any]:
     """Charts against queries, one line and band for each group of runs."""
     lines = [_line(f"line-{n}", metric, log=True) for n, metric in enumerate(SERIES)]
-    bars = [_bar(f"bar-{n}", f"summary/{name}", "summary") for n, name in enumerate(SCALARS)]
+    bars = [_bar(f"bar-{n}", f"summary/{name}", "stolen") for n, name in enumerate(SCALARS)]
     costs = [_bar(f"cost-{n}", name, "cost") for n, name in enumerate(HONEST)]
     keys = [{"mode": "tag", "groupByData": name} for name in group]
     return _state(
         compareRunCharts=[*lines, *bars, *costs],
         compareRunSections=[
             _section("curves", "What is stolen: against queries (step = queries)"),
-            _section("summary", "What is stolen: at the end, and queries to 95 % fidelity"),
+            _section("stolen", "What is stolen: at the end, and queries to 95 % fidelity"),
             _section("cost", "What honest customers pay"),
+            *[_section(f"more-{name}", name, generated=True) for name in GENERATED],
         ],
         groupBy={"aggregateFunction": "average", "groupByKeys": keys},
     )
@@ -84,6 +92,8 @@ def _leaderboard() -> dict[str, Any]:
         orderByKey="metrics.`summary/final_fidelity_uniform`",
         orderByAsc=True,
         selectedColumns=list(COLUMNS),
+        columnOrder=list(COLUMNS),
+        columnWidths=COLUMNS,
         groupBy=None,
     )
 
@@ -103,7 +113,7 @@ def _state(**parts: Any) -> dict[str, Any]:
         "runsHiddenMode": "SHOWALL",
         "viewMaximized": False,
         "runListHidden": False,
-        "isAccordionReordered": False,
+        "isAccordionReordered": True,  # else MLflow sorts the sections by name
         "useGroupedValuesInCharts": True,
         "hideEmptyCharts": True,
         "groupsExpanded": {},
@@ -150,12 +160,13 @@ def _chart(uuid: str, kind: str, section: str, metric: str) -> dict[str, Any]:
     }
 
 
-def _section(uuid: str, name: str) -> dict[str, Any]:
+def _section(uuid: str, name: str, *, generated: bool = False) -> dict[str, Any]:
+    """A section of charts; those that MLflow makes of its own accord start folded."""
     return {
         "uuid": uuid,
         "name": name,
-        "display": True,
+        "display": not generated,
         "isReordered": False,
         "deleted": False,
-        "isGenerated": False,
+        "isGenerated": generated,
     }

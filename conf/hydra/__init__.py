@@ -1,0 +1,1 @@
+"""Additions to Hydra's own groups."""

@@ -1,0 +1,1 @@
+"""Choices of the group `hydra/launcher`, beside those that Hydra's plugins bring."""
