@@ -185,7 +185,7 @@ def _play(cfg: DictConfig, parts: Parts, record: Record, *, is_suite: bool) -> N
                     "honest_seconds_added": event.seconds_added,
                     "honest_seconds_waited": event.seconds_waited,
                 }
-                if is_suite:
+                if is_suite and HydraConfig.get().mode != RunMode.MULTIRUN:
                     with tqdm.external_write_mode():
                         _say_finished(record.rows[-1])
     if is_suite:

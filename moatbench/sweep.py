@@ -101,7 +101,7 @@ class Watch(Thread):
         """One line for a finished run: its place, its name, its headline, the time left."""
         done = f"[{len(self._told)}/{self._total or '?'}]"
         name = "{defense} / {attack} / {victim} on {data} / s{seed}".format(**summary)
-        took = "known" if "fetched" in summary else f"{summary['seconds']:.1f} s"
+        took = "already in MLflow" if "fetched" in summary else f"{summary['seconds']:.1f} s"
         left = self.time_left()
         return f"{done} {name}: {result(summary)} ({took}{', ' if left else ''}{left})"
 
@@ -119,7 +119,7 @@ def result(summary: dict[str, Any]) -> str:
         return f"{summary['status'].replace('_', ' ')}: {summary['reason']}"
     final = summary["summaries"][headline(summary)]
     test, uniform = final["final_fidelity_test"], final["final_fidelity_uniform"]
-    flagged = f", {len(summary['flags'])} flags" if summary["flags"] else ""
+    flagged = f", flagged ({len(summary['flags'])})" if summary["flags"] else ""
     at = f"{summary['checkpoints'][-1]:,} queries"
     return f"fidelity {_percent(test)}/{_percent(uniform)} % at {at}{flagged}"
 

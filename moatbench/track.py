@@ -240,10 +240,10 @@ def _dataset(summary: Mapping[str, Any]) -> Any:
 
     origin = summary["data_provenance"]
     made = Dataset(
-        name=str(origin["name"]),
+        name=str(origin.get("name", summary["data"])),
         digest=str(origin["sha256"])[:36],  # what the column takes
         source_type="local",
-        source=json.dumps({"uri": str(origin.get("source", origin["name"]))}),
+        source=json.dumps({"uri": str(origin.get("source", summary["data"]))}),
         profile=json.dumps({"num_rows": origin.get("rows"), "sha256": origin["sha256"]}),
     )
     return DatasetInput(made, [InputTag("mlflow.data.context", "victim")])

@@ -30,7 +30,7 @@ def test_a_run_writes_config_curve_summary_figure_and_mlflow(moatbench: Run) -> 
     assert (folder / ".hydra" / "config.yaml").exists()
     assert {f.name for f in folder.iterdir()} >= {"curve.csv", "summary.json", "curve.png"}
     assert Path("runs/mlflow.db").exists()
-    assert "mlflow ui --backend-store-uri sqlite:///" in out
+    assert "moatbench-ui tracking.uri=sqlite:///" in out
 
 
 def test_the_curve_has_a_row_for_each_checkpoint(moatbench: Run) -> None:

@@ -1,0 +1,80 @@
+"""The dashboard: saved views that MLflow reads, and a server that starts or says why not."""
+
+import base64
+import json
+import zlib
+from pathlib import Path
+
+import pytest
+
+from moatbench import track, ui, views
+
+
+def states() -> dict[str, dict[str, object]]:
+    out = {}
+    for key, value in views.tags(0):
+        view = json.loads(value)
+        method, _, packed = view["state"].partition(";")
+        assert method == "deflate"
+        out[key.removeprefix(views.TAG)] = json.loads(zlib.decompress(base64.b64decode(packed)))
+    return out
+
+
+def test_the_views_unpack_to_charts_against_queries_and_a_leaderboard() -> None:
+    found = states()
+    assert set(found) == {views.TRADE_OFF, views.BY_ATTACK, views.LEADERBOARD}
+    charts = found[views.TRADE_OFF]["compareRunCharts"]
+    assert isinstance(charts, list)
+    lines = {c["metricKey"]: c for c in charts if c["type"] == "LINE"}
+    assert lines["fidelity_uniform"]["xAxisKey"] == "step"
+    sections = {s["uuid"] for s in found[views.TRADE_OFF]["compareRunSections"]}  # type: ignore[attr-defined]
+    assert {c["metricSectionId"] for c in charts} <= sections
+    assert found[views.LEADERBOARD]["orderByAsc"] is True
+
+
+def test_a_tag_is_short_enough_for_every_store() -> None:
+    assert max(len(value) for _, value in views.tags(0)) < 5000
+
+
+def test_a_new_experiment_has_its_views_and_an_old_one_keeps_its_own(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    client, number = track.open_store(uri, "bench")
+    written = client.get_experiment(number).tags
+    assert f"{views.TAG}{views.LEADERBOARD}" in written
+    assert "viewStateShareKey=tradeoff" in written["mlflow.note.content"]
+    client.set_experiment_tag(number, f"{views.TAG}{views.LEADERBOARD}", "mine")
+    track.open_store(uri, "bench")
+    assert client.get_experiment(number).tags[f"{views.TAG}{views.LEADERBOARD}"] == "mine"
+    assert track.experiments(uri) == ["bench"]
+    command, links = ui.prepared([f"tracking.uri={uri}", "port=5050"])
+    assert command[command.index("--host") + 1] == "127.0.0.1"
+    assert command[command.index("--workers") + 1] == "1"
+    assert links["bench, trade-off"].startswith(f"http://127.0.0.1:5050/#/experiments/{number}/")
+
+
+def test_a_deleted_experiment_is_told(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    client, number = track.open_store(uri, "bench")
+    client.delete_experiment(number)
+    with pytest.raises(track.TrackingFailed, match="'bench' was deleted in MLflow; restore it"):
+        track.open_store(uri, "bench")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["tracking.uri=sqlite:///nowhere/mlflow.db"], "there is no store at sqlite:///nowhere"),
+        (["colour=red"], "unknown option 'colour=red'; usage: moatbench-ui"),
+        (["port=high"], "port must be a number from 1 to 65535, got 'high'"),
+        (["tracking.uri=http://there:5000"], "is a server: open it in a browser"),
+    ],
+)
+def test_the_dashboard_says_why_it_does_not_start(arguments: list[str], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        ui.prepared(arguments)
+
+
+def test_looking_for_a_store_makes_none(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="there is no store"):
+        ui.prepared([f"tracking.uri=sqlite:///{tmp_path}/mlflow.db"])
+    assert not list(tmp_path.iterdir())

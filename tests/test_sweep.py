@@ -1,0 +1,152 @@
+"""What surrounds the runs of a sweep: the count, the lines, the resume after a kill, the store."""
+
+import json
+import os
+import pickle
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_module
+from omegaconf import DictConfig, OmegaConf
+
+from moatbench.sweep import Watch, Watched, planned, result, results
+
+Run = Callable[..., tuple[int, str, str]]
+QUICK = ("data=iris", "attack=equation_solving", "checkpoints=[5,10]")
+SUMMARY: dict[str, Any] = {
+    "victim": "softmax",
+    "data": "iris",
+    "defense": "none",
+    "attack": "equation_solving",
+    "seed": 0,
+    "status": "finished",
+    "reason": "",
+    "flags": [],
+    "seconds": 2.0,
+    "checkpoints": [5, 1000],
+    "summaries": {"equation_solving": {"final_fidelity_test": 0.9, "final_fidelity_uniform": 0.8}},
+}
+
+
+def swept(*overrides: str, **sweeper: Any) -> DictConfig:
+    """Compose what Hydra hands to a callback at the start of a multirun."""
+    with initialize_config_module("moatbench.conf", version_base="1.3"):
+        cfg = compose("config", return_hydra_config=True)
+    OmegaConf.set_struct(cfg, False)
+    cfg.hydra.overrides.task = list(overrides)
+    cfg.hydra.sweeper = {**cfg.hydra.sweeper, **sweeper}
+    return cfg
+
+
+def test_the_runs_of_a_grid_are_counted() -> None:
+    assert planned(swept("seed=0,1,2", "defense=none,[prada,rounding]")) == 6
+    assert planned(swept("seed=0")) == 1
+    assert planned(swept("price=1", params={"seed": "0,1", "data": "iris,wine"})) == 4
+    assert planned(swept("seed=7", params={"seed": "0,1", "data": "iris,wine"})) == 2
+
+
+def test_a_search_is_as_long_as_its_trials() -> None:
+    search = {"_target_": "theirs.Sweeper"}
+    assert planned(swept("seed=0,1", **search)) is None
+    assert planned(swept("seed=0,1", **search, n_trials=9)) == 9
+
+
+def test_each_finished_run_is_told_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    watch = Watch(tmp_path, 3)
+    watch.start()
+    (tmp_path / "0").mkdir()
+    (tmp_path / "0" / "summary.json").write_text(json.dumps(SUMMARY))
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "summary.json").write_text('{"half": ')  # still being written
+    time.sleep(1.2)
+    (tmp_path / "1" / "summary.json").write_text(json.dumps({**SUMMARY, "fetched": "abc"}))
+    watch.stop()
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("[1/3] none / equation_solving / softmax on iris / s0: fidelity 90.00")
+    assert re.search(r"80\.00 % at 1,000 queries \(2\.0 s, about \d+ s left\)$", first)
+    assert second.startswith("[2/3]")
+    assert "(already in MLflow, about" in second
+
+
+def test_the_time_left_is_estimated_from_what_really_ran(tmp_path: Path) -> None:
+    watch = Watch(tmp_path, 4)
+    watch._began -= 100
+    assert watch.time_left() == ""
+    watch._told, watch._ran = {"0", "1"}, 1  # the other one was known already
+    assert watch.time_left() == "about 3 min left"
+    watch._told = {"0", "1", "2", "3"}
+    assert watch.time_left() == ""
+
+
+def test_a_run_without_numbers_says_why() -> None:
+    skipped = {**SUMMARY, "status": "not_applicable", "reason": "needs confidences"}
+    assert result(skipped) == "not applicable: needs confidences"
+    assert result({**SUMMARY, "flags": ["a", "b"]}).endswith("at 1,000 queries, flagged (2)")
+
+
+def test_a_run_that_left_nothing_is_a_failure(tmp_path: Path) -> None:
+    (tmp_path / "0").mkdir()
+    (only,) = results(tmp_path)
+    assert only["status"] == "failed"
+    assert results(tmp_path / "nowhere") == []
+
+
+def test_launchers_may_send_the_callback_to_their_workers(tmp_path: Path) -> None:
+    callback = Watched()
+    callback._watch = Watch(tmp_path, 1)
+    assert pickle.loads(pickle.dumps(callback))._watch is None
+
+
+def sweep_command(*more: str) -> list[str]:
+    command = [sys.executable, "-m", "moatbench", "-m", *QUICK, "defense=none,rounding"]
+    return [*command, "seed=0,1,2,3,4,5", *more]
+
+
+def finished_runs(folder: Path) -> list[tuple[str, str]]:
+    """Return (config_hash, status) of every run in the store."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{folder}/runs/mlflow.db")
+    found = client.search_experiments(filter_string="name = 'moatbench'")
+    runs = client.search_runs([e.experiment_id for e in found], max_results=1000)
+    return [(run.data.tags["config_hash"], run.info.status) for run in runs]
+
+
+def test_after_two_kills_a_sweep_is_whole_and_nothing_is_twice(tmp_path: Path) -> None:
+    """Kill -9 the whole process group when some runs are in, twice; then the same command again."""
+    for goal in (2, 6):
+        sweep = subprocess.Popen(
+            sweep_command("hydra/launcher=joblib", "hydra.launcher.n_jobs=2"),
+            cwd=tmp_path,
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and sweep.poll() is None:
+            if len(list(tmp_path.glob("runs/*/*/*/summary.json"))) >= goal:
+                break
+            time.sleep(0.05)
+        os.killpg(sweep.pid, signal.SIGKILL)
+        sweep.wait()
+    last = subprocess.run(sweep_command(), cwd=tmp_path, capture_output=True, text=True)
+    assert last.returncode == 0, last.stderr
+    assert "(already in MLflow" in last.stdout
+    whole = [config for config, status in finished_runs(tmp_path) if status == "FINISHED"]
+    assert len(whole) == len(set(whole)) == 12
+
+
+def test_a_sweep_ends_with_what_opens_its_charts(moatbench: Run) -> None:
+    status, out, _ = moatbench("-m", *QUICK, "defense=none,rounding", "seed=0")
+    assert status == 0
+    assert out.startswith("sweep of 2 runs in ")
+    assert "[2/2]" in out
+    assert "viewStateShareKey=tradeoff" in out
+    assert "moatbench-ui tracking.uri=sqlite:///" in out
