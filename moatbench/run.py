@@ -253,6 +253,7 @@ def _report(cfg: DictConfig, parts: Parts | None, record: Record, started: float
         "reason": record.reason(),
         "name": cfg.name,
         "tracking_uri": track.store(cfg.tracking.uri) if cfg.tracking.enabled else None,
+        "artifacts": cfg.tracking.artifacts,
         "winner": curves[WORST_CASE][-1]["winner"] if WORST_CASE in curves else None,
         "summaries": summaries,
         "not_applicable": record.skipped,

@@ -12,6 +12,7 @@ class Tracking:
     """Where MLflow is."""
 
     uri: str | None = None
+    artifacts: str | None = None
     enabled: bool = True
 
 

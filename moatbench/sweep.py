@@ -149,7 +149,7 @@ def _open_store(config: DictConfig) -> None:
     from moatbench import track
 
     try:
-        track.open_store(track.store(config.tracking.uri), config.name)
+        track.open_store(track.store(config.tracking.uri), config.name, config.tracking.artifacts)
     except Exception as error:  # a server that is down stops no run: each keeps its files
         cause = " ".join(str(error).split())[:200]
         track.log_.warning("MLflow cannot be reached (%s); runs keep their files", cause)

@@ -53,8 +53,17 @@ def store(uri: str | None) -> str:
     return uri or f"{SQLITE}{(Path.cwd() / 'runs' / 'mlflow.db').as_posix()}"
 
 
-def open_store(uri: str, experiment: str) -> "tuple[MlflowClient, str]":
-    """Connect; make store and experiment if they are not there. Return the client and the id."""
+def open_store(
+    uri: str, experiment: str, artifacts: str | None = None
+) -> "tuple[MlflowClient, str]":
+    """Connect; make store and experiment if they are not there. Return the client and the id.
+
+    Args:
+        uri: of the store.
+        experiment: its name.
+        artifacts: where a new experiment keeps its files, a path or URI; None is beside an SQLite
+            store, as the server has it behind a server, and else runs/artifacts.
+    """
     _quick_to_fail()
     from mlflow import MlflowClient
 
@@ -65,7 +74,7 @@ def open_store(uri: str, experiment: str) -> "tuple[MlflowClient, str]":
         client = MlflowClient(uri)
         found = client.get_experiment_by_name(experiment)
         if found is None:
-            made = client.create_experiment(experiment, _artifacts(uri, experiment))
+            made = client.create_experiment(experiment, _artifacts(uri, experiment, artifacts))
             found = client.get_experiment(made)
         if found.lifecycle_stage == "deleted":
             raise TrackingFailed(
@@ -127,7 +136,7 @@ def log(folder: Path, uri: str) -> str:
     summary = json.loads((folder / "summary.json").read_text())
     rows = read(folder / "curve.csv") if (folder / "curve.csv").exists() else []
     try:
-        client, experiment = open_store(uri, summary["name"])
+        client, experiment = open_store(uri, summary["name"], summary.get("artifacts"))
         return _write(client, experiment, summary, rows, folder)
     except Exception as error:  # MLflow raises many kinds, requests and SQLAlchemy add theirs
         raise TrackingFailed(
@@ -340,12 +349,15 @@ def _locked(uri: str) -> Iterator[None]:
         yield
 
 
-def _artifacts(uri: str, experiment: str) -> str | None:
-    """Keep artifacts beside an SQLite store; MLflow would put them below the working directory."""
-    if not uri.startswith(SQLITE):
+def _artifacts(uri: str, experiment: str, root: str | None) -> str | None:
+    """Say where an experiment's files go; left to itself, MLflow takes the working directory."""
+    if uri.startswith("http") and root is None:
         return None
     safe = re.sub(r"[^\w.-]", "_", experiment)
-    return (Path(uri[len(SQLITE) :]).resolve().parent / "artifacts" / safe).as_uri()
+    if root is not None and "://" in root:
+        return f"{root.rstrip('/')}/{safe}"
+    beside = Path(uri[len(SQLITE) :]).parent if uri.startswith(SQLITE) else Path("runs")
+    return ((Path(root) if root else beside / "artifacts") / safe).resolve().as_uri()
 
 
 def _quick_to_fail() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,12 +51,18 @@ def test_a_kept_victim_is_the_trained_one_bit_for_bit(
     assert not kept.shares.x_train.flags.writeable
 
 
+def iris() -> Victim:
+    """Train a victim in milliseconds."""
+    victim: Victim = softmax(bundled("iris"), np.random.default_rng(0))
+    return victim
+
+
 def test_the_second_time_nothing_is_trained(tmp_path: Path) -> None:
     times = []
 
     def train() -> Victim:
         times.append(1)
-        return softmax(bundled("iris"), np.random.default_rng(0))
+        return iris()
 
     first, second = (trained(tmp_path, "key", train) for _ in range(2))
     assert len(times) == 1
@@ -98,13 +105,10 @@ def test_the_source_of_somebody_elses_victim_is_part_of_its_key(
 def test_a_damaged_file_is_trained_again_and_replaced(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def train() -> Victim:
-        return softmax(bundled("iris"), np.random.default_rng(0))
-
-    trained(tmp_path, "key", train)
+    trained(tmp_path, "key", iris)
     file = tmp_path / "key.npz"
     file.write_bytes(file.read_bytes()[:2000])  # cut off
-    trained(tmp_path, "key", train)
+    trained(tmp_path, "key", iris)
     assert "trained again" in caplog.text
     assert isinstance(archive.load(file), Victim)
 
@@ -112,7 +116,7 @@ def test_a_damaged_file_is_trained_again_and_replaced(
 def test_a_folder_that_cannot_be_written_costs_nothing(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("in the way")
-    assert trained(blocked, "key", lambda: softmax(bundled("iris"), np.random.default_rng(0)))
+    assert trained(blocked, "key", iris)
 
 
 def test_processes_side_by_side_train_once(tmp_path: Path) -> None:
@@ -126,7 +130,7 @@ def _train_slowly(folder: Path) -> int:
 
     def train() -> Victim:
         times.append(1)
-        return softmax(bundled("iris"), np.random.default_rng(0))
+        return iris()
 
     trained(folder, "key", train)
     return len(times)
@@ -175,28 +179,29 @@ def test_a_forest_answers_as_scikit_learn_does(data: str) -> None:
     from moatbench.victims.ensembles import gradient_boosting, random_forest
 
     dataset = bundled(data)
-    for make, theirs in (
-        (
-            lambda: random_forest(
-                dataset, np.random.default_rng(0), trees=10, leaves=None, min_samples_leaf=1
-            ),
-            RandomForestClassifier(10),
+    knobs: dict[str, dict[str, Any]] = {
+        "random_forest": {"leaves": None, "min_samples_leaf": 1},
+        "gradient_boosting": {"leaves": 8, "learning_rate": 0.1},
+    }
+    theirs = {
+        "random_forest": RandomForestClassifier(10),
+        "gradient_boosting": GradientBoostingClassifier(
+            n_estimators=10, max_leaf_nodes=8, max_depth=None
         ),
-        (
-            lambda: gradient_boosting(
-                dataset, np.random.default_rng(0), trees=10, leaves=8, learning_rate=0.1
-            ),
-            GradientBoostingClassifier(n_estimators=10, max_leaf_nodes=8, max_depth=None),
-        ),
+    }
+    for family, make in (
+        ("random_forest", random_forest),
+        ("gradient_boosting", gradient_boosting),
     ):
-        victim, rng = make(), np.random.default_rng(0)
-        shares = dataset.shares(rng)
-        theirs.set_params(random_state=int(rng.integers(2**31)))
-        theirs.fit(shares.x_train, shares.y_train)
+        victim = make(dataset, np.random.default_rng(0), trees=10, **knobs[family])
+        rng = np.random.default_rng(0)
+        shares, model = dataset.shares(rng), theirs[family]
+        model.set_params(random_state=int(rng.integers(2**31)))
+        model.fit(shares.x_train, shares.y_train)
         x = shares.space.sample(3000, rng)
         outputs = victim.predict(x).outputs
         assert outputs is not None
-        assert np.abs(outputs - theirs.predict_proba(x)).max() < 1e-12
+        assert np.abs(outputs - model.predict_proba(x)).max() < 1e-12
 
 
 def test_an_empty_batch_is_an_empty_answer() -> None:

@@ -35,7 +35,7 @@ def test_keys_are_the_signature(group: str, name: str, composed: Compose) -> Non
         module, _, target = node["_target_"].rpartition(".")
         known = list(signature(getattr(import_module(module), target)).parameters)
         given = GIVEN[group] if node is tree else 0
-        assert set(node) - {"_target_"} == set(known[given:]), node["_target_"]
+        assert set(node) - {"_target_", "_partial_"} == set(known[given:]), node["_target_"]
 
 
 @pytest.mark.parametrize("name", names("defense"))

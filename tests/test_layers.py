@@ -18,6 +18,7 @@ CORE = (
     "moatbench.space",
     "moatbench.types",
     "moatbench.victim",
+    "moatbench.window",
 )
 # The layers of the core, lowest first; a file may import what stands above its line here.
 ORDER = [
@@ -26,7 +27,7 @@ ORDER = [
     {"victim", "data"},
     {"defense", "monitor", "cache"},
     {"api"},
-    {"attack"},
+    {"attack", "window"},
     {"metrics", "honest"},
     {"extract"},
     {"suite", "testing"},
