@@ -81,6 +81,8 @@ def _finish_sweep(broken: str = "") -> None:
     print(f"\n{table.of_sweep(runs)}\n")
     known = next((r for r in runs if "tracking_uri" in r), {})
     _say_where(folder, known.get("tracking_uri"), known.get("name"))
+    if known.get("report") and known["tracking_uri"] and not broken:
+        _write_report(known["name"], Path(known["report"]), known["tracking_uri"])
     failed = [(n, r) for n, r in enumerate(runs) if r["status"] == "failed"]
     for number, run in failed:
         print(f"run {number} failed: {run['reason']} (see {run['folder']})", file=sys.stderr)
@@ -89,6 +91,18 @@ def _finish_sweep(broken: str = "") -> None:
         print(f"the sweep ended early; {whole} runs are whole, and the same command does the rest")
     elif failed:
         sys.exit(f"moatbench: {len(failed)} of {len(runs)} runs failed")
+
+
+def _write_report(experiment: str, out: Path, uri: str) -> None:
+    """Write the report that the config asks for; what it lacks is told and costs no run."""
+    from moatbench.report.main import report
+
+    try:
+        report(experiment, out, uri)
+    except Exception as error:
+        print(f"no report in {out}: {explain(error)}", file=sys.stderr)
+        return
+    print(f"report:      {(out / 'index.html').absolute()}")
 
 
 def _show_run(summary: dict[str, Any], folder: Path) -> None:
@@ -116,7 +130,7 @@ def _say_where(folder: Path, uri: str | None, experiment: str | None) -> None:
 
     if not uri.startswith("http"):
         print(f"dashboard:   moatbench-ui tracking.uri={uri}")
-    print(f"report:      moatbench-report tracking.uri={uri} experiment={experiment} out=report")
+    print(f"to report:   moatbench-report tracking.uri={uri} experiment={experiment} out=report")
     try:
         server = uri if uri.startswith("http") else ui.SERVER
         for what, address in track.links(uri, experiment, server).items():

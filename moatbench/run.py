@@ -254,6 +254,7 @@ def _report(cfg: DictConfig, parts: Parts | None, record: Record, started: float
         "name": cfg.name,
         "tracking_uri": track.store(cfg.tracking.uri) if cfg.tracking.enabled else None,
         "artifacts": cfg.tracking.artifacts,
+        "report": cfg.report,
         "winner": curves[WORST_CASE][-1]["winner"] if WORST_CASE in curves else None,
         "summaries": summaries,
         "not_applicable": record.skipped,
@@ -324,8 +325,11 @@ def code_version() -> str:
     return f"{__version__}+g{commit}{'.dirty' if dirty else ''}" if commit else __version__
 
 
-def _accuracy(victim: Victim) -> float:
+def _accuracy(victim: Victim) -> float | None:
+    """Share of the test rows that the victim labels rightly; None for a regression."""
     shares = victim.shares
+    if len(victim.classes) == 1:
+        return None
     return float((victim.predict(shares.x_test).labels == shares.y_test).mean())
 
 

@@ -33,6 +33,7 @@ class Schema:
     force: bool = False
     data_dir: str = MISSING
     cache: str | None = MISSING
+    report: str | None = None
     tracking: Tracking = field(default_factory=Tracking)
 
 

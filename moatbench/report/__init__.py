@@ -1,0 +1,1 @@
+"""From the runs in MLflow to a page, figures and tables: what a paper on defenses needs."""
