@@ -5,23 +5,25 @@ Algorithm 1; how the boxes are found is in `moatbench.numerics.box_search`.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from typing import ClassVar
 
 import numpy as np
 
 from moatbench.api import Answers, Card, PredictionAPI
-from moatbench.attack import Attack, Needs, Purchases, Surrogate, ignorant
+from moatbench.attack import Attack, Needs, Purchases, Surrogate
 from moatbench.numerics.borders import as_rows
 from moatbench.numerics.box_search import BoxSearch
 from moatbench.numerics.boxes import Answer, Point, as_tree, pieces
-from moatbench.numerics.tree import Tree, indicators, raw_tree
-from moatbench.reply import Predict, Reply
+from moatbench.numerics.screening import subset
+from moatbench.numerics.tree import Tree
+from moatbench.numerics.tree_learner import HELD_OUT, clueless, predictor, tree_surrogate
 from moatbench.types import Array, Generator, Labels
 
 JUDGED = 40  # answers after which it shows whether they identify leaves
-AVERAGED = 5  # noisy answers in a leaf, at least
+SUSPECT = 12  # or so few, if nearly all differ
+AGREED = 0.99  # share of the answers that boxes must reproduce to be beyond doubt
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ class _Session:
 
     def __init__(self, attack: PathFinding, api: PredictionAPI, pool: Array, rng: Generator):
         self._attack, self._api, self._rng = attack, api, rng
+        (self._growing,) = rng.spawn(1)  # apart, so that the search does not depend on it
         self._bought = Purchases(api.card)
         self._noisy = False
         self._search = BoxSearch(
@@ -116,21 +119,29 @@ class _Session:
         )
 
     def _useless(self) -> bool:
-        """Whether most answers are unlike any other; without noise, a search meets few leaves."""
-        if not JUDGED <= len(self._bought) <= 2 * JUDGED:
-            return self._noisy
+        """Whether most answers are unlike any other; without noise, a search meets few leaves.
+
+        Answers that are sure of a class are left out: noise on them is clipped.
+        """
         outputs = self._bought.outputs
-        outputs = outputs[~np.isnan(outputs).any(axis=1)]
-        return len(outputs) >= JUDGED and len(np.unique(outputs, axis=0)) > len(outputs) / 2
+        told = ~np.isnan(outputs).any(axis=1)
+        if not self._api.card.regression:
+            told &= (outputs < 1).all(axis=1)
+        answers, distinct = int(told.sum()), len(np.unique(outputs[told], axis=0))
+        if answers < JUDGED // 2:
+            return answers >= SUSPECT and distinct > 0.8 * answers
+        return distinct > answers / 2
 
     def surrogate(self) -> Surrogate:
         """Build the tree of the boxes found so far."""
         card, search = self._api.card, self._search
         if not len(self._bought):
-            return _ignorant(card)
+            return clueless(card)
         if self._noisy:
-            return _fitted(self._bought, card, self._rng)
+            return self._grown("answers are noisy and identify no leaf")
         tree, left = self._tree(), search.pending
+        if self._contradicted(tree):
+            return self._grown("answers contradict each other")
         settled = not left and not search.surprises
         note = f"path finding: {len(tree.leaves)} boxes, {left} open"
         parameters = {
@@ -139,7 +150,26 @@ class _Session:
             "left": tree.left.astype(np.float64),
             "right": tree.right.astype(np.float64),
         }
-        return Surrogate(_predictor(tree), parameters, settled, note)
+        return Surrogate(predictor(tree, card), parameters, settled, note)
+
+    def _grown(self, reason: str) -> Surrogate:
+        """Grow a tree on the answers to whole inputs, which nobody chose for it."""
+        grown = tree_surrogate(self._api.card, self._bought, self._growing)
+        return replace(grown, converged=False, note=f"{reason}: {grown.note}")
+
+    def _contradicted(self, tree: Tree) -> bool:
+        """Whether the boxes reproduce fewer labels than a grown tree foretells of held-out ones."""
+        bought, card = self._bought, self._api.card
+        whole = np.flatnonzero(~np.isnan(bought.x).any(axis=1))
+        if len(whole) < JUDGED or card.regression:
+            return False
+        agreed = np.mean(tree.labels[tree.walk(bought.x[whole])] == bought.labels[whole])
+        if agreed >= AGREED:
+            return False
+        held = np.isin(np.arange(len(bought)), whole[HELD_OUT - 1 :: HELD_OUT])
+        exam = subset(bought, held, card)
+        grown = tree_surrogate(card, subset(bought, ~held, card), self._growing)
+        return bool(np.mean(grown.predict(exam.x).labels == exam.labels) > agreed)
 
     def _tree(self) -> Tree:
         card, root = self._api.card, self._search.root
@@ -151,31 +181,6 @@ class _Session:
         labels, outputs = _told([known[id(piece)] for piece in nodes], self._bought, card)
         coded = card.space.high[card.space.coded]
         return as_tree(root, int(coded.max(initial=0.0)) + 1, labels, outputs)
-
-
-def _fitted(bought: Purchases, card: Card, rng: Generator) -> Surrogate:
-    """Fit a tree to noisy answers, its leaves large enough to average some of the noise out."""
-    from sklearn.tree import DecisionTreeRegressor
-
-    targets = bought.outputs if card.regression else bought.targets()
-    known = ~np.isnan(targets).any(axis=1) & ~np.isnan(bought.x).any(axis=1)
-    if not known.any():
-        return _ignorant(card)
-    seed = int(rng.integers(2**31))  # scikit-learn takes 32 bits
-    model = DecisionTreeRegressor(min_samples_leaf=AVERAGED, random_state=seed)
-    model.fit(indicators(card.space, bought.x[known]), targets[known])
-    values: Array = np.asarray(model.tree_.value[:, :, 0], dtype=np.float64)
-    tree = raw_tree(model.tree_, card.space, values, values)
-    note = "answers are noisy and identify no leaf: a tree fitted to random queries"
-    return Surrogate(_predictor(tree), converged=False, note=note)
-
-
-def _predictor(tree: Tree) -> Predict:
-    def predict(x: Array) -> Reply:
-        node = tree.walk(x)
-        return Reply(tree.labels[node], tree.outputs[node])
-
-    return predict
 
 
 def _told(answers: list[Answer | None], bought: Purchases, card: Card) -> tuple[Labels, Array]:
@@ -190,26 +195,9 @@ def _told(answers: list[Answer | None], bought: Purchases, card: Card) -> tuple[
             row[:] = mean
         elif answer.outputs is not None:
             row[:] = answer.outputs
-    return labels, _normalised(outputs, hard) if card.full and not regression else outputs
+    return labels, outputs
 
 
 def _mean(targets: Array) -> Array:
     told = targets[~np.isnan(targets).any(axis=1)]
     return told.mean(axis=0) if len(told) else np.zeros(targets.shape[1])
-
-
-def _normalised(outputs: Array, hard: Array) -> Array:
-    """Rounded answers need not sum to one; where nothing is left of them, the label is."""
-    total = outputs.sum(axis=1, keepdims=True)
-    return np.where(total > 0, outputs / np.where(total > 0, total, 1), hard)
-
-
-def _ignorant(card: Card) -> Surrogate:
-    """Return a surrogate of no answers at all."""
-    if not card.regression:
-        return ignorant(card)
-
-    def predict(x: Array) -> Reply:
-        return Reply(np.zeros(len(x), np.int64), np.zeros((len(x), 1)))
-
-    return Surrogate(predict, converged=False, note="no usable answers")

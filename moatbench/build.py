@@ -1,7 +1,7 @@
 """From a composed config to live parts; the only file that instantiates."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -47,6 +47,8 @@ def build(cfg: DictConfig, attack: str) -> Parts:
     # Cheap parts first: a bad knob is told before a victim is trained.
     defense, attacks = build_defense(cfg.defense), build_attacks(cfg.attack, attack)
     victim = build_victim(cfg, instantiate(cfg.data), seed)
+    if not cfg.publish:
+        victim = replace(victim, family=None, architecture={})
     return Parts(victim, defense, attacks, checkpoints(cfg.checkpoints, victim))
 
 

@@ -27,6 +27,7 @@ class Schema:
     name: str = MISSING
     seed: int = MISSING
     victim_seed: int | None = None
+    publish: bool = True
     checkpoints: list[int] | None = None
     price: float = MISSING
     threads: int = MISSING

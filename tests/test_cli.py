@@ -158,3 +158,8 @@ def test_help_and_config_list_the_groups(flag: str) -> None:
     command = [sys.executable, "-m", "moatbench", *flag.split("=")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert all(f"{group}:" in done.stdout for group in ("victim", "data", "defense", "attack"))
+
+
+def test_a_card_that_tells_no_family_leaves_only_what_needs_none(moatbench: Run) -> None:
+    _, out, _ = moatbench(*QUICK, "defense=none", "publish=false", "tracking.enabled=false")
+    assert "the victim's is not published" in out

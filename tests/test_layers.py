@@ -11,7 +11,9 @@ CORE = (
     "moatbench.attack",
     "moatbench.data",
     "moatbench.defense",
+    "moatbench.knobs",
     "moatbench.monitor",
+    "moatbench.needs",
     "moatbench.numerics",
     "moatbench.randomness",
     "moatbench.reply",
@@ -22,10 +24,10 @@ CORE = (
 )
 # The layers of the core, lowest first; a file may import what stands above its line here.
 ORDER = [
-    {"types", "schema", "archive", "views"},
+    {"types", "schema", "archive", "views", "knobs"},
     {"space", "reply", "randomness"},
     {"victim", "data"},
-    {"defense", "monitor", "cache"},
+    {"defense", "monitor", "cache", "needs"},
     {"api"},
     {"attack", "window"},
     {"metrics", "honest"},

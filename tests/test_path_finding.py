@@ -1,6 +1,7 @@
 """Path finding: trees are copied leaf by leaf, with few queries."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -11,12 +12,18 @@ import pytest
 from moatbench import testing
 from moatbench.attacks.path_finding import PathFinding
 from moatbench.data import Column, Dataset, Table
-from moatbench.defense import Defense
+from moatbench.defense import Defense, Stack
 from moatbench.defenses.label_only import LabelOnly
+from moatbench.defenses.monitoring import QueryMonitoring
 from moatbench.defenses.noise import Noise
+from moatbench.defenses.prada import PRADA
+from moatbench.defenses.refuse import Refuse
 from moatbench.defenses.rounding import Rounding
-from moatbench.extract import Checkpoint, NotApplicable, extract
+from moatbench.defenses.top_k import TopK
+from moatbench.extract import Checkpoint, Extraction, NotApplicable, extract
+from moatbench.metrics import Judge
 from moatbench.randomness import stream
+from moatbench.reply import Reply
 from moatbench.types import Array
 from moatbench.victim import Victim
 from moatbench.victims.datasets import published
@@ -207,3 +214,67 @@ def test_a_surrogate_holds_the_tree(data: Dataset) -> None:
     (point,) = curve(served(data, 12), [600])
     assert set(point.parameters) == {"feature", "threshold", "left", "right"}
     assert (point.parameters["feature"] == -1).sum() == 12
+
+
+@pytest.mark.parametrize("rounded", [False, True])
+def test_under_noise_more_queries_make_a_better_tree(data: Dataset, rounded: bool) -> None:
+    layers: dict[str, Defense] = {"noise": Noise("gaussian", 0.1, "fresh", 1e-6)}
+    layers |= {"rounding": Rounding(2)} if rounded else {}
+    curves = [
+        curve(
+            served(data, 12, seed, answers="distribution"),
+            [50, 200, 1000],
+            Stack(layers),
+            seed,
+        )
+        for seed in SEEDS
+    ]
+    fidelity = [median(c[i].metrics["fidelity_uniform"] for c in curves) for i in range(3)]
+    assert fidelity == sorted(fidelity)
+    assert fidelity[-1] > 0.95
+
+
+@pytest.mark.parametrize("defense", [Rounding(1), Rounding(2), TopK(1, renormalise=False)])
+def test_coarse_answers_cost_queries_but_not_labels(data: Dataset, defense: Defense) -> None:
+    points = curve(served(data, 12, answers="distribution"), [100, 400, 1600], defense)
+    fidelity = [p.metrics["fidelity_uniform"] for p in points]
+    assert fidelity == sorted(fidelity)
+    assert fidelity[-1] > 0.999
+
+
+def test_refusals_after_an_alarm_leave_what_was_found(data: Dataset) -> None:
+    monitor = PRADA(delta=0.9, latched=True, check_every=10, min_distances=20)
+    points = curve(served(data, 12), [100, 300, 900], QueryMonitoring(monitor, Refuse()))
+    assert points[-1].refused > 500
+    fidelity = [p.metrics["fidelity_uniform"] for p in points]
+    assert fidelity == sorted(fidelity)
+
+
+def test_an_attack_that_is_closed_keeps_the_checkpoints_it_reached(data: Dataset) -> None:
+    attack = PathFinding(eps=1e-3, probes=0, partial=True, fields=True)
+    run = iter(extract(served(data, 12), Defense(), attack, checkpoints=[50, 100, 200]))
+    reached = [next(run), next(run)]
+    run.close()  # type: ignore[attr-defined]
+    whole = curve(served(data, 12), [50, 100, 200])
+    assert [p.metrics for p in reached] == [p.metrics for p in whole[:2]]
+
+
+def test_an_attack_that_fails_midway_keeps_the_checkpoints_it_reached(data: Dataset) -> None:
+    victim, asked = served(data, 12), 0
+
+    def failing(x: Array) -> Reply:
+        nonlocal asked
+        asked += len(x)
+        if 0 < budget < asked:
+            raise RuntimeError("the service is down")
+        return victim.predict(x)
+
+    budget = 0
+    service = replace(victim, predict=failing)
+    judge = Judge(service, stream(0, "judge"))
+    budget, asked = 400, 0
+    attack = PathFinding(eps=1e-3, probes=0, partial=True, fields=True)
+    run = iter(Extraction(service, Defense(), attack, [50, 100, 10_000], judge=judge))
+    assert [next(run).queries, next(run).queries] == [50, 100]
+    with pytest.raises(RuntimeError, match="down"):
+        next(run)

@@ -1,0 +1,54 @@
+"""Try the families that fit the answers, and keep the one that foretells held-out answers best."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from moatbench.api import PredictionAPI
+from moatbench.attack import Attack, Purchases, Surrogate, ignorant
+from moatbench.numerics.candidates import CANDIDATES, Candidates
+from moatbench.types import Array, Generator
+
+INPUTS = ("cube", "valid")
+
+
+@dataclass(frozen=True)
+class ExtractAndTest(Attack):
+    """Spend the budget on uniform inputs; let the answers tell the family, and extract it.
+
+    Each family is tried on four fifths of the answers and judged by the others; the best is fitted
+    to all of them, by equation solving where confidences are told. Where the card publishes a
+    family that can be fitted, it alone is.
+
+    Args:
+        families: to try where none is published, some of `candidates.CANDIDATES`; rbf stands for
+            kernel machines of any kind.
+        inputs: the raw `cube`, or `valid` inputs only.
+
+    Source: Tramèr et al. 2016, "Stealing Machine Learning Models via Prediction APIs", sec. 6.2,
+    there on the width of a kernel.
+    """
+
+    families: Sequence[str]
+    inputs: str
+
+    def __post_init__(self) -> None:
+        known = ", ".join(CANDIDATES)
+        if isinstance(self.families, str) or not self.families:
+            raise ValueError(f"families is {self.families!r}; give a list of some of {known}")
+        if unknown := [name for name in self.families if name not in CANDIDATES]:
+            raise ValueError(f"families names {', '.join(map(str, unknown))}; use some of {known}")
+        if self.inputs not in INPUTS:
+            raise ValueError(f"inputs is {self.inputs!r}; use {', '.join(INPUTS)}")
+
+    def run(self, api: PredictionAPI, pool: Array, rng: Generator) -> Iterator[Surrogate]:
+        """Choose anew at each checkpoint, until a family explains all answers exactly."""
+        asking, fitting = rng.spawn(2)
+        space, bought = api.card.space, Purchases(api.card)
+        draw = space.sample if self.inputs == "valid" else space.sample_cube
+        candidates = Candidates(api.card, self.families, fitting)
+        for checkpoint in api.checkpoints:
+            answers = api.query(draw(checkpoint - api.queries, asking))
+            bought.add(answers)
+            if answers.path is not None:
+                candidates.narrow("tree")  # only a tree tests features on the way
+            yield candidates(bought) if len(bought) else ignorant(api.card)
