@@ -52,24 +52,21 @@ class AdaptiveRetraining(Attack):
             raise ValueError(f"uniform_share is {self.uniform_share}; give a share from 0 to 1")
 
     def run(self, api: PredictionAPI, pool: Array, rng: Generator) -> Iterator[Surrogate]:
-        """Go on between checkpoints from the last fit; at each, train from scratch."""
+        """Go on between rounds from the last fit."""
         retraining = Retraining(api, self.answers, self.learner, self.inputs, rng)
-        first = max(1, ceil(self.first * retraining.rows_needed))
-        fit: Fit | None = None
-        for checkpoint in api.checkpoints:
-            while (room := checkpoint - api.queries) > 0:
-                n = max(first - api.queries, ceil(self.growth * api.queries))
-                guide = fit if api.queries >= first else None
-                retraining.ask(self._questions(retraining, guide, min(n, room)))
-                if first <= api.queries < checkpoint:
-                    fit = retraining.fit(resume=fit)
-            fit = retraining.fit()
-            yield retraining.surrogate(fit)
+        guide: Fit | None = None
+        n = max(1, ceil(self.first * retraining.rows_needed))
+        while retraining.open:
+            yield from retraining.buy(self._questions(retraining, guide, n))
+            if retraining.open:
+                guide, n = retraining.guide(), ceil(self.growth * api.queries)
 
-    def _questions(self, retraining: Retraining, fit: Fit | None, n: int) -> Array:
-        """(n, d) inputs on the fit's boundary, and uniform ones."""
+    def _questions(self, retraining: Retraining, guide: Fit | None, n: int) -> Array:
+        """(n, d) inputs on the guide's boundary, and uniform ones."""
         doubtful = retraining.uniform(0)
-        if fit is not None:
+        if guide is not None:
             share = max(self.uniform_share, UNMET if retraining.unmet else 0.0)
-            doubtful = retraining.boundary(fit, n - round(share * n))
+            # At random, so that small rounds too have their share in the long run.
+            scattered = int(share * n + retraining.rng.random())
+            doubtful = retraining.boundary(guide, n - scattered)
         return np.vstack([doubtful, retraining.scattered(n - len(doubtful))])

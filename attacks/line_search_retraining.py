@@ -1,14 +1,16 @@
 """Search the victim's own boundary, and train on all that was asked on the way."""
 
+from collections.abc import Generator as Coroutine
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from moatbench.api import PredictionAPI
-from moatbench.attack import Attack, Purchases, Surrogate
+from moatbench.attack import Attack, Surrogate
 from moatbench.numerics.boundary import Segments, opposites
-from moatbench.numerics.retraining import Retraining, check_knobs
+from moatbench.numerics.retraining import REFUSED, Retraining, check_knobs
 from moatbench.types import Array, Generator, Labels
 
 FEWEST, FRACTION = 8, 50  # searches at a time: so many, or a fraction of the queries so far
@@ -43,22 +45,32 @@ class LineSearchRetraining(Attack):
             raise ValueError(f"uniform_share is {self.uniform_share}; give a share in (0, 1]")
 
     def run(self, api: PredictionAPI, pool: Array, rng: Generator) -> Iterator[Surrogate]:
-        """Leave searches open over a checkpoint; at each, train from scratch."""
+        """Scatter inputs and search between them in turn."""
         retraining = Retraining(api, self.answers, self.learner, self.inputs, rng)
-        ends = Purchases(api.card)
+        ends = Ends(retraining.uniform(0), np.empty(0, np.int64))
         scattered, searches = 0, None
-        for checkpoint in api.checkpoints:
-            while (room := checkpoint - api.queries) > 0:
-                wave = max(FEWEST, api.queries // FRACTION)
-                if searches is None and scattered >= self.uniform_share * api.queries > 0:
-                    searches = Searches.between(ends, wave, retraining)
-                if searches is None:
-                    x = retraining.scattered(min(wave, room))
-                    scattered += len(x)
-                    ends.add(retraining.ask(x))
-                else:
-                    searches = searches.step(retraining, room, self.width)
-            yield retraining.surrogate(retraining.fit())
+        while retraining.open:
+            wave = max(FEWEST, api.queries // FRACTION)
+            if searches is None and scattered >= self.uniform_share * api.queries > 0:
+                searches = Searches.between(ends, wave, retraining)
+            if searches is not None:
+                searches = yield from searches.step(retraining, self.width)
+                continue
+            x = retraining.scattered(wave)
+            ends = ends.with_answers(x, (yield from retraining.buy(x)))
+            scattered += wave
+
+
+class Ends(NamedTuple):
+    """Scattered inputs (n, d) and their labels (n,), between which searches start."""
+
+    x: Array
+    labels: Labels
+
+    def with_answers(self, x: Array, labels: Labels) -> "Ends":
+        """Add what was answered."""
+        told = labels != REFUSED
+        return Ends(np.vstack([self.x, x[told]]), np.append(self.labels, labels[told]))
 
 
 @dataclass(frozen=True)
@@ -71,25 +83,26 @@ class Searches:
     far: Array
 
     @classmethod
-    def between(cls, ends: Purchases, m: int, retraining: Retraining) -> "Searches | None":
+    def between(cls, ends: Ends, m: int, retraining: Retraining) -> "Searches | None":
         """Open m searches between random ends; None while all of them bear one label."""
-        rows = retraining.rng.integers(len(ends), size=m) if len(ends) else np.empty(0, np.intp)
+        n = len(ends.labels)
+        rows = retraining.rng.integers(n, size=m) if n else np.empty(0, np.intp)
         start, end = opposites(ends.labels, rows, retraining.rng)
         if not len(start):
             return None
         segments = retraining.segments(ends.x[start], ends.x[end])
         return cls(segments, ends.labels[start], np.zeros(len(start)), np.ones(len(start)))
 
-    def step(self, retraining: Retraining, room: int, width: float) -> "Searches | None":
-        """Halve as many as there is room for; close what is narrow or was refused an answer."""
+    def step(self, retraining: Retraining, width: float) -> "Stepping":
+        """Halve all; close what is narrow or was refused an answer."""
         middle = (self.near + self.far) / 2
-        answers = retraining.ask(self.segments.at(middle)[:room])
-        near, far = self.near.copy(), self.far.copy()
-        same = answers.labels == self.labels[answers.rows]
-        near[answers.rows[same]] = middle[answers.rows[same]]
-        far[answers.rows[~same]] = middle[answers.rows[~same]]
-        wide = self.segments.lengths * (far - near) > width
-        wide[:room] &= np.isin(np.arange(len(wide))[:room], answers.rows)
+        labels = yield from retraining.buy(self.segments.at(middle))
+        same = labels == self.labels
+        near, far = np.where(same, middle, self.near), np.where(same, self.far, middle)
+        wide = (labels != REFUSED) & (self.segments.lengths * (far - near) > width)
         if not wide.any():
             return None
         return Searches(self.segments.take(wide), self.labels[wide], near[wide], far[wide])
+
+
+Stepping = Coroutine[Surrogate, None, Searches | None]

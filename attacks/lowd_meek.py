@@ -130,8 +130,11 @@ class Theft:
                 corner = np.where(self.rng.random(self.d) < 0.5, self.low, self.high)
                 x = np.vstack([corner, self.low + self.high - corner, x])
             signs = yield from self.ask(x)
-            self.ends = np.vstack([self.ends, x[signs != 0]])
-            self.sides = np.append(self.sides, signs[signs != 0])
+            # A low-dimensional cube has few corners, and lines that coincide tell nothing new.
+            new = signs != 0
+            new &= ~(x[:, None] == self.ends).all(axis=2).any(axis=1)
+            self.ends = np.vstack([self.ends, x[new]])
+            self.sides = np.append(self.sides, signs[new])
 
     @property
     def one_sided(self) -> bool:
@@ -216,8 +219,16 @@ class Theft:
         fit = replace(fit, note="logistic regression on all answers")
         if plane is None:
             return fit
-        right = [np.mean(s.predict(x).labels == labels) for s in (plane, fit)]
-        return plane if right[0] >= right[1] else fit
+        return max((plane, fit), key=self._explained)
+
+    def _explained(self, surrogate: Surrogate) -> tuple[float, float]:
+        """Share of right labels among the ends, and among all answers.
+
+        Most answers lie next to crossings: a plane through too few places gets those right too.
+        """
+        right = surrogate.predict(self.ends).labels == (self.sides > 0)
+        every = surrogate.predict(self.bought.x).labels == self.bought.labels
+        return float(right.mean()), float(every.mean())
 
     def plane(self) -> Surrogate | None:
         """The plane through the crossings; None while there are too few of them."""

@@ -8,6 +8,8 @@ from moatbench.attack import Attack, Surrogate
 from moatbench.numerics.retraining import Retraining, check_knobs
 from moatbench.types import Array, Generator
 
+WAVE = 256  # inputs drawn at a time
+
 
 @dataclass(frozen=True)
 class UniformRetraining(Attack):
@@ -30,8 +32,7 @@ class UniformRetraining(Attack):
         check_knobs(self.answers, self.learner, self.inputs)
 
     def run(self, api: PredictionAPI, pool: Array, rng: Generator) -> Iterator[Surrogate]:
-        """Train from scratch at each checkpoint: a warm start would favour early answers."""
+        """Draw waves of one size, so that a larger budget begins with the same inputs."""
         retraining = Retraining(api, self.answers, self.learner, self.inputs, rng)
-        for checkpoint in api.checkpoints:
-            retraining.ask(retraining.uniform(checkpoint - api.queries))
-            yield retraining.surrogate(retraining.fit())
+        while retraining.open:
+            yield from retraining.buy(retraining.uniform(WAVE))

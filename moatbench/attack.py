@@ -73,10 +73,12 @@ class Attack(ABC):
     """A way to steal a model through a prediction API.
 
     `run` is a generator, suspended while the judge scores what it yielded. State lives in it, not
-    in the object, so that one attack can be run many times.
+    in the object, so that one attack can be run many times. A defense that no attack of a run is
+    `aware` of is reported as "naive only".
     """
 
     needs: ClassVar[Needs] = Needs()
+    aware: ClassVar[frozenset[str]] = frozenset()  # defenses of conf/ that it was made to withstand
 
     def unmet(self, card: Card, pool: Array) -> str:
         """Say why the attack does not apply to this API; '' where it does."""

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -256,6 +256,7 @@ def _report(cfg: DictConfig, parts: Parts | None, record: Record, started: float
         "artifacts": cfg.tracking.artifacts,
         "report": cfg.report,
         "winner": curves[WORST_CASE][-1]["winner"] if WORST_CASE in curves else None,
+        "aware": aware(parts, cfg.defense, curves) if parts else [],
         "summaries": summaries,
         "not_applicable": record.skipped,
         "failed": record.failed,
@@ -271,6 +272,13 @@ def _report(cfg: DictConfig, parts: Parts | None, record: Record, started: float
         "trace": record.trace,
     }
     return dict(_without_nan(out))
+
+
+def aware(parts: Parts, layers: Collection[str], curves: Collection[str]) -> list[str]:
+    """Name the attacks that ran and were made for these defenses; none if one has no such attack."""
+    made = {n: a.aware & set(layers) for n, a in parts.attacks.items() if n in curves}
+    known = set().union(*made.values())
+    return [name for name, against in made.items() if against] if known >= set(layers) else []
 
 
 def flags(curves: Mapping[str, list[Row]]) -> list[str]:

@@ -6,7 +6,11 @@ import pytest
 from moatbench.api import Card
 from moatbench.numerics import forward
 from moatbench.numerics.boundary import Segments, bisect, opposites, project
+from moatbench.numerics.design import CURVATURE, most_doubtful
+from moatbench.numerics.embedding import Nystrom
+from moatbench.numerics.kernels import Kernel
 from moatbench.numerics.learners import Learner, encode, learner_for
+from moatbench.numerics.newton import Logistic
 from moatbench.numerics.ridge_path import Rows, fit_at
 from moatbench.space import Categorical, InputSpace, Numeric
 from moatbench.types import Array, Labels
@@ -175,3 +179,72 @@ def test_projected_points_lie_on_the_plane_and_in_the_cube() -> None:
     normal, z = rng(3).normal(size=6), project(uniform(300), rng(3).normal(size=6), 1.0)
     assert np.abs(z @ normal + 1.0).max() < 1e-3
     assert np.abs(z).max() <= 1
+
+
+def logistic(ridge: float, n: int = 40) -> Logistic:
+    """Noisy labels of a plane."""
+    a = np.hstack([uniform(n), np.ones((n, 1))])
+    y = (a @ rng(5).normal(size=7) + rng(6).normal(size=n) > 0).astype(np.float64)
+    return Logistic(a, y, ridge)
+
+
+@pytest.mark.parametrize("ridge", [1e-2, 1e-6, 1e-10])
+def test_newtons_method_ends_where_the_gradient_vanishes(ridge: float) -> None:
+    model = logistic(ridge)
+    fit = model.fit(np.zeros(7), 50)
+    p = 1 / (1 + np.exp(-model.a @ fit.theta))
+    slope = model.a.T @ (p - model.y) / len(p) + ridge * fit.theta
+    assert fit.converged
+    assert np.abs(slope).max() < 1e-4
+
+
+def test_separable_labels_need_no_more_newton_steps_than_log_odds() -> None:
+    a = np.hstack([uniform(60), np.ones((60, 1))])
+    model = Logistic(a, (a @ rng(5).normal(size=7) > 0).astype(np.float64), 1e-10)
+    fit = model.fit(np.zeros(7), 50)
+    assert fit.converged
+    assert ((a @ fit.theta > 0) == (model.y > 0)).all()
+
+
+def test_leave_one_out_needs_no_refits() -> None:
+    model = logistic(1e-2)
+    losses = []
+    for i in range(len(model.y)):
+        rest = np.arange(len(model.y)) != i
+        part = Logistic(model.a[rest], model.y[rest], model.ridge * len(model.y) / rest.sum())
+        score = model.a[i] @ part.fit(np.zeros(7), 50).theta
+        losses.append(np.logaddexp(0, score) - model.y[i] * score)
+    found = model.leave_one_out(model.fit(np.zeros(7), 50).theta)
+    assert found == pytest.approx(np.mean(losses), rel=0.03)
+
+
+def test_the_most_doubtful_rows_are_those_of_the_greatest_variance_one_by_one() -> None:
+    z, precision = rng().normal(size=(50, 6)), np.diag(np.arange(1.0, 7))
+    chosen: list[int] = []
+    for _ in range(10):
+        variance = np.einsum("ij,jk,ik->i", z, np.linalg.inv(precision), z)
+        variance[chosen] = -1
+        chosen.append(int(variance.argmax()))
+        precision = precision + CURVATURE * np.outer(z[chosen[-1]], z[chosen[-1]])
+    assert most_doubtful(z, np.diag(np.arange(1.0, 7)), 10).tolist() == chosen
+
+
+def test_a_fit_is_the_same_function_in_another_embedding_of_its_kernel() -> None:
+    x, fresh = uniform(80), uniform(200, 9)
+    y = np.eye(2)[(np.linalg.norm(x, axis=1) > 1.4).astype(int)]
+    fit = Learner(BOX, 2, "rbf").fit(x[:60], y[:60], rng())
+    known = fit.learner.embedding
+    assert isinstance(known, Nystrom)
+    moved = fit.moved(Nystrom.of(known.kernel, x, 80))
+    assert moved is not None
+    np.testing.assert_allclose(moved.outputs(fresh), fit.outputs(fresh), atol=1e-3)
+    assert fit.moved(Nystrom.of(Kernel("rbf", 9.0), x, 80)) is None
+
+
+def test_a_published_width_is_not_chosen_again() -> None:
+    published = card("kernel_logistic", kernel="rbf", gamma=0.37, representers=20)
+    learner = learner_for("published", published)
+    assert (learner.family, learner.note) == ("rbf", "")
+    fit = learner.fit(uniform(30), linear_outputs(uniform(30)), rng())
+    assert isinstance(fit.learner.embedding, Nystrom)
+    assert fit.learner.embedding.kernel.gamma == 0.37

@@ -20,6 +20,9 @@ from moatbench.space import Categorical, InputSpace, Numeric
 from moatbench.testing import RefuseAll
 from moatbench.types import Array
 from moatbench.victim import Shares, Victim
+from moatbench.victims.datasets import generated
+from moatbench.victims.kernel_logistic import kernel_logistic
+from moatbench.victims.svm import rbf_svm
 
 MIXED = InputSpace(
     (
@@ -45,7 +48,7 @@ def line_search(**knobs: Any) -> Attack:
 
 
 def adaptive(**knobs: Any) -> Attack:
-    own = {"first": 0.25, "growth": 0.1, "uniform_share": 0.1}
+    own = {"first": 0.25, "growth": 0.05, "uniform_share": 0.05}
     attack: Attack = AdaptiveRetraining(**(BASE | own | knobs))
     return attack
 
@@ -115,6 +118,21 @@ def test_each_checkpoint_is_met_exactly(attack: Any, answers: str) -> None:
 
 
 @every
+@pytest.mark.parametrize("learner", ["softmax", "mlp", "rbf"])
+def test_neither_purchases_nor_surrogates_depend_on_the_checkpoints(
+    attack: Any, learner: str
+) -> None:
+    target, spies = victim(InputSpace.box(2), 3), (Spy(), Spy())
+    points = [
+        curve(target, attack(answers="labels", learner=learner), checkpoints, spy)[-1]
+        for checkpoints, spy in zip(([40], [3, 17, 40]), spies, strict=True)
+    ]
+    one, two = (np.vstack(spy.seen) for spy in spies)
+    np.testing.assert_array_equal(one, two)
+    assert points[0].metrics["tv_uniform"] == points[1].metrics["tv_uniform"]
+
+
+@every
 def test_exact_confidences_give_the_model_away(attack: Any) -> None:
     (point,) = curve(victim(InputSpace.box(5), 4), attack(), [120])
     assert point.converged
@@ -148,6 +166,14 @@ def test_labels_of_softmax_regression_on_iris_suffice_at_20_queries_an_unknown()
     shares = Shares(InputSpace.box(4), ("a", "b", "c"), x[:50], y[:50], x[:0], x, y)
     target = Victim(shares, lambda q: from_outputs(model.predict_proba(q)), "softmax")
     assert median_fidelity(adaptive(answers="labels"), target, 20 * 3 * 5) > 0.999
+
+
+@pytest.mark.parametrize("family", ["rbf_svm", "kernel_logistic"])
+def test_labels_of_a_kernel_machine_suffice_at_50_queries_a_column(family: str) -> None:
+    """Tramèr et al. 2016, sec. 6.2: about 99 % at 100."""
+    moons = generated("make_moons", 0, {"n_samples": 1000, "noise": 0.1}, 0.3, 0.25)
+    target = {"rbf_svm": rbf_svm, "kernel_logistic": kernel_logistic}[family](moons, stream(0, "v"))
+    assert median_fidelity(adaptive(answers="labels"), target, 150) > 0.993
 
 
 @every

@@ -9,14 +9,17 @@ from scipy.special import softmax
 
 from moatbench.api import Card
 from moatbench.attack import Surrogate
-from moatbench.numerics.embedding import Embedding, Monomials, gaussian
+from moatbench.numerics import design as experiment
+from moatbench.numerics.embedding import Embedding, Monomials, Nystrom, gaussian
 from moatbench.numerics.linear import Linear, design
 from moatbench.numerics.network import Network
+from moatbench.numerics.newton import STEPS, Logistic, descend_path
 from moatbench.numerics.one_vs_rest import OneVsRest
 from moatbench.numerics.ridge_path import Rows, Thetas, fit_at, walk
 from moatbench.reply import Reply, from_outputs
 from moatbench.space import InputSpace
 from moatbench.types import Array, Generator, Labels
+from moatbench.types import Rows as Places
 
 PUBLISHED, FALLBACK = "published", "mlp"
 FAMILIES = {
@@ -28,6 +31,7 @@ FAMILIES = {
     "poly_svm": "poly",
     "poly": "poly",
     "rbf_svm": "rbf",
+    "kernel_logistic": "rbf",
     "rbf": "rbf",
 }
 LEARNERS = (PUBLISHED, "softmax", "one_vs_rest", "mlp", "poly", "rbf")
@@ -36,8 +40,11 @@ STARTS = 3  # of a network
 SUPPORT = 20  # support vectors a column, as a guess
 HELD_OUT = 5  # every fifth row chooses the ridge
 UNTESTED = 1e-3  # the ridge where there are fewer
-ROUND = 100  # iterations of a search that only serves to choose the next queries
+SEARCH, LAST = 500, 5000  # iterations at each ridge of a path, and of the fit to all rows
+ROUND, NETWORK_ROUND = 100, 25  # where the fit only serves to choose the next queries
 STALE = 1.2  # times as many rows, and a ridge is chosen anew
+NEWTON = 1500  # columns at most for Newton's method
+BINARY_PATH: Array = 10.0 ** -np.arange(1.0, 11.0)  # ridges
 
 
 @dataclass(frozen=True)
@@ -62,13 +69,53 @@ class Fit:
 
     def outputs(self, x: Array) -> Array:
         """(n, k) class probabilities."""
-        model = self.learner.model(x)
-        mean: Array = np.mean([softmax(model.scores(t), axis=1) for t in self.thetas], axis=0)
+        embedding, k = self.learner.embedding, self.learner.k
+        if isinstance(embedding, Nystrom):
+            coef = self.thetas[0].reshape(k, -1).T
+            scores = [embedding.scores(encode(self.learner.space, x), coef)]
+        else:
+            model = self.learner.model(x)
+            scores = [model.scores(theta) for theta in self.thetas]
+        mean: Array = np.mean([softmax(s, axis=1) for s in scores], axis=0)
         return mean
 
     def labels(self, x: Array) -> Labels:
         """(n,) the most probable class."""
         return from_outputs(self.outputs(x)).labels
+
+    def doubtful(self, candidates: Array, n: int, known: Array) -> Places:
+        """Choose n of the candidates (m, d) on the boundary that would tell the fit most.
+
+        Args:
+            candidates: inputs.
+            n: at most m.
+            known: (rows, d) the inputs that it was trained on.
+        """
+        p, features = self.outputs(known), self._features(known)
+        weight = (1 - (p**2).sum(axis=1)) / 2  # with two classes the curvature of the loss
+        precision = (features * weight[:, None]).T @ features
+        precision[np.diag_indices(len(precision))] += self.ridge * len(known)
+        return experiment.most_doubtful(self._features(candidates), precision, n)
+
+    def _features(self, x: Array) -> Array:
+        """(n, r) what the scores are linear in; of a network, its hidden units."""
+        model = self.learner.model(x)
+        return model.hidden_units(self.thetas[0]) if isinstance(model, Network) else model.a
+
+    def moved(self, embedding: Nystrom) -> "Fit | None":
+        """Return the same function in the coordinates of another embedding of the same kernel."""
+        old = self.learner.embedding
+        if not isinstance(old, Nystrom) or old.kernel != embedding.kernel:
+            return None
+        learner = replace(self.learner, embedding=embedding)
+
+        def carried(theta: Array) -> Array:
+            coef = theta.reshape(self.learner.k, -1)
+            values = old(embedding.landmarks) @ coef[:, :-1].T
+            return np.hstack([embedding.weights(values).T, coef[:, -1:]]).ravel()
+
+        thetas, rehearsed = (tuple(map(carried, ts)) for ts in (self.thetas, self.rehearsed))
+        return replace(self, learner=learner, thetas=thetas, rehearsed=rehearsed)
 
     @property
     def plane(self) -> tuple[Array, float] | None:
@@ -105,6 +152,7 @@ class Learner:
         activation: of an mlp: tanh, logistic or relu.
         note: what a surrogate should say about its learner.
         embedding: into the feature space; None where there is none, or it is still to be chosen.
+        gamma: of an rbf, where the service publishes it.
     """
 
     space: InputSpace
@@ -114,6 +162,7 @@ class Learner:
     activation: str = ACTIVATION
     note: str = ""
     embedding: Embedding | None = None
+    gamma: float | None = None
 
     @property
     def unknowns(self) -> int:
@@ -122,35 +171,56 @@ class Learner:
             return int(SUPPORT * (encode(self.space, self.space.low[None]).shape[1] + 1))
         return int(self.model(self.space.low[None]).unknowns)
 
-    def fit(self, x: Array, targets: Array, rng: Generator, resume: Fit | None = None) -> Fit:
+    def fit(
+        self,
+        x: Array,
+        targets: Array,
+        rng: Generator,
+        resume: Fit | None = None,
+        brief: bool = False,
+    ) -> Fit:
         """Train.
 
         Args:
             x: (n, d) inputs, in the API's units.
             targets: (n, k) labels or soft labels, rows summing to one.
             rng: draws the starts of a network.
-            resume: an earlier fit to go on from, on a path cut to its ridge's neighbours: quick,
-                for rounds that only choose the next queries.
+            resume: an earlier fit to go on from, on a path cut to its ridge's neighbours.
+            brief: whether the fit only serves to choose the next queries, and need not end.
         """
         if self.family == "rbf" and self.embedding is None:
             known = resume.learner.embedding if resume else None
-            embedding = gaussian(encode(self.space, x), targets, known)
-            # In another feature space there are no unknowns to go on from.
-            return replace(self, embedding=embedding).fit(x, targets, rng)
+            embedding = gaussian(encode(self.space, x), targets, known, self.gamma)
+            resume = resume.moved(embedding) if resume else None
+            return replace(self, embedding=embedding).fit(x, targets, rng, resume, brief)
         model = self.model(x)
-        rows = Rows(model, targets)
         choice = resume if resume and len(x) < STALE * resume.chosen_at else None
+        if isinstance(model, Linear) and self.k == 2 and model.a.shape[1] <= NEWTON:
+            return self._fit_binary(model.a, targets[:, 1], resume, choice)
+        rows = Rows(model, targets)
         if choice is None:
-            choice = self._choose(x, targets, resume, self._begin(model, rng))
-        cap = 5000 if resume is None else ROUND
+            cap = self._round if brief and resume else SEARCH
+            choice = self._choose(x, targets, resume, self._begin(model, rng), cap)
+        cap = self._round if brief else LAST
         fits = [fit_at(choice.ridge, rows, theta, iterations=cap) for theta in choice.thetas]
         converged = all(fit.converged for fit in fits)
         return replace(choice, thetas=tuple(fit.theta for fit in fits), converged=converged)
 
-    def _choose(self, x: Array, targets: Array, resume: Fit | None, begin: Thetas) -> Fit:
+    def _fit_binary(self, a: Array, y: Array, resume: Fit | None, choice: Fit | None) -> Fit:
+        """Fit the difference of two scores; each answer, left out in turn, chooses the ridge."""
+        w = np.zeros(a.shape[1])
+        if resume:
+            w = np.diff(resume.thetas[0].reshape(2, -1), axis=0)[0]
+        ridge, chosen_at = (choice.ridge, choice.chosen_at) if choice else (UNTESTED, len(y))
+        if choice is None and len(y) >= HELD_OUT:
+            w, ridge, _ = descend_path(a, y, BINARY_PATH, w)
+        found = Logistic(a, y, ridge).fit(w, STEPS)
+        thetas = (np.concatenate([-found.theta, found.theta]) / 2,)
+        return Fit(self, thetas, thetas, ridge, chosen_at, found.converged)
+
+    def _choose(self, x: Array, targets: Array, resume: Fit | None, begin: Thetas, cap: int) -> Fit:
         """Let held-out rows choose the ridge, and which of the models to keep."""
         thetas, ridge = resume.rehearsed if resume else begin, UNTESTED
-        cap = 500 if resume is None else ROUND
         if len(x) >= HELD_OUT:
             held = np.arange(len(x)) % HELD_OUT == HELD_OUT - 1
             train, exam = (Rows(self.model(x[part]), targets[part]) for part in (~held, held))
@@ -167,6 +237,11 @@ class Learner:
 
     def _begin(self, model: Linear | OneVsRest | Network, rng: Generator) -> Thetas:
         return tuple(model.begin(rng) for _ in range(STARTS if self.family == "mlp" else 1))
+
+    @property
+    def _round(self) -> int:
+        """Iterations of a brief fit: a network's cost more, and it goes on in the next round."""
+        return NETWORK_ROUND if self.family == "mlp" else ROUND
 
     def _path(self, resume: Fit | None) -> Array:
         path: Array = 10.0 ** -np.arange(1.0, 10.0)
@@ -195,7 +270,14 @@ def learner_for(name: str, card: Card) -> Learner:
         activation=str(told.get("activation", ACTIVATION)),
         note=note,
         embedding=Monomials(int(told.get("degree", DEGREE))) if family == "poly" else None,
+        gamma=_gamma(told, card.space),
     )
+
+
+def _gamma(told: Mapping[str, Any], space: InputSpace) -> float | None:
+    """Return the published width of a kernel, if it is one on inputs as they are encoded."""
+    as_encoded = space.uniform_bounds == (-1.0, 1.0) and not space.coded.size
+    return float(told["gamma"]) if "gamma" in told and as_encoded else None
 
 
 def encode(space: InputSpace, x: Array) -> Array:

@@ -1,22 +1,34 @@
 """What the retraining attacks of Tramèr et al. 2016, sec. 6.1, have in common."""
 
+from collections.abc import Generator as Coroutine
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
 
-from moatbench.api import Answers, PredictionAPI
+from moatbench.api import PredictionAPI
 from moatbench.attack import Purchases, Surrogate, ignorant
 from moatbench.numerics.boundary import Segments, bisect, opposites, project
 from moatbench.numerics.learners import LEARNERS, PUBLISHED, Fit, learner_for
-from moatbench.types import Array, Generator, Rows
+from moatbench.types import Array, Generator, Labels, Rows
 
 ANSWERS = ("confidences", "labels")
 INPUTS = ("cube", "valid")
-ENDS = 4  # candidates for the ends of a segment, for each point wanted
+ENDS = 4  # candidates for the ends of a segment, for each crossing wanted
+CHOICE, MOST = (
+    8,
+    2000,
+)  # candidates for each query on the boundary; and at most, unless more are asked
+REFUSED = -1  # in place of a label
+
+Buying = Coroutine[Surrogate, None, Labels]
 
 
 class Retraining:
     """An attacker that buys answers and trains on them.
+
+    What it asks depends on what it was answered, never on the checkpoints: at each it trains a
+    surrogate apart, with draws that nothing else uses, and goes on as if it had not.
 
     Args:
         api: where to buy.
@@ -36,7 +48,9 @@ class Retraining:
         if learner == PUBLISHED and self.learner.family == "one_vs_rest" and not self._told:
             # Softmax regression has the same boundaries, and a unique minimum.
             self.learner = replace(self.learner, family="softmax")
-        self.rng, self._training = rng.spawn(2)
+        self.rng, self._guiding, self._training = rng.spawn(3)
+        self._due = list(api.checkpoints)
+        self._guide: Fit | None = None
         self._soft, self._valid = answers == "confidences", inputs == "valid"
 
     @property
@@ -73,40 +87,74 @@ class Retraining:
             x[::2, free] = np.where(high, self.space.high[free], self.space.low[free])[::2]
         return x
 
-    def ask(self, x: Array) -> Answers:
-        """Buy answers and keep them."""
-        answers = self.api.query(x)
-        self.bought.add(answers)
-        return answers
+    @property
+    def open(self) -> bool:
+        """Whether there is a budget left, or a checkpoint to answer for."""
+        return bool(self._due)
 
-    def fit(self, resume: Fit | None = None) -> Fit | None:
-        """Train on all purchases; None where they hold nothing to learn."""
-        targets = self.bought.targets(self._soft)
-        if not len(targets) or targets.min(axis=0).max() == 1:  # one label, and no confidences
-            return None
-        return self.learner.fit(self.bought.x, targets, self._training, resume)
+    def buy(self, x: Array) -> Buying:
+        """Buy answers and keep them, yielding a surrogate at each checkpoint on the way.
 
-    def surrogate(self, fit: Fit | None) -> Surrogate:
-        """Return what to yield at a checkpoint."""
+        Returns:
+            (n,) labels; `REFUSED` where there was no answer, or no budget.
+        """
+        labels, done = np.full(len(x), REFUSED, dtype=np.int64), 0
+        while self._due and done < len(x):
+            part = x[done : done + self._due[0] - self.api.queries]
+            answers = self.api.query(part)
+            self.bought.add(answers)
+            labels[done + answers.rows] = answers.labels
+            done += len(part)
+            if self.api.queries == self._due[0]:
+                self._due.pop(0)
+                yield self._surrogate()
+        return labels
+
+    def guide(self) -> Fit | None:
+        """Go on training, to choose what to ask next; None while there is nothing to learn."""
+        self._guide = self._fit(self._guiding, self._guide, brief=True)
+        return self._guide
+
+    def _surrogate(self) -> Surrogate:
+        """Train on all purchases, from scratch; a network goes on from the guide.
+
+        The other families have one minimum, or nearly. A network has many, and a good one is what
+        the guide has found in all its rounds.
+        """
+        start = self._guide if self.learner.family == "mlp" else None
+        fit = self._fit(deepcopy(self._training), start)
         if fit is not None:
             return fit.surrogate()
         blank = ignorant(self.api.card, self.bought.labels)
         return replace(blank, note="all answers alike") if len(self.bought) else blank
+
+    def _fit(self, rng: Generator, resume: Fit | None = None, brief: bool = False) -> Fit | None:
+        targets = self.bought.targets(self._soft)
+        if not len(targets) or targets.min(axis=0).max() == 1:  # one label, and no confidences
+            return None
+        return self.learner.fit(self.bought.x, targets, rng, resume, brief)
 
     def segments(self, start: Array, end: Array) -> Segments:
         """Lay paths between inputs."""
         return Segments.between(start, end, self.space, self._valid, self.rng)
 
     def boundary(self, fit: Fit, n: int) -> Array:
-        """Find up to n inputs on a fit's boundary, one on the way between two of its classes."""
+        """Find up to n inputs on a fit's boundary: of many, those that would tell it most."""
+        candidates = self._crossings(fit, max(n, min(CHOICE * n, MOST)))
+        if len(candidates) <= n:
+            return candidates
+        return candidates[fit.doubtful(candidates, n, self.bought.x)]
+
+    def _crossings(self, fit: Fit, m: int) -> Array:
+        """Find up to m inputs on a fit's boundary, one on the way between two of its classes."""
         plane = None if self._categories.size else fit.plane
         if plane is not None:
             low, high = self.space.low, self.space.high
-            z = project(2 * (self.uniform(n) - low) / (high - low) - 1, *plane)
+            z = project(2 * (self.uniform(m) - low) / (high - low) - 1, *plane)
             return np.clip(low + (z + 1) / 2 * (high - low), low, high)
         # Purchases are candidates too: a rare class may not be met among uniform inputs.
-        ends = np.vstack([self.uniform(ENDS * n), self.bought.x])
-        start, end = opposites(fit.labels(ends), np.arange(n), self.rng)
+        ends = np.vstack([self.uniform(ENDS * m), self.bought.x])
+        start, end = opposites(fit.labels(ends), np.arange(m), self.rng)
         return bisect(self.segments(ends[start], ends[end]), fit.labels)
 
     @property
