@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil
+from typing import ClassVar
 
 import numpy as np
 
@@ -41,6 +42,8 @@ class AdaptiveRetraining(Attack):
     first: float
     growth: float
     uniform_share: float
+
+    aware: ClassVar[frozenset[str]] = frozenset({"label_only"})
 
     def __post_init__(self) -> None:
         check_knobs(self.answers, self.learner, self.inputs)

@@ -6,9 +6,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from moatbench.api import Card, PredictionAPI
+from moatbench.api import Answers, Card, PredictionAPI
 from moatbench.attack import Attack, Needs, Purchases, Surrogate, ignorant
 from moatbench.numerics.answers import decimals
+from moatbench.numerics.edges import Edges
 from moatbench.numerics.forward import ACTIVATIONS
 from moatbench.numerics.kernel_reconstruction import KernelReconstruction, kernel_unmet
 from moatbench.numerics.network_solver import probe_plan, probe_points
@@ -22,7 +23,8 @@ class EquationSolving(Attack):
 
     Queries are uniform on the raw cube. The log-odds of exact answers are solved for the
     parameters: by least squares where they are linear (softmax), else by Levenberg-Marquardt.
-    Rounded answers bound each probability; any others are soft labels to fit.
+    Rounded answers bound each probability; a budget that allows it goes into bisecting the edges
+    where they step, which are exact again. Any others are soft labels to fit.
 
     Args:
         intervals: whether to use that rounded answers are bounds; false takes them for soft labels,
@@ -33,6 +35,7 @@ class EquationSolving(Attack):
 
     intervals: bool
 
+    aware: ClassVar[frozenset[str]] = frozenset({"rounding"})
     needs: ClassVar[Needs] = Needs(
         confidences=True,
         families=frozenset({"logistic", "softmax", "one_vs_rest", "mlp", "kernel_logistic"}),
@@ -62,17 +65,16 @@ class EquationSolving(Attack):
     def run(self, api: PredictionAPI, pool: Array, rng: Generator) -> Iterator[Surrogate]:
         """Yield what all answers so far determine."""
         asking, fitting = rng.spawn(2)
-        survey = Survey(api, asking)
-        kernel = api.card.family == "kernel_logistic"
         reconstruct: KernelReconstruction | Reconstruction = (
-            KernelReconstruction(api.card, fitting)
-            if kernel
+            KernelReconstruction(api.card, self.intervals, fitting)
+            if api.card.family == "kernel_logistic"
             else Reconstruction(api.card, self.intervals, fitting)
         )
+        survey = Survey(api, reconstruct, asking)
         for checkpoint in api.checkpoints:
             survey.extend(checkpoint)
             if len(survey.bought):
-                yield reconstruct(survey.bought, survey.probes())
+                yield reconstruct(survey.bought, survey.probes(), survey.edges)
             else:
                 yield ignorant(api.card)
 
@@ -82,12 +84,20 @@ class Survey:
 
     Where a small budget makes it pay, a network is also asked probes: points and their neighbours,
     whose answers tell gradients. Rounding hides those, so that they are left out where it shows.
+    Rounded answers of simpler models are bisected instead, where a large budget makes it pay.
     """
 
-    def __init__(self, api: PredictionAPI, rng: Generator) -> None:
+    def __init__(
+        self,
+        api: PredictionAPI,
+        reconstruct: Reconstruction | KernelReconstruction,
+        rng: Generator,
+    ) -> None:
         card, d = api.card, api.card.space.d
         self.bought = Purchases(card)
+        self.edges: Edges | None = None
         self._api, self._rng = api, rng
+        self._plan, self._turn = reconstruct.edges, reconstruct.turn(api.budget)
         self._asked: list[Rows] = [np.empty(0, np.intp)]
         self._first, count = 0, 0
         if card.family == "mlp":
@@ -103,9 +113,28 @@ class Survey:
         while (at := self._api.queries) < checkpoint:
             if at == self._first and decimals(self.bought.outputs) is not None:
                 self._probes = self._probes[:0]
-            answers = self._api.query(self._next(at, checkpoint))
-            self.bought.add(answers)
-            self._asked.append(at + answers.rows)
+            if at == self._turn and at:
+                self.edges = self._plan(self.bought, self._api.budget - at)
+            if self.edges is not None and len(places := self.edges.open):
+                self._bisect(self.edges, places[: checkpoint - at])
+            else:
+                self._ask(self._next(at, checkpoint))
+
+    def _bisect(self, edges: Edges, places: Rows) -> None:
+        """Ask for one more bit of each place."""
+        answers = self._ask(edges.questions(places))
+        outputs = np.full((len(places), len(self._api.card.classes)), np.nan)
+        if answers.outputs is not None:
+            outputs[answers.rows] = answers.outputs
+        edges.learn(places, outputs)
+
+    def _ask(self, x: Array) -> Answers:
+        """Buy, and remember which queries were answered."""
+        at = self._api.queries
+        answers = self._api.query(x)
+        self.bought.add(answers)
+        self._asked.append(at + answers.rows)
+        return answers
 
     def probes(self) -> list[Rows]:
         """Rows of the purchases that hold a point and all its neighbours, one array a point."""
@@ -114,11 +143,12 @@ class Survey:
         return [np.searchsorted(asked, w) for w in wanted if np.isin(w, asked).all()]
 
     def _next(self, at: int, checkpoint: int) -> Array:
-        """Return queries from number `at` on: uniform before the probes, the probes, or uniform."""
+        """Return queries from number `at` on: uniform, the probes in their place, or uniform."""
         space = self._api.card.space
         done, probes = at - self._first, self._probes.reshape(-1, space.d)
         if done < 0:
             return space.sample_cube(min(checkpoint, self._first) - at, self._rng)
         if done < len(probes):
             return probes[done : done + checkpoint - at]
-        return space.sample_cube(checkpoint - at, self._rng)
+        end = min(checkpoint, self._turn) if at < self._turn else checkpoint
+        return space.sample_cube(end - at, self._rng)

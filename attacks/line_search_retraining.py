@@ -3,7 +3,7 @@
 from collections.abc import Generator as Coroutine
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
@@ -36,6 +36,8 @@ class LineSearchRetraining(Attack):
     inputs: str
     width: float
     uniform_share: float
+
+    aware: ClassVar[frozenset[str]] = frozenset({"label_only"})
 
     def __post_init__(self) -> None:
         check_knobs(self.answers, self.learner, self.inputs)

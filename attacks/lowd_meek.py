@@ -46,6 +46,7 @@ class LowdMeek(Attack):
 
     most: int
 
+    aware = frozenset({"label_only"})
     needs = Needs(families=frozenset({*LINEAR, POLYNOMIAL}), numeric=True)
 
     def __post_init__(self) -> None:

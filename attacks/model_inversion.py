@@ -110,7 +110,7 @@ class ModelInversion(Attack):
 def extractor(card: Card, rng: Generator) -> Extractor:
     """Return what turns answers into a surrogate: equations of the family, or plain training."""
     if card.family == "kernel_logistic":
-        return KernelReconstruction(card, rng)
+        return KernelReconstruction(card, True, rng)
     if card.family in SOLVED:
         return Reconstruction(card, True, rng)
     return lambda bought: _fitted(card, bought, rng, PUBLISHED)

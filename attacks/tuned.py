@@ -48,6 +48,11 @@ class Tuned(Attack):
         for setting in self._settings(np.random.default_rng(0)):
             self._made(setting)
 
+    @property
+    def aware(self) -> frozenset[str]:  # type: ignore[override]
+        """What the attack that is tuned was made for."""
+        return self._made({}).aware
+
     def unmet(self, card: Card, pool: Array) -> str:
         """Say why the attack that is tuned does not apply."""
         return self._made({}).unmet(card, pool)

@@ -1,7 +1,7 @@
-"""What a model gives away of its training data: representers, and prototypes by inversion.
+"""What a kernel model gives away of its training data: the representers that it answers from.
 
 Run: python benchmarks/leakage.py. Writes docs/leakage.png, after Figure 2 of Tramèr et al. 2016,
-and prints two tables; about ten minutes on one core.
+and prints a table; some minutes on one core.
 """
 
 from pathlib import Path
@@ -13,20 +13,15 @@ from threadpoolctl import threadpool_limits
 from moatbench.api import Deployment, PredictionAPI
 from moatbench.attack import Attack, Surrogate
 from moatbench.attacks.equation_solving import EquationSolving
-from moatbench.attacks.model_inversion import ModelInversion
 from moatbench.defense import Defense
 from moatbench.randomness import stream
 from moatbench.types import Array
 from moatbench.victim import Victim
 from moatbench.victims.datasets import bundled
 from moatbench.victims.kernel_logistic import kernel_logistic
-from moatbench.victims.linear import softmax
 
 SEEDS = (0, 1, 2)
 BUDGETS = (325, 650, 1300)
-SURE = 0.9  # the victim's own confidence in a prototype
-EXTRACTION = (10, 20, 30, 40, 50, 55, 60, 65, 130)
-BLACK_BOX = tuple(range(65, 15_001, 65))
 PICTURE = Path(__file__).parents[1] / "docs" / "leakage.png"
 
 
@@ -48,14 +43,6 @@ def main() -> None:
             print(f"| {queries} | {seed} | {likeness.mean():.4f} | {least:.4f} | yes |", flush=True)
             if (queries, seed) == (650, 0):
                 draw(true, found)
-    print("\n| mode | queries to 0.9 on all ten digits, each seed | correlation with class mean |")
-    print("|---|---|---|")
-    for mode, checkpoints in (("extraction", EXTRACTION), ("black_box", BLACK_BOX)):
-        rows = [
-            inversion(softmax(digits, stream(s, "victim")), mode, checkpoints, s) for s in SEEDS
-        ]
-        queries_to = ", ".join(f"{int(q):,}" for q, _ in rows)
-        print(f"| {mode} | {queries_to} | {np.median([c for _, c in rows]):.2f} |")
 
 
 def run(victim: Victim, attack: Attack, checkpoints: tuple[int, ...], seed: int) -> list[Surrogate]:
@@ -70,25 +57,6 @@ def matched(found: Array, rows: Array) -> tuple[Array, Array]:
     table = np.corrcoef(found, rows)[: len(found), len(found) :]
     places = linear_sum_assignment(-table)
     return rows[places[1]], table[places]
-
-
-def inversion(
-    victim: Victim, mode: str, checkpoints: tuple[int, ...], seed: int
-) -> tuple[float, float]:
-    """Queries until the victim is sure of all prototypes, and their likeness to the class means."""
-    attack = ModelInversion(mode, step=0.01, length=0.2, goal=0.95, rounds=200)
-    x, y = victim.shares.x_train, victim.shares.y_train
-    deployment = Deployment(victim, Defense(), stream(seed, "defense"))
-    api = PredictionAPI(deployment, checkpoints)
-    for surrogate in attack.run(api, victim.shares.pool, stream(seed, "attack")):
-        prototypes = surrogate.parameters["prototypes"]
-        outputs = victim.predict(prototypes).outputs
-        assert outputs is not None
-        if outputs.diagonal().min() >= SURE:
-            means = np.array([x[y == c].mean(axis=0) for c in range(len(outputs))])
-            likeness = [np.corrcoef(p, m)[0, 1] for p, m in zip(prototypes, means, strict=True)]
-            return api.queries, float(np.mean(likeness))
-    return float("inf"), float("nan")
 
 
 def draw(true: Array, found: Array) -> None:

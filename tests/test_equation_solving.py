@@ -10,7 +10,7 @@ import pytest
 from scipy.special import softmax
 
 from moatbench.attacks.equation_solving import EquationSolving
-from moatbench.defense import Defense
+from moatbench.defense import Defense, Stack
 from moatbench.defenses.label_only import LabelOnly
 from moatbench.defenses.noise import Noise
 from moatbench.defenses.rounding import Rounding
@@ -200,6 +200,73 @@ def test_rounded_answers_of_a_network_are_bounds_too() -> None:
     point = last(victim("mlp", "digits"), 1510, Rounding(2))
     assert point.metrics["fidelity_test"] >= 0.995
     assert point.metrics["fidelity_uniform"] >= 0.99
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_one_decimal_hides_nothing_from_60_queries_an_unknown(seed: int) -> None:
+    point = last(victim("logistic", "breast_cancer"), 60 * 31, Rounding(1), seed)
+    assert_stolen(point.metrics, 1e-9)
+    assert point.note == "intervals at 1 decimals, 40 edges"
+    assert point.parameters["coef"].shape == (1, 30)
+
+
+@pytest.mark.parametrize("family", ["softmax", "one_vs_rest"])
+def test_edges_are_equations_of_other_families_too(family: str) -> None:
+    assert_stolen(last(victim(family, "iris"), 300, Rounding(1)).metrics, 1e-4)
+
+
+def test_every_checkpoint_before_the_edges_are_sharp_is_served() -> None:
+    target = victim("logistic", "breast_cancer")
+    points = curve(target, [100, 155, 156, 311, 620, 930, 1860, 2500], Rounding(1))
+    assert [p.queries for p in points] == [100, 155, 156, 311, 620, 930, 1860, 2500]
+    judged = [p.metrics["tv_uniform"] for p in points]
+    assert max(judged[4:]) < 0.1 * min(judged[:3])
+    assert judged[-1] < 1e-9
+
+
+def test_an_attacker_that_takes_rounding_for_truth_does_not_bisect() -> None:
+    run = Extraction(
+        victim("logistic", "breast_cancer"), Rounding(1), EquationSolving(False), [60 * 31]
+    )
+    point = next(iter(run))
+    assert point.note == "soft labels"
+    assert point.metrics["tv_uniform"] > 1e-4
+
+
+def test_classes_that_are_left_out_are_not_taken_for_edges() -> None:
+    cut = Stack({"top_k": TopK(k=2, renormalise=False), "rounding": Rounding(2)})
+    point = last(victim("softmax", "iris"), 300, cut)
+    assert point.note == "intervals at 2 decimals"
+    assert point.metrics["fidelity_uniform"] >= 0.98
+
+
+def test_edges_survive_refusals_and_bare_labels() -> None:
+    @dataclass(frozen=True)
+    class Both(Whimsical):
+        def respond(self, x: Array, reply: Reply, account: str) -> Reply:
+            outputs = super().respond(x, reply, account).outputs
+            assert outputs is not None
+            return reply.with_outputs(np.round(outputs, 1))
+
+    point = last(victim("logistic", "breast_cancer"), 120 * 31, Both())
+    assert point.metrics["fidelity_uniform"] >= 0.999
+
+
+def test_a_unit_that_few_answers_switch_on_leaves_the_rest_solved() -> None:
+    rng = np.random.default_rng(0)
+    w, b = 3 * rng.normal(size=(8, 6)) / np.sqrt(8), rng.normal(size=6) / 2
+    b[0] = 1.5 - np.abs(w[:, 0]).sum()  # one corner of the cube
+    a = rng.normal(size=(6, 3))
+
+    def predict(x: Array) -> Reply:
+        return from_outputs(np.asarray(softmax(np.maximum(x @ w + b, 0) @ a, axis=1)))
+
+    x = rng.uniform(-1, 1, (300, 8))
+    y = predict(x).labels
+    shares = Shares(InputSpace.box(8), ("a", "b", "c"), x[:99], y[:99], x[99:200], x[200:], y[200:])
+    target = Victim(shares, predict, "mlp", {"hidden": 6, "activation": "relu"})
+    point = last(target, 150)
+    assert point.metrics["tv_uniform"] < 1e-3
 
 
 def test_bounds_tell_more_than_soft_labels() -> None:

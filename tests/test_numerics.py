@@ -6,14 +6,21 @@ from typing import cast
 import numpy as np
 import pytest
 from scipy.linalg import block_diag
-from scipy.special import softmax
+from scipy.special import logit, softmax
 
 from moatbench.numerics.answers import completed, decimals, explained
+from moatbench.numerics.edges import Crossings, Edges, Joint
 from moatbench.numerics.linear import Linear, cross_entropy, design, log_ratios
 from moatbench.numerics.minimise import Model, descend, levenberg_marquardt
 from moatbench.numerics.network import Network
 from moatbench.numerics.network_solver import probe_plan, probe_points
-from moatbench.numerics.objectives import CrossEntropy, Intervals, LogOdds, Objective
+from moatbench.numerics.objectives import (
+    CrossEntropy,
+    Intervals,
+    LogOdds,
+    Objective,
+    RoundedOdds,
+)
 from moatbench.numerics.one_vs_rest import OneVsRest
 from moatbench.types import Array
 
@@ -30,12 +37,17 @@ MODELS: dict[str, Callable[[Array], Model]] = {
 ANSWERS: Array = softmax(np.random.default_rng(0).normal(size=(N, K)), axis=1)
 LEAST = ANSWERS.min(axis=1, keepdims=True)
 CUT: Array = np.where(ANSWERS > LEAST, ANSWERS, 0.0)
+CROSSINGS = Crossings(np.arange(N) % K, np.full(N, 0.35), np.linspace(0.5, 2.0, N))
+SOME = Crossings(np.arange(12) % K, np.full(12, 0.15), np.ones(12))
 OBJECTIVES: dict[str, Objective] = {
     "cross_entropy": CrossEntropy(ANSWERS),
     "log_odds": LogOdds(ANSWERS),
     "log_odds_of_some": LogOdds(CUT),
     "intervals": Intervals(ANSWERS.round(1), 0.05, 0.5),
     "intervals_of_some": Intervals(CUT.round(1), 0.05, 0.5),
+    "rounded_odds": RoundedOdds(ANSWERS.round(1), 0.05, 3.0),
+    "crossings": CROSSINGS,
+    "joint": Joint(Intervals(ANSWERS[:18].round(1), 0.05, 0.5), SOME),
 }
 
 
@@ -181,6 +193,64 @@ def test_answers_are_explained_up_to_their_scale() -> None:
     assert not explained(np.log(ANSWERS) + np.array([0.0, 0.0, 1e-3]), ANSWERS)
 
 
+def bisected(answer: Callable[[Array], Array], rounds: int) -> Edges:
+    """Bisect what a softmax rounded to one decimal answers, foreseen by a model that errs."""
+    rng = np.random.default_rng(6)
+    x = rng.uniform(-1, 1, (50, D))
+
+    def predict(x: Array) -> Array:
+        return np.asarray(softmax(3.1 * x[:, :K] + 0.1, axis=1))
+
+    edges = Edges(x, np.round(answer(x), 1), 0.1, 20, predict, rng)
+    for _ in range(rounds):
+        places = edges.open
+        edges.learn(places, np.round(answer(edges.questions(places)), 1))
+    return edges
+
+
+def sloped(x: Array) -> Array:
+    return np.asarray(softmax(3 * x[:, :K], axis=1))
+
+
+def test_bisection_finds_where_a_probability_crosses_a_level() -> None:
+    edges = bisected(sloped, 60)
+    points, crossings = edges.found()
+    assert len(points) == edges.count == 20
+    found = sloped(points)[np.arange(20), crossings.classes]
+    np.testing.assert_allclose(found, crossings.levels, atol=1e-12)
+    assert np.allclose(crossings.levels * 10 % 1, 0.5)
+    assert not len(edges.open)
+
+
+def test_a_few_answers_a_foreseen_edge_tell_three_digits() -> None:
+    points, crossings = bisected(sloped, 12).found()
+    found = sloped(points)[np.arange(20), crossings.classes]
+    assert crossings.reach.max() < 2e-2
+    assert (np.abs(logit(found) - logit(crossings.levels)) < 4 * crossings.reach).all()
+
+
+def test_edges_that_are_not_answered_are_dropped() -> None:
+    edges = bisected(sloped, 5)
+    places = edges.open
+    answers = np.round(sloped(edges.questions(places)), 1)
+    answers[3] = np.nan
+    edges.learn(places, answers)
+    assert edges.count == 19
+    assert places[3] not in edges.open
+
+
+def test_turns_go_round_all_edges() -> None:
+    edges = bisected(sloped, 5)
+    first = edges.open[:13]
+    edges.learn(first, np.round(sloped(edges.questions(first)), 1))
+    assert set(edges.open[:7]).isdisjoint(first)
+
+
+def test_answers_that_never_differ_have_no_edges() -> None:
+    edges = bisected(lambda x: np.tile([0.6, 0.4, 0.0], (len(x), 1)), 3)
+    assert edges.count == len(edges.open) == 0
+
+
 def test_probes_are_points_of_the_cube_and_steps_along_each_column() -> None:
     probes = probe_points(D, 2, np.random.default_rng(0), step=1e-3)
     assert probes.shape == (2, D + 1, D)
@@ -191,6 +261,7 @@ def test_probes_are_points_of_the_cube_and_steps_along_each_column() -> None:
 def test_probes_are_planned_only_where_uniform_queries_do_not_suffice() -> None:
     adult = (105, 5, 20, "tanh")
     assert probe_plan(*adult, [1112])[1] == 5  # ceil(20 / (5 - 1)) gradients span 20 directions
+    assert probe_plan(*adult, [900]) == (370, 5)  # fewer uniform ones before them
     assert probe_plan(*adult, [530, 2225]) == (0, 0)
     assert probe_plan(105, 5, 20, "relu", [1112]) == (0, 0)
     assert probe_plan(64, 10, 20, "tanh", [65, 130, 325, 650]) == (0, 0)

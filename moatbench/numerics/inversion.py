@@ -10,7 +10,7 @@ GROWTH, CUT = 1.3, 0.4  # of a step's length, after a gain and after none
 
 
 class Inversion:
-    """One climb a class, all from the centre of the space, one gradient a round.
+    """One climb a class, all from the centre of the space.
 
     Ask the model what `questions` returns, and tell its answers to `learn`, until `done`.
 
@@ -35,6 +35,7 @@ class Inversion:
         self._tried, self._slope = self._at.copy(), self._at.copy()
         self._length = np.full(k, length * np.sqrt(space.d))
         self._value = np.full(k, -np.inf)
+        self._climbing: Rows = np.empty(0, np.intp)  # classes whose points still need a slope
         self._round = 0
 
     @property
@@ -48,42 +49,58 @@ class Inversion:
         return self._round > self._rounds or not len(self._open)
 
     def questions(self) -> Array:
-        """(m, d) inputs to ask about: for each open class a point, then its d neighbours."""
+        """(m, d) inputs to ask about: the next point of each open class, or neighbours of points.
+
+        Neighbours, d a point, are asked only where a point was a gain and is not yet the goal.
+        """
         if not self._round:  # all classes start from one point
-            return self._raw(self._around(self._at[0]))
+            around = self._neighbours(self._at[0])
+            return self._raw(np.vstack([self._at[:1], around]))
+        if len(self._climbing):
+            return self._raw(
+                np.concatenate([self._neighbours(self._at[c]) for c in self._climbing])
+            )
         for c in self._open:
             free = self._slope[c] * (np.abs(self._at[c] + 1e-9 * np.sign(self._slope[c])) < 1)
             norm = max(float(np.linalg.norm(free)), 1e-150)
             self._tried[c] = np.clip(self._at[c] + self._length[c] / norm * free, -1, 1)
-        around = [self._around(self._tried[c]) for c in self._open]
-        return self._raw(np.concatenate(around or [self._at[:0]]))
+        return self._raw(self._tried[self._open])
 
     def learn(self, outputs: Array) -> None:
         """Take the answers (m, k) to the questions; a row of NaN got none."""
-        blocks = outputs.reshape(-1, self._at.shape[1] + 1, self.k)
-        logs, known = np.log(np.fmax(blocks, FAINT)), ~np.isnan(blocks[..., 0])
-        for place, c in enumerate(self._open):
-            block = place if self._round else 0
-            own, told = logs[block, :, c], known[block]
-            if told[0] and own[0] > self._value[c]:
-                self._at[c], self._value[c] = self._tried[c], own[0]
-                rise = np.where(told[1:], own[1:] - own[0], 0.0)
-                self._slope[c] = rise * self._inward(self._at[c])
-                self._length[c] *= GROWTH
-            else:
-                self._length[c] *= CUT
-        self._round += 1
+        logs = np.log(np.maximum(outputs, FAINT))
+        if not self._round:
+            every = np.arange(self.k)
+            self._value = np.where(np.isnan(logs[0]), -np.inf, logs[0])
+            self._tilt(every, np.tile(logs[1:], (self.k, 1)))
+            self._round = 1
+        elif len(self._climbing):
+            self._tilt(self._climbing, logs)
+            self._climbing = self._climbing[:0]
+        else:
+            tried = self._open
+            gained = logs[np.arange(len(tried)), tried] > self._value[tried]  # not where NaN
+            up = tried[gained]
+            self._at[up], self._value[up] = self._tried[up], logs[gained, up]
+            self._length[tried] *= np.where(gained, GROWTH, CUT)
+            self._climbing = np.intersect1d(up, self._open)
+            self._round += 1
+
+    def _tilt(self, classes: Rows, logs: Array) -> None:
+        """Take the answers to the neighbours of some classes' points for their slopes."""
+        for c, block in zip(classes, logs.reshape(len(classes), -1, self.k), strict=True):
+            rise = block[:, c] - self._value[c]
+            self._slope[c] = np.where(np.isfinite(rise), rise, 0.0) * self._inward(self._at[c])
 
     @property
     def _open(self) -> Rows:
         """Classes that have not reached the goal."""
         return np.flatnonzero(self._value < np.log(self._goal))
 
-    def _around(self, point: Array) -> Array:
-        """(d + 1, d) a point, and a neighbour along each column, inside the bounds."""
-        around = np.tile(point, (len(point) + 1, 1))
-        around[1:] += np.diag(self._step * self._inward(point))
-        return around
+    def _neighbours(self, point: Array) -> Array:
+        """(d, d) a neighbour along each column, inside the bounds."""
+        neighbours: Array = point + np.diag(self._step * self._inward(point))
+        return neighbours
 
     def _inward(self, point: Array) -> Array:
         """(d,) the direction along each column that leads to no bound."""

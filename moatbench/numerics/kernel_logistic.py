@@ -8,13 +8,14 @@ import numpy as np
 
 from moatbench.numerics import forward
 from moatbench.numerics.kernels import Kernel
-from moatbench.numerics.linear import design
+from moatbench.numerics.linear import block_normal, design
 from moatbench.numerics.minimise import Fit, levenberg_marquardt
-from moatbench.numerics.objectives import LogOdds
+from moatbench.numerics.objectives import LogOdds, RoundedOdds
 from moatbench.types import Array, Generator, Rows
 
 EXACT = 1e-18  # half the mean squared gap in log-odds, summed over the classes of a row
 STARTS = 3
+CAPS = (1e1, 1e3, 1e5)  # of the weights of rounded answers, in turn
 CANDIDATES = 500  # representers to start from, of which the best explain the answers
 
 
@@ -77,6 +78,38 @@ class KernelLogistic:
         by_representer = pull.T @ self.x - pull.sum(axis=0)[:, None] * representers
         return np.concatenate([by_representer.ravel(), (by_score.T @ features).ravel()])
 
+    def normal(self, theta: Array, curvature: Array) -> Array:
+        features, (representers, coef) = self.features(theta), self.parts(theta)
+        (count, d), split = representers.shape, representers.size
+        pull = 2 * self.gamma * features[:, :-1, None]
+        slopes = pull * (self.x[:, None] - representers)  # (n, r, d)
+        by_score = np.matmul(curvature, coef[:-1].T)  # (n or 1, k, r)
+        weights = np.matmul(coef[:-1], by_score)  # (n or 1, r, r)
+        normal = np.zeros((len(theta), len(theta)))
+        for i in range(count):
+            rows = slice(i * d, (i + 1) * d)
+            others = (weights[:, i, i:, None] * slopes[:, i:]).reshape(len(slopes), -1)
+            normal[rows, i * d : split] = slopes[:, i].T @ others
+            cross = by_score[:, :, i, None] * features[:, None, :]
+            normal[rows, split:] = slopes[:, i].T @ cross.reshape(len(slopes), -1)
+        normal[split:, split:] = block_normal(features, curvature)
+        return normal
+
+    def approximate(self, answers: Array, half: float, inputs: Array) -> Fit:
+        """Fit to answers (n, k) known to +-half; `inputs` (m, d) are candidates to start from.
+
+        Unweighted, the log-odds of faint classes, which rounding spoils, would lead the search into
+        a local minimum.
+        """
+        projected = Projected(self, LogOdds(np.maximum(answers, half)))
+        theta = projected.whole(projected.begin(inputs))
+        fits: list[Fit] = []
+        for cap in CAPS:
+            odds = RoundedOdds(answers, half, cap)
+            fits.append(levenberg_marquardt(self, odds, theta, iterations=40, stall=2e-2))
+            theta = fits[-1].theta
+        return fits[-1]
+
     def solve(self, answers: Array, inputs: Array, rng: Generator) -> Fit:
         """Solve for exact answers (n, k), all above zero: representers and all.
 
@@ -138,10 +171,14 @@ class Projected:
 
     def search(self, candidates: Array) -> Fit:
         """Levenberg-Marquardt from the candidates (m, d) that explain the answers best."""
-        start = candidates[self._chosen(candidates)].ravel()
+        start = self.begin(candidates)
         return levenberg_marquardt(
             self, self.odds, start, iterations=100, damping=1e-3, target=EXACT, stall=1e-2
         )
+
+    def begin(self, candidates: Array) -> Array:
+        """Unknowns of the candidates (m, d) that explain the answers best."""
+        return candidates[self._chosen(candidates)].ravel()
 
     def _chosen(self, candidates: Array) -> Rows:
         """Choose representers one by one, as orthogonal least squares does."""

@@ -65,8 +65,20 @@ class Network:
         return np.concatenate([w.T.ravel(), out.ravel()])
 
     def hidden_units(self, theta: Array) -> Array:
-        """(n, hidden + 1) activations, and a column of ones."""
-        return design(ACTIVATIONS[self.activation](self.a @ self.layers(theta)[0]))
+        """(n, hidden + 1) activations, and a column of ones; not to be written to."""
+        w = theta[: self.first]
+        last = self._last
+        if not last or not np.array_equal(last[0], w):  # scores and gradient ask for the same
+            last[:] = [
+                w.copy(),
+                design(ACTIVATIONS[self.activation](self.a @ self.layers(theta)[0])),
+            ]
+        return last[1]
+
+    @cached_property
+    def _last(self) -> list[Array]:
+        """The weights that the activations were last computed for, and these."""
+        return []
 
     def scores(self, theta: Array) -> Array:
         return self.hidden_units(theta) @ self.layers(theta)[1] @ self.basis.T

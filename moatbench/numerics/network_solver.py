@@ -16,6 +16,10 @@ ENOUGH = 8  # equations an unknown beyond which more rows only cost time
 EXACT = 1e-27  # half the mean squared gap in log-odds, summed over the classes of a row
 SOLVED = 1e6 * EXACT
 NEARLY = 1e-4  # the same in the subspace, which finite differences tilt a little
+SUBSPACE = (
+    2.8,
+    4.0,
+)  # equations an unknown of the subspace that probes need beside them: least, most
 NOISE = 1.0  # and what exact answers do not leave, whatever the local minimum
 
 
@@ -114,10 +118,12 @@ def probe_plan(
     count = -(-hidden // (k - 1))
     small = (hidden + 1) * (hidden + k - 1)  # unknowns in the subspace
     large = (d + 1) * hidden + (hidden + 1) * (k - 1)
-    first = 4 * small // (k - 1)
-    from_probes, from_uniform = first + count * (d + 1), 2.5 * large / (k - 1)
-    helped = any(from_probes <= point < from_uniform for point in checkpoints)
-    return (first, count) if helped and hidden < d and activation != "relu" else (0, 0)
+    least, most = (int(r * small) // (k - 1) for r in SUBSPACE)
+    asked, from_uniform = count * (d + 1), 2.5 * large / (k - 1)
+    helped = [point for point in checkpoints if least + asked <= point < from_uniform]
+    if not helped or hidden >= d or activation == "relu":
+        return 0, 0
+    return min(helped[0] - asked, most), count
 
 
 def probe_points(d: int, count: int, rng: Generator, step: float = 1e-3) -> Array:

@@ -14,6 +14,8 @@ from scipy.special import expit, log_softmax, softmax
 
 from moatbench.types import Array, Mask
 
+LEAST = 1e-6  # weight of an answer that rounding has made zero: little, but still a score
+
 
 class Objective(Protocol):
     """A number to make small."""
@@ -91,6 +93,45 @@ class LogOdds:
 
 
 @dataclass(frozen=True)
+class RoundedOdds:
+    """Squared gap in log-odds, the less weighted the more rounding may have moved an answer.
+
+    An error of `half` in P is one of half / P in log P, whose inverse square weighs it; no weight
+    exceeds half of all beyond P = half * sqrt(cap), so that a low cap smooths the search.
+
+    Args:
+        answers: (n, k), rounded to a unit of 2 `half`.
+        half: half the unit of rounding.
+        cap: weight, before it is scaled to 1, at which weights level off.
+    """
+
+    answers: Array
+    half: float
+    cap: float
+
+    def value(self, scores: Array) -> tuple[float, Array]:
+        gap = scores - np.log(np.maximum(self.answers, self.half))
+        gap -= (self._weights * gap).sum(axis=1, keepdims=True) / self._total
+        return 0.5 * float((self._weights * gap**2).sum()) / len(gap), self._weights * gap / len(
+            gap
+        )
+
+    def curvature(self, scores: Array) -> Array:
+        return _spread(self._weights, self._weights / np.sqrt(self._total)) / len(scores)
+
+    @cached_property
+    def _weights(self) -> Array:
+        clear = (self.answers / self.half) ** 2
+        weights: Array = np.maximum(clear / (self.cap + clear), LEAST)
+        return weights
+
+    @cached_property
+    def _total(self) -> Array:
+        total: Array = self._weights.sum(axis=1, keepdims=True)
+        return total
+
+
+@dataclass(frozen=True)
 class Intervals:
     """Penalty on probabilities that rounding would not have turned into the answers.
 
@@ -99,8 +140,8 @@ class Intervals:
     softness falls it nears the distance itself.
 
     Args:
-        answers: (n, k); the zeros of a row whose answers lack more than rounding can explain were
-            cut off, and tell only that their classes are not above the least that was reported.
+        answers: (n, k); where a row lacks more than rounding can explain, zeros were cut off, and
+            tell only that their classes are not above the least that was reported.
         half: half the unit of rounding.
         softness: the annealing parameter.
     """
@@ -134,7 +175,8 @@ class Intervals:
     def _ceiling(self) -> Array:
         """(n, k) the largest answers that the probabilities may round to."""
         total = self.answers.sum(axis=1, keepdims=True)
-        cut = (self.answers == 0) & (total < 1 - self.half * self.answers.shape[1])
+        lacking = ((self.answers == 0) & (total < 1 - self.half * self.answers.shape[1])).any()
+        cut = (self.answers == 0) & lacking  # in rows, too, that lack too little to show it
         least = np.where(self.answers > 0, self.answers, 1.0).min(axis=1, keepdims=True)
         return np.where(cut, least, self.answers)
 

@@ -9,20 +9,23 @@ from scipy.special import softmax
 from moatbench.api import Card
 from moatbench.attack import Purchases, Surrogate
 from moatbench.numerics import answers as told
+from moatbench.numerics.edges import Edges
 from moatbench.numerics.learners import PUBLISHED, learner_for
 from moatbench.numerics.linear import Linear
 from moatbench.numerics.minimise import Fit
 from moatbench.numerics.network import Network
 from moatbench.numerics.network_solver import solve_network
-from moatbench.numerics.objectives import Intervals, LogOdds
+from moatbench.numerics.objectives import LogOdds
 from moatbench.numerics.one_vs_rest import OneVsRest
+from moatbench.numerics.rounded import Rounded
 from moatbench.reply import Reply, from_outputs
 from moatbench.space import InputSpace
 from moatbench.types import Array, Generator, Rows
 
-BROKEN = 0.02  # share of broken intervals from which on the answers are not merely rounded
 CUT = 4  # decimals that answers are taken to have where classes are left out
 SOLVED, LEAST = "equations solved", "least solution of too few equations"
+NEARLY = "equations all but solved"
+CLOSE = 1e-6  # half the mean squared gap in log-odds of a fit that errs on a few answers alone
 NULL = 1e-12  # curvature, relative to the largest, along which answers tell nothing
 SLACK = 1.8  # equations an unknown below which a network's solver ends in local minima
 HOPELESS = 4  # equations an unknown with which a solver that fails has met answers with errors
@@ -40,12 +43,21 @@ class Reconstruction:
     def __init__(self, card: Card, intervals: bool, rng: Generator) -> None:
         self._space, self._learner = card.space, learner_for(PUBLISHED, card)
         self._intervals, self._rng = intervals, rng
+        self._rounded = Rounded(self._learner, rng)
         self._known: Array | None = None
         self._inexact = False
 
-    def __call__(self, bought: Purchases, probes: Sequence[Rows] = ()) -> Surrogate:
-        """Fit to the answers, at least one; `probes` are rows of theirs, for `solve_network`."""
-        rows = np.flatnonzero((bought.outputs >= 0).all(axis=1) & (bought.outputs.sum(axis=1) > 0))
+    def __call__(
+        self, bought: Purchases, probes: Sequence[Rows] = (), edges: Edges | None = None
+    ) -> Surrogate:
+        """Fit to the answers, at least one.
+
+        Args:
+            bought: the answers.
+            probes: rows of theirs, for `solve_network`.
+            edges: what bisection has found so far.
+        """
+        rows = usable(bought)
         x, answers = bought.x[rows], bought.outputs[rows]
         places = told.decimals(answers)
         if places is None:
@@ -54,15 +66,24 @@ class Reconstruction:
             places = CUT if cut.any() else 0
             whole = [np.searchsorted(rows, p) for p in probes if np.isin(p, rows).all()]
             if (fit := self._solve(x, answers, whole)) is not None:
-                exact = self._known is not None
-                return self._surrogate(fit, SOLVED if exact else LEAST, exact)
-        if places and self._intervals:
-            half = 0.5 * 10.0**-places
-            fit = told.fit_intervals(model := self._learner.model(x), answers, half, self._rng)
-            if Intervals(answers, half, 1.0).broken(model.scores(fit.theta)) <= BROKEN:
-                return self._surrogate(fit, f"intervals at {places} decimals")
+                if self._known is not None:
+                    return self._surrogate(fit, SOLVED, exact=True)
+                return self._surrogate(fit, LEAST if self._few(x, answers) else NEARLY)
+        rounded = places and self._intervals
+        if rounded and (found := self._rounded.fit(x, answers, places, edges)) is not None:
+            count = f", {edges.count} edges" if edges is not None else ""
+            return self._surrogate(found[0], f"intervals at {places} decimals{count}", found[1])
         soft = self._learner.fit(bought.x, bought.targets(), self._rng)
         return replace(soft.surrogate(), note="soft labels")
+
+    def turn(self, budget: int) -> int:
+        """Say after how many queries to ask for `edges`; 0 is never."""
+        return self._rounded.turn(budget) if self._intervals else 0
+
+    def edges(self, bought: Purchases, budget: int) -> Edges | None:
+        """Plan bisections for a budget of further queries; None where they would not pay."""
+        rows = usable(bought)
+        return self._rounded.edges(bought.x[rows], bought.outputs[rows], budget)
 
     def _solve(self, x: Array, answers: Array, probes: Sequence[Rows]) -> Fit | None:
         """Solve for exact answers; None where they are too few, or contradict each other."""
@@ -80,9 +101,15 @@ class Reconstruction:
             # Too few equations hold for many parameters, of which the least are not the victim's.
             self._known = fit.theta if odds.equations >= model.unknowns else None
             return fit
+        if odds.reported.all() and odds.equations >= model.unknowns and fit.value < CLOSE:
+            return fit  # a rectifier that few answers switch on is not determined; the rest is
         # Answers with classes left out may also leave coefficients out.
         self._inexact = bool(odds.reported.all()) and odds.equations >= HOPELESS * model.unknowns
         return None
+
+    def _few(self, x: Array, answers: Array) -> bool:
+        """Whether there are fewer equations than unknowns."""
+        return LogOdds(answers).equations < self._learner.model(x[:1]).unknowns
 
     def _surrogate(self, fit: Fit, note: str, exact: bool = False) -> Surrogate:
         def predict(x: Array) -> Reply:
@@ -94,6 +121,11 @@ class Reconstruction:
             model = self._learner.model(self._space.low[None])
             parameters = in_units(model.parameters(fit.theta), self._space)
         return Surrogate(predict, parameters, fit.converged, note)
+
+
+def usable(bought: Purchases) -> Rows:
+    """Rows whose answers are distributions, or parts of them."""
+    return np.flatnonzero((bought.outputs >= 0).all(axis=1) & (bought.outputs.sum(axis=1) > 0))
 
 
 def _solvable(model: Linear | OneVsRest | Network, odds: LogOdds) -> bool:
