@@ -64,7 +64,7 @@ class QueryMonitoring(Defense):
         return reply.refuse(flagged & ~admitted)
 
     def wait(self, n: int, account: str) -> float:
-        """Let only accounts that are in alarm already wait."""
+        """Let only accounts that are in alarm wait."""
         return self.response.wait(n, account) if account in self._in_alarm else 0.0
 
     @property

@@ -8,10 +8,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from moatbench import needs
 from moatbench.defense import Defense
 from moatbench.numerics.simplex import normalised
 from moatbench.reply import Reply
-from moatbench.types import Array
+from moatbench.types import Array, Generator
+from moatbench.victim import Victim
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class TopK(Defense):
         k: how many to keep, at least 1; from the number of classes on, nothing changes. Of equal
             outputs the first classes stay.
         renormalise: whether the kept outputs are scaled to sum to one. The literature has both
-            conventions: Knockoff Nets' code leaves them as they are.
+            conventions: the code of Knockoff Nets and of ModelGuard leaves them as they are.
     """
 
     k: int
@@ -41,6 +43,10 @@ class TopK(Defense):
             )
         if not isinstance(self.renormalise, bool):
             raise ValueError(f"top_k: renormalise must be true or false, got {self.renormalise!r}")
+
+    def deploy(self, victim: Victim, rng: Generator) -> None:
+        """Need probabilities."""
+        needs.probabilities(victim, "top_k")
 
     def respond(self, x: Array, reply: Reply, account: str) -> Reply:
         """Answer the k largest outputs of each row."""

@@ -110,7 +110,7 @@ class PredictionAPI:
             classes=victim.classes,
             price=price,
             confidences=victim.confidences and defense.confidences,
-            partial=victim.partial,
+            partial=victim.partial and defense.partial,
             family=victim.family,
             architecture=dict(victim.architecture),
             full=victim.full,
@@ -161,8 +161,8 @@ class PredictionAPI:
             )
         self.queries += len(x)
         self.per_account[account] += len(x)
-        self.waited += self.__deployment.defense.wait(len(x), account)
         answers = self.__deployment.answer(x, account)
+        self.waited += self.__deployment.defense.wait(len(x), account)  # for what was just asked
         self.refused += len(x) - len(answers.rows)
         if self.__listener is not None:
             self.__listener(self.queries)

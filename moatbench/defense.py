@@ -50,8 +50,13 @@ class Defense:
         return reply
 
     def wait(self, n: int, account: str) -> float:
-        """Virtual seconds that the account waits for these n rows."""
+        """Virtual seconds that the account waits for the n rows that it has just asked."""
         return 0.0
+
+    @property
+    def partial(self) -> bool:
+        """Whether inputs with missing features are still answered, as the documentation says."""
+        return True
 
     @property
     def confidences(self) -> bool:
@@ -111,6 +116,11 @@ class Stack(Defense):
     def confidences(self) -> bool:
         """Whether every layer leaves them in."""
         return all(layer.confidences for layer in self._all)
+
+    @property
+    def partial(self) -> bool:
+        """Whether every layer lets them through."""
+        return all(layer.partial for layer in self._all)
 
     @property
     def alarms(self) -> Mapping[str, int]:

@@ -74,13 +74,13 @@ class HonestTraffic:
 
     def _ask(self, account: str, rows: Rows) -> None:
         victim, x = self._deployment.victim, self._deployment.victim.shares.x_test[rows]
-        self._waited += self._deployment.defense.wait(len(x), account)  # as the API asks: first
         start = time.perf_counter()
         victim.predict(x)
         middle = time.perf_counter()
         answers = self._deployment.answer(x, account)
         self._seconds += time.perf_counter() - middle
         self._bare_seconds += middle - start
+        self._waited += self._deployment.defense.wait(len(x), account)  # as the API asks: after
         self._asked.append((rows, answers.rows))
         self._labels.append(answers.labels)
         self._outputs.append(answers.outputs)

@@ -1,6 +1,6 @@
 """Checks of a part's knobs: what came, what is allowed, what to do."""
 
-from math import inf, isnan
+from math import inf
 
 
 def check_number(
@@ -16,11 +16,12 @@ def check_number(
         above: whether the value must lie above `low`.
         hint: what to do, in words.
     """
-    number = isinstance(value, float | int) and not isinstance(value, bool)
-    if number and not isnan(value) and low <= value <= high and value < inf:  # type: ignore[arg-type,operator]
-        if not above or value > low:  # type: ignore[operator]
-            return
-    raise ValueError(f"{knob} must be a number {_range(low, high, above)}, got {value!r}{hint}")
+    if not isinstance(value, float | int) or isinstance(value, bool):
+        inside = False
+    else:  # a chain of comparisons is false for NaN
+        inside = low <= value <= high and value != inf and not (above and value == low)
+    if not inside:
+        raise ValueError(f"{knob} must be a number {_range(low, high, above)}, got {value!r}{hint}")
 
 
 def check_whole(knob: str, value: object, low: int, high: float = inf, *, hint: str = "") -> None:

@@ -3,17 +3,21 @@
 from moatbench.victim import Victim
 
 
+class NeedUnmet(ValueError):
+    """A defense cannot be deployed before this victim; the message is the reason."""
+
+
 def outputs(victim: Victim, who: str) -> None:
-    """Raise a ValueError unless the victim answers outputs beside its labels."""
+    """Raise NeedUnmet unless the victim answers outputs beside its labels."""
     if not victim.confidences:
-        raise ValueError(
+        raise NeedUnmet(
             f"{who} acts on confidences, and this victim answers labels only; choose a victim "
             f"that answers confidences, or leave {who} out"
         )
 
 
 def probabilities(victim: Victim, who: str, *, classes: int = 2, full: bool = False) -> None:
-    """Raise a ValueError unless the victim answers class probabilities.
+    """Raise NeedUnmet unless the victim answers class probabilities.
 
     Args:
         victim: what the defense is deployed before.
@@ -24,17 +28,17 @@ def probabilities(victim: Victim, who: str, *, classes: int = 2, full: bool = Fa
     outputs(victim, who)
     k = len(victim.classes)
     if k == 1:
-        raise ValueError(
+        raise NeedUnmet(
             f"{who} acts on class probabilities, and this victim answers the value of a "
             "regression; choose a classifier, or rounding, significant_digits or noise"
         )
     if k < classes:
-        raise ValueError(
+        raise NeedUnmet(
             f"{who} needs at least {classes} classes, and this victim has {k}; choose another data "
             f"set, or leave {who} out"
         )
     if full and not victim.full:
-        raise ValueError(
+        raise NeedUnmet(
             f"{who} needs whole distributions, and this victim tells the confidence of some "
             f"classes only; choose another victim, or leave {who} out"
         )

@@ -74,6 +74,8 @@ class Record:
         """Why the run failed or does not apply; '' for a finished one."""
         if self.failed or not self.rows:
             reasons = (self.failed or self.skipped).items()
+            if len(reasons) > 1 and len({why for _, why in reasons}) == 1:  # it is the defense
+                return next(why for _, why in reasons)
             return "; ".join(f"{name}: {why}" if name else why for name, why in reasons)
         return ""
 
@@ -275,7 +277,7 @@ def _report(cfg: DictConfig, parts: Parts | None, record: Record, started: float
 
 
 def aware(parts: Parts, layers: Collection[str], curves: Collection[str]) -> list[str]:
-    """Name the attacks that ran and were made for these defenses; none if one has no such attack."""
+    """Name the attacks that ran and were made for these defenses; none if one has none."""
     made = {n: a.aware & set(layers) for n, a in parts.attacks.items() if n in curves}
     known = set().union(*made.values())
     return [name for name, against in made.items() if against] if known >= set(layers) else []

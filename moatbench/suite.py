@@ -7,6 +7,7 @@ from moatbench.attack import Attack
 from moatbench.defense import Defense
 from moatbench.extract import Checkpoint, Extraction, NotApplicable
 from moatbench.metrics import Judge
+from moatbench.needs import NeedUnmet
 from moatbench.randomness import stream
 from moatbench.victim import Victim
 
@@ -23,7 +24,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Skipped:
-    """An attack that does not apply, and why."""
+    """An attack that does not apply, or has no such API to attack, and why."""
 
     attack: str
     reason: str
@@ -69,7 +70,7 @@ def run_attacks(
             for checkpoint in run:
                 yield Point(name, checkpoint)
             yield Finished(name, run.seconds_added, run.seconds_waited)
-        except NotApplicable as reason:
+        except (NotApplicable, NeedUnmet) as reason:
             yield Skipped(name, str(reason))
         except Exception as error:  # an attack may be anybody's code
             yield Failed(name, error)

@@ -59,14 +59,10 @@ def link(server: str, experiment: str, key: str) -> str:
 
 
 def description(experiment: str) -> str:
-    """Describe an experiment in Markdown, with the links to its views."""
-    names = {
-        TRADE_OFF: "fidelity against queries, by defense",
-        BY_ATTACK: "the same, by defense and attack",
-        LEADERBOARD: "the leaderboard, strongest defense first",
-    }
-    lines = [f"- [{name}]({link('', experiment, key)[1:]})" for key, name in names.items()]
-    return "\n".join(["Step = queries. Each run is one whole curve.", "", *lines])
+    """Describe an experiment in Markdown: one line, as MLflow folds the others away."""
+    names = {TRADE_OFF: "trade-off", BY_ATTACK: "by attack", LEADERBOARD: "leaderboard"}
+    links = [f"[{name}]({link('', experiment, key)[1:]})" for key, name in names.items()]
+    return f"{' | '.join(links)} (step = queries; each run is one whole curve)"
 
 
 def _charts(group: Sequence[str]) -> dict[str, Any]:

@@ -30,7 +30,11 @@ register()
 
 VICTIMS, DEFENSES = names("victim"), names("defense")
 ATTACKS = [name for name in names("attack") if name != "suite"]
-STACKS = ["[prada,rounding]", "[gaussian_noise,top_k]", "[prada,gaussian_noise,label_only]"]
+STACKS = [
+    "[prada,rounding]",
+    "[grid,quota,reverse_sigmoid,rounding]",
+    "[prada,gaussian_noise,label_only]",
+]
 RESPONSES = names("response")
 DATA = ("iris", "breast_cancer")  # the first that the victim takes
 CHECKPOINTS = (8, 30, 60)

@@ -161,11 +161,11 @@ def test_only_customers_who_have_asked_are_counted_for_alarms(toy: Victim) -> No
     assert seen["honest_alarmed_accounts"] == 0.5
 
 
-def test_waiting_is_asked_for_before_the_answer_as_the_api_does(toy: Victim) -> None:
+def test_waiting_is_asked_for_after_the_answer_as_the_api_does(toy: Victim) -> None:
     diary = Diary()
     traffic = customers(toy, diary)
     traffic.keep_pace(BUDGET)
-    assert diary.calls[:4] == ["wait", "respond", "wait", "respond"]
+    assert diary.calls[:4] == ["respond", "wait", "respond", "wait"]
     assert traffic.seconds_waited() == 0.5
 
 

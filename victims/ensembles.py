@@ -7,6 +7,7 @@ import numpy as np
 from moatbench.data import Dataset
 from moatbench.numerics import forward
 from moatbench.numerics.forest import Forest, forest
+from moatbench.numerics.simplex import normalised
 from moatbench.reply import Reply, from_outputs
 from moatbench.types import Array, Generator
 from moatbench.victim import Victim
@@ -113,7 +114,7 @@ class Ensemble:
     def __call__(self, x: Array) -> Reply:
         """Answer (n, d) rows."""
         total = self.start + self.trees.total(x)
-        return from_outputs(forward.LINKS[self.link](total) if self.link else total)
+        return from_outputs(forward.LINKS[self.link](total) if self.link else normalised(total))
 
 
 def _check(name: str, **knobs: int) -> None:

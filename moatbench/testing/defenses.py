@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from copy import copy
 from dataclasses import is_dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -168,17 +169,31 @@ def _weakened(defense: Defense) -> Defense:
 
 
 def _replayed(victim: Victim, x: Array) -> Victim:
-    """Return the victim with its answers to `x` learnt by heart: no batch size can sway them."""
+    """Return the victim with its answers learnt by heart: no batch size can sway them.
+
+    Rows that a defense asks beside `x` are answered one at a time, and then known as well.
+    """
     whole = victim.predict(x)
-    places = {row.tobytes(): place for place, row in enumerate(x)}
+    known = {row.tobytes(): _row(whole, place) for place, row in enumerate(x)}
 
     def predict(asked: Array) -> Reply:
-        found = [places.get(row.tobytes()) for row in asked]
-        if None in found:
+        for row in asked:
+            if row.tobytes() not in known:
+                known[row.tobytes()] = _row(victim.predict(row[None]), 0)
+        found = [known[row.tobytes()] for row in asked]
+        if not found:
             return victim.predict(asked)
-        rows = np.array(found)
-        outputs = None if whole.outputs is None else frozen(whole.outputs[rows])
-        path = None if whole.path is None else frozen(whole.path[rows])
-        return Reply(frozen(whole.labels[rows]), outputs, path)
+        labels, outputs, path = zip(*found, strict=True)
+        told = [None if part[0] is None else frozen(np.array(part)) for part in (outputs, path)]
+        return Reply(np.array(labels, np.int64), *told)
 
     return replace(victim, predict=predict)
+
+
+def _row(reply: Reply, place: int) -> tuple[Any, Any, Any]:
+    """Take one row's label, outputs and path."""
+    return (
+        reply.labels[place],
+        None if reply.outputs is None else reply.outputs[place],
+        None if reply.path is None else reply.path[place],
+    )

@@ -1,0 +1,41 @@
+"""Quota: the trivial monitor, which counts; each cleverer one must beat it.
+
+Source: rate limits, as every prediction service has them.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from moatbench.knobs import check_whole
+from moatbench.monitor import Monitor
+from moatbench.types import Array, Generator, Labels, Mask
+from moatbench.victim import Victim
+
+
+@dataclass
+class Quota(Monitor):
+    """Alarm once an account has asked more than `limit` queries; it never ends.
+
+    A run is one billing period. Honest customers who ask more are in alarm too, and an attacker
+    with enough accounts never is.
+
+    Args:
+        limit: queries of an account without alarm, at least 0.
+    """
+
+    limit: int
+
+    def __post_init__(self) -> None:
+        check_whole("quota: limit", self.limit, 0)
+
+    def deploy(self, victim: Victim, rng: Generator) -> None:
+        """Forget every account."""
+        self._asked: Counter[str] = Counter()
+
+    def observe(self, x: Array, labels: Labels, account: str) -> Mask:
+        """(n,) whether each row lies beyond the limit."""
+        before = self._asked[account]
+        self._asked[account] += len(x)
+        return before + 1 + np.arange(len(x)) > self.limit

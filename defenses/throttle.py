@@ -1,0 +1,30 @@
+"""Throttle: every answer comes late; as a response, to accounts in alarm only.
+
+Source: rate limiting, as prediction services have it.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from moatbench.defense import Defense
+from moatbench.knobs import check_number
+
+
+@dataclass(frozen=True)
+class Throttle(Defense):
+    """Let a client wait, in virtual seconds; no answer changes.
+
+    Args:
+        seconds: a query, at least 0.
+    """
+
+    seconds: float
+
+    stage: ClassVar[str] = "cost"
+
+    def __post_init__(self) -> None:
+        check_number("throttle: seconds", self.seconds, 0, hint="; 0 is no wait")
+
+    def wait(self, n: int, account: str) -> float:
+        """Wait the same time for each row."""
+        return self.seconds * n
