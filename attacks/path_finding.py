@@ -13,9 +13,9 @@ import numpy as np
 
 from moatbench.api import Answers, Card, PredictionAPI
 from moatbench.attack import Attack, Needs, Purchases, Surrogate
-from moatbench.numerics.borders import as_rows
+from moatbench.numerics.borders import Steps, as_rows
 from moatbench.numerics.box_search import BoxSearch
-from moatbench.numerics.boxes import Answer, Point, as_tree, pieces
+from moatbench.numerics.boxes import Answer, Point, as_tree, moved, pieces
 from moatbench.numerics.screening import subset
 from moatbench.numerics.tree import Tree
 from moatbench.numerics.tree_learner import HELD_OUT, clueless, predictor, tree_surrogate
@@ -23,6 +23,12 @@ from moatbench.types import Array, Generator, Labels
 
 JUDGED = 40  # answers after which it shows whether they identify leaves
 SUSPECT = 12  # or so few, if nearly all differ
+REPEATS = 3  # questions asked again where noise is suspected
+ANCHORS = 4  # places where neighbours are asked then; twice as many, if one of them varies
+VARYING = 3  # of these places where all neighbours differ: a tree has no such thresholds
+NEARBY = 1e-3  # share of a feature's range between the outer two of three neighbours
+PATIENCE = 4  # factor by which the answers grow before a suspicion that was cleared comes back
+BATCH = 256  # random questions at once, where the answers are noisy
 AGREED = 0.99  # share of the answers that boxes must reproduce to be beyond doubt
 
 
@@ -75,6 +81,9 @@ class _Session:
         (self._growing,) = rng.spawn(1)  # apart, so that the search does not depend on it
         self._bought = Purchases(api.card)
         self._noisy = False
+        self._unsure: list[tuple[Point, Answer]] = []
+        self._distinct: set[tuple[float, ...]] = set()
+        self._cleared = 0  # answers at which noise was last suspected, wrongly
         self._search = BoxSearch(
             api.card.space,
             partial=attack.partial and api.card.partial,
@@ -83,22 +92,36 @@ class _Session:
             pool=pool,
             rng=rng,
         )
-        self._steps = self._search.steps()
+        self._steps = self._questions()
         self._asked: list[Point] = next(self._steps)
         self._told: list[Answer | None] = []
 
     def spend(self, queries: int) -> None:
-        """Ask what the search wants to know, exactly so often; once it is noisy, at random."""
-        while queries and not self._noisy:
+        """Ask what is to be known next, exactly so often."""
+        while queries:
             batch = self._asked[len(self._told) :][:queries]
             queries -= len(batch)
             self._told += self._buy(batch)
-            self._noisy = self._useless()
             if len(self._told) == len(self._asked):
                 self._asked = self._steps.send(self._told)
                 self._told = []
-        if queries:
-            self._bought.add(self._api.query(self._api.card.space.sample(queries, self._rng)))
+
+    def _questions(self) -> Steps[None]:
+        """Search; once the answers have proved noisy, ask at random."""
+        search = self._search.steps()
+        asked = next(search)
+        while not self._noisy:
+            told = yield asked
+            self._note(asked, told)
+            if self._suspicious():
+                self._noisy = (yield from self._unrepeatable()) or (yield from self._restless())
+                self._cleared = len(self._unsure)
+            asked = search.send(told)
+        while True:
+            yield self._sample(BATCH)
+
+    def _sample(self, n: int) -> list[Point]:
+        return [tuple(row) for row in self._api.card.space.sample(n, self._rng).tolist()]
 
     def _buy(self, points: list[Point]) -> list[Answer | None]:
         answers = self._api.query(as_rows(points))
@@ -118,19 +141,55 @@ class _Session:
             None if untold else frozenset(np.flatnonzero(path[at]).tolist()),  # type: ignore[index]
         )
 
-    def _useless(self) -> bool:
-        """Whether most answers are unlike any other; without noise, a search meets few leaves.
+    def _note(self, asked: list[Point], told: list[Answer | None]) -> None:
+        """Count the answers and what is distinct; what is sure of a class has its noise clipped."""
+        for x, answer in zip(asked, told, strict=True):
+            if answer is None or answer.outputs is None:
+                continue
+            if self._api.card.regression or max(answer.outputs) < 1:
+                self._unsure.append((x, answer))
+                self._distinct.add(answer.outputs)
 
-        Answers that are sure of a class are left out: noise on them is clipped.
+    def _suspicious(self) -> bool:
+        """Whether most answers are unlike any other; a large tree may have that many nodes."""
+        answers, distinct = len(self._unsure), len(self._distinct)
+        if answers < max(SUSPECT, PATIENCE * self._cleared):
+            return False
+        return distinct > (0.8 if answers < JUDGED // 2 else 0.5) * answers
+
+    def _unrepeatable(self) -> Steps[bool]:
+        """Whether a question asked again is answered otherwise, as under fresh noise."""
+        before = self._unsure[-REPEATS:]
+        again = yield [x for x, _ in before]
+        pairs = zip(before, again, strict=True)
+        return any(answer is not None and answer != old for (_, old), answer in pairs)
+
+    def _restless(self) -> Steps[bool]:
+        """Whether answers change with every small step, as under noise keyed to the input.
+
+        The places are drawn anew: those that the search asked about lie next to thresholds. That a
+        random place lies next to two thresholds of a tree is rare, and here it must recur.
         """
-        outputs = self._bought.outputs
-        told = ~np.isnan(outputs).any(axis=1)
-        if not self._api.card.regression:
-            told &= (outputs < 1).all(axis=1)
-        answers, distinct = int(told.sum()), len(np.unique(outputs[told], axis=0))
-        if answers < JUDGED // 2:
-            return answers >= SUSPECT and distinct > 0.8 * answers
-        return distinct > answers / 2
+        varying = 0
+        for place in range(2 * ANCHORS):
+            if place == ANCHORS and not varying:
+                break
+            answers = yield self._neighbours()
+            told = {answer.outputs for answer in answers if answer is not None}
+            varying += len(told) == len(answers) > 1
+        return varying >= VARYING
+
+    def _neighbours(self) -> list[Point]:
+        """Three inputs close together on one numeric feature; one input where there is none."""
+        space, (x,) = self._api.card.space, self._sample(1)
+        numeric = np.setdiff1d(np.arange(space.d), space.coded)
+        if not len(numeric):
+            return [x]
+        i = int(self._rng.choice(numeric))
+        value, low, high = x[i], float(space.low[i]), float(space.high[i])
+        assert value is not None
+        step = NEARBY / 2 * (high - low) * (1 if value < (low + high) / 2 else -1)
+        return [moved(x, i, value + turn * step) for turn in range(3)]
 
     def surrogate(self) -> Surrogate:
         """Build the tree of the boxes found so far."""
@@ -141,8 +200,7 @@ class _Session:
             return self._grown("answers are noisy and identify no leaf")
         tree, left = self._tree(), search.pending
         if self._contradicted(tree):
-            return self._grown("answers contradict each other")
-        settled = not left and not search.surprises
+            return self._grown("boxes fit worse than a grown tree so far")
         note = f"path finding: {len(tree.leaves)} boxes, {left} open"
         parameters = {
             "feature": tree.feature.astype(np.float64),
@@ -150,7 +208,7 @@ class _Session:
             "left": tree.left.astype(np.float64),
             "right": tree.right.astype(np.float64),
         }
-        return Surrogate(predictor(tree, card), parameters, settled, note)
+        return Surrogate(predictor(tree, card), parameters, search.settled, note)
 
     def _grown(self, reason: str) -> Surrogate:
         """Grow a tree on the answers to whole inputs, which nobody chose for it."""
@@ -161,7 +219,7 @@ class _Session:
         """Whether the boxes reproduce fewer labels than a grown tree foretells of held-out ones."""
         bought, card = self._bought, self._api.card
         whole = np.flatnonzero(~np.isnan(bought.x).any(axis=1))
-        if len(whole) < JUDGED or card.regression:
+        if len(whole) < max(JUDGED, HELD_OUT) or card.regression:  # some must be held out
             return False
         agreed = np.mean(tree.labels[tree.walk(bought.x[whole])] == bought.labels[whole])
         if agreed >= AGREED:

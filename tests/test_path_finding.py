@@ -29,6 +29,7 @@ from moatbench.victim import Victim
 from moatbench.victims.datasets import published
 from moatbench.victims.tree import regression_tree, tree
 
+pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")  # such as a mean of nothing
 DATA_DIR = Path(__file__).parents[2] / "shared" / "data"
 MODES = [(True, True), (True, False), (False, True), (False, False)]
 SEEDS = (0, 1, 2)
@@ -128,6 +129,76 @@ def test_noise_is_noticed_and_ends_in_an_unconverged_fit(data: Dataset, mode: st
     assert not point.converged
     assert "noisy" in point.note
     assert point.metrics["fidelity_uniform"] > 0.8
+
+
+@pytest.mark.parametrize("partial", [True, False])
+@pytest.mark.parametrize("decimals", [None, 3])
+def test_a_tree_of_unlike_leaves_is_never_called_noisy(decimals: int | None, partial: bool) -> None:
+    points = curve(unlike(0, partial, decimals), [15, 30, 100, 1000], partial=partial)
+    assert all("noisy" not in p.note for p in points)
+    assert points[-1].metrics["error_uniform"] < 0.02
+
+
+@pytest.mark.parametrize("mode", ["fresh", "keyed"])
+@pytest.mark.parametrize("seed", SEEDS[:2])
+def test_the_same_tree_under_noise_is_called_noisy(seed: int, mode: str) -> None:
+    points = curve(unlike(seed), [200, 400], noise(mode), seed)
+    assert all("noisy" in p.note for p in points)
+
+
+@pytest.mark.parametrize("noisy", [True, False])
+def test_fresh_noise_on_codes_shows_in_questions_asked_again(noisy: bool) -> None:
+    rng = np.random.default_rng(0)
+    x: Array = rng.integers(30, size=(2000, 2)).astype(np.float64)
+    words = tuple(f"c{i}" for i in range(30))
+    columns = tuple(Column(f"f{i}", x[:, i], words) for i in range(2))
+    table = Table("codes", columns, (rng.random(2000) < x[:, 0] / 30).astype(np.int64), ("a", "b"))
+    victim = served(Dataset(table), 30, answers="distribution")
+    (point,) = curve(victim, [300], noise("fresh") if noisy else None)
+    assert ("noisy" in point.note) == noisy
+
+
+def unlike(seed: int, partial: bool = True, decimals: int | None = None) -> Victim:
+    """A regression tree that answers each of many codes otherwise: at first, all answers differ."""
+    rng = np.random.default_rng(seed)
+    codes, x = rng.integers(40, size=2000), rng.uniform(0, 1, (2000, 2))
+    column: Array = codes.astype(np.float64)
+    values = rng.permutation(40)[codes] + (x[:, 0] > 0.5) / 3
+    columns = [Column("code", column, tuple(f"c{i}" for i in range(40)))]
+    columns += [Column("f0", x[:, 0]), Column("f1", x[:, 1]), Column("value", values)]
+    table = Table("unlike", tuple(columns), np.arange(2000) % 2, ("a", "b"))
+    made: Victim = regression_tree(
+        Dataset(table),
+        stream(seed, "victim"),
+        target="value",
+        leaves=100,
+        min_samples_leaf=1,
+        partial=partial,
+        fields=False,
+        decimals=decimals,
+    )
+    return made
+
+
+@pytest.mark.parametrize("defense", [Defense(), Noise("gaussian", 0.3, "fresh", 1e-6)])
+@pytest.mark.parametrize("partial", [True, False])
+def test_no_checkpoint_averages_nothing(data: Dataset, defense: Defense, partial: bool) -> None:
+    victim = served(data, 60, answers="distribution")
+    points = curve(victim, range(1, 120, 6), defense, partial=partial, fields=False)
+    assert len(points) == 20
+
+
+def test_a_search_is_not_settled_before_its_boxes_were_probed(data: Dataset) -> None:
+    points = curve(served(data, 12), range(10, 600, 10))
+    over = next(i for i, p in enumerate(points) if " 0 open" in p.note)
+    assert not points[over].converged
+    assert points[-1].converged
+
+
+def test_leaves_that_answer_alike_are_found_in_small_boxes(data: Dataset) -> None:
+    victim = served(data, 40, answers="confidence", decimals=0)
+    (point,) = curve(victim, [6000], partial=False, fields=False)
+    assert point.metrics["fidelity_test"] > 0.99
 
 
 def test_labels_without_confidences_are_a_reason_not_to_start(data: Dataset) -> None:

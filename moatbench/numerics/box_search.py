@@ -23,12 +23,14 @@ from moatbench.numerics.boxes import (
     cuts_of,
     locate,
     moved,
+    pieces,
     put,
 )
 from moatbench.space import InputSpace
 from moatbench.types import Array, Generator
 
-ROUND = 32  # probes between two refinements, once the search is over
+ROUND = 32  # probes of all inputs between two refinements, once the search is over
+CLEAN = 5  # rounds without a surprise, one probe a box in each, that settle the search
 CATCH_UP = 6  # bits by which a threshold is refined that a probe found too coarse
 DEEPEST = 64  # borders of one region; more than that is noise
 TRIES = 3  # random points of a piece that are asked after its corner was refused
@@ -59,13 +61,18 @@ class BoxSearch:
         self.geometry = Geometry(space)
         self.root = Piece(self.geometry.whole(missing=partial))
         self.pending = 1  # pieces to explore
-        self.surprises = 0  # probes of the last round that were answered otherwise than expected
+        self._clean = 0  # rounds of probes since one was answered otherwise than expected
         self._questions = Questions(space.d)
         self._borders = Borders(self.geometry, self._questions, eps, rng)
         self._heap: list[tuple[float, int, Piece]] = []
         self._order = count()
         self._probes, self._rng = probes, rng
         self._pool = iter([tuple(row) for row in rng.permutation(pool).tolist()])
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is left to search, and probes of every box found nothing either."""
+        return not self.pending and self._clean >= CLEAN
 
     def steps(self) -> Steps[None]:
         """Search; when nothing is left to search, probe and refine for ever."""
@@ -75,7 +82,7 @@ class BoxSearch:
                 self.pending = len(self._heap)
                 yield from self._explore(heapq.heappop(self._heap)[-1])
             self.pending = 0
-            yield from self._probe()
+            self._clean = 0 if (yield from self._probe()) else self._clean + 1
             for cut in cuts_of(self.root):
                 yield from self._sharpen(cut, 1)
 
@@ -210,24 +217,30 @@ class BoxSearch:
             piece.box, piece.fresh = put(piece.box, missing, self.geometry.full(missing)), missing
             self._push(piece)
 
-    def _probe(self) -> Steps[None]:
-        """Ask random inputs; what is answered otherwise than its piece reopens that piece."""
+    def _probe(self) -> Steps[int]:
+        """Count the inputs answered otherwise than their piece, and reopen that piece.
+
+        Every box is probed in turn, however small: leaves that answer alike hide in any of them.
+        """
         points: list[Point] = list(islice(self._pool, ROUND // 2))
         whole = self.geometry.whole(missing=False)
         points += [self.geometry.draw(whole, self._rng) for _ in range(ROUND - len(points))]
+        boxes = [piece.box for piece in pieces(self.root) if piece.parts is None]
+        points += [self.geometry.draw(box, self._rng, fill=True) for box in boxes]
         answers = yield from self._questions.buy(points)
-        self.surprises = 0
+        surprises = 0
         for x, answer in zip(points, answers, strict=True):
             piece, cuts = locate(self.root, x)
             if answer is None or (piece.answer is not None and not differ(answer, piece.answer)):
                 continue
-            self.surprises += 1
+            surprises += 1
             if coarse := [c for c in cuts if c.undecided(x)]:
                 for cut in coarse:
                     yield from self._sharpen(cut, CATCH_UP)
             else:
                 piece.seen = [*piece.seen, x]
                 self._push(piece)
+        return surprises
 
     def _sharpen(self, cut: Cut, bits: int) -> Steps[None]:
         """Bisect a threshold further, down to neighbouring numbers."""

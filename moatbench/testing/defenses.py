@@ -184,10 +184,13 @@ def _replayed(victim: Victim, x: Array) -> Victim:
         if not found:
             return victim.predict(asked)
         labels, outputs, path = zip(*found, strict=True)
-        told = [None if part[0] is None else frozen(np.array(part)) for part in (outputs, path)]
-        return Reply(np.array(labels, np.int64), *told)
+        return Reply(np.array(labels, np.int64), _stacked(outputs), _stacked(path))
 
     return replace(victim, predict=predict)
+
+
+def _stacked(rows: Sequence[Array | None]) -> Array | None:
+    return None if rows[0] is None else frozen(np.array(rows))
 
 
 def _row(reply: Reply, place: int) -> tuple[Any, Any, Any]:
