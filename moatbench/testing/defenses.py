@@ -1,6 +1,6 @@
 """The contract of a defense."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import is_dataclass, replace
 from typing import Any
