@@ -31,7 +31,7 @@ ORDER = [
     {"api"},
     {"attack", "window"},
     {"metrics", "honest"},
-    {"extract"},
+    {"extract", "detection"},
     {"suite", "testing"},
     {"curve", "errors"},
     {"build", "track", "figure", "table", "sweep"},

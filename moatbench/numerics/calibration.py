@@ -74,9 +74,19 @@ def check_count(who: str, knob: str, value: object, least: int) -> None:
         raise ValueError(f"{who}: {knob} must be a whole number of at least {least}, got {value!r}")
 
 
-def latched(over: Mask, already: bool) -> Mask:
-    """(n,) whether an alarm has sounded by each row; one that has sounded lasts."""
-    return np.asarray(np.logical_or.accumulate(over) | already)
+class Latch:
+    """Alarms that last: an account that raised one stays in alarm."""
+
+    def __init__(self) -> None:
+        self.alarmed: set[str] = set()
+
+    def __call__(self, over: Mask, account: str) -> Mask:
+        """(n,) whether the account is in alarm by each row, given whether the row alone says so."""
+        if account in self.alarmed:
+            return np.ones(len(over), dtype=bool)
+        if over.any():
+            self.alarmed.add(account)
+        return np.asarray(np.logical_or.accumulate(over))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,206 @@
+"""Which monitors tell thieves from customers, after how many queries, and what is stolen by then.
+
+Run: python benchmarks/monitors.py [digits|adult_income ...]. One thread; prints the tables of
+docs/monitors.md; about seven minutes. Needs the paper's data in ../shared/data, or in
+MOATBENCH_DATA_DIR.
+
+Softmax victims, one a seed. An account is 500 queries, of customers and thieves alike, since a
+longer one is alarmed more often whoever holds it: 200 customers ask rows of the test data (digits:
+of 539, so that they differ little); a thief who mixes benign rows of its pool in asks the fewer of
+its own. Every monitor sees the same recorded streams, so that a response could not change them.
+Knobs are those of conf/defense, and nothing is tuned here.
+"""
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from hydra import compose, initialize_config_module
+from omegaconf import DictConfig
+from threadpoolctl import threadpool_limits
+
+from moatbench.build import build_attacks, build_defense, instantiate
+from moatbench.defenses.extraction_warning import ExtractionWarning
+from moatbench.defenses.monitoring import QueryMonitoring
+from moatbench.defenses.prada import PRADA, _History
+from moatbench.detection import (
+    Detection,
+    Scored,
+    Stream,
+    Theft,
+    customers,
+    detection,
+    first_alarm,
+    mixed,
+    scores,
+    steal,
+    threshold_at,
+)
+from moatbench.randomness import stream
+from moatbench.schema import register
+from moatbench.types import Array, Generator, Labels
+from moatbench.victim import Victim
+
+DATA = ("digits", "adult_income")
+DATA_DIR = os.environ.get("MOATBENCH_DATA_DIR", Path(__file__).parents[2] / "shared" / "data")
+SEEDS = (0, 1, 2)  # of victims
+THEFTS = 3  # of each attack on each victim
+ATTACKS = {  # name in the table: what is chosen on the command line
+    "equation_solving": ("attack=equation_solving",),
+    "uniform_retraining": ("attack=uniform_retraining",),
+    "the same, valid rows": ("attack=uniform_retraining", "attack.inputs=valid"),
+    "adaptive_retraining": ("attack=adaptive_retraining",),
+}
+MIXING = (0.0, 0.5, 0.9)
+ACCOUNTS, QUERIES = 200, 500
+CHECKPOINTS = (*range(10, 150, 10), *range(150, QUERIES + 1, 25))
+RATE = 0.01
+METRIC = "fidelity_test"
+PARTS = {  # name in the table: what is chosen on the command line
+    "prada": "defense=prada",
+    "information_gain": "defense=extraction_warning",
+    "coverage": "defense=extraction_warning",
+    "margin_counter": "defense=margin_counter",
+    "seat": "defense=seat",
+    "vardetect": "defense=vardetect",
+    "hoda": "defense=hoda",
+}
+Cell = tuple[str, str, float, str]  # setting, monitor, share of benign rows, attack
+
+
+class Normality:
+    """PRADA's statistic, negative: it alarms where that exceeds -delta."""
+
+    def __init__(self, prada: PRADA) -> None:
+        self._prada, self.threshold = prada, -prada.delta
+
+    def deploy(self, victim: Victim, rng: Generator) -> None:
+        """Forget every account."""
+        self._histories: dict[str, _History] = {}
+
+    def score(self, x: Array, labels: Labels, account: str) -> Array:
+        """(n,) -W; -inf where no test is due."""
+        history = self._histories.setdefault(account, _History())
+        found = np.full(len(x), -np.inf)
+        for row, (point, label) in enumerate(zip(np.nan_to_num(x), labels.tolist(), strict=True)):
+            history.add(point, label)
+            if history.queries % self._prada.check_every == 0:
+                w = history.normality(self._prada.min_distances)
+                found[row] = -np.inf if w is None else -w
+        return found
+
+
+def main() -> None:
+    """Print the tables, one data set after the other."""
+    with threadpool_limits(1):
+        for data in sys.argv[1:] or DATA:
+            for line in table(data):
+                print(line, flush=True)
+
+
+def table(data: str) -> Iterator[str]:
+    """Yield the table's lines: as configured, then at `RATE` of customers alarmed."""
+    results: dict[tuple[str, str, float, str], list[Detection]] = {}
+    alarmed: dict[tuple[str, str], list[float]] = {}
+    for seed in SEEDS:
+        victim = victim_of(data, seed)
+        thefts = {a: [theft(victim, a, seed, i) for i in range(THEFTS)] for a in ATTACKS}
+        hidden = {
+            (attack, share): [
+                hide(t.stream, victim, share, stream(seed, f"mix-{attack}-{i}"))
+                for i, t in enumerate(thefts[attack])
+            ]
+            for attack in ATTACKS
+            for share in MIXING
+        }
+        benign = customers(victim, ACCOUNTS, QUERIES, stream(seed, "customers"))
+        for name in PARTS:
+            monitor, threshold = monitor_of(name, victim, seed)
+            usual = scores(monitor, benign, "customer")
+            limits = {"as configured": threshold, "at 1 %": threshold_at(usual, RATE)}
+            for setting, limit in limits.items():
+                share_alarmed = np.mean([not np.isnan(first_alarm(s, limit)) for s in usual])
+                alarmed.setdefault((setting, name), []).append(float(share_alarmed))
+            for (attack, share), streams in hidden.items():
+                found = scores(monitor, streams, f"{attack}-{share}")
+                for setting, limit in limits.items():
+                    caught = detection(thefts[attack], streams, found, limit)
+                    results.setdefault((setting, name, share, attack), []).append(caught)
+    for setting in ("as configured", "at 1 %"):
+        yield f"\n{data}, {setting}\n"
+        yield from rows(setting, results, alarmed)
+
+
+def rows(
+    setting: str,
+    results: dict[Cell, list[Detection]],
+    alarmed: dict[tuple[str, str], list[float]],
+) -> Iterator[str]:
+    """Yield a row a monitor and share of benign rows; a cell an attack."""
+    yield "| monitor | customers alarmed | benign rows | " + " | ".join(ATTACKS) + " |"
+    yield "|---|---|---|" + "---|" * len(ATTACKS)
+    for name in PARTS:
+        for share in MIXING:
+            cells = [cell(results[setting, name, share, attack]) for attack in ATTACKS]
+            customers_alarmed = f"{np.mean(alarmed[setting, name]):.1%}" if not share else ""
+            label = name if not share else ""
+            yield f"| {label} | {customers_alarmed} | {share:.0%} | " + " | ".join(cells) + " |"
+
+
+def cell(found: Sequence[Detection]) -> str:
+    """Say what was caught, after how many queries, with what fidelity; medians over the victims."""
+    caught = np.mean([one.caught for one in found])
+    if not caught:
+        return "0 %"
+    queries = np.nanmedian([one.queries for one in found])
+    known = [one.fidelity for one in found if not np.isnan(one.fidelity)]
+    held = f"{np.median(known):.3f}" if known else "none yet"
+    return f"{caught:.0%}, {queries:.0f}, {held}"
+
+
+def hide(theft: Stream, victim: Victim, share: float, rng: Generator) -> Stream:
+    """Mix benign rows in; the account ends with its last query."""
+    hidden = mixed(theft, victim, share, rng)
+    return Stream(hidden.x[:QUERIES], hidden.labels[:QUERIES], hidden.stolen[:QUERIES])
+
+
+def victim_of(data: str, seed: int) -> Victim:
+    """Train a victim."""
+    cfg = composed(f"data={data}", "victim=softmax", f"data_dir={DATA_DIR}")
+    victim: Victim = instantiate(cfg.victim, instantiate(cfg.data), stream(seed, "victim"))
+    return victim
+
+
+def theft(victim: Victim, attack: str, seed: int, repeat: int) -> Theft:
+    """Run an attack once."""
+    name = ATTACKS[attack][0].removeprefix("attack=")
+    part = build_attacks(composed(*ATTACKS[attack]).attack, name)[name]
+    return steal(victim, part, CHECKPOINTS, 100 * seed + repeat, METRIC)
+
+
+def monitor_of(name: str, victim: Victim, seed: int) -> tuple[Scored, float]:
+    """Deploy a monitor as configured; return it with its threshold."""
+    defense = build_defense(composed(PARTS[name]).defense)
+    assert isinstance(defense, QueryMonitoring)
+    monitor: object = defense.monitor
+    if isinstance(monitor, PRADA):
+        monitor = Normality(monitor)
+    if isinstance(monitor, ExtractionWarning):
+        knobs = (monitor.leaves, monitor.check_every, monitor.growth, monitor.calibration)
+        monitor = ExtractionWarning(name, *knobs)
+    monitor.deploy(victim, stream(seed, "defense"))  # type: ignore[attr-defined]
+    return monitor, getattr(monitor, "threshold", 0.0)  # type: ignore[return-value]
+
+
+def composed(*overrides: str) -> DictConfig:
+    """Compose a config as the command line would."""
+    with initialize_config_module("moatbench.conf", version_base="1.3"):
+        return compose("config", list(overrides))
+
+
+register()
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""The margin counter: who asks close to the boundary too often is searching for it.
+
+Source: Quiring et al. 2018, "Forgotten Siblings: Unifying Attacks on Machine Learning and Digital
+Watermarking", which counts queries in a security margin around a tree's boundary, as detectors of
+watermarks count the searches of an oracle attack. The abstract was read; the
+details below are from memory of the paper.
+"""
+
+from dataclasses import dataclass, field
+from math import inf
+
+import numpy as np
+
+from moatbench.monitor import Monitor
+from moatbench.needs import NeedUnmet
+from moatbench.numerics.calibration import Calibration, Latch, check_count
+from moatbench.reply import Predict
+from moatbench.space import InputSpace
+from moatbench.types import Array, Generator, Labels, Mask
+from moatbench.victim import Victim
+
+ROWS = 1000  # of the defender's data, at most, to calibrate on
+BLOCK = 8192  # probes at a time: bounds memory
+
+
+@dataclass
+class MarginCounter(Monitor):
+    """Alarm when the share of an account's queries that lie in the margin is unlike customers'.
+
+    A query lies in the margin where moving one real-valued column by `margin` of its range, up or
+    down and not beyond the bounds, changes the victim's label. For a tree that is a split on the
+    way within the margin, if another label lies behind it; for a linear victim with scores w.x + b
+    it is |w.x + b| < step max|w_i|, a fixed multiple of the paper's distance |w.x + b| / |w|. The
+    tests verify both. The share, inside / asked, is judged from the `least`-th query on.
+
+    Departs from the paper: its margin is of a tree's leaves alone, and its share tau (.3 to .6) is
+    set by hand; here the calibration may raise it, never lower it, since a victim keeps the rows
+    that it was trained on further from its boundary than customers' rows are. One query costs the
+    defender 2d + 1 of its own model's answers.
+
+    Args:
+        margin: half its width, as a share of a column's range, in (0, 1).
+        tau: alarm where the share exceeds it, in [0, 1].
+        least: queries before the share is judged.
+        calibration: raises tau to what the defender's training data demand.
+    """
+
+    margin: float
+    tau: float
+    least: int
+    calibration: Calibration
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.margin, float | int) or not 0 < self.margin < 1:
+            raise ValueError(
+                f"margin_counter: margin must be a number between 0 and 1, got {self.margin!r}"
+            )
+        if not isinstance(self.tau, float | int) or not 0 <= self.tau <= 1:
+            raise ValueError(f"margin_counter: tau must be a number from 0 to 1, got {self.tau!r}")
+        check_count("margin_counter", "least", self.least, 1)
+
+    def deploy(self, victim: Victim, rng: Generator) -> None:
+        """Forget every account; find the share that customers do not exceed.
+
+        Raises:
+            ValueError: a regression victim, or a space of categorical codes only.
+        """
+        if len(victim.classes) == 1:
+            raise NeedUnmet("margin_counter needs classes: a regression victim has no boundary")
+        self._near = Margin(victim.predict, victim.space, self.margin)
+        self._accounts: dict[str, _Count] = {}
+        self._latch = Latch()
+        x = victim.shares.x_train
+        inside = self._near(x[rng.permutation(len(x))[:ROWS]])
+        drawn = self.calibration.draw(len(inside), rng, repeats=True)
+        calibrated = self.calibration.threshold(
+            [float(self._shares(inside[rows], _Count()).max()) for rows in drawn]
+        )
+        self.threshold = max(self.tau, calibrated)
+
+    def observe(self, x: Array, labels: Labels, account: str) -> Mask:
+        """(n,) whether the account is in alarm once it has asked each of these rows."""
+        return self._latch(self.score(x, labels, account) > self.threshold, account)
+
+    def score(self, x: Array, labels: Labels, account: str) -> Array:
+        """(n,) the account's share in the margin; -inf before it is judged."""
+        count, inside = self._accounts.setdefault(account, _Count()), self._near(x)
+        shares = self._shares(inside, count)
+        count.asked += len(x)
+        count.inside += int(inside.sum())
+        return shares
+
+    def _shares(self, inside: Mask, before: "_Count") -> Array:
+        """(n,) the share inside after each query; -inf before it is judged."""
+        asked = before.asked + np.arange(1, len(inside) + 1)
+        shares: Array = (before.inside + np.cumsum(inside)) / asked
+        return np.where(asked < self.least, -inf, shares)
+
+
+@dataclass
+class _Count:
+    """What is known of an account."""
+
+    asked: int = 0
+    inside: int = 0
+
+
+@dataclass
+class Margin:
+    """Tells which rows lie in the margin.
+
+    Args:
+        predict: the victim's.
+        space: of its inputs.
+        margin: as in `MarginCounter`.
+
+    Raises:
+        ValueError: there is no real-valued column.
+    """
+
+    predict: Predict
+    space: InputSpace
+    margin: float
+    _steps: Array = field(init=False)  # (1 + 2 columns, d), the first of them none
+
+    def __post_init__(self) -> None:
+        real = np.setdiff1d(np.arange(self.space.d), self.space.coded)
+        if not real.size:
+            raise NeedUnmet(
+                "margin_counter needs a real-valued column to move; all features of this victim "
+                "are categorical codes"
+            )
+        steps = np.diag(self.margin * (self.space.high - self.space.low))[real]
+        self._steps = np.concatenate([np.zeros((1, self.space.d)), steps, -steps])
+
+    def __call__(self, x: Array) -> Mask:
+        """(n,) whether each row does."""
+        rows = max(1, BLOCK // len(self._steps))
+        parts = [self._inside(x[i : i + rows]) for i in range(0, len(x), rows)]
+        return np.concatenate([np.zeros(0, dtype=bool), *parts])
+
+    def _inside(self, x: Array) -> Mask:
+        probes = np.clip(x[:, None] + self._steps, self.space.low, self.space.high)
+        labels = self.predict(probes.reshape(-1, x.shape[1])).labels.reshape(len(x), -1)
+        return np.asarray((labels != labels[:, :1]).any(axis=1))
