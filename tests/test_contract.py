@@ -38,8 +38,8 @@ STACKS = [
 RESPONSES = names("response")
 DATA = ("iris", "breast_cancer")  # the first that the victim takes
 CHECKPOINTS = (8, 30, 60)
-# What runs each time; `make slow` has the rest. Each attack meets each victim behind no defense (the
-# contract of attacks) and behind the harshest stack, and each defense before one victim of its own.
+# What runs each time; `make slow` has the rest. Each attack meets each victim behind no defense (in
+# the attacks' own contract) and behind the harshest, and each defense before one victim of its own.
 HARSHEST = STACKS[-1]
 OWN = {
     "feature_extraction": "amazon_logistic",
