@@ -15,6 +15,7 @@ from moatbench.defense import Defense
 from moatbench.knobs import check_number, check_whole
 from moatbench.needs import NeedUnmet
 from moatbench.numerics import gnmax
+from moatbench.numerics.coordinates import coordinates
 from moatbench.reply import Reply
 from moatbench.space import InputSpace
 from moatbench.types import Array, Generator, Labels, Rows
@@ -131,22 +132,14 @@ class _Teachers:
 
     def __init__(self, x: Array, labels: Labels, classes: int, space: InputSpace) -> None:
         self._space, self._classes, self._labels = space, classes, labels
-        self._rows = _coordinates(x, space)
+        self._rows = coordinates(x, space)
         self._squares = np.einsum("ij,ij->i", self._rows, self._rows)
 
     def votes(self, x: Array, own: Rows | None) -> Array:
         """(n, k) how many teachers vote for each class."""
-        away = self._squares - 2 * _coordinates(x, self._space) @ self._rows.T
+        away = self._squares - 2 * coordinates(x, self._space) @ self._rows.T
         if own is not None:
             away[np.arange(len(x)), own] = np.inf
         nearest = away.reshape(len(x), *self._labels.shape).argmin(axis=2)
         told = self._labels[np.arange(len(self._labels)), nearest]
         return np.stack([(told == c).sum(axis=1) for c in range(self._classes)], 1).astype(float)
-
-
-def _coordinates(x: Array, space: InputSpace) -> Array:
-    """Every feature on [-1, 1], category codes as one-hot columns; what is left out counts as 0."""
-    side = np.maximum(space.high - space.low, np.finfo(np.float64).tiny)
-    scaled = np.nan_to_num(2 * (x - space.low) / side - 1)
-    codes = [np.where(x[:, [c]] == np.arange(space.high[c] + 1), 1.0, -1.0) for c in space.coded]
-    return np.concatenate([np.delete(scaled, space.coded, axis=1), *codes], axis=1)
