@@ -14,7 +14,7 @@ from pathlib import Path
 RUNS = ("defense=none,rounding,label_only,gaussian_noise", "seed=range(0,50)")
 TINY = ("data=iris", "attack=equation_solving", "checkpoints=[5,10]")
 WORK = ("data=digits", "victim=mlp", "attack=uniform_retraining", "checkpoints=[755,1510]")
-BOUND = ("defense=rounding", "seed=range(0,8)", "victim_seed=0")
+BOUND = ("defense=rounding", "seed=range(0,40)", "victim_seed=0")
 
 
 def sweep(
