@@ -128,9 +128,11 @@ def _say_where(folder: Path, uri: str | None, experiment: str | None) -> None:
         return
     from moatbench import track, ui
 
+    beside = Path(sys.executable).parent  # whoever has not activated the environment can paste it
     if not uri.startswith("http"):
-        print(f"dashboard:   moatbench-ui tracking.uri={uri}")
-    print(f"to report:   moatbench-report tracking.uri={uri} experiment={experiment} out=report")
+        print(f"dashboard:   {beside / 'moatbench-ui'} tracking.uri={uri}")
+    asked = f"tracking.uri={uri} experiment={experiment} out=report"
+    print(f"to report:   {beside / 'moatbench-report'} {asked}")
     try:
         server = uri if uri.startswith("http") else ui.SERVER
         for what, address in track.links(uri, experiment, server).items():

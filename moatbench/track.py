@@ -87,7 +87,9 @@ def open_store(
 
 def _save_views(client: "MlflowClient", experiment: Any) -> None:
     """Give an experiment its dashboard, unless it has one; without it, every run is still there."""
-    number = str(experiment.experiment_id)
+    number, wanted = str(experiment.experiment_id), {NOTE, *views.KEYS}
+    if wanted <= experiment.tags.keys():  # every run opens the store
+        return
     try:
         for key, value in views.tags(int(time.time() * 1000)):
             if key not in experiment.tags:

@@ -13,6 +13,7 @@ from typing import Any
 
 TAG = "mlflow.sharedViewState."
 TRADE_OFF, BY_ATTACK, LEADERBOARD = "tradeoff", "tradeoffbyattack", "leaderboard"
+KEYS = tuple(TAG + key for key in (TRADE_OFF, BY_ATTACK, LEADERBOARD))
 SERIES = ("fidelity_test", "fidelity_uniform", "tv_test")
 SCALARS = ("area", "final_fidelity_uniform", "queries_to_95")  # three in a row
 HONEST = ("honest_label_agreement", "honest_accuracy_lost", "honest_l1_mean")

@@ -283,3 +283,8 @@ def test_a_process_that_dies_takes_down_no_job_but_its_own() -> None:
     runs = list(play.play_all([(fatal, 0), (SOLVED, 0)], None, workers=1))
     assert [run[-1].status for run in runs] == [FAILED, FINISHED]
     assert "the process that ran it died" in runs[0][0].note
+
+
+def test_the_report_names_no_folder_of_whoever_ran_it() -> None:
+    given = ["--fresh", "--data-dir", "/home/me", "--out=/tmp/a b.md", "--only", "table4"]
+    assert command.recorded(given) == "moatbench-reproduce --fresh --only table4"

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from moatbench.reproduce.results import Job, Record, Results
 
 DATA = Path("../shared/data")  # where this project keeps the paper's sets, beside the checkout
+ELSEWHERE = ("--data-dir", "--out")  # where things lie, not what they are
 INTERRUPTED = 130  # what a shell says of a command that Ctrl-C ended
 
 
@@ -31,7 +32,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         keys = named(options.only) if options.only else KEYS
     except ValueError as error:
         parser.error(str(error))
-    sys.exit(_reproduce(options, keys, " ".join(["moatbench-reproduce", *map(shlex.quote, given)])))
+    sys.exit(_reproduce(options, keys, recorded(given)))
+
+
+def recorded(given: Sequence[str]) -> str:
+    """Return the command for the report, without the folders of whoever gave it."""
+    kept, places = ["moatbench-reproduce"], iter(given)
+    for argument in places:
+        if argument in ELSEWHERE:
+            next(places, None)
+        elif not argument.startswith(tuple(f"{name}=" for name in ELSEWHERE)):
+            kept.append(shlex.quote(argument))
+    return " ".join(kept)
 
 
 def _parser() -> argparse.ArgumentParser:
