@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from moatbench.defense import Defense
+from moatbench.defense import Defense, NoiseModel
 from moatbench.knobs import check_number
 from moatbench.needs import NeedUnmet
 from moatbench.numerics.snapping import numeric_columns, snapped
@@ -81,6 +81,11 @@ class BDPL(Defense):
             flip = keyed_uniform(self._key, cell, 1, EXACT)[:, 0] > self._truth
             labels[inside] = np.where(flip, 1 - told, told)
         return Reply(labels, refused=reply.refused)
+
+    @property
+    def noise(self) -> NoiseModel | None:
+        """Keyed to the row."""
+        return NoiseModel("keyed")
 
     @property
     def confidences(self) -> bool:

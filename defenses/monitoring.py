@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from moatbench.defense import Defense
+from moatbench.defense import Defense, NoiseModel
 from moatbench.monitor import Monitor
 from moatbench.reply import Reply
 from moatbench.types import Array, Generator, Mask
@@ -71,6 +71,16 @@ class QueryMonitoring(Defense):
     def alarms(self) -> Mapping[str, int]:
         """The accounts that raised an alarm, each with its number of queries at the first."""
         return self._first
+
+    @property
+    def stages(self) -> frozenset[str]:
+        """To watch, and what the response does."""
+        return self.response.stages | {self.stage}
+
+    @property
+    def noise(self) -> NoiseModel | None:
+        """Of the response."""
+        return self.response.noise
 
     @property
     def label_preserving(self) -> bool:  # type: ignore[override]

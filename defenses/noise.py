@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.special import ndtri
 
-from moatbench.defense import Defense
+from moatbench.defense import Defense, NoiseModel
 from moatbench.numerics.simplex import normalised
 from moatbench.randomness import AccountStreams, keyed_uniform
 from moatbench.reply import Reply
@@ -81,6 +81,11 @@ class Noise(Defense):
         outputs[told] = noisy if outputs.shape[1] == 1 else normalised(noisy.clip(0, 1))
         labels[told] = outputs[told].argmax(axis=1)
         return replace(reply, labels=labels, outputs=outputs)
+
+    @property
+    def noise(self) -> NoiseModel | None:
+        """Its law, before clipping."""
+        return NoiseModel(self.mode, self.distribution, self.sigma) if self.sigma else None
 
     def _draw(self, x: Array, k: int, account: str) -> Array:
         """(n, k) noise of standard deviation one, row after row."""

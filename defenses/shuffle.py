@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from moatbench import needs
-from moatbench.defense import Defense
+from moatbench.defense import Defense, NoiseModel
 from moatbench.knobs import check_number
 from moatbench.randomness import keyed_uniform
 from moatbench.reply import Reply
@@ -39,6 +39,11 @@ class Shuffle(Defense):
         """Draw the key; need two classes to swap beside the label's."""
         needs.probabilities(victim, "shuffle", classes=3)
         self._key = rng.bytes(32)
+
+    @property
+    def noise(self) -> NoiseModel | None:
+        """Keyed to the row."""
+        return NoiseModel("keyed")
 
     def respond(self, x: Array, reply: Reply, account: str) -> Reply:
         """Answer shuffled outputs."""

@@ -8,8 +8,10 @@ from typing import ClassVar, TypeVar
 import numpy as np
 
 from moatbench.api import Answers, Card, PredictionAPI
+from moatbench.defense import Defense
 from moatbench.reply import Predict, Reply, from_outputs
 from moatbench.types import Array, Generator, Labels
+from moatbench.victim import Victim
 
 T = TypeVar("T", Array, Labels)
 
@@ -75,10 +77,26 @@ class Attack(ABC):
     `run` is a generator, suspended while the judge scores what it yielded. State lives in it, not
     in the object, so that one attack can be run many times. A defense that no attack of a run is
     `aware` of is reported as "naive only".
+
+    Attributes:
+        needs: what it cannot do without.
+        aware: names of the defenses in conf/ that it was made to withstand.
+        oracle: whether it is shown the victim itself: what it reaches is then an upper bound on
+            what an attacker can do, and is reported as one.
     """
 
     needs: ClassVar[Needs] = Needs()
-    aware: ClassVar[frozenset[str]] = frozenset()  # defenses of conf/ that it was made to withstand
+    aware: ClassVar[frozenset[str]] = frozenset()
+    oracle: ClassVar[bool] = False
+
+    def informed(self, defense: Defense, victim: Victim | None) -> "Attack":
+        """Return the attack as it is made for this defense; one that need not know it, itself.
+
+        Args:
+            defense: a copy of what stands before the victim, with its knobs, without its secrets.
+            victim: the model itself where the attack is an `oracle`, else None.
+        """
+        return self
 
     def unmet(self, card: Card, pool: Array) -> str:
         """Say why the attack does not apply to this API; '' where it does."""

@@ -119,6 +119,7 @@ class Dataset:
             pool=_read_only(x[pool]),
             x_test=_read_only(x[test]),
             y_test=table.y[test],
+            y_pool=table.y[pool],
             provenance={
                 "name": table.name,
                 "sha256": table.sha256(),

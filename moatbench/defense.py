@@ -2,17 +2,40 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from moatbench.reply import Reply
-from moatbench.types import Array, Generator, Mask
+from moatbench.types import Array, Generator, Labels, Mask
 from moatbench.victim import Victim
 
 log = logging.getLogger(__name__)
 
 STAGES = ("watch", "cost", "perturb", "minimise")
+
+
+class NoiseModel(NamedTuple):
+    """What is random in a defense's answers.
+
+    `mode` is `fresh` (the same row is answered anew each time) or `keyed` (a secret and the row
+    decide); `distribution` is the law of what is added to each output (`gaussian`, `laplace`), or
+    `other`; `sigma` its standard deviation, NaN where there is none to tell.
+    """
+
+    mode: str
+    distribution: str = "other"
+    sigma: float = float("nan")
+
+
+class Marks(NamedTuple):
+    """What a defense planted in its answers, to know a stolen model by.
+
+    x (m, d) the marked rows, `labels` (m,) the labels that they were told.
+    """
+
+    x: Array
+    labels: Labels
 
 
 class Defense:
@@ -27,12 +50,15 @@ class Defense:
         label_preserving: whether the answered label is always the victim's.
         shared: whether one account's queries may change another's answers.
         harmless: knob values at which it must equal no defense; None where there are none.
+        strengths: the values of its knobs that are in use, for attackers who know the defense but
+            not its knobs; every combination must be allowed. Empty where there is nothing to guess.
     """
 
     stage: ClassVar[str] = "perturb"
     label_preserving: ClassVar[bool] = True
     shared: ClassVar[bool] = False
     harmless: ClassVar[Mapping[str, Any] | None] = None
+    strengths: ClassVar[Mapping[str, Sequence[Any]]] = {}
 
     def deploy(self, victim: Victim, rng: Generator) -> None:
         """Start afresh in front of `victim`: forget every account, calibrate, draw secrets.
@@ -54,6 +80,11 @@ class Defense:
         return 0.0
 
     @property
+    def stages(self) -> frozenset[str]:
+        """What it does, some of `STAGES`, those of its parts included; nothing for no defense."""
+        return frozenset() if type(self) is Defense else frozenset({self.stage})
+
+    @property
     def partial(self) -> bool:
         """Whether inputs with missing features are still answered, as the documentation says."""
         return True
@@ -67,6 +98,16 @@ class Defense:
     def alarms(self) -> Mapping[str, int]:
         """The accounts that raised an alarm, each with its number of queries at the first."""
         return {}
+
+    @property
+    def noise(self) -> NoiseModel | None:
+        """What is random in the answers; None where a row and the past decide."""
+        return None
+
+    @property
+    def marks(self) -> Marks | None:
+        """The watermark planted so far; None where the defense plants none."""
+        return None
 
 
 class Stack(Defense):
@@ -130,6 +171,24 @@ class Stack(Defense):
             for account, queries in layer.alarms.items():
                 first[account] = min(queries, first.get(account, queries))
         return first
+
+    @property
+    def stages(self) -> frozenset[str]:
+        """Of all layers."""
+        return frozenset().union(*(layer.stages for layer in self._all))
+
+    @property
+    def noise(self) -> NoiseModel | None:
+        """Of the one layer that has any; of several, fresh where any is."""
+        noises = [layer.noise for layer in self._all if layer.noise is not None]
+        if len(noises) < 2:
+            return next(iter(noises), None)
+        return NoiseModel("fresh" if any(n.mode == "fresh" for n in noises) else "keyed")
+
+    @property
+    def marks(self) -> Marks | None:
+        """Of the first layer that plants any."""
+        return next((layer.marks for layer in self._all if layer.marks is not None), None)
 
     @property
     def _all(self) -> Sequence[Defense]:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 
 from moatbench.api import ADVERSARY, Deployment, PredictionAPI, checked
@@ -98,6 +99,9 @@ class Extraction:
         self.seconds_waited = float("nan")
 
     def __iter__(self) -> Iterator[Checkpoint]:
+        # Before the deployment draws its secrets.
+        told = deepcopy(self.defense), self.victim if self.attack.oracle else None
+        attack = self.attack.informed(*told)
         deployment = Deployment(self.victim, self.defense, stream(self.seed, "defense"))
         honest = HonestTraffic(deployment, self.checkpoints[-1], stream(self.seed, "honest"))
         clock = _Clock()
@@ -107,20 +111,21 @@ class Extraction:
                 honest.keep_pace(queries)
 
         api = PredictionAPI(deployment, self.checkpoints, price=self.price, listener=listen)
-        if reason := self.attack.unmet(api.card, self.victim.shares.pool):
+        if reason := attack.unmet(api.card, self.victim.shares.pool):
             raise NotApplicable(reason)
-        yield from self._points(api, deployment, honest, clock)
+        yield from self._points(attack, api, deployment, honest, clock)
         self.seconds_added, self.seconds_waited = honest.seconds_added(), honest.seconds_waited()
 
     def _points(
         self,
+        attack: Attack,
         api: PredictionAPI,
         deployment: Deployment,
         honest: HonestTraffic,
         clock: "_Clock",
     ) -> Iterator[Checkpoint]:
         assert self.judge is not None
-        surrogates = self.attack.run(api, self.victim.shares.pool, stream(self.seed, "attack"))
+        surrogates = attack.run(api, self.victim.shares.pool, stream(self.seed, "attack"))
         for checkpoint in api.checkpoints:
             with clock.running():
                 surrogate = next(surrogates, None)

@@ -25,6 +25,7 @@ class Shares:
     x_test: Array
     y_test: Labels
     provenance: Mapping[str, Any] = field(default_factory=dict)  # name, sha256, rows dropped, ...
+    y_pool: Labels | None = None  # the pool's true labels: for baselines, never for an attack
 
 
 @dataclass(frozen=True)

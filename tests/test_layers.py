@@ -20,6 +20,7 @@ CORE = (
     "moatbench.space",
     "moatbench.types",
     "moatbench.victim",
+    "moatbench.view",
     "moatbench.window",
 )
 # The layers of the core, lowest first; a file may import what stands above its line here.
@@ -29,7 +30,7 @@ ORDER = [
     {"victim", "data"},
     {"defense", "monitor", "cache", "needs"},
     {"api"},
-    {"attack", "window"},
+    {"attack", "window", "view"},
     {"metrics", "honest"},
     {"extract", "detection"},
     {"suite", "testing"},

@@ -1,0 +1,98 @@
+"""An API seen through what an attacker puts before it: for attacks that other attacks can wear."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+
+from moatbench.api import ADVERSARY, Answers, BudgetExceeded, InvalidQuery, PredictionAPI, checked
+from moatbench.types import Array, Rows
+
+
+class View(PredictionAPI):
+    """A smaller API, each of whose queries is paid with one or more of the API behind it.
+
+    The attack within sees checkpoints of its own. When it has spent each of them, so many queries
+    have been made behind as the checkpoint there says, none more and none less: the queries of a
+    stretch share out evenly what it costs.
+
+    Args:
+        api: what is asked.
+        cost: queries behind for one query here, at least 1; the last few of a stretch may get one
+            more or less, and a stretch too short for it one each.
+    """
+
+    def __init__(self, api: PredictionAPI, cost: float = 1.0) -> None:
+        self._api = api
+        self.checkpoints, self._ends = paced(api.checkpoints, cost)
+        self.card = api.card
+        self.queries = self.refused = 0
+
+    @property
+    def waited(self) -> float:  # type: ignore[override]
+        """Virtual seconds that the API behind made the attacker wait."""
+        return self._api.waited
+
+    @property
+    def dollars(self) -> float:
+        """Money spent behind."""
+        return self._api.dollars
+
+    @property
+    def per_account(self):  # type: ignore[no-untyped-def,override]
+        """Queries of each account behind."""
+        return self._api.per_account
+
+    def query(self, x: Array, account: str = ADVERSARY) -> Answers:
+        """Buy predictions; as `PredictionAPI.query`."""
+        try:
+            x = np.asarray(x, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise InvalidQuery(f"a query is an array of numbers; {error}") from error
+        if problem := self.card.space.problem(x, self.card.partial):
+            raise InvalidQuery(problem)
+        if len(x) > self.remaining:
+            raise BudgetExceeded(
+                f"asked for {len(x)} queries, but {self.remaining} of {self.budget} remain; "
+                "slice the batch to api.remaining"
+            )
+        behind = np.diff(self._ends[self.queries : self.queries + len(x) + 1])
+        answers = self.ask(x, behind, account)
+        self.queries += len(x)
+        self.refused += len(x) - len(answers.rows)
+        return answers
+
+    @abstractmethod
+    def ask(self, x: Array, behind: Rows, account: str) -> Answers:
+        """Answer these rows, making exactly `behind.sum()` queries of `self._api`.
+
+        Args:
+            x: (n, d) rows that the API accepts.
+            behind: (n,) how many queries each row pays for, at least 1.
+            account: who asks.
+        """
+
+
+def paced(checkpoints: Sequence[int], cost: float) -> tuple[tuple[int, ...], Rows]:
+    """Return checkpoints for queries that cost so many, and the queries made by each of them.
+
+    Args:
+        checkpoints: of the API behind.
+        cost: queries behind for one, at least 1.
+
+    Returns:
+        The checkpoints, as many as there are behind; and (their last + 1,) queries behind after
+        0, 1, 2, ... queries, increasing, which meet the checkpoints behind exactly.
+    """
+    if not cost >= 1:
+        raise ValueError(f"a query costs at least one query, got {cost}")
+    inner: list[int] = []
+    ends = [np.zeros(1, np.intp)]
+    last = 0
+    for place, outer in enumerate(checked(checkpoints)):
+        begun = checkpoints[place - 1] if place else 0
+        count = max(1, min(outer - begun, int(outer / cost) - last))
+        ends.append(begun + np.arange(1, count + 1) * (outer - begun) // count)
+        last += count
+        inner.append(last)
+    return tuple(inner), np.concatenate(ends)
