@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from moatbench.defense import Defense, NoiseModel
+from moatbench.defense import Defense, Marks, NoiseModel
 from moatbench.monitor import Monitor
 from moatbench.reply import Reply
 from moatbench.types import Array, Generator, Mask
@@ -81,6 +81,11 @@ class QueryMonitoring(Defense):
     def noise(self) -> NoiseModel | None:
         """Of the response."""
         return self.response.noise
+
+    @property
+    def marks(self) -> Marks | None:
+        """Of the response."""
+        return self.response.marks
 
     @property
     def label_preserving(self) -> bool:  # type: ignore[override]

@@ -1,7 +1,7 @@
 """What may stand between the clients and the victim."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -31,11 +31,18 @@ class NoiseModel(NamedTuple):
 class Marks(NamedTuple):
     """What a defense planted in its answers, to know a stolen model by.
 
-    x (m, d) the marked rows, `labels` (m,) the labels that they were told.
+    x (m, d) the marked rows, each once, `labels` (m,) the labels that they were told, `accounts`
+    (m,) who was told each.
     """
 
     x: Array
     labels: Labels
+    accounts: tuple[frozenset[str], ...]
+
+    def told_to(self, accounts: Collection[str]) -> "Marks":
+        """Return the marks that any of these accounts was told."""
+        kept = [i for i, told in enumerate(self.accounts) if not told.isdisjoint(accounts)]
+        return Marks(self.x[kept], self.labels[kept], tuple(self.accounts[i] for i in kept))
 
 
 class Defense:
