@@ -2,6 +2,8 @@
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
+from copy import copy
+from dataclasses import is_dataclass, replace
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -115,6 +117,17 @@ class Defense:
     def marks(self) -> Marks | None:
         """The watermark planted so far; None where the defense plants none."""
         return None
+
+
+def weakened(defense: Defense) -> Defense:
+    """Return the defense with the knob values that it declares harmless."""
+    knobs = defense.harmless or {}
+    if is_dataclass(defense):
+        return replace(defense, **knobs)
+    weak = copy(defense)
+    for knob, value in knobs.items():
+        setattr(weak, knob, value)
+    return weak
 
 
 class Stack(Defense):

@@ -1,14 +1,13 @@
 """The contract of a defense."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from copy import copy
-from dataclasses import is_dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from moatbench.api import Deployment
-from moatbench.defense import Defense
+from moatbench.defense import Defense, weakened
 from moatbench.randomness import stream
 from moatbench.reply import Reply
 from moatbench.testing.evidence import (
@@ -46,7 +45,7 @@ def check_defense(victim: Victim, defense: Defense) -> str:
         same(_ask(victim, defense, x, neighbour=x[::-1]), charge)
     if defense.harmless is not None:
         charge = f"declared harmless, {dict(defense.harmless)} is not the same as no defense"
-        answers = _ask(victim, _weakened(defense), x)
+        answers = _ask(victim, weakened(defense), x)
         same(_ask(victim, Defense(), x), charge)
     return ""
 
@@ -155,17 +154,6 @@ def _parts(defense: Defense) -> Iterator[Defense]:
         for part in value.values() if isinstance(value, Mapping) else (value,):
             if isinstance(part, Defense):
                 yield from _parts(part)
-
-
-def _weakened(defense: Defense) -> Defense:
-    """Return the defense with the knob values that it declares harmless."""
-    knobs = defense.harmless or {}
-    if is_dataclass(defense):
-        return replace(defense, **knobs)
-    weak = copy(defense)
-    for knob, value in knobs.items():
-        setattr(weak, knob, value)
-    return weak
 
 
 def _replayed(victim: Victim, x: Array) -> Victim:
