@@ -54,6 +54,10 @@ class AdaptiveMisinformation(Defense):
 
     label_preserving: ClassVar[bool] = False
     harmless: ClassVar[dict[str, Any]] = {"tau": 0.0}
+    strengths: ClassVar[dict[str, Any]] = {
+        "tau": (0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.99),
+        "nu": (1000.0, 10_000.0),
+    }
 
     def __post_init__(self) -> None:
         name = "adaptive_misinformation"

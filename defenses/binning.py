@@ -6,7 +6,7 @@ via Prediction APIs", sec. 7; equal bins are ours.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -36,6 +36,7 @@ class Binning(Defense):
     bins: int
 
     stage: ClassVar[str] = "minimise"
+    strengths: ClassVar[dict[str, Any]] = {"bins": (2, 3, 5, 10)}
 
     def __post_init__(self) -> None:
         check_whole("binning: bins", self.bins, 2, MOST)

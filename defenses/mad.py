@@ -52,6 +52,7 @@ class MAD(Defense):
     guard: bool
 
     harmless: ClassVar[dict[str, Any]] = {"epsilon": 0.0}
+    strengths: ClassVar[dict[str, Any]] = {"epsilon": (0.1, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)}
 
     def __post_init__(self) -> None:
         check_number("mad: epsilon", self.epsilon, 0, 2, hint="; 0 is no defense")

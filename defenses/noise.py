@@ -49,6 +49,7 @@ class Noise(Defense):
 
     label_preserving: ClassVar[bool] = False
     harmless: ClassVar[dict[str, Any]] = {"sigma": 0.0}
+    strengths: ClassVar[dict[str, Any]] = {"sigma": (0.01, 0.02, 0.05, 0.1, 0.2)}
 
     def __post_init__(self) -> None:
         for knob, allowed in (("distribution", DISTRIBUTIONS), ("mode", MODES)):

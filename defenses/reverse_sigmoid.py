@@ -44,6 +44,10 @@ class ReverseSigmoid(Defense):
     guard: bool
 
     harmless: ClassVar[dict[str, Any]] = {"beta": 0.0}
+    strengths: ClassVar[dict[str, Any]] = {
+        "beta": (0.01, 0.02, 0.04, 0.08, 0.16, 0.21, 0.32, 0.64, 0.8, 1.0, 1.28),
+        "gamma": (0.1, 0.2, 1.0),
+    }
 
     def __post_init__(self) -> None:
         check_number("reverse_sigmoid: beta", self.beta, 0, hint="; 0 is no defense")

@@ -4,7 +4,7 @@ Source: Tramèr et al. 2016, "Stealing Machine Learning Models via Prediction AP
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -28,6 +28,7 @@ class Rounding(Defense):
     decimals: int
 
     stage: ClassVar[str] = "minimise"
+    strengths: ClassVar[dict[str, Any]] = {"decimals": (0, 1, 2, 3, 4, 5)}
 
     def __post_init__(self) -> None:
         if not isinstance(self.decimals, int) or not 0 <= self.decimals <= MOST:

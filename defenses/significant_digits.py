@@ -8,7 +8,7 @@ Prediction APIs", sec. 7.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -38,6 +38,7 @@ class SignificantDigits(Defense):
     digits: int
 
     stage: ClassVar[str] = "minimise"
+    strengths: ClassVar[dict[str, Any]] = {"digits": (1, 2, 3, 4, 5)}
 
     def __post_init__(self) -> None:
         check_whole(

@@ -34,6 +34,7 @@ class TopK(Defense):
 
     stage: ClassVar[str] = "minimise"
     harmless: ClassVar[dict[str, Any]] = {"k": 10**6}
+    strengths: ClassVar[dict[str, Any]] = {"k": (1, 2, 3, 5)}
 
     def __post_init__(self) -> None:
         if not isinstance(self.k, int) or self.k < 1:
