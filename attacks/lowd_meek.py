@@ -47,6 +47,7 @@ class LowdMeek(Attack):
     most: int
 
     aware = frozenset({"label_only"})
+    labels_only = True
     needs = Needs(families=frozenset({*LINEAR, POLYNOMIAL}), numeric=True)
 
     def __post_init__(self) -> None:

@@ -83,11 +83,14 @@ class Attack(ABC):
         aware: names of the defenses in conf/ that it was made to withstand.
         oracle: whether it is shown the victim itself: what it reaches is then an upper bound on
             what an attacker can do, and is reported as one.
+        labels_only: whether it uses nothing of an answer but the label. What uses more and reaches
+            less was broken by the defense, which the leak was not: such a run is flagged.
     """
 
     needs: ClassVar[Needs] = Needs()
     aware: ClassVar[frozenset[str]] = frozenset()
     oracle: ClassVar[bool] = False
+    labels_only: ClassVar[bool] = False
 
     def informed(self, defense: Defense, victim: Victim | None) -> "Attack":
         """Return the attack as it is made for this defense; one that need not know it, itself.

@@ -11,7 +11,7 @@ from moatbench.defense import Defense
 from moatbench.honest import HonestTraffic
 from moatbench.metrics import Judge
 from moatbench.randomness import stream
-from moatbench.types import Array
+from moatbench.types import Array, Mask
 from moatbench.victim import Victim
 
 
@@ -38,6 +38,7 @@ class Checkpoint:
         metrics: what the judge measured, by name, and what honest customers saw (`honest_*`).
         parameters: what was recovered of the victim's parameters.
         note: how the surrogate was come by.
+        hits: (n,) on which rows of the test data the surrogate does as the victim.
     """
 
     queries: int
@@ -50,6 +51,7 @@ class Checkpoint:
     metrics: Mapping[str, float]
     parameters: Mapping[str, Array]
     note: str
+    hits: Mask
 
     def row(self) -> dict[str, float | str]:
         """Return the point as one flat row; `seconds` alone differs from run to run."""
@@ -147,6 +149,7 @@ class Extraction:
                 metrics=self.judge.score(surrogate) | honest.report(),
                 parameters=surrogate.parameters,
                 note=surrogate.note,
+                hits=self.judge.hits(surrogate),
             )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from moatbench.attack import Surrogate
 from moatbench.reply import Reply
-from moatbench.types import Array, Generator, Labels
+from moatbench.types import Array, Generator, Labels, Mask
 from moatbench.victim import Victim
 
 UNIFORM_POINTS = 10_000  # no disagreement in 10,000 bounds the rate below 3e-4 at 95 % confidence
@@ -48,6 +48,8 @@ class Judge:
         self._regression = len(victim.classes) == 1
         accuracy = np.mean(self.samples[0].truth.labels == self._y)
         self.victim_accuracy = float("nan") if self._regression else float(accuracy)
+        truths = [values(sample.truth) for sample in self.samples]
+        self._tolerance = SAME_VALUE * float(np.ptp(np.concatenate(truths)))
 
     def score(self, surrogate: Surrogate) -> dict[str, float]:
         """Score on every sample: fidelity, total variation (NaN without outputs), accuracy."""
@@ -62,13 +64,19 @@ class Judge:
                 scores["accuracy"] = fidelity(reply.labels, self._y)
         return scores
 
+    def hits(self, surrogate: Surrogate) -> Mask:
+        """(n,) on which rows of the test data it does as the victim: their mean is the fidelity."""
+        sample = self.samples[0]
+        reply = in_chunks(surrogate, sample.x)
+        if not self._regression:
+            return np.asarray(reply.labels == sample.truth.labels)
+        return np.asarray(np.abs(values(reply) - values(sample.truth)) <= self._tolerance)
+
     def _score_values(self, surrogate: Surrogate) -> dict[str, float]:
         scores: dict[str, float] = {}
-        truths = [values(sample.truth) for sample in self.samples]
-        tolerance = SAME_VALUE * float(np.ptp(np.concatenate(truths)))
-        for sample, truth in zip(self.samples, truths, strict=True):
-            gap = np.abs(values(in_chunks(surrogate, sample.x)) - truth)
-            scores[f"fidelity_{sample.name}"] = float(np.mean(gap <= tolerance))
+        for sample in self.samples:
+            gap = np.abs(values(in_chunks(surrogate, sample.x)) - values(sample.truth))
+            scores[f"fidelity_{sample.name}"] = float(np.mean(gap <= self._tolerance))
             scores[f"tv_{sample.name}"] = float("nan")
             scores[f"error_{sample.name}"] = float(gap.mean())
             if sample.name == "test":
