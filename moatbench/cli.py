@@ -71,7 +71,7 @@ def _finish_sweep(broken: str = "") -> None:
     """
     if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
         return
-    from moatbench import sweep, table
+    from moatbench import sweep, table, track
 
     cfg = HydraConfig.get()
     folder = Path(cfg.sweep.dir).absolute()
@@ -80,7 +80,8 @@ def _finish_sweep(broken: str = "") -> None:
         return
     print(f"\n{table.of_sweep(runs)}\n")
     known = next((r for r in runs if "tracking_uri" in r), {})
-    _say_where(folder, known.get("tracking_uri"), known.get("name"))
+    logged = next((f for r in runs if (f := Path(r["folder"])) and track.experiment_id(f)), None)
+    _say_where(folder, known.get("tracking_uri"), known.get("name"), logged)
     if known.get("report") and known["tracking_uri"] and not broken:
         _write_report(known["name"], Path(known["report"]), known["tracking_uri"])
     failed = [(n, r) for n, r in enumerate(runs) if r["status"] == "failed"]
@@ -118,11 +119,20 @@ def _show_run(summary: dict[str, Any], folder: Path) -> None:
         rows = read(folder / "curve.csv")
         print("\nfidelity on test / uniform inputs, in %, by queries; * the fit did not converge")
         print(f"\n{table.of_run(summary, rows)}\n\n{table.of_honest(rows)}\n")
-    _say_where(folder, summary["tracking_uri"], summary["name"])
+    _say_where(folder, summary["tracking_uri"], summary["name"], folder)
 
 
-def _say_where(folder: Path, uri: str | None, experiment: str | None) -> None:
-    """Say where the files are, and what opens the finished charts with no click."""
+def _say_where(
+    folder: Path, uri: str | None, experiment: str | None, logged: Path | None = None
+) -> None:
+    """Say where the files are, and what opens the finished charts with no click.
+
+    Args:
+        folder: of the files.
+        uri: of the store.
+        experiment: its name.
+        logged: the folder of a run that MLflow has.
+    """
     print(f"files:       {folder}")
     if uri is None or experiment is None:
         return
@@ -135,7 +145,9 @@ def _say_where(folder: Path, uri: str | None, experiment: str | None) -> None:
     print(f"to report:   {beside / 'moatbench-report'} {asked}")
     try:
         server = uri if uri.startswith("http") else ui.SERVER
-        for what, address in track.links(uri, experiment, server).items():
+        number = track.experiment_id(logged) if logged else None
+        found = track.links_of(number, server) if number else track.links(uri, experiment, server)
+        for what, address in found.items():
             print(f"{what + ':':<12} {address}")
     except track.TrackingFailed as down:
         log.warning("%s", down)

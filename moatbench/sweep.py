@@ -146,10 +146,18 @@ def results(folder: Path) -> list[dict[str, Any]]:
 
 
 def _open_store(config: DictConfig) -> None:
+    """Make the store before workers could race to.
+
+    SQLite's is made by the first worker, under a lock: the parent then need not import MLflow,
+    which takes seconds that all workers would wait for.
+    """
     from moatbench import track
 
+    uri = track.store(config.tracking.uri)
+    if uri.startswith(track.SQLITE):
+        return
     try:
-        track.open_store(track.store(config.tracking.uri), config.name, config.tracking.artifacts)
+        track.open_store(uri, config.name, config.tracking.artifacts)
     except Exception as error:  # a server that is down stops no run: each keeps its files
         cause = " ".join(str(error).split())[:200]
         track.log_.warning("MLflow cannot be reached (%s); runs keep their files", cause)

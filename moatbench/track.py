@@ -34,6 +34,7 @@ FIGURES_OF_A_RUN = ("curve.png", "curve.pdf", "curve.csv", "summary.json")
 QUALITY = ("fidelity_", "tv_", "accuracy")
 NOTE = "mlflow.note.content"
 VICTIM_FILES = ("victim.npz", "card.json")
+LOGGED = "mlflow.json"  # in a run's folder: where MLflow has it
 HONEST = {
     "labels as the undefended model's": "honest_label_agreement",
     "accuracy lost": "honest_accuracy_lost",
@@ -115,8 +116,21 @@ def links(uri: str, experiment: str, server: str) -> dict[str, str]:
         _, number = open_store(uri, experiment)
     except Exception as error:  # as in `log`
         raise TrackingFailed(f"MLflow at {uri} cannot be reached ({_cause(error)})") from error
+    return links_of(number, server)
+
+
+def links_of(experiment_id: str, server: str) -> dict[str, str]:
+    """Return the same for an experiment whose id is known; MLflow need not be imported for it."""
     shown = {"trade-off": views.TRADE_OFF, "leaderboard": views.LEADERBOARD}
-    return {what: views.link(server, number, key) for what, key in shown.items()}
+    return {what: views.link(server, experiment_id, key) for what, key in shown.items()}
+
+
+def experiment_id(folder: Path) -> str | None:
+    """Return the id of the experiment that has the run of this folder; None where none has it."""
+    try:
+        return str(json.loads((folder / LOGGED).read_text())["experiment_id"])
+    except (OSError, ValueError, KeyError):
+        return None
 
 
 def experiments(uri: str) -> list[str]:
@@ -139,12 +153,20 @@ def log(folder: Path, uri: str) -> str:
     rows = read(folder / "curve.csv") if (folder / "curve.csv").exists() else []
     try:
         client, experiment = open_store(uri, summary["name"], summary.get("artifacts"))
-        return _write(client, experiment, summary, rows, folder)
+        run = _write(client, experiment, summary, rows, folder)
     except Exception as error:  # MLflow raises many kinds, requests and SQLAlchemy add theirs
         raise TrackingFailed(
             f"the run is whole in {folder}, but MLflow at {uri} did not take it ({_cause(error)}); "
             f"log it later with: moatbench-log {folder} tracking.uri={uri}"
         ) from error
+    _note_down(folder, uri, run, experiment)
+    return run
+
+
+def _note_down(folder: Path, uri: str, run: str, experiment: str) -> None:
+    """Leave in a run's folder where MLflow has it."""
+    place = {"tracking_uri": uri, "experiment_id": experiment, "run_id": run}
+    (folder / LOGGED).write_text(json.dumps(place, indent=2) + "\n")
 
 
 def finished(uri: str, experiment: str, config_hash: str) -> str | None:
@@ -179,6 +201,7 @@ def fetch(uri: str, run: str, folder: Path) -> dict[str, Any]:
     written = folder / "summary.json"
     summary = {**json.loads(written.read_text()), "fetched": run}
     written.write_text(json.dumps(summary, indent=2) + "\n")
+    _note_down(folder, uri, run, str(client.get_run(run).info.experiment_id))
     return summary
 
 
