@@ -4,12 +4,16 @@ python benchmarks/sweep.py
 """
 
 import json
+import multiprocessing
 import resource
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
+
+from threadpoolctl import threadpool_limits
 
 RUNS = ("defense=none,rounding,label_only,gaussian_noise", "seed=range(0,50)")
 TINY = ("data=iris", "attack=equation_solving", "checkpoints=[5,10]")
@@ -42,8 +46,40 @@ def attacked(runs: list[dict[str, float]]) -> float:
     )
 
 
+def bare(start: Any, seconds: Any) -> None:
+    """Do the attack of `WORK` four times over, without a sweep around it; tell how long it took."""
+    from moatbench.attacks.uniform_retraining import UniformRetraining
+    from moatbench.defenses.rounding import Rounding
+    from moatbench.extract import extract
+    from moatbench.randomness import stream
+    from moatbench.victims.datasets import bundled
+    from moatbench.victims.mlp import mlp
+
+    attack = UniformRetraining(answers="confidences", learner="published", inputs="cube")
+    with threadpool_limits(1):
+        victim = mlp(bundled("digits"), stream(0, "victim"))
+        start.wait()
+        began = time.perf_counter()
+        for seed in range(4):
+            list(extract(victim, Rounding(2), attack, checkpoints=[755, 1510], seed=seed))
+    seconds.put(time.perf_counter() - began)
+
+
+def machine() -> float:
+    """Tell what a second process brings where nothing is shared but the machine."""
+    context, took = multiprocessing.get_context("spawn"), []
+    for n in (1, 2):
+        start, seconds = context.Barrier(n), context.Queue()
+        workers = [context.Process(target=bare, args=(start, seconds)) for _ in range(n)]
+        for worker in workers:
+            worker.start()
+        took.append(max(seconds.get() for _ in workers))
+    one, two = took
+    return float(2 * one / two)
+
+
 def main() -> None:
-    """Print both measurements."""
+    """Print the measurements."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         sweep(folder, 2, *TINY, *RUNS, "tracking.enabled=false")  # victims are cached from here on
@@ -56,6 +92,7 @@ def main() -> None:
         gain = walls[1] / walls[2]
         print(f"attack-bound runs: {walls[1]:.0f} s with one worker, {walls[2]:.0f} s with two")
         print(f"throughput of two workers: {gain:.2f} x")
+        print(f"of two bare processes, which share nothing but the machine: {machine():.2f} x")
 
 
 if __name__ == "__main__":
