@@ -13,7 +13,7 @@ Row = dict[str, Any]
 HEADLINE = "fidelity_test"
 LEVELS = (90, 95, 99)  # per cent of fidelity
 SMALLER_IS_WORSE = ("tv_",)  # for the defender: a surrogate nearer to the victim
-LARGER_IS_WORSE = ("fidelity_", "accuracy")
+LARGER_IS_WORSE = ("fidelity_", "accuracy", "gain_")
 
 
 def worst_case(curves: Mapping[str, Sequence[Row]]) -> list[Row]:

@@ -6,9 +6,9 @@ from copy import deepcopy
 from dataclasses import dataclass
 
 from moatbench.api import ADVERSARY, Deployment, PredictionAPI, checked
-from moatbench.attack import Attack
+from moatbench.attack import Attack, Surrogate
 from moatbench.defense import Defense
-from moatbench.honest import HonestTraffic
+from moatbench.honest import SHIFTED, HonestTraffic
 from moatbench.metrics import Judge
 from moatbench.randomness import stream
 from moatbench.types import Array, Mask
@@ -35,7 +35,8 @@ class Checkpoint:
         seconds: of the attacker's computing and querying; the judge's time is not counted.
         converged: whether the surrogate's fit ran to its tolerance.
         first_alarm: queries of an attacker's account at its first alarm; NaN if there was none.
-        metrics: what the judge measured, by name, and what honest customers saw (`honest_*`).
+        metrics: what the judge measured, by name, and what honest customers saw (`honest_*`,
+            `shifted_*` where their inputs are unlike most).
         parameters: what was recovered of the victim's parameters.
         note: how the surrogate was come by.
         hits: (n,) on which rows of the test data the surrogate does as the victim.
@@ -105,17 +106,22 @@ class Extraction:
         told = deepcopy(self.defense), self.victim if self.attack.oracle else None
         attack = self.attack.informed(*told)
         deployment = Deployment(self.victim, self.defense, stream(self.seed, "defense"))
-        honest = HonestTraffic(deployment, self.checkpoints[-1], stream(self.seed, "honest"))
-        clock = _Clock()
+        budget, clock = self.checkpoints[-1], _Clock()
+        honest = HonestTraffic(deployment, budget, stream(self.seed, "honest"))
+        assert self.judge is not None
+        shifted = HonestTraffic.shifted(
+            deployment, budget, stream(self.seed, "shifted"), self.judge.far_rows
+        )
 
         def listen(queries: int) -> None:
             with clock.stopped():
                 honest.keep_pace(queries)
+                shifted.keep_pace(queries)
 
         api = PredictionAPI(deployment, self.checkpoints, price=self.price, listener=listen)
         if reason := attack.unmet(api.card, self.victim.shares.pool):
             raise NotApplicable(reason)
-        yield from self._points(attack, api, deployment, honest, clock)
+        yield from self._points(attack, api, deployment, (honest, shifted), clock)
         self.seconds_added, self.seconds_waited = honest.seconds_added(), honest.seconds_waited()
 
     def _points(
@@ -123,7 +129,7 @@ class Extraction:
         attack: Attack,
         api: PredictionAPI,
         deployment: Deployment,
-        honest: HonestTraffic,
+        customers: tuple[HonestTraffic, HonestTraffic],
         clock: "_Clock",
     ) -> Iterator[Checkpoint]:
         assert self.judge is not None
@@ -146,11 +152,32 @@ class Extraction:
                 seconds=clock.seconds,
                 converged=surrogate.converged,
                 first_alarm=float(min(alarms, default=float("nan"))),
-                metrics=self.judge.score(surrogate) | honest.report(),
+                metrics=self._measured(surrogate, deployment, api, customers),
                 parameters=surrogate.parameters,
                 note=surrogate.note,
                 hits=self.judge.hits(surrogate),
             )
+
+    def _measured(
+        self,
+        surrogate: Surrogate,
+        deployment: Deployment,
+        api: PredictionAPI,
+        customers: tuple[HonestTraffic, HonestTraffic],
+    ) -> dict[str, float]:
+        """Ask the judge, the owner of the model, and the customers."""
+        assert self.judge is not None
+        honest, shifted = customers
+        marks = deployment.defense.marks
+        marks = marks.told_to(api.per_account) if marks is not None else None
+        felt = shifted.report()
+        return {
+            **self.judge.score(surrogate),
+            "fidelity_defended": self.judge.defended_fidelity(surrogate, honest.told),
+            **self.judge.owner.verify(surrogate, marks),
+            **honest.report(),
+            **{f"shifted_{name}": felt[f"shifted_{name}"] for name in SHIFTED},
+        }
 
 
 def extract(

@@ -1,12 +1,16 @@
 """What a stolen model is worth: the judge, who scores surrogates off the meter."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from moatbench.attack import Surrogate
+from moatbench.baselines import POOL, POOL_LABELS, best_constant, gains, trained_on_pool
+from moatbench.ownership import Owner
 from moatbench.reply import Reply
-from moatbench.types import Array, Generator, Labels, Mask
+from moatbench.shift import far_cluster
+from moatbench.types import Array, Generator, Labels, Mask, Rows
 from moatbench.victim import Victim
 
 UNIFORM_POINTS = 10_000  # no disagreement in 10,000 bounds the rate below 3e-4 at 95 % confidence
@@ -33,9 +37,24 @@ class Judge:
     For a regression victim, fidelity is the share of points whose values are equal within
     `SAME_VALUE` of the range of the victim's, and `error_<sample>` is the mean absolute difference,
     in units of the target; there is neither total variation nor accuracy (both NaN).
+
+    `gain_<sample>` is the fidelity above the `floor`, what an attacker reaches without the API.
+
+    Args:
+        victim: whose surrogates are to be judged.
+        rng: draws the points.
+        side_labels: whether the attacker is taken to know the true labels of its pool: the floor
+            is then what it can train on those.
+
+    Attributes:
+        baselines: scores of attackers without the API, by name; the floor is one of them.
+        floor: its name.
     """
 
-    def __init__(self, victim: Victim, rng: Generator) -> None:
+    def __init__(self, victim: Victim, rng: Generator, *, side_labels: bool = False) -> None:
+        self._victim = victim
+        *streams, trained = rng.spawn(3)
+        self._far_stream, self.owner = streams[0], Owner(victim, streams[1])
         space = victim.space
         points = {
             "test": victim.shares.x_test,
@@ -51,8 +70,47 @@ class Judge:
         truths = [values(sample.truth) for sample in self.samples]
         self._tolerance = SAME_VALUE * float(np.ptp(np.concatenate(truths)))
 
+        self.baselines = {POOL: self._constant()}
+        if side_labels:
+            self.baselines[POOL_LABELS] = self._measure(trained_on_pool(victim, trained))
+        self.floor = POOL_LABELS if side_labels else POOL
+
+    @cached_property
+    def far_rows(self) -> Rows:
+        """The rows of the test data that shifted customers ask."""
+        return far_cluster(self._victim.shares, self._far_stream)
+
     def score(self, surrogate: Surrogate) -> dict[str, float]:
-        """Score on every sample: fidelity, total variation (NaN without outputs), accuracy."""
+        """Score on every sample: fidelity, gain, accuracy, total variation (NaN if no outputs)."""
+        scores = self._measure(surrogate)
+        return scores | gains(scores, self.baselines[self.floor])
+
+    def defended_fidelity(self, surrogate: Surrogate, told: tuple[Rows, Labels]) -> float:
+        """Share of the answers that customers were told, on which the surrogate gives the same.
+
+        The clean fidelity is what was stolen; this is how well the surrogate copies the API as it
+        is deployed, lies included. NaN for values, and before anybody was answered.
+
+        Args:
+            surrogate: to be judged.
+            told: rows of the test data, and the labels that they were told.
+        """
+        if self._regression or not len(told[0]):
+            return float("nan")
+        labels = in_chunks(surrogate, self.samples[0].x).labels
+        return fidelity(labels[told[0]], told[1])
+
+    def _constant(self) -> dict[str, float]:
+        """Score the best constant answer on each sample."""
+        if self._regression:  # values within the tolerance of each other fall into few bins
+            width = 2 * self._tolerance or 1.0
+            answers = [np.round(values(sample.truth) / width) for sample in self.samples]
+        else:
+            answers = [sample.truth.labels.astype(np.float64) for sample in self.samples]
+        named = zip(self.samples, answers, strict=True)
+        return {f"fidelity_{sample.name}": best_constant(a) for sample, a in named}
+
+    def _measure(self, surrogate: Surrogate) -> dict[str, float]:
         if self._regression:
             return self._score_values(surrogate)
         scores: dict[str, float] = {}
@@ -101,17 +159,6 @@ def total_variation(outputs: Array | None, truth: Array | None) -> float:
     if outputs is None or truth is None:
         return float("nan")
     return float(0.5 * np.abs(outputs - truth).sum(axis=1).mean())
-
-
-def expected_calibration_error(outputs: Array, y: Labels, bins: int = 15) -> float:
-    """Gap between confidence and accuracy, averaged over equal bins of the top confidence.
-
-    Source: Guo et al. 2017, "On Calibration of Modern Neural Networks", eq. 3.
-    """
-    confidence, hit = outputs.max(axis=1), outputs.argmax(axis=1) == y
-    place = np.clip((confidence * bins).astype(int), 0, bins - 1)
-    gap = np.bincount(place, weights=hit - confidence, minlength=bins)
-    return float(np.abs(gap).sum() / len(y))
 
 
 def in_chunks(surrogate: Surrogate, x: Array) -> Reply:

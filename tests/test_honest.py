@@ -1,25 +1,35 @@
 """What honest customers see: asked in step with the attack, compared with the undefended victim."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from moatbench.api import Deployment
+from moatbench.api import Deployment, PredictionAPI
+from moatbench.attack import Attack, Surrogate, ignorant
 from moatbench.defense import Defense
 from moatbench.defenses.label_only import LabelOnly
 from moatbench.defenses.monitoring import QueryMonitoring
 from moatbench.defenses.prada import PRADA
 from moatbench.defenses.rounding import Rounding
-from moatbench.honest import ACCOUNTS, BATCH, QUERIES_AN_ACCOUNT, HonestTraffic
-from moatbench.metrics import expected_calibration_error
+from moatbench.extract import extract
+from moatbench.honest import (
+    ACCOUNTS,
+    BATCH,
+    QUERIES_AN_ACCOUNT,
+    SHIFTED_ACCOUNTS,
+    HonestTraffic,
+)
+from moatbench.quality import MEASURES, expected_calibration_error, quality
 from moatbench.reply import Reply
+from moatbench.shift import far_cluster
 from moatbench.testing import Patchy, RefuseAll, TellLabels
-from moatbench.types import Array
+from moatbench.types import Array, Generator, Mask
 from moatbench.victim import Victim
 
 BUDGET = 1000
-COMPARED = ("label_agreement", "accuracy_lost", "l1_mean", "l1_max", "ece", "ece_undefended")
+COMPARED = MEASURES
 
 
 def customers(victim: Victim, defense: Defense) -> HonestTraffic:
@@ -64,10 +74,19 @@ class Diary(Defense):
         return reply
 
 
+class Idle(Attack):
+    """Asks at random, and learns nothing."""
+
+    def run(self, api: PredictionAPI, pool: Array, rng: Generator) -> Iterator[Surrogate]:
+        for checkpoint in api.checkpoints:
+            api.query(api.card.space.sample(checkpoint - api.queries, rng))
+            yield ignorant(api.card)
+
+
 def test_without_a_defense_nobody_loses_anything(toy: Victim) -> None:
     seen = report(toy, Defense())
     assert seen["honest_label_agreement"] == 1
-    for name in ("refused", "alarmed_accounts", "accuracy_lost", "l1_mean", "l1_max"):
+    for name in ("refused", "alarmed_accounts", "accuracy_lost", "l1_mean", "l1_p99", "l1_max"):
         assert seen[f"honest_{name}"] == 0
     assert seen["honest_ece"] == seen["honest_ece_undefended"]
     assert np.isnan(seen["honest_first_alarm"])
@@ -97,8 +116,18 @@ def test_each_account_asks_distinct_rows_of_the_test_data_in_an_order_of_its_own
     assert {len(part) for parts in diary.asked.values() for part in parts} == {BATCH}
 
 
-def test_nothing_is_reported_before_anybody_has_asked(toy: Victim) -> None:
-    assert report(toy, Defense(), queries=0) == {}
+def test_before_anybody_has_asked_everything_is_unknown_and_has_its_column(toy: Victim) -> None:
+    early, late = report(toy, Defense(), queries=0), report(toy, Defense())
+    assert list(early) == list(late)
+    assert all(np.isnan(value) for value in early.values())
+
+
+def test_a_first_checkpoint_before_any_customer_writes_the_same_columns(toy: Victim) -> None:
+    # curve.csv takes its columns from the first row; with [1, 1000] no batch is due at one query
+    first, last = extract(toy, Defense(), Idle(), checkpoints=[1, 1000])
+    assert list(first.row()) == list(last.row())
+    assert np.isnan(first.metrics["honest_refused"])
+    assert last.metrics["honest_refused"] == last.metrics["shifted_refused"] == 0
 
 
 def test_wrong_labels_cost_agreement_and_accuracy(toy: Victim) -> None:
@@ -115,6 +144,7 @@ def test_rounding_is_felt_in_l1_and_not_in_labels(toy: Victim) -> None:
     distance = np.abs(np.round(outputs, 1) - outputs).sum(axis=1)
     assert seen["honest_label_agreement"] == 1
     assert seen["honest_l1_mean"] == pytest.approx(distance.mean())
+    assert seen["honest_l1_p99"] == pytest.approx(np.quantile(np.tile(distance, ACCOUNTS), 0.99))
     assert seen["honest_l1_max"] == pytest.approx(distance.max())
     assert seen["honest_ece"] == pytest.approx(
         expected_calibration_error(np.round(outputs, 1), toy.shares.y_test)
@@ -189,7 +219,90 @@ def test_a_victim_of_labels_only_leaves_no_confidences_to_compare(toy: Victim) -
     assert all(np.isnan(seen[f"honest_{name}"]) for name in COMPARED[2:])
 
 
+def test_the_99th_percentile_is_exceeded_by_one_answer_in_a_hundred() -> None:
+    # 200 answers, of which three are off by 2 in L1: the 198th and 199th of them bound the quantile
+    clean = np.tile([1.0, 0.0], (200, 1))
+    told = clean.copy()
+    told[:3] = [0.0, 1.0]
+    labels = np.zeros(200, np.int64)
+    one = quality(Reply(labels, told), Reply(labels, clean), labels, 2)
+    told[2] = clean[2]
+    two = quality(Reply(labels, told), Reply(labels, clean), labels, 2)
+    assert one["l1_p99"] == 2
+    assert two["l1_p99"] == pytest.approx(0.02)  # 0.99 * 199 = 197.01, a hundredth of the way
+
+
 def test_calibration_error_is_the_gap_between_confidence_and_accuracy() -> None:
     # nine in ten right at a confidence of .7: a gap of .2, all in one bin (Guo et al. 2017, eq. 3)
     outputs = np.tile([0.7, 0.3], (10, 1))
     assert expected_calibration_error(outputs, np.array([0] * 9 + [1])) == pytest.approx(0.2)
+
+
+def lopsided(toy: Victim, at: float = 0.9) -> Victim:
+    """The toy with a tenth of the test data in a corner, far from where the training data lie."""
+    x = np.array(toy.shares.x_test)
+    x[: len(x) // 10] = at + 0.1 * np.abs(x[: len(x) // 10])
+    x[len(x) // 10 :] *= 0.5
+    return replace(toy, shares=replace(toy.shares, x_test=x, x_train=0.5 * toy.shares.x_train))
+
+
+def test_shifted_customers_are_the_cluster_farthest_from_the_training_data(toy: Victim) -> None:
+    victim = lopsided(toy)
+    rows = far_cluster(victim.shares, np.random.default_rng(0))
+    assert rows.tolist() == list(range(len(victim.shares.x_test) // 10))
+
+
+def test_a_few_outliers_are_no_population(toy: Victim) -> None:
+    victim = lopsided(toy)
+    x = victim.shares.x_test.copy()
+    x[-3:] = -1.0  # farther still, but 1 % of the rows
+    x[: len(x) // 10] *= 0.7
+    rows = far_cluster(replace(victim.shares, x_test=x), np.random.default_rng(0))
+    assert len(x) - 1 not in rows
+    assert len(rows) >= 0.05 * len(x)
+
+
+def test_a_column_that_never_varies_decides_nothing(toy: Victim) -> None:
+    victim = lopsided(toy)
+    x_train, x_test = np.array(victim.shares.x_train), victim.shares.x_test.copy()
+    x_train[:, 3] = 0.25
+    x_test[:, 3] = np.where(np.arange(len(x_test)) % 2, 0.25, -1.0)  # unknown in training
+    rows = far_cluster(
+        replace(victim.shares, x_train=x_train, x_test=x_test), np.random.default_rng(0)
+    )
+    assert set(rows) == set(range(len(x_test) // 10))
+
+
+def test_shifted_accounts_ask_rows_of_their_cluster_only(toy: Victim) -> None:
+    victim, diary = lopsided(toy), Diary()
+    list(extract(victim, diary, Idle(), checkpoints=[50, 100]))
+    shifted = {name: parts for name, parts in diary.asked.items() if name.startswith("shifted-")}
+    corner = victim.shares.x_test[: len(victim.shares.x_test) // 10]
+    assert len(shifted) == SHIFTED_ACCOUNTS
+    for parts in shifted.values():
+        asked = np.concatenate(parts)
+        assert len(np.unique(asked, axis=0)) == len(asked) == len(corner)
+        assert (asked[:, None] == corner[None]).all(axis=2).any(axis=1).all()
+
+
+def test_what_shifted_customers_lose_is_told_apart_from_what_others_lose(toy: Victim) -> None:
+    class Cautious(Defense):
+        """Refuses where a customer is far out, as a defense gated by the usual inputs does."""
+
+        def admit(self, x: Array, account: str) -> Mask:
+            return np.asarray(x.min(axis=1) < 0.9)
+
+    victim = lopsided(toy)
+    (point,) = extract(victim, Cautious(), Idle(), checkpoints=[100])
+    assert point.metrics["shifted_refused"] == 1
+    assert point.metrics["honest_refused"] == pytest.approx(0.1)
+    assert np.isnan(point.metrics["shifted_label_agreement"])
+
+
+def test_alarms_over_shifted_accounts_are_theirs_alone(toy: Victim) -> None:
+    class Suspicious(Defense):
+        alarms = {"shifted-1": 7, "honest-0": 3}  # noqa: RUF012
+
+    (point,) = extract(lopsided(toy), Suspicious(), Idle(), checkpoints=[100])
+    assert point.metrics["shifted_alarmed_accounts"] == 1 / SHIFTED_ACCOUNTS
+    assert point.metrics["honest_alarmed_accounts"] == 1 / ACCOUNTS

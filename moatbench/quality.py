@@ -1,0 +1,84 @@
+"""What answers are worth to the customer who gets them, beside the undefended victim's."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from moatbench.reply import Reply
+from moatbench.types import Array, Labels
+
+MEASURES = (
+    "label_agreement",
+    "accuracy_lost",
+    "l1_mean",
+    "l1_p99",
+    "l1_max",
+    "ece",
+    "ece_undefended",
+)
+UNKNOWN = dict.fromkeys(MEASURES, float("nan"))
+
+
+def quality(told: Reply, clean: Reply, y: Labels, k: int) -> dict[str, float]:
+    """Compare answers to n rows with the truth; what cannot be measured is NaN.
+
+    Args:
+        told: what customers were told; a row of NaN outputs is a label alone.
+        clean: the undefended victim's answers to the same rows.
+        y: (n,) the true classes.
+        k: classes; 1 is regression, whose distances are in units of the target.
+    """
+    if not len(y):
+        return UNKNOWN
+    labels = {
+        "label_agreement": float(np.mean(told.labels == clean.labels)),
+        "accuracy_lost": float(np.mean(clean.labels == y) - np.mean(told.labels == y)),
+    }
+    if clean.outputs is None:
+        return UNKNOWN | labels
+    given = np.zeros(len(y), bool) if told.outputs is None else ~np.isnan(told.outputs).any(axis=1)
+    if k == 1:
+        gap = np.empty(0) if told.outputs is None else np.abs(told.outputs - clean.outputs)[given]
+        return UNKNOWN | labels | {"accuracy_lost": float("nan")} | _distances(gap)
+    # To a customer, an answer without confidences is certainty in its label.
+    seen = np.eye(k)[told.labels]
+    if told.outputs is not None:
+        seen[given] = told.outputs[given]
+    calibration = {"ece_undefended": expected_calibration_error(clean.outputs, y)}
+    if given.any():
+        calibration["ece"] = expected_calibration_error(seen[given], y[given])
+    return UNKNOWN | labels | _distances(np.abs(seen - clean.outputs).sum(axis=1)) | calibration
+
+
+def _distances(l1: Array) -> dict[str, float]:
+    """Sum the distances up; the 99th percentile lies between two of them, as NumPy's does."""
+    if not l1.size:
+        return {}
+    return {
+        "l1_mean": float(l1.mean()),
+        "l1_p99": float(np.quantile(l1, 0.99)),
+        "l1_max": float(l1.max()),
+    }
+
+
+def expected_calibration_error(outputs: Array, y: Labels, bins: int = 15) -> float:
+    """Gap between confidence and accuracy, averaged over equal bins of the top confidence.
+
+    Source: Guo et al. 2017, "On Calibration of Modern Neural Networks", eq. 3.
+    """
+    confidence, hit = outputs.max(axis=1), outputs.argmax(axis=1) == y
+    place = np.clip((confidence * bins).astype(int), 0, bins - 1)
+    gap = np.bincount(place, weights=hit - confidence, minlength=bins)
+    return float(np.abs(gap).sum() / len(y))
+
+
+def joined(replies: Sequence[Reply]) -> Reply:
+    """Return the replies of several batches as one; where a batch had labels only, rows of NaN."""
+    width = next((r.outputs.shape[1] for r in replies if r.outputs is not None), None)
+    labels = [r.labels for r in replies] or [np.empty(0, np.int64)]
+    if width is None:
+        return Reply(np.concatenate(labels))
+    outputs = [
+        np.full((len(r), width), np.nan) if r.outputs is None else r.outputs for r in replies
+    ]
+    return Reply(np.concatenate(labels), np.concatenate(outputs))
