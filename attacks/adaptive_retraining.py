@@ -5,15 +5,11 @@ from dataclasses import dataclass
 from math import ceil
 from typing import ClassVar
 
-import numpy as np
-
 from moatbench.api import PredictionAPI
 from moatbench.attack import Attack, Surrogate
 from moatbench.numerics.learners import Fit
 from moatbench.numerics.retraining import Retraining, check_knobs
 from moatbench.types import Array, Generator
-
-UNMET = 0.5  # at least this share of a round is uniform while a class has not been met
 
 
 @dataclass(frozen=True)
@@ -60,16 +56,6 @@ class AdaptiveRetraining(Attack):
         guide: Fit | None = None
         n = max(1, ceil(self.first * retraining.rows_needed))
         while retraining.open:
-            yield from retraining.buy(self._questions(retraining, guide, n))
+            yield from retraining.buy(retraining.questions(guide, n, self.uniform_share))
             if retraining.open:
                 guide, n = retraining.guide(), ceil(self.growth * api.queries)
-
-    def _questions(self, retraining: Retraining, guide: Fit | None, n: int) -> Array:
-        """(n, d) inputs on the guide's boundary, and uniform ones."""
-        doubtful = retraining.uniform(0)
-        if guide is not None:
-            share = max(self.uniform_share, UNMET if retraining.unmet else 0.0)
-            # At random, so that small rounds too have their share in the long run.
-            scattered = int(share * n + retraining.rng.random())
-            doubtful = retraining.boundary(guide, n - scattered)
-        return np.vstack([doubtful, retraining.scattered(n - len(doubtful))])

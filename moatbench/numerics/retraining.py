@@ -20,6 +20,7 @@ CHOICE, MOST = (
     2000,
 )  # candidates for each query on the boundary; and at most, unless more are asked
 REFUSED = -1  # in place of a label
+UNMET = 0.5  # at least this share of a round is uniform while a class has not been met
 
 Buying = Coroutine[Surrogate, None, Labels]
 
@@ -107,7 +108,7 @@ class Retraining:
             done += len(part)
             if self.api.queries == self._due[0]:
                 self._due.pop(0)
-                yield self._surrogate()
+                yield self.surrogate()
         return labels
 
     def guide(self) -> Fit | None:
@@ -115,7 +116,7 @@ class Retraining:
         self._guide = self._fit(self._guiding, self._guide, brief=True)
         return self._guide
 
-    def _surrogate(self) -> Surrogate:
+    def surrogate(self) -> Surrogate:
         """Train on all purchases, from scratch; a network goes on from the guide.
 
         The other families have one minimum, or nearly. A network has many, and a good one is what
@@ -133,6 +134,16 @@ class Retraining:
         if not len(targets) or targets.min(axis=0).max() == 1:  # one label, and no confidences
             return None
         return self.learner.fit(self.bought.x, targets, rng, resume, brief)
+
+    def questions(self, guide: Fit | None, n: int, uniform_share: float) -> Array:
+        """(n, d) inputs on the guide's boundary, and this share of them uniform."""
+        doubtful = self.uniform(0)
+        if guide is not None:
+            share = max(uniform_share, UNMET if self.unmet else 0.0)
+            # At random, so that small rounds too have their share in the long run.
+            scattered = int(share * n + self.rng.random())
+            doubtful = self.boundary(guide, n - scattered)
+        return np.vstack([doubtful, self.scattered(n - len(doubtful))])
 
     def segments(self, start: Array, end: Array) -> Segments:
         """Lay paths between inputs."""
