@@ -24,10 +24,8 @@ from threadpoolctl import threadpool_limits
 from moatbench.build import build_attacks, build_defense, instantiate
 from moatbench.defenses.extraction_warning import ExtractionWarning
 from moatbench.defenses.monitoring import QueryMonitoring
-from moatbench.defenses.prada import PRADA, _History
 from moatbench.detection import (
     Detection,
-    Scored,
     Stream,
     Theft,
     customers,
@@ -38,9 +36,10 @@ from moatbench.detection import (
     steal,
     threshold_at,
 )
+from moatbench.monitor import Monitor
 from moatbench.randomness import stream
 from moatbench.schema import register
-from moatbench.types import Array, Generator, Labels
+from moatbench.types import Generator
 from moatbench.victim import Victim
 
 DATA = ("digits", "adult_income")
@@ -68,28 +67,6 @@ PARTS = {  # name in the table: what is chosen on the command line
     "hoda": "defense=hoda",
 }
 Cell = tuple[str, str, float, str]  # setting, monitor, share of benign rows, attack
-
-
-class Normality:
-    """PRADA's statistic, negative: it alarms where that exceeds -delta."""
-
-    def __init__(self, prada: PRADA) -> None:
-        self._prada, self.threshold = prada, -prada.delta
-
-    def deploy(self, victim: Victim, rng: Generator) -> None:
-        """Forget every account."""
-        self._histories: dict[str, _History] = {}
-
-    def score(self, x: Array, labels: Labels, account: str) -> Array:
-        """(n,) -W; -inf where no test is due."""
-        history = self._histories.setdefault(account, _History())
-        found = np.full(len(x), -np.inf)
-        for row, (point, label) in enumerate(zip(np.nan_to_num(x), labels.tolist(), strict=True)):
-            history.add(point, label)
-            if history.queries % self._prada.check_every == 0:
-                w = history.normality(self._prada.min_distances)
-                found[row] = -np.inf if w is None else -w
-        return found
 
 
 def main() -> None:
@@ -180,18 +157,16 @@ def theft(victim: Victim, attack: str, seed: int, repeat: int) -> Theft:
     return steal(victim, part, CHECKPOINTS, 100 * seed + repeat, METRIC)
 
 
-def monitor_of(name: str, victim: Victim, seed: int) -> tuple[Scored, float]:
+def monitor_of(name: str, victim: Victim, seed: int) -> tuple[Monitor, float]:
     """Deploy a monitor as configured; return it with its threshold."""
     defense = build_defense(composed(PARTS[name]).defense)
     assert isinstance(defense, QueryMonitoring)
-    monitor: object = defense.monitor
-    if isinstance(monitor, PRADA):
-        monitor = Normality(monitor)
+    monitor = defense.monitor
     if isinstance(monitor, ExtractionWarning):
         knobs = (monitor.leaves, monitor.check_every, monitor.growth, monitor.calibration)
         monitor = ExtractionWarning(name, *knobs)
-    monitor.deploy(victim, stream(seed, "defense"))  # type: ignore[attr-defined]
-    return monitor, getattr(monitor, "threshold", 0.0)  # type: ignore[return-value]
+    monitor.deploy(victim, stream(seed, "defense"))
+    return monitor, monitor.threshold
 
 
 def composed(*overrides: str) -> DictConfig:

@@ -1,7 +1,7 @@
 """Query monitoring: a monitor that raises the alarm, and a response to those in alarm."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -86,6 +86,11 @@ class QueryMonitoring(Defense):
     def marks(self) -> Marks | None:
         """Of the response."""
         return self.response.marks
+
+    @property
+    def monitors(self) -> Sequence[Monitor]:
+        """Its own, and the response's."""
+        return (self.monitor, *self.response.monitors)
 
     @property
     def label_preserving(self) -> bool:  # type: ignore[override]

@@ -7,6 +7,7 @@ a minimum of distances per class).
 
 import warnings
 from dataclasses import dataclass, field
+from math import inf
 
 import numpy as np
 from scipy.stats import shapiro
@@ -55,20 +56,35 @@ class PRADA(Monitor):
 
     def deploy(self, victim: Victim, rng: Generator) -> None:
         """Forget every account."""
-        self._histories: dict[str, _History] = {}
+        self._accounts: dict[str, _History] = {}
+
+    @property
+    def threshold(self) -> float:  # type: ignore[override]
+        """Of -W."""
+        return -float(self.delta)
 
     def observe(self, x: Array, labels: Labels, account: str) -> Mask:
         """(n,) whether the account is in alarm once it has asked each of these rows."""
-        history = self._histories.setdefault(account, _History())
         alarms = np.empty(len(x), dtype=bool)
+        scores = self.score(x, labels, account)
+        alarm = self._accounts[account].alarm
+        for row, score in enumerate(scores.tolist()):
+            if score > -inf:
+                alarm = score > self.threshold or (self.latched and alarm)
+            alarms[row] = alarm
+        self._accounts[account].alarm = alarm
+        return alarms
+
+    def score(self, x: Array, labels: Labels, account: str) -> Array:
+        """(n,) -W; -inf where no test is due."""
+        history = self._accounts.setdefault(account, _History())
+        scores = np.full(len(x), -inf)
         for row, (point, label) in enumerate(zip(np.nan_to_num(x), labels.tolist(), strict=True)):
             history.add(point, label)
             if history.queries % self.check_every == 0:
                 w = history.normality(self.min_distances)
-                if w is not None:
-                    history.alarm = w < self.delta or (self.latched and history.alarm)
-            alarms[row] = history.alarm
-        return alarms
+                scores[row] = -inf if w is None else -w
+        return scores
 
 
 @dataclass

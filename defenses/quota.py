@@ -3,7 +3,6 @@
 Source: rate limits, as every prediction service has them.
 """
 
-from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,10 +31,19 @@ class Quota(Monitor):
 
     def deploy(self, victim: Victim, rng: Generator) -> None:
         """Forget every account."""
-        self._asked: Counter[str] = Counter()
+        self._accounts: dict[str, int] = {}  # queries of each
+
+    @property
+    def threshold(self) -> float:  # type: ignore[override]
+        """Of the queries, the limit."""
+        return float(self.limit)
 
     def observe(self, x: Array, labels: Labels, account: str) -> Mask:
         """(n,) whether each row lies beyond the limit."""
-        before = self._asked[account]
-        self._asked[account] += len(x)
-        return before + 1 + np.arange(len(x)) > self.limit
+        return self.score(x, labels, account) > self.threshold
+
+    def score(self, x: Array, labels: Labels, account: str) -> Array:
+        """(n,) the number of each query."""
+        before = self._accounts.get(account, 0)
+        self._accounts[account] = before + len(x)
+        return np.arange(before + 1.0, before + 1.0 + len(x))

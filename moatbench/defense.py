@@ -8,6 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from moatbench.monitor import Monitor
 from moatbench.reply import Reply
 from moatbench.types import Array, Generator, Labels, Mask
 from moatbench.victim import Victim
@@ -118,6 +119,11 @@ class Defense:
         """The watermark planted so far; None where the defense plants none."""
         return None
 
+    @property
+    def monitors(self) -> Sequence[Monitor]:
+        """What watches the accounts, those of its parts included."""
+        return ()
+
 
 def weakened(defense: Defense) -> Defense:
     """Return the defense with the knob values that it declares harmless."""
@@ -209,6 +215,11 @@ class Stack(Defense):
     def marks(self) -> Marks | None:
         """Of the first layer that plants any."""
         return next((layer.marks for layer in self._all if layer.marks is not None), None)
+
+    @property
+    def monitors(self) -> Sequence[Monitor]:
+        """Of all layers, in order."""
+        return tuple(monitor for layer in self._all for monitor in layer.monitors)
 
     @property
     def _all(self) -> Sequence[Defense]:

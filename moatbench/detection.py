@@ -7,7 +7,7 @@ attack is run once, its queries are kept, and every monitor is shown the same.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, inf
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,20 +15,11 @@ from moatbench.api import Deployment, PredictionAPI
 from moatbench.attack import Attack
 from moatbench.defense import Defense
 from moatbench.metrics import Judge
+from moatbench.monitor import Monitor
 from moatbench.randomness import stream
 from moatbench.reply import Reply
 from moatbench.types import Array, Generator, Labels, Mask
 from moatbench.victim import Victim
-
-
-class Scored(Protocol):
-    """A monitor that tells how suspicious an account is, beside whether it is in alarm."""
-
-    def deploy(self, victim: Victim, rng: Generator) -> None:
-        """Start afresh in front of `victim`."""
-
-    def score(self, x: Array, labels: Labels, account: str) -> Array:
-        """(n,) greater is more suspicious; -inf where no test is due."""
 
 
 class Stream(NamedTuple):
@@ -120,7 +111,7 @@ def customers(victim: Victim, accounts: int, queries: int, rng: Generator) -> li
     return [Stream(x[rows], labels[rows], np.zeros(n, bool)) for rows in orders]
 
 
-def scores(monitor: Scored, streams: Sequence[Stream], prefix: str) -> list[Array]:
+def scores(monitor: Monitor, streams: Sequence[Stream], prefix: str) -> list[Array]:
     """Show each stream to a deployed monitor, as an account of its own: (n,) scores of each."""
     return [
         monitor.score(one.x, one.labels, f"{prefix}-{place}") for place, one in enumerate(streams)

@@ -195,7 +195,7 @@ def test_more_than_five_thousand_distances_are_tested_without_a_warning(toy: Vic
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         alarms((x, np.zeros(5200, dtype=np.int64)), monitor, toy)
-    assert monitor._histories["alice"].normality(5000) is not None
+    assert monitor._accounts["alice"].normality(5000) is not None
 
 
 @pytest.mark.parametrize(
