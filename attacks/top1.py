@@ -1,0 +1,80 @@
+"""Top-1: believe the label, and nothing else of the answer.
+
+Whatever a label-preserving defense does to the confidences, the labels stay; so no such defense can
+keep more than an API that answers labels only does.
+
+Source: the label treatment of Orekondy et al. 2020, "Prediction Poisoning", arXiv:1906.10908, and
+of Tang et al. 2024, "ModelGuard" (USENIX Security).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+from moatbench.api import Answers, Card, PredictionAPI
+from moatbench.attack import Attack, Surrogate
+from moatbench.defense import Defense
+from moatbench.types import Array, Generator, Rows
+from moatbench.victim import Victim
+from moatbench.view import View
+
+
+@dataclass(frozen=True)
+class Top1(Attack):
+    """Run another attack on an API that, to it, answers labels only.
+
+    Before a label-preserving defense it draws, bit for bit, the curve that the other attack draws
+    before `label_only`. It applies only where a defense touches the confidences: where there are
+    none, or where they are true, the other attack alone is as good or better.
+
+    Args:
+        attack: the other one.
+    """
+
+    attack: Attack
+    _needless: str = field(default="", init=False, repr=False)  # why, of this defense
+
+    aware: ClassVar[frozenset[str]] = frozenset(
+        {"mad_argmax", "modelguard_s", "modelguard_w", "reverse_sigmoid", "shuffle"}
+    )
+    labels_only: ClassVar[bool] = True
+
+    @property
+    def oracle(self) -> bool:  # type: ignore[override]
+        """Whether the other attack is shown the victim."""
+        return self.attack.oracle
+
+    def informed(self, defense: Defense, victim: Victim | None) -> Attack:
+        """Inform the other attack; note whether anything touches the confidences."""
+        told = replace(self, attack=self.attack.informed(defense, victim))
+        if not defense.stages & {"perturb", "minimise"}:
+            object.__setattr__(told, "_needless", "nothing touches the confidences")
+        return told
+
+    def unmet(self, card: Card, pool: Array) -> str:
+        """Say also where the other attack alone does the same, or better."""
+        if not card.confidences:
+            same = type(self.attack).__name__
+            return f"the API answers labels only: {same} is the same attack"
+        return self._needless or self.attack.unmet(labels_only(card), pool)
+
+    def run(self, api: PredictionAPI, pool: Array, rng: Generator) -> Iterator[Surrogate]:
+        """Give the other attack this very generator, so that it asks what it would ask."""
+        return self.attack.run(Labels(api), pool, rng)
+
+
+class Labels(View):
+    """An API as one who ignores confidences sees it: the labels, and the path where it is told."""
+
+    def __init__(self, api: PredictionAPI) -> None:
+        super().__init__(api)
+        self.card = labels_only(api.card)
+
+    def ask(self, x: Array, behind: Rows, account: str) -> Answers:
+        """Ask each row once."""
+        return self._api.query(x, account)._replace(outputs=None)
+
+
+def labels_only(card: Card) -> Card:
+    """Return the card of an API that answers labels only."""
+    return replace(card, confidences=False)
