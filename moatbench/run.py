@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -22,14 +22,16 @@ from omegaconf import DictConfig, OmegaConf
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from moatbench import __version__, track
+from moatbench import __version__, flags, selfcheck, track
 from moatbench.archive import NotArchivable, dump
 from moatbench.build import SUITE, Parts, build
 from moatbench.curve import CurveFile, Row, by_attack, summary, worst_case
+from moatbench.defense import Stack
 from moatbench.errors import explain
 from moatbench.figure import draw
 from moatbench.space import Categorical, Numeric
 from moatbench.suite import WORST_CASE, Failed, Finished, Point, Skipped, run_attacks
+from moatbench.types import Mask
 from moatbench.victim import Victim
 
 log = logging.getLogger(__name__)
@@ -62,6 +64,9 @@ class Record:
     skipped: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     honest_seconds: dict[str, Mapping[str, float]] = field(default_factory=dict)
+    hits: dict[str, list[Mask]] = field(default_factory=dict)
+    flags: list[str] = field(default_factory=list)
+    repeated: dict[str, Mapping[str, float]] = field(default_factory=dict)
     trace: str = ""
 
     def status(self) -> str:
@@ -99,6 +104,7 @@ def run(cfg: DictConfig) -> dict[str, Any]:
             parts = build(cfg, attack)
             write_victim(parts.victim, record.folder)
             _play(cfg, parts, record, is_suite=attack == SUITE)
+            _doubt(cfg, parts, record)
         except Exception as error:
             record.failed[""] = explain(error)
             record.trace = traceback.format_exc()
@@ -174,6 +180,7 @@ def _play(cfg: DictConfig, parts: Parts, record: Record, *, is_suite: bool) -> N
             if isinstance(event, Point):
                 row = {"attack": event.attack, **event.checkpoint.row()}
                 record.rows.append(row)
+                record.hits.setdefault(event.attack, []).append(event.checkpoint.hits)
                 file.add({**row, "winner": ""} if is_suite else row)
                 bar.update()
             elif isinstance(event, Skipped):
@@ -195,6 +202,22 @@ def _play(cfg: DictConfig, parts: Parts, record: Record, *, is_suite: bool) -> N
         record.rows += worst
         for row in worst:
             file.add(row)
+
+
+def _doubt(cfg: DictConfig, parts: Parts, record: Record) -> None:
+    """Check the defense on a twin of its own, and the curves for what they cannot be."""
+    if not record.rows:
+        return
+    told = parts.victim.confidences and parts.defense.confidences
+    record.flags = flags.of_run(
+        parts.attacks, parts.defense, by_attack(record.rows), record.hits, confidences=told
+    )
+    defense = parts.defense
+    single = {str(name): defense for name in cfg.defense}
+    layers = defense.layers if isinstance(defense, Stack) else single
+    found, repeated = selfcheck.of_layers(parts.victim, layers, cfg.seed)
+    record.flags += found
+    record.repeated = {name: seen._asdict() for name, seen in repeated.items()}
 
 
 def _is_hidden() -> bool:
@@ -243,6 +266,8 @@ def _kind(feature: Numeric | Categorical) -> dict[str, Any]:
 def _report(cfg: DictConfig, parts: Parts | None, record: Record, started: float) -> dict[str, Any]:
     """Gather all that a reader of the folder needs, as plain JSON."""
     curves = by_attack(record.rows)
+    attacks = parts.attacks if parts else {}
+    whole = curves.keys() - record.failed.keys()
     summaries = {
         name: {**summary(curve), **record.honest_seconds.get(name, {})}
         for name, curve in curves.items()
@@ -258,11 +283,13 @@ def _report(cfg: DictConfig, parts: Parts | None, record: Record, started: float
         "artifacts": cfg.tracking.artifacts,
         "report": cfg.report,
         "winner": curves[WORST_CASE][-1]["winner"] if WORST_CASE in curves else None,
-        "aware": aware(parts, cfg.defense, curves) if parts else [],
+        "aware": flags.aware(attacks, cfg.defense, whole),
+        "oracles": flags.oracles(attacks, curves),
         "summaries": summaries,
         "not_applicable": record.skipped,
         "failed": record.failed,
-        "flags": flags(curves),
+        "flags": record.flags,
+        "repeated": record.repeated,
         "checkpoints": list(parts.checkpoints) if parts else [],
         "victim_accuracy": _accuracy(parts.victim) if parts else None,
         "data_provenance": dict(parts.victim.shares.provenance) if parts else {},
@@ -274,23 +301,6 @@ def _report(cfg: DictConfig, parts: Parts | None, record: Record, started: float
         "trace": record.trace,
     }
     return dict(_without_nan(out))
-
-
-def aware(parts: Parts, layers: Collection[str], curves: Collection[str]) -> list[str]:
-    """Name the attacks that ran and were made for these defenses; none if one has none."""
-    made = {n: a.aware & set(layers) for n, a in parts.attacks.items() if n in curves}
-    known = set().union(*made.values())
-    return [name for name, against in made.items() if against] if known >= set(layers) else []
-
-
-def flags(curves: Mapping[str, list[Row]]) -> list[str]:
-    """Say what a reader must know before trusting the curves, in a line each."""
-    out = []
-    for name, curve in curves.items():
-        late = [row["queries"] for row in curve if not row["converged"]]
-        if late and name != WORST_CASE:
-            out.append(f"{name}: not converged at {', '.join(map(str, late))} queries")
-    return out
 
 
 def _sweep() -> str:

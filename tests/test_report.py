@@ -55,6 +55,8 @@ def summary(**changes: Any) -> dict[str, Any]:
         "not_applicable": {},
         "failed": {},
         "flags": [],
+        "aware": {},
+        "oracles": [],
         "checkpoints": list(CHECKPOINTS),
         "victim_accuracy": 0.95,
         "data_provenance": {"name": "iris", "sha256": "abc", "rows": 150, "test_share": 0.3},
@@ -272,10 +274,25 @@ def test_a_winner_that_had_not_converged_is_a_lower_bound() -> None:
 
 def test_a_defense_is_naive_only_until_a_run_names_an_attack_made_for_it() -> None:
     assert "naive only" in standing("d", run("d")).marks
-    assert "naive only" not in standing("d", run("d", aware=["solve"])).marks
-    flagged = run("d", aware=["solve"], flags=["naive only: no aware attack"])
+    assert "naive only" in standing("d", run("d", aware={"solve": ["another"]})).marks
+    assert "naive only" not in standing("d", run("d", aware={"solve": ["d"]})).marks
+    flagged = run("d", aware={"solve": ["d"]}, flags=["naive only: no aware attack"])
     assert "naive only" in standing("d", flagged).marks
     assert "naive only" not in standing("none", run()).marks
+
+
+def test_of_a_stack_each_layer_needs_an_attack_made_for_it() -> None:
+    one = run("prada+rounding", "a", aware={"a": ["rounding"]})
+    other = run("prada+rounding", "b", aware={"b": ["prada"]})
+    assert "naive only" in standing("prada+rounding", one).marks
+    assert "naive only" not in standing("prada+rounding", one, other).marks
+
+
+def test_a_worst_case_that_saw_the_victim_is_an_upper_bound() -> None:
+    seer = run("d", "seer", oracles=["seer"])
+    assert "upper bound" in standing("d", seer).marks
+    better = run("d", "other", fidelity=(1, 1, 1))
+    assert "upper bound" not in standing("d", seer, better).marks
 
 
 def test_attacks_and_seeds_that_a_row_lacks_are_marked() -> None:

@@ -7,7 +7,10 @@ from moatbench.report.records import ROLES, Curve, Setting, varied
 from moatbench.report.store import Logged
 
 FREE = ("seed", "victim_seed", "threads")  # knobs that may differ within a setting
-NEEDED = ("seed", "knobs", "versions", "data_provenance", "checkpoints", "command", "config_hash")
+NEEDED = (
+    *("seed", "knobs", "versions", "data_provenance", "checkpoints", "command", "config_hash"),
+    *("flags", "aware", "oracles"),
+)
 SHOWN = 5  # examples in a message
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from math import isnan, nan
 
 from moatbench.curve import Row
+from moatbench.flags import naive
 from moatbench.report.statistics import Interval, t_interval
 from moatbench.report.worst import UNDEFENDED, Field, Worst, dearest, number, over_seeds, worst
 
@@ -117,6 +118,8 @@ def _marks(field: Field, defense: str, attack: str) -> list[str]:
     """Say what makes the row less than it seems."""
     against = field.against(defense)
     marks = []
+    if any(attack.split(" (")[0] in c.run.summary["oracles"] for c in against[attack]):
+        marks.append("upper bound")
     if any(not number(c.last, "converged") for c in against[attack]):
         marks.append("lower bound")
     if defense != UNDEFENDED and not knows_the_defense(field, defense):
@@ -134,13 +137,14 @@ def _marks(field: Field, defense: str, attack: str) -> list[str]:
 
 
 def knows_the_defense(field: Field, defense: str) -> bool:
-    """Whether the runs name an attack that was made for such defenses (`aware` in summary.json).
+    """Whether each layer met an attack that was made to withstand it, in some run of the defense.
 
-    A run that names none, and one that flags itself "naive only", count as naive.
+    A run that flags itself "naive only" counts as naive.
     """
     runs = [c.run.summary for group in field.against(defense).values() for c in group]
-    naive = any("naive only" in flag for run in runs for flag in run["flags"])
-    return not naive and any(run.get("aware") for run in runs)
+    if any("naive only" in flag for run in runs for flag in run["flags"]):
+        return False
+    return not naive(str(runs[0]["defense"]), (run["aware"] for run in runs))
 
 
 def _under_attacked(row: Standing, floor: Standing | None) -> list[str]:

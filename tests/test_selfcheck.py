@@ -1,0 +1,321 @@
+"""A run tells on itself: crafted bad parts raise a flag each, the shipped ones none on iris."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+from omegaconf import DictConfig
+
+from moatbench import flags
+from moatbench.api import PredictionAPI
+from moatbench.attack import Attack, Surrogate
+from moatbench.build import build_defense, build_victim, instantiate, options
+from moatbench.defense import Defense, NoiseModel, Stack
+from moatbench.randomness import stream
+from moatbench.reply import Reply
+from moatbench.selfcheck import of_layers
+from moatbench.types import Array, Generator
+from moatbench.victim import Victim
+
+Compose = Callable[..., DictConfig]
+
+
+def check(victim: Victim, defense: Defense) -> list[str]:
+    return of_layers(victim, {"d": defense}, 0)[0]
+
+
+# ---- a defense that is not what it declares ----------------------------------------------
+
+
+@dataclass
+class Tilted(Defense):
+    """Meant to tilt by `strength`, it tilts by a little more."""
+
+    strength: float = 1.0
+    slip: float = 0.0
+    harmless: ClassVar[dict[str, Any]] = {"strength": 0.0}
+
+    def respond(self, x: Array, reply: Reply, account: str) -> Reply:
+        assert reply.outputs is not None
+        uniform = np.full_like(reply.outputs, 1 / reply.outputs.shape[1])
+        share = min(1.0, 0.5 * self.strength + self.slip)
+        return reply.with_outputs((1 - share) * reply.outputs + share * uniform)
+
+
+class Wavering(Defense):
+    """Keeps no account of it, and answers each query differently."""
+
+    def deploy(self, victim: Victim, rng: Generator) -> None:
+        self._rng = rng
+
+    def respond(self, x: Array, reply: Reply, account: str) -> Reply:
+        assert reply.outputs is not None
+        noisy = reply.outputs + self._rng.uniform(0, 0.1, reply.outputs.shape)
+        return reply.with_outputs(noisy / noisy.sum(axis=1, keepdims=True))
+
+
+class KeyedByName(Wavering):
+    """Says that a key and the row decide."""
+
+    @property
+    def noise(self) -> NoiseModel:
+        return NoiseModel("keyed")
+
+
+class FreshByName(Tilted):
+    """Says that it draws anew each time."""
+
+    @property
+    def noise(self) -> NoiseModel:
+        return NoiseModel("fresh", "gaussian", 0.1)
+
+
+class Alarmed(Wavering):
+    """Answers otherwise once the account is in alarm, which is from its first query."""
+
+    def __init__(self) -> None:
+        self._alarms: dict[str, int] = {}
+
+    def respond(self, x: Array, reply: Reply, account: str) -> Reply:
+        self._alarms[account] = 1
+        return super().respond(x, reply, account)
+
+    @property
+    def alarms(self) -> dict[str, int]:
+        return self._alarms
+
+
+class Crashing(Defense):
+    """Somebody's mistake."""
+
+    def respond(self, x: Array, reply: Reply, account: str) -> Reply:
+        raise ZeroDivisionError("no rows left")
+
+
+def test_strength_zero_that_changes_answers_is_told(toy: Victim) -> None:
+    (flag,) = check(toy, Tilted(slip=1e-6))
+    assert flag == "d: at strength zero it is not the same as no defense: 100 of 100 rows differ"
+    assert check(toy, Tilted()) == []
+
+
+def test_a_deterministic_defense_that_varies_is_told(toy: Victim) -> None:
+    (flag,) = check(toy, Wavering())
+    assert (
+        flag
+        == "d: declared deterministic, it answered 100 % of 100 rows otherwise when asked again"
+    )
+
+
+def test_keyed_noise_that_varies_is_told(toy: Victim) -> None:
+    (flag,) = check(toy, KeyedByName())
+    assert "declared keyed" in flag
+
+
+def test_fresh_noise_that_never_varies_is_told(toy: Victim) -> None:
+    (flag,) = check(toy, FreshByName())
+    assert flag == "d: declared fresh noise, it answered 100 rows the same when asked again"
+
+
+def test_what_an_alarm_changes_is_no_variation(toy: Victim) -> None:
+    found, seen = of_layers(toy, {"d": Alarmed()}, 0)
+    assert found == []
+    assert seen["d"].rows == 0
+
+
+def test_a_check_that_fails_is_told_and_stops_nothing(toy: Victim) -> None:
+    found, seen = of_layers(toy, {"bad": Crashing(), "good": Tilted()}, 0)
+    assert found == ["bad: the self-check failed: ZeroDivisionError: no rows left"]
+    assert list(seen) == ["good"]
+
+
+def test_each_layer_of_a_stack_is_checked(toy: Victim) -> None:
+    stack = Stack({"a": Tilted(slip=0.1), "b": Wavering()})
+    assert [flag[0] for flag in of_layers(toy, stack.layers, 0)[0]] == ["a", "b"]
+
+
+def test_the_check_of_one_seed_says_the_same_twice(toy: Victim) -> None:
+    one, two = (of_layers(toy, {"d": KeyedByName()}, 3) for _ in range(2))
+    assert one == two
+
+
+@pytest.mark.parametrize("name", [n for n in options("defense") if n != "none"])
+def test_no_shipped_defense_is_flagged(name: str, composed: Compose) -> None:
+    """On iris, or, where a defense needs two classes, on breast_cancer."""
+    for data, model in (("iris", "softmax"), ("breast_cancer", "logistic")):
+        cfg = composed(f"data={data}", f"victim={model}", f"defense={name}", "cache=null")
+        victim = build_victim(cfg, instantiate(cfg.data), 0)
+        defense = build_defense(cfg.defense)
+        try:
+            defense.deploy(victim, stream(0, "defense"))
+        except ValueError:
+            continue
+        found, seen = of_layers(victim, {name: defense}, 0)
+        assert (found, list(seen)) == ([], [name])
+        return
+    pytest.fail(f"{name} stands on neither")
+
+
+def test_keyed_noise_tells_how_it_bears_a_jitter(composed: Compose) -> None:
+    """Cells of 1e-6 hold a jitter of 1e-9 nearly always; cells of 1e-12 never do."""
+    shares = []
+    for grid in ("1e-6", "1e-12"):
+        knobs = ("defense.gaussian_noise.mode=keyed", f"defense.gaussian_noise.grid={grid}")
+        cfg = composed("data=iris", "defense=gaussian_noise", *knobs, "cache=null")
+        victim = build_victim(cfg, instantiate(cfg.data), 0)
+        _, seen = of_layers(victim, {"n": build_defense(cfg.defense)}, 0)
+        assert seen["n"].varied == 0.0
+        shares.append(seen["n"].jittered)
+    assert shares[0] < 0.1
+    assert shares[1] > 0.9  # a row may be clipped to the same corner twice
+
+
+# ---- curves that cannot be what they seem ------------------------------------------------
+
+RIGHT = np.ones(400, dtype=bool)
+
+
+def hit(wrong: int, n: int = 400) -> Any:
+    """(n,) hits, the first `wrong` of which are none."""
+    return np.arange(n) >= wrong
+
+
+@dataclass(frozen=True)
+class Player(Attack):
+    """Never runs: its curve is given."""
+
+    answers: str = "confidences"
+    tag: int = 0
+
+    def run(self, api: PredictionAPI, pool: Array, rng: Generator) -> Iterator[Surrogate]:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class OnLabels(Player):
+    """Wears another attack, and shows it labels alone."""
+
+    attack: Attack = field(default_factory=Player)
+    labels_only: ClassVar[bool] = True
+
+
+@dataclass(frozen=True)
+class Seer(Player):
+    """Shown the victim."""
+
+    oracle: ClassVar[bool] = True
+
+
+def curve(*queries: int, **row: Any) -> list[dict[str, Any]]:
+    return [{"queries": q, "converged": 1, "honest_label_agreement": 1.0, **row} for q in queries]
+
+
+def test_a_fall_beyond_the_sampling_error_is_told() -> None:
+    right = {"a": [hit(100), hit(20), hit(60)]}
+    (flag,) = flags.more_queries_gave_less(right, {"a": curve(10, 20, 50)})
+    assert flag == "a: more queries gave less: 95.0 % at 20 queries, 85.0 % at 50"
+
+
+@pytest.mark.parametrize(("more", "told"), [(8, False), (9, True)])
+def test_a_fall_needs_three_standard_errors_of_the_paired_difference(more: int, told: bool) -> None:
+    """Of n rows m lost and none won: m/n > 3 sqrt(m (1 - m/n) / n (n-1)), or m > 9 n / (n + 8)."""
+    assert flags.exceeds(hit(0), hit(more)) is told
+
+
+@pytest.mark.parametrize(("more", "told"), [(40, False), (41, True)])
+def test_a_fall_needs_more_than_a_percentage_point(more: int, told: bool) -> None:
+    assert flags.exceeds(hit(0, 4000), hit(more, 4000)) is told
+
+
+def test_rows_won_and_lost_at_once_are_noise() -> None:
+    """30 lost and 10 won are a gap of 5 points, and 20 / sqrt(40) = 3.2 errors; 16 won are not."""
+    before = hit(0)
+    before[:10] = False
+    after = hit(0)
+    after[10:40] = False
+    assert flags.exceeds(before, after)
+    before[:10], before[40:56] = True, False
+    assert not flags.exceeds(before, after)
+
+
+def test_a_rising_curve_is_no_flag() -> None:
+    assert flags.more_queries_gave_less({"a": [hit(60), hit(20)]}, {"a": curve(1, 2)}) == []
+
+
+def test_an_attack_below_its_twin_on_labels_is_told() -> None:
+    attacks = {"full": Player(), "top1_full": OnLabels(attack=Player()), "other": Player(tag=1)}
+    ends = {"full": [hit(80)], "top1_full": [hit(20)], "other": [hit(10)]}
+    (flag,) = flags.more_information_gave_less(attacks, ends)
+    assert flag.startswith("full: more information gave less: 80.0 %, and top1_full")
+    assert flag.endswith("the defense broke the optimiser, not the leak")
+
+
+def test_the_best_on_confidences_below_the_best_on_labels_is_told_once() -> None:
+    attacks = {"full": Player(), "labels": Player("labels"), "top1": OnLabels(attack=Player())}
+    ends = {"full": [hit(80)], "labels": [hit(90)], "top1": [hit(20)]}
+    assert len(flags.more_information_gave_less(attacks, ends)) == 1
+
+
+def test_an_oracle_does_not_vouch_for_the_confidences() -> None:
+    attacks = {"full": Player(), "seer": Seer(), "labels": Player("labels")}
+    ends = {"full": [hit(80)], "seer": [RIGHT], "labels": [hit(20)]}
+    assert len(flags.more_information_gave_less(attacks, ends)) == 1
+
+
+def test_without_confidences_nothing_is_compared() -> None:
+    attacks = {"full": Player(), "labels": Player("labels")}
+    ends = {"full": [hit(80)], "labels": [hit(20)]}
+    curves = {"full": curve(1), "labels": curve(1)}
+    told = flags.of_run(attacks, Defense(), curves, ends, confidences=False)
+    assert told == []
+    assert len(flags.of_run(attacks, Defense(), curves, ends, confidences=True)) == 1
+
+
+def test_an_attack_that_saw_the_victim_is_an_upper_bound_if_it_ran() -> None:
+    attacks = {"seer": Seer(), "absent": Seer()}
+    told = flags.of_run(attacks, Defense(), {"seer": curve(1)}, {"seer": [RIGHT]}, confidences=True)
+    assert told == ["upper bound: seer saw the victim itself"]
+
+
+def test_what_had_not_converged_is_told_with_its_queries() -> None:
+    rows = [*curve(10), *curve(20, converged=0)]
+    assert flags.unconverged({"a": rows}) == ["a: not converged at 20 queries"]
+
+
+@pytest.mark.parametrize("key", ["honest_label_agreement", "shifted_label_agreement"])
+def test_a_broken_promise_to_keep_labels_is_told(key: str) -> None:
+    curves = {"a": curve(1), "b": curve(1, **{key: 0.98})}
+    (flag,) = flags.labels_changed(Defense(), curves)
+    assert flag.endswith("the defense kept 98.00 % of honest customers' labels, under b")
+
+
+def test_nobody_promised_what_noise_breaks() -> None:
+    class Noisy(Defense):
+        label_preserving: ClassVar[bool] = False
+
+    assert flags.labels_changed(Noisy(), {"a": curve(1, honest_label_agreement=0.9)}) == []
+    nothing = {"a": curve(1, honest_label_agreement=float("nan"))}
+    assert flags.labels_changed(Defense(), nothing) == []
+
+
+# ---- who was made for the defense --------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class MadeFor(Player):
+    """Told by its knobs what it is made for."""
+
+    against: tuple[str, ...] = ()
+
+    @property
+    def aware(self) -> frozenset[str]:  # type: ignore[override]
+        return frozenset(self.against)
+
+
+def test_an_attack_is_aware_of_what_it_was_configured_for_if_it_ran() -> None:
+    attacks = {"a": MadeFor(against=("prada", "mad")), "b": MadeFor(against=("rounding",))}
+    layers = ("prada", "rounding")
+    assert flags.aware(attacks, layers, {"a", "b"}) == {"a": ["prada"], "b": ["rounding"]}
+    assert flags.aware(attacks, layers, {"b"}) == {"b": ["rounding"]}
+    assert flags.aware(attacks, ("quota",), {"a", "b"}) == {}
