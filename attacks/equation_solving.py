@@ -1,20 +1,29 @@
 """Solve for a model's parameters from the confidences that it answers."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 
 from moatbench.api import Answers, Card, PredictionAPI
 from moatbench.attack import Attack, Needs, Purchases, Surrogate, ignorant
+from moatbench.defense import Defense, Stack
+from moatbench.knobs import check_choice
 from moatbench.numerics.answers import decimals
 from moatbench.numerics.edges import Edges
 from moatbench.numerics.forward import ACTIVATIONS
+from moatbench.numerics.grids import Bins, Decimals, Digits, Grid
 from moatbench.numerics.kernel_reconstruction import KernelReconstruction, kernel_unmet
 from moatbench.numerics.network_solver import probe_plan, probe_points
-from moatbench.numerics.reconstruction import Reconstruction
+from moatbench.numerics.noise_likelihood import LAWS
+from moatbench.numerics.reconstruction import Known, Reconstruction
 from moatbench.types import Array, Generator, Rows
+from moatbench.victim import Victim
+
+NOISE = ("known", "ignored")
+# By the knob that tells the steps.
+GRIDS: dict[str, Callable[[int], Grid]] = {"decimals": Decimals, "digits": Digits, "bins": Bins}
 
 
 @dataclass(frozen=True)
@@ -24,18 +33,35 @@ class EquationSolving(Attack):
     Queries are uniform on the raw cube. The log-odds of exact answers are solved for the
     parameters: by least squares where they are linear (softmax), else by Levenberg-Marquardt.
     Rounded answers bound each probability; a budget that allows it goes into bisecting the edges
-    where they step, which are exact again. Any others are soft labels to fit.
+    where they step, which are exact again. Noise of a known law leaves a likelihood to maximise,
+    and half of the later queries to choose near the boundary. Any others are soft labels to fit.
+
+    The attacker knows the defense, but no secret of it: to what it rounds, and the law of its
+    noise, where nothing else perturbs the answers.
 
     Args:
         intervals: whether to use that rounded answers are bounds; false takes them for soft labels,
             as the paper does.
+        noise: `known` (its law, where the defense has one) or `ignored` (noisy answers are soft
+            labels).
 
     Source: Tramèr et al. 2016, sec. 4.1 and 6.1.
     """
 
     intervals: bool
+    noise: str = "known"
 
-    aware: ClassVar[frozenset[str]] = frozenset({"rounding"})
+    aware: ClassVar[frozenset[str]] = frozenset(
+        {
+            "rounding",
+            "significant_digits",
+            "binning",
+            "top_k",
+            "confidence_threshold",
+            "gaussian_noise",
+            "laplace_noise",
+        }
+    )
     needs: ClassVar[Needs] = Needs(
         confidences=True,
         families=frozenset({"logistic", "softmax", "one_vs_rest", "mlp", "kernel_logistic"}),
@@ -47,6 +73,16 @@ class EquationSolving(Attack):
             raise ValueError(
                 f"equation_solving: intervals must be true or false, got {self.intervals!r}"
             )
+        check_choice("equation_solving: noise", self.noise, NOISE)
+        object.__setattr__(self, "_known", Known())
+
+    def informed(self, defense: Defense, victim: Victim | None) -> Attack:
+        """Keep the law of the noise and the steps of the answers, where all rows have them."""
+        told = replace(self)
+        known = known_of(defense)
+        law = known.law if self.noise == "known" else None
+        object.__setattr__(told, "_known", known._replace(law=law))
+        return told
 
     def unmet(self, card: Card, pool: Array) -> str:
         """Say why the attack does not apply: as its needs say, or an unknown architecture."""
@@ -65,10 +101,11 @@ class EquationSolving(Attack):
     def run(self, api: PredictionAPI, pool: Array, rng: Generator) -> Iterator[Surrogate]:
         """Yield what all answers so far determine."""
         asking, fitting = rng.spawn(2)
+        known: Known = self._known  # type: ignore[attr-defined]
         reconstruct: KernelReconstruction | Reconstruction = (
             KernelReconstruction(api.card, self.intervals, fitting)
             if api.card.family == "kernel_logistic"
-            else Reconstruction(api.card, self.intervals, fitting)
+            else Reconstruction(api.card, self.intervals, fitting, known)
         )
         survey = Survey(api, reconstruct, asking)
         for checkpoint in api.checkpoints:
@@ -79,12 +116,30 @@ class EquationSolving(Attack):
                 yield ignorant(api.card)
 
 
+def known_of(defense: Defense) -> Known:
+    """Return what a defense's knobs tell of every answer; layers that single out accounts do not.
+
+    Noise is of use where it alone perturbs: what another layer does to it has no closed law.
+    """
+    layers = list(defense.layers.values()) if isinstance(defense, Stack) else [defense]
+    perturbing = [layer for layer in layers if layer.stages and layer.stage == "perturb"]
+    noise = perturbing[0].noise if len(perturbing) == 1 else None
+    law = LAWS[noise.distribution](noise.sigma) if noise and noise.distribution in LAWS else None
+    grid: Grid | None = None
+    for layer in layers:
+        if layer.stage == "minimise":
+            for knob, kind in GRIDS.items():
+                grid = kind(getattr(layer, knob)) if hasattr(layer, knob) else grid
+    return Known(law, grid)
+
+
 class Survey:
     """Uniform queries, and the answers to them so far.
 
     Where a small budget makes it pay, a network is also asked probes: points and their neighbours,
     whose answers tell gradients. Rounding hides those, so that they are left out where it shows.
-    Rounded answers of simpler models are bisected instead, where a large budget makes it pay.
+    Rounded answers of simpler models are bisected instead, where a large budget makes it pay; of
+    noisy ones half are asked where a first fit is in doubt.
     """
 
     def __init__(
@@ -99,6 +154,7 @@ class Survey:
         self._api, self._rng = api, rng
         self._plan, self._turn = reconstruct.edges, reconstruct.turn(api.budget)
         self._asked: list[Rows] = [np.empty(0, np.intp)]
+        self._choose, self._chosen = reconstruct.questions, np.empty((0, d))
         self._first, count = 0, 0
         if card.family == "mlp":
             hidden, activation = card.architecture["hidden"], card.architecture["activation"]
@@ -150,5 +206,17 @@ class Survey:
             return space.sample_cube(min(checkpoint, self._first) - at, self._rng)
         if done < len(probes):
             return probes[done : done + checkpoint - at]
-        end = min(checkpoint, self._turn) if at < self._turn else checkpoint
-        return space.sample_cube(end - at, self._rng)
+        if not self._turn or at < self._turn:
+            end = min(checkpoint, self._turn) if self._turn else checkpoint
+            return space.sample_cube(end - at, self._rng)
+        return self._doubtful(at, checkpoint)
+
+    def _doubtful(self, at: int, checkpoint: int) -> Array:
+        """Return what a fit chose, a round at a time whatever the checkpoints; or uniform ones."""
+        if not len(self._chosen):
+            chosen = self._choose(self.bought, at)
+            if chosen is None:
+                return self._api.card.space.sample_cube(checkpoint - at, self._rng)
+            self._chosen = chosen
+        part, self._chosen = np.split(self._chosen, [checkpoint - at])
+        return part

@@ -288,8 +288,12 @@ def test_of_two_classes_one_tells_the_other() -> None:
     assert_stolen(last(victim("logistic", "breast_cancer"), 62, defense).metrics, 1e-9)
 
 
-def test_noise_leaves_soft_labels() -> None:
-    point = last(victim("softmax", "digits"), 650, Noise("gaussian", 0.01, "fresh", 1e-6))
+def test_noise_of_which_nothing_is_known_leaves_soft_labels() -> None:
+    defense = Noise("gaussian", 0.01, "fresh", 1e-6)
+    run = Extraction(
+        victim("softmax", "digits"), defense, EquationSolving(True, noise="ignored"), [650]
+    )
+    point = next(iter(run))
     assert point.note == "soft labels"
     assert point.metrics["fidelity_test"] > 0.9
     assert not point.parameters

@@ -10,6 +10,7 @@ from scipy.special import logit, softmax
 
 from moatbench.numerics.answers import completed, decimals, explained
 from moatbench.numerics.edges import Crossings, Edges, Joint
+from moatbench.numerics.grids import Decimals
 from moatbench.numerics.linear import Linear, cross_entropy, design, log_ratios
 from moatbench.numerics.minimise import Model, descend, levenberg_marquardt
 from moatbench.numerics.network import Network
@@ -201,7 +202,7 @@ def bisected(answer: Callable[[Array], Array], rounds: int) -> Edges:
     def predict(x: Array) -> Array:
         return np.asarray(softmax(3.1 * x[:, :K] + 0.1, axis=1))
 
-    edges = Edges(x, np.round(answer(x), 1), 0.1, 20, predict, rng)
+    edges = Edges(x, np.round(answer(x), 1), Decimals(1), 20, predict, rng)
     for _ in range(rounds):
         places = edges.open
         edges.learn(places, np.round(answer(edges.questions(places)), 1))

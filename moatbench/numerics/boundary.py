@@ -86,10 +86,11 @@ def opposites(labels: Labels, rows: Rows, rng: Generator) -> tuple[Rows, Rows]:
     return rows, np.array(partners, dtype=np.intp)
 
 
-def project(z: Array, normal: Array, offset: float) -> Array:
+def project(z: Array, normal: Array, offset: float | Array) -> Array:
     """Move points of the cube [-1, 1]^d onto the plane z @ normal + offset = 0, within the cube.
 
-    Projects on plane and cube in turn; where the plane misses the cube, ends at its nearest face.
+    Each point may have an offset of its own (m,). Projects on plane and cube in turn; where the
+    plane misses the cube, ends at its nearest face.
     """
     square = float(normal @ normal) + np.finfo(np.float64).tiny
     for _ in range(PROJECTIONS):

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import logit, logsumexp
 
+from moatbench.numerics.grids import Grid
+from moatbench.numerics.log_intervals import LogIntervals
 from moatbench.numerics.objectives import Intervals
 from moatbench.types import Array, Generator, Mask, Rows
 
@@ -57,7 +59,7 @@ class Crossings:
 class Joint:
     """Interval penalties on the first rows and crossings on the others; each row counts alike."""
 
-    intervals: Intervals
+    intervals: Intervals | LogIntervals
     crossings: Crossings
 
     def value(self, scores: Array) -> tuple[float, Array]:
@@ -72,7 +74,7 @@ class Joint:
 
     @property
     def _split(self) -> int:
-        return len(self.intervals.answers)
+        return self.intervals.rows
 
     @property
     def _odds(self) -> float:
@@ -84,8 +86,8 @@ class Edges:
 
     Args:
         x: (n, d) points whose answers are known.
-        answers: (n, k) these, rounded to multiples of `unit`.
-        unit: of rounding.
+        answers: (n, k) these, rounded.
+        grid: to what.
         count: segments wanted.
         predict: (m, d) points to (m, k) probabilities, to look near the edge first.
         rng: draws segments and levels.
@@ -95,13 +97,14 @@ class Edges:
         self,
         x: Array,
         answers: Array,
-        unit: float,
+        grid: Grid,
         count: int,
         predict: Callable[[Array], Array],
         rng: Generator,
     ) -> None:
         self.since = len(x)
-        ends, self._classes, self._levels = segments(answers, unit, count, rng)
+        ends, self._classes, self._steps = segments(grid.steps(answers), count, rng)
+        self._grid, self._levels = grid, grid.ends(self._steps)
         self._start, self._way = x[ends[:, 0]], x[ends[:, 1]] - x[ends[:, 0]]
         m = len(ends)
         self._low, self._high = np.zeros(m), np.ones(m)  # shares of the way
@@ -133,8 +136,9 @@ class Edges:
         """Take the answers (len(places), k) to these questions; a row of NaN got none."""
         if len(places):
             self._turn = int(places[-1]) + 1
-        p, at = outputs[np.arange(len(places)), self._classes[places]], self._next[places]
-        above, below = p > self._levels[places], p < self._levels[places]
+        told, at = outputs[np.arange(len(places)), self._classes[places]], self._next[places]
+        steps = self._grid.steps(told)
+        above, below = steps > self._steps[places], steps <= self._steps[places]
         self._lost[places] = ~(above | below)
         low, high = self._low[places], self._high[places]
         low, high = np.where(below, at, low), np.where(above, at, high)
@@ -179,25 +183,28 @@ class Edges:
         return near, np.maximum(np.abs(rise), 1e-1)
 
 
-def segments(answers: Array, unit: float, count: int, rng: Generator) -> tuple[Rows, Rows, Array]:
-    """Pair rows on both sides of a level: (m, 2) rows below and above, (m,) classes, (m,) levels.
+def segments(steps: Array, count: int, rng: Generator) -> tuple[Rows, Rows, Array]:
+    """Pair rows on both sides of a step's end: (m, 2) rows, (m,) classes, (m,) the lower steps.
 
-    The classes take turns, each with levels drawn from all that its answers span; m is `count`, or
+    The classes take turns, each with steps drawn from all that its answers span; m is `count`, or
     0 where no class's answers differ.
+
+    Args:
+        steps: (n, k) whole numbers.
+        count: segments wanted.
+        rng: draws them.
     """
-    steps = np.round(answers / unit).astype(np.int64)
     varied = np.flatnonzero(np.ptp(steps, axis=0) > 0)
     if not len(varied):
         return np.empty((0, 2), np.intp), np.empty(0, np.intp), np.empty(0)
     classes = rng.permutation(np.resize(varied, count))
     ends = np.empty((count, 2), np.intp)
-    levels = np.empty(count)
+    lower = np.empty(count)
     for place, c in enumerate(classes):
         own = steps[:, c]
-        level = rng.integers(own.min(), own.max())
+        step = lower[place] = rng.integers(int(own.min()), int(own.max()))
         ends[place] = (
-            rng.choice(np.flatnonzero(own <= level)),
-            rng.choice(np.flatnonzero(own > level)),
+            rng.choice(np.flatnonzero(own <= step)),
+            rng.choice(np.flatnonzero(own > step)),
         )
-        levels[place] = (level + 0.5) * unit
-    return ends, classes, levels
+    return ends, classes, lower

@@ -48,6 +48,10 @@ class KernelReconstruction:
         """Plan no bisections."""
         return None
 
+    def questions(self, bought: Purchases, n: int) -> Array | None:
+        """Choose no queries."""
+        return None
+
     def __call__(
         self, bought: Purchases, probes: Sequence[Rows] = (), edges: Edges | None = None
     ) -> Surrogate:

@@ -40,7 +40,7 @@ class CrossEntropy:
 
     def curvature(self, scores: Array) -> Array:
         p: Array = softmax(scores, axis=1)
-        return _spread(p, p) / len(scores)
+        return spread(p, p) / len(scores)
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,8 @@ class LogOdds:
             centring: Array = (np.eye(k) - 1 / k)[None] / n
             return centring
         told: Array = self.reported.astype(np.float64)
-        spread: Array = _spread(told, told / np.sqrt(self._count)) / n
-        return spread
+        curvature: Array = spread(told, told / np.sqrt(self._count)) / n
+        return curvature
 
     @cached_property
     def _count(self) -> Array:
@@ -117,7 +117,7 @@ class RoundedOdds:
         )
 
     def curvature(self, scores: Array) -> Array:
-        return _spread(self._weights, self._weights / np.sqrt(self._total)) / len(scores)
+        return spread(self._weights, self._weights / np.sqrt(self._total)) / len(scores)
 
     @cached_property
     def _weights(self) -> Array:
@@ -142,12 +142,13 @@ class Intervals:
     Args:
         answers: (n, k); where a row lacks more than rounding can explain, zeros were cut off, and
             tell only that their classes are not above the least that was reported.
-        half: half the unit of rounding.
+        half: half the unit of rounding; or (n, k) half of each interval, of which the answers are
+            then the middles.
         softness: the annealing parameter.
     """
 
     answers: Array
-    half: float
+    half: float | Array
     softness: float
 
     def value(self, scores: Array) -> tuple[float, Array]:
@@ -162,9 +163,14 @@ class Intervals:
         p = softmax(scores, axis=1)
         above, below = (expit(z) for z in self._beyond(p))
         bend = (above * (1 - above) + below * (1 - below)) / (self.softness * self.half**2 * len(p))
-        jacobian = _spread(p, p)
+        jacobian = spread(p, p)
         curvature: Array = jacobian @ (bend[:, :, None] * jacobian)
         return curvature
+
+    @property
+    def rows(self) -> int:
+        """Number of answers."""
+        return len(self.answers)
 
     def broken(self, scores: Array) -> float:
         """Share of the answers that the scores do not explain, with a tenth of `half` to spare."""
@@ -186,9 +192,9 @@ class Intervals:
         return above, ((self.answers - p) / self.half - 1) / self.softness
 
 
-def _spread(diagonal: Array, p: Array) -> Array:
+def spread(diagonal: Array, p: Array) -> Array:
     """Return diag(diagonal) - p p^T for each row: (n, k) to (n, k, k)."""
-    spread: Array = -p[:, :, None] * p[:, None, :]
+    matrices: Array = -p[:, :, None] * p[:, None, :]
     places = np.arange(p.shape[1])
-    spread[:, places, places] += diagonal
-    return spread
+    matrices[:, places, places] += diagonal
+    return matrices

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import softmax
@@ -10,25 +11,45 @@ from moatbench.api import Card
 from moatbench.attack import Purchases, Surrogate
 from moatbench.numerics import answers as told
 from moatbench.numerics.edges import Edges
+from moatbench.numerics.grids import Decimals, Grid
 from moatbench.numerics.learners import PUBLISHED, learner_for
 from moatbench.numerics.linear import Linear
 from moatbench.numerics.minimise import Fit
 from moatbench.numerics.network import Network
 from moatbench.numerics.network_solver import solve_network
+from moatbench.numerics.noise_likelihood import Law
+from moatbench.numerics.noisy import Noisy
 from moatbench.numerics.objectives import LogOdds
 from moatbench.numerics.one_vs_rest import OneVsRest
+from moatbench.numerics.pooled_odds import PooledOdds
 from moatbench.numerics.rounded import Rounded
 from moatbench.reply import Reply, from_outputs
 from moatbench.space import InputSpace
 from moatbench.types import Array, Generator, Rows
 
+LABELS = Decimals(0)
 CUT = 4  # decimals that answers are taken to have where classes are left out
 SOLVED, LEAST = "equations solved", "least solution of too few equations"
+LIKELIEST = "likelihood of the noise"
 NEARLY = "equations all but solved"
 CLOSE = 1e-6  # half the mean squared gap in log-odds of a fit that errs on a few answers alone
 NULL = 1e-12  # curvature, relative to the largest, along which answers tell nothing
 SLACK = 1.8  # equations an unknown below which a network's solver ends in local minima
 HOPELESS = 4  # equations an unknown with which a solver that fails has met answers with errors
+
+
+class Known(NamedTuple):
+    """What an attacker knows of how answers are made.
+
+    `law` is that of noise which was added before clipping and normalising; `grid` is what they are
+    rounded to (decimals show by themselves, too). None is unknown, or does not apply.
+    """
+
+    law: Law | None = None
+    grid: Grid | None = None
+
+
+NOTHING = Known()
 
 
 class Reconstruction:
@@ -38,12 +59,15 @@ class Reconstruction:
         card: tells the family, the classes and the space.
         intervals: whether rounded answers are taken for bounds on the probabilities.
         rng: draws the starts of fits.
+        known: of the answers.
     """
 
-    def __init__(self, card: Card, intervals: bool, rng: Generator) -> None:
+    def __init__(self, card: Card, intervals: bool, rng: Generator, known: Known = NOTHING) -> None:
         self._space, self._learner = card.space, learner_for(PUBLISHED, card)
         self._intervals, self._rng = intervals, rng
         self._rounded = Rounded(self._learner, rng)
+        self._noisy = Noisy(self._learner, known.law, rng) if known.law is not None else None
+        self._grid = known.grid if intervals else None
         self._known: Array | None = None
         self._inexact = False
 
@@ -59,31 +83,64 @@ class Reconstruction:
         """
         rows = usable(bought)
         x, answers = bought.x[rows], bought.outputs[rows]
-        places = told.decimals(answers)
-        if places is None:
+        if self._noisy is not None:
+            return self._likeliest(bought, rows)
+        grid = self._grid_of(answers)
+        if grid is None:
             answers = told.completed(answers)
             cut = (answers == 0).any(axis=1) & (answers.sum(axis=1) < 1 - told.EXACT)
-            places = CUT if cut.any() else 0
+            grid = Decimals(CUT) if cut.any() else None
             whole = [np.searchsorted(rows, p) for p in probes if np.isin(p, rows).all()]
             if (fit := self._solve(x, answers, whole)) is not None:
                 if self._known is not None:
                     return self._surrogate(fit, SOLVED, exact=True)
                 return self._surrogate(fit, LEAST if self._few(x, answers) else NEARLY)
-        rounded = places and self._intervals
-        if rounded and (found := self._rounded.fit(x, answers, places, edges)) is not None:
+            if cut.any() and (fit := self._pooled(x, answers)) is not None:
+                return self._surrogate(fit, SOLVED, exact=True)
+        rounded = grid if self._intervals and grid != LABELS else None
+        if rounded and (found := self._rounded.fit(x, answers, rounded, edges)) is not None:
             count = f", {edges.count} edges" if edges is not None else ""
-            return self._surrogate(found[0], f"intervals at {places} decimals{count}", found[1])
-        soft = self._learner.fit(bought.x, bought.targets(), self._rng)
-        return replace(soft.surrogate(), note="soft labels")
+            return self._surrogate(found[0], f"intervals at {rounded.note}{count}", found[1])
+        return self._soft(bought)
 
     def turn(self, budget: int) -> int:
-        """Say after how many queries to ask for `edges`; 0 is never."""
+        """Say after how many queries to ask for `edges` or `questions`; 0 is never."""
+        if self._noisy is not None:
+            return self._noisy.turn(budget)
         return self._rounded.turn(budget) if self._intervals else 0
 
     def edges(self, bought: Purchases, budget: int) -> Edges | None:
         """Plan bisections for a budget of further queries; None where they would not pay."""
         rows = usable(bought)
-        return self._rounded.edges(bought.x[rows], bought.outputs[rows], budget)
+        answers = bought.outputs[rows]
+        grid = self._grid_of(answers)
+        if self._noisy is not None or grid in (None, LABELS) or not len(rows):
+            return None
+        return self._rounded.edges(bought.x[rows], answers, grid, budget)
+
+    def questions(self, bought: Purchases, n: int) -> Array | None:
+        """Choose what to ask next, after n queries; None where it does not matter."""
+        rows = usable(bought)
+        if self._noisy is None:
+            return None
+        return self._noisy.questions(bought.x[rows], _whole(bought.outputs[rows]), n)
+
+    def _likeliest(self, bought: Purchases, rows: Rows) -> Surrogate:
+        """Fit to noisy answers, those of these rows."""
+        assert self._noisy is not None
+        fit = None
+        if len(rows):
+            fit = self._noisy.fit(bought.x[rows], _whole(bought.outputs[rows]))
+        return self._soft(bought) if fit is None else self._surrogate(fit, LIKELIEST)
+
+    def _grid_of(self, answers: Array) -> Grid | None:
+        """Return what the answers are rounded to, as is known or as they show."""
+        places = told.decimals(answers)
+        return self._grid or (None if places is None else Decimals(places))
+
+    def _soft(self, bought: Purchases) -> Surrogate:
+        soft = self._learner.fit(bought.x, bought.targets(), self._rng)
+        return replace(soft.surrogate(), note="soft labels")
 
     def _solve(self, x: Array, answers: Array, probes: Sequence[Rows]) -> Fit | None:
         """Solve for exact answers; None where they are too few, or contradict each other."""
@@ -107,6 +164,23 @@ class Reconstruction:
         self._inexact = bool(odds.reported.all()) and odds.equations >= HOPELESS * model.unknowns
         return None
 
+    def _pooled(self, x: Array, answers: Array) -> Fit | None:
+        """Solve for the exact probabilities of some classes; None where they are too few."""
+        model, odds = self._learner.model(x), PooledOdds(answers)
+        if odds.equations < model.unknowns:
+            return None
+        if self._known is not None and odds.explained(model.scores(self._known), told.EXACT):
+            return Fit(self._known, 0.0, True)
+        fit = told.fit_pooled(model, answers, self._rng)
+        scores = model.scores(fit.theta)
+        if not odds.explained(scores, told.EXACT):
+            return None
+        normal = model.normal(fit.theta, odds.curvature(scores))
+        if not _full(normal, model.unknowns):
+            return None
+        self._known = fit.theta
+        return fit
+
     def _few(self, x: Array, answers: Array) -> bool:
         """Whether there are fewer equations than unknowns."""
         return LogOdds(answers).equations < self._learner.model(x[:1]).unknowns
@@ -128,6 +202,12 @@ def usable(bought: Purchases) -> Rows:
     return np.flatnonzero((bought.outputs >= 0).all(axis=1) & (bought.outputs.sum(axis=1) > 0))
 
 
+def _whole(answers: Array) -> Array:
+    """Scale each row to sum to one."""
+    whole: Array = answers / answers.sum(axis=1, keepdims=True)
+    return whole
+
+
 def _solvable(model: Linear | OneVsRest | Network, odds: LogOdds) -> bool:
     """Whether it is worth trying."""
     told_classes = odds.reported.sum(axis=1)
@@ -143,8 +223,13 @@ def _determined(model: Linear | OneVsRest | Network, odds: LogOdds, theta: Array
     if odds.reported.all():
         return True
     normal = model.normal(theta, odds.curvature(model.scores(theta)))
+    return _full(normal, model.unknowns)
+
+
+def _full(normal: Array, unknowns: int) -> bool:
+    """Whether a normal matrix has so many dimensions."""
     sizes = np.linalg.eigvalsh(normal, UPLO="U")
-    return int((sizes > NULL * sizes[-1]).sum()) >= model.unknowns
+    return int((sizes > NULL * sizes[-1]).sum()) >= unknowns
 
 
 def in_units(parameters: Mapping[str, Array], space: InputSpace) -> dict[str, Array]:

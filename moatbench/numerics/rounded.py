@@ -5,10 +5,10 @@ from scipy.special import softmax
 
 from moatbench.numerics import answers as told
 from moatbench.numerics.edges import Edges, Joint
+from moatbench.numerics.grids import Grid, bounds
 from moatbench.numerics.learners import Learner
 from moatbench.numerics.minimise import Fit, levenberg_marquardt
 from moatbench.numerics.network import Network
-from moatbench.numerics.objectives import Intervals
 from moatbench.types import Array, Generator
 
 BROKEN = 0.02  # share of broken intervals from which on the answers are not merely rounded
@@ -36,58 +36,57 @@ class Rounded:
         model = self._learner.model(self._learner.space.low[None])
         return 0 if isinstance(model, Network) else min(START * model.unknowns, budget // 4)
 
-    def edges(self, x: Array, answers: Array, budget: int) -> Edges | None:
+    def edges(self, x: Array, answers: Array, grid: Grid | None, budget: int) -> Edges | None:
         """Plan bisections for a budget of further queries; None where they would not pay.
 
         They need rounded answers that a linear or one-vs-rest model explains, and enough queries to
         locate as many edges as there are unknowns.
         """
-        model, places = self._learner.model(x), told.decimals(answers)
+        model = self._learner.model(x)
         count = int(OVER * model.unknowns)
-        if not places or isinstance(model, Network) or budget < BITS * count:
+        if grid is None or isinstance(model, Network) or budget < BITS * count:
             return None
-        half = 0.5 * 10.0**-places
-        if (answers.sum(axis=1) < 1 - half * model.k).any():
+        if (bounds(grid, answers)[1].sum(axis=1) < 1 - told.EXACT).any():
             return None  # classes are left out: they step where they fall behind others
-        theta = self._bounded(x, answers, half).theta
-        if self._broken(x, answers, half, theta):
+        theta = self._bounded(x, answers, grid).theta
+        if self._broken(x, answers, grid, theta):
             return None
         self._settled = theta
 
         def predict(x: Array) -> Array:
             return np.asarray(softmax(self._learner.model(x).scores(theta), axis=1))
 
-        return Edges(x, answers, 2 * half, count, predict, self._rng)
+        return Edges(x, answers, grid, count, predict, self._rng)
 
     def fit(
-        self, x: Array, answers: Array, places: int, edges: Edges | None
+        self, x: Array, answers: Array, grid: Grid, edges: Edges | None
     ) -> tuple[Fit, bool] | None:
         """Fit, and say whether all is as good as exact; None if the answers are not just rounded.
 
         Args:
             x: (n, d) what was asked.
             answers: (n, k) rounded.
-            places: decimals that they have.
+            grid: to what.
             edges: what bisection has found so far.
         """
-        half, sharp = 0.5 * 10.0**-places, False
+        sharp = False
         if edges is None or self._settled is None or not edges.count:
-            fit = self._bounded(x, answers, half)
+            fit = self._bounded(x, answers, grid)
         else:
-            fit, sharp = self._bisected(x, answers, half, edges, self._settled)
-        return None if self._broken(x, answers, half, fit.theta) else (fit, sharp)
+            fit, sharp = self._bisected(x, answers, grid, edges, self._settled)
+        return None if self._broken(x, answers, grid, fit.theta) else (fit, sharp)
 
-    def _bounded(self, x: Array, answers: Array, half: float) -> Fit:
-        return told.fit_intervals(self._learner.model(x), answers, half, self._rng)
+    def _bounded(self, x: Array, answers: Array, grid: Grid) -> Fit:
+        return told.fit_intervals(self._learner.model(x), answers, grid, self._rng)
 
     def _bisected(
-        self, x: Array, answers: Array, half: float, edges: Edges, start: Array
+        self, x: Array, answers: Array, grid: Grid, edges: Edges, start: Array
     ) -> tuple[Fit, bool]:
         """Fit to the answers before the edges, and to these, which hold the others' information."""
         points, crossings = edges.found()
         x, answers = x[: edges.since], answers[: edges.since]
         model = self._learner.model(np.concatenate([x, points]))
-        objective = Joint(Intervals(answers, half, told.SOFTNESS[-1]), crossings)
+        objective = Joint(told.penalty(grid, answers, told.SOFTNESS[-1]), crossings)
         fit = levenberg_marquardt(model, objective, start, iterations=60, stall=1e-3)
         if len(points) < model.unknowns or crossings.reach.max() > SHARP:
             return fit, False
@@ -96,6 +95,6 @@ class Rounded:
         sizes = np.linalg.eigvalsh(normal, UPLO="U")
         return fit, int((sizes > NULL * sizes[-1]).sum()) >= model.unknowns
 
-    def _broken(self, x: Array, answers: Array, half: float, theta: Array) -> bool:
+    def _broken(self, x: Array, answers: Array, grid: Grid, theta: Array) -> bool:
         scores = self._learner.model(x).scores(theta)
-        return Intervals(answers, half, 1.0).broken(scores) > BROKEN
+        return told.penalty(grid, answers, 1.0).broken(scores) > BROKEN
