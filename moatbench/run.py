@@ -309,6 +309,7 @@ def _sweep() -> str:
     return str(Path(hydra.sweep.dir).absolute()) if hydra.mode == RunMode.MULTIRUN else ""
 
 
+    out["marks"] = flags.marks(out)
 def command() -> str:
     """Return the command that repeats this run alone."""
     return " ".join(["moatbench", *(_quoted(o) for o in HydraConfig.get().overrides.task)])

@@ -243,6 +243,7 @@ def _write(
         "config_hash": summary["config_hash"],
         "writer": f"{socket.gethostname()}:{os.getpid()}",
     }
+    tags |= {"marks": "; ".join(summary.get("marks", [])) or "-"}
     tags |= {"moatbench": summary["versions"]["moatbench"]}
     created = client.create_run(experiment, start_time=start, run_name=name, tags=tags)
     run = created.info.run_id

@@ -26,6 +26,7 @@ COLUMNS = {  # of the leaderboard, with their widths in pixels
     "metrics.`honest_label_agreement`": 110,
     "tags.`attack`": 140,
     "tags.`winner`": 130,
+    "tags.`marks`": 160,
     "tags.`victim`": 80,
     "tags.`data`": 80,
     "tags.`seed`": 50,

@@ -35,7 +35,7 @@ ORDER = [
     {"metrics", "honest"},
     {"extract", "detection"},
     {"suite", "testing"},
-    {"curve", "errors", "flags", "selfcheck"},
+    {"curve", "errors", "flags", "inversions", "selfcheck"},
     {"build", "track", "figure", "table", "sweep"},
     {"run", "ui"},
     {"cli"},

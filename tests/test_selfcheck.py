@@ -1,14 +1,16 @@
 """A run tells on itself: crafted bad parts raise a flag each, the shipped ones none on iris."""
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 from omegaconf import DictConfig
 
-from moatbench import flags
+from moatbench import flags, inversions
 from moatbench.api import PredictionAPI
 from moatbench.attack import Attack, Surrogate
 from moatbench.build import build_defense, build_victim, instantiate, options
@@ -213,19 +215,19 @@ def curve(*queries: int, **row: Any) -> list[dict[str, Any]]:
 
 def test_a_fall_beyond_the_sampling_error_is_told() -> None:
     right = {"a": [hit(100), hit(20), hit(60)]}
-    (flag,) = flags.more_queries_gave_less(right, {"a": curve(10, 20, 50)})
+    (flag,) = inversions.more_queries_gave_less(right, {"a": curve(10, 20, 50)})
     assert flag == "a: more queries gave less: 95.0 % at 20 queries, 85.0 % at 50"
 
 
 @pytest.mark.parametrize(("more", "told"), [(8, False), (9, True)])
 def test_a_fall_needs_three_standard_errors_of_the_paired_difference(more: int, told: bool) -> None:
     """Of n rows m lost and none won: m/n > 3 sqrt(m (1 - m/n) / n (n-1)), or m > 9 n / (n + 8)."""
-    assert flags.exceeds(hit(0), hit(more)) is told
+    assert inversions.exceeds(hit(0), hit(more)) is told
 
 
 @pytest.mark.parametrize(("more", "told"), [(40, False), (41, True)])
 def test_a_fall_needs_more_than_a_percentage_point(more: int, told: bool) -> None:
-    assert flags.exceeds(hit(0, 4000), hit(more, 4000)) is told
+    assert inversions.exceeds(hit(0, 4000), hit(more, 4000)) is told
 
 
 def test_rows_won_and_lost_at_once_are_noise() -> None:
@@ -234,19 +236,19 @@ def test_rows_won_and_lost_at_once_are_noise() -> None:
     before[:10] = False
     after = hit(0)
     after[10:40] = False
-    assert flags.exceeds(before, after)
+    assert inversions.exceeds(before, after)
     before[:10], before[40:56] = True, False
-    assert not flags.exceeds(before, after)
+    assert not inversions.exceeds(before, after)
 
 
 def test_a_rising_curve_is_no_flag() -> None:
-    assert flags.more_queries_gave_less({"a": [hit(60), hit(20)]}, {"a": curve(1, 2)}) == []
+    assert inversions.more_queries_gave_less({"a": [hit(60), hit(20)]}, {"a": curve(1, 2)}) == []
 
 
 def test_an_attack_below_its_twin_on_labels_is_told() -> None:
     attacks = {"full": Player(), "top1_full": OnLabels(attack=Player()), "other": Player(tag=1)}
     ends = {"full": [hit(80)], "top1_full": [hit(20)], "other": [hit(10)]}
-    (flag,) = flags.more_information_gave_less(attacks, ends)
+    (flag,) = inversions.more_information_gave_less(attacks, ends)
     assert flag.startswith("full: more information gave less: 80.0 %, and top1_full")
     assert flag.endswith("the defense broke the optimiser, not the leak")
 
@@ -254,13 +256,13 @@ def test_an_attack_below_its_twin_on_labels_is_told() -> None:
 def test_the_best_on_confidences_below_the_best_on_labels_is_told_once() -> None:
     attacks = {"full": Player(), "labels": Player("labels"), "top1": OnLabels(attack=Player())}
     ends = {"full": [hit(80)], "labels": [hit(90)], "top1": [hit(20)]}
-    assert len(flags.more_information_gave_less(attacks, ends)) == 1
+    assert len(inversions.more_information_gave_less(attacks, ends)) == 1
 
 
 def test_an_oracle_does_not_vouch_for_the_confidences() -> None:
     attacks = {"full": Player(), "seer": Seer(), "labels": Player("labels")}
     ends = {"full": [hit(80)], "seer": [RIGHT], "labels": [hit(20)]}
-    assert len(flags.more_information_gave_less(attacks, ends)) == 1
+    assert len(inversions.more_information_gave_less(attacks, ends)) == 1
 
 
 def test_without_confidences_nothing_is_compared() -> None:
@@ -319,3 +321,50 @@ def test_an_attack_is_aware_of_what_it_was_configured_for_if_it_ran() -> None:
     assert flags.aware(attacks, layers, {"a", "b"}) == {"a": ["prada"], "b": ["rounding"]}
     assert flags.aware(attacks, layers, {"b"}) == {"b": ["rounding"]}
     assert flags.aware(attacks, ("quota",), {"a", "b"}) == {}
+
+
+# ---- how a run shows it ------------------------------------------------------------------
+
+
+def told(**changes: Any) -> list[str]:
+    base: dict[str, Any] = {
+        "status": "finished",
+        "defense": "mad",
+        "attack": "a",
+        "winner": None,
+        "flags": [],
+    }
+    return flags.marks({**base, "aware": {}, "oracles": [], **changes})
+
+
+def test_a_runs_marks_say_what_is_less_than_it_seems() -> None:
+    assert told() == ["naive only"]
+    assert told(aware={"a": ["mad"]}) == []
+    assert told(defense="none", flags=["x", "y"]) == ["flagged (2)"]
+    assert told(attack="suite", winner="b", oracles=["b"]) == ["naive only", "upper bound"]
+    assert told(attack="suite", winner="a", oracles=["b"]) == ["naive only"]
+    assert told(status="not_applicable", winner=None) == []
+
+
+def test_a_stack_is_naive_until_each_layer_met_an_attack_made_for_it() -> None:
+    assert flags.naive("prada+mad", [{"a": ["mad"]}])
+    assert not flags.naive("prada+mad", [{"a": ["mad"]}, {"b": ["prada"]}])
+    assert not flags.naive("none", [])
+
+
+def test_flags_stand_in_the_summary_and_the_marks_in_mlflow(
+    moatbench: Callable[..., tuple[int, str, str]],
+) -> None:
+    from mlflow import MlflowClient
+
+    slow = "checkpoints=[2,40]"  # an equation solved from two answers has not converged
+    status, _, err = moatbench("data=iris", "defense=rounding", "attack=uniform_retraining", slow)
+    assert status == 0, err
+    (summary,) = (json.loads(f.read_text()) for f in Path("runs").glob("*/*/summary.json"))
+    client = MlflowClient(f"sqlite:///{Path.cwd()}/runs/mlflow.db")
+    (run,) = client.search_runs([e.experiment_id for e in client.search_experiments()])
+    assert run.data.tags["marks"] == "; ".join(summary["marks"])
+    assert summary["marks"][0] == "naive only"
+    assert summary["repeated"]["rounding"]["varied"] == 0.0
+    note = run.data.tags["mlflow.note.content"]
+    assert all(f"- flag: {flag}" in note for flag in summary["flags"])

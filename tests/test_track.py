@@ -25,6 +25,7 @@ SUMMARY: dict[str, Any] = {
     "not_applicable": {"solve": "needs confidences, and the API answers labels only"},
     "failed": {},
     "flags": ["guess: not converged at 5 queries"],
+    "marks": ["naive only", "flagged (1)"],
     "victim_accuracy": 0.97,
     "data_provenance": {"sha256": "abc"},
     "command": "moatbench data=iris",
