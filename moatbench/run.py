@@ -272,7 +272,7 @@ def _report(cfg: DictConfig, parts: Parts | None, record: Record, started: float
         name: {**summary(curve), **record.honest_seconds.get(name, {})}
         for name, curve in curves.items()
     }
-    out = {
+    out: dict[str, Any] = {
         **record.names,
         "sweep": _sweep(),
         "config_hash": config_hash(cfg),
@@ -300,6 +300,7 @@ def _report(cfg: DictConfig, parts: Parts | None, record: Record, started: float
         "seconds": time.time() - started,
         "trace": record.trace,
     }
+    out["marks"] = flags.marks(out)
     return dict(_without_nan(out))
 
 
@@ -309,7 +310,6 @@ def _sweep() -> str:
     return str(Path(hydra.sweep.dir).absolute()) if hydra.mode == RunMode.MULTIRUN else ""
 
 
-    out["marks"] = flags.marks(out)
 def command() -> str:
     """Return the command that repeats this run alone."""
     return " ".join(["moatbench", *(_quoted(o) for o in HydraConfig.get().overrides.task)])
