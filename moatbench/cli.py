@@ -118,7 +118,10 @@ def _show_run(summary: dict[str, Any], folder: Path) -> None:
     if summary["status"] == "finished":
         rows = read(folder / "curve.csv")
         print("\nfidelity on test / uniform inputs, in %, by queries; * the fit did not converge")
-        print(f"\n{table.of_run(summary, rows)}\n\n{table.of_honest(rows)}\n")
+        print(table.of_floor(summary))
+        print(f"\n{table.of_run(summary, rows)}\n\n{table.of_honest(summary, rows)}\n")
+        if marked := table.of_watermark(rows):
+            print(f"{marked}\n")
     _say_where(folder, summary["tracking_uri"], summary["name"], folder)
 
 

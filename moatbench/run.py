@@ -29,6 +29,8 @@ from moatbench.curve import CurveFile, Row, by_attack, summary, worst_case
 from moatbench.defense import Stack
 from moatbench.errors import explain
 from moatbench.figure import draw
+from moatbench.metrics import Judge
+from moatbench.randomness import stream
 from moatbench.space import Categorical, Numeric
 from moatbench.suite import WORST_CASE, Failed, Finished, Point, Skipped, run_attacks
 from moatbench.types import Mask
@@ -64,6 +66,8 @@ class Record:
     skipped: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     honest_seconds: dict[str, Mapping[str, float]] = field(default_factory=dict)
+    baselines: dict[str, dict[str, float]] = field(default_factory=dict)
+    floor: str | None = None
     hits: dict[str, list[Mask]] = field(default_factory=dict)
     flags: list[str] = field(default_factory=list)
     repeated: dict[str, Mapping[str, float]] = field(default_factory=dict)
@@ -166,6 +170,8 @@ def _names(cfg: DictConfig, attack: str) -> dict[str, Any]:
 def _play(cfg: DictConfig, parts: Parts, record: Record, *, is_suite: bool) -> None:
     """Run the attacks; write each checkpoint the moment it is reached."""
     file = CurveFile(record.folder / "curve.csv")
+    judge = Judge(parts.victim, stream(cfg.seed, "judge"), side_labels=cfg.side_labels)
+    record.baselines, record.floor = judge.baselines, judge.floor
     total = len(parts.attacks) * len(parts.checkpoints)
     with tqdm(total=total, unit="checkpoint", disable=_is_hidden(), leave=False) as bar:
         for event in run_attacks(
@@ -175,6 +181,7 @@ def _play(cfg: DictConfig, parts: Parts, record: Record, *, is_suite: bool) -> N
             checkpoints=parts.checkpoints,
             seed=cfg.seed,
             price=cfg.price,
+            judge=judge,
         ):
             bar.set_postfix_str(event.attack)
             if isinstance(event, Point):
@@ -269,7 +276,7 @@ def _report(cfg: DictConfig, parts: Parts | None, record: Record, started: float
     attacks = parts.attacks if parts else {}
     whole = curves.keys() - record.failed.keys()
     summaries = {
-        name: {**summary(curve), **record.honest_seconds.get(name, {})}
+        name: {**summary(curve), **record.honest_seconds.get(curve[-1].get("winner", name), {})}
         for name, curve in curves.items()
     }
     out: dict[str, Any] = {
@@ -285,6 +292,8 @@ def _report(cfg: DictConfig, parts: Parts | None, record: Record, started: float
         "winner": curves[WORST_CASE][-1]["winner"] if WORST_CASE in curves else None,
         "aware": flags.aware(attacks, cfg.defense, whole),
         "oracles": flags.oracles(attacks, curves),
+        "baselines": record.baselines,
+        "floor": record.floor,
         "summaries": summaries,
         "not_applicable": record.skipped,
         "failed": record.failed,

@@ -58,12 +58,14 @@ def run_attacks(
     checkpoints: Sequence[int],
     seed: int,
     price: float = 0.0,
+    judge: Judge | None = None,
 ) -> Iterator[Event]:
     """Run each attack, by name; tell every checkpoint as it is reached.
 
-    One that raises does not stop the others: what was measured is never lost.
+    One that raises does not stop the others: what was measured is never lost. All are scored by the
+    same judge; None makes one from `seed`.
     """
-    judge = Judge(victim, stream(seed, "judge"))
+    judge = judge or Judge(victim, stream(seed, "judge"))
     for name, attack in attacks.items():
         run = Extraction(victim, defense, attack, checkpoints, seed, price, judge)
         try:

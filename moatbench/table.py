@@ -1,9 +1,27 @@
 """Tables for the terminal."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
+from moatbench import honest
+from moatbench.baselines import FLOORS
 from moatbench.curve import LEVELS, Row, by_attack
+
+CUSTOMERS = {
+    "label kept": "label_agreement",
+    "accuracy lost": "accuracy_lost",
+    "mean L1": "l1_mean",
+    "99 % L1": "l1_p99",
+    "max L1": "l1_max",
+    "ECE": "ece",
+    "refused": "refused",
+    "accounts alarmed": "alarmed_accounts",
+}
+SHIFTED = {what: name for what, name in CUSTOMERS.items() if name in honest.SHIFTED}
+TIMES = {  # a query
+    "ms added": ("honest_seconds_added", 1e3),
+    "s waited": ("honest_seconds_waited", 1.0),
+}
 
 
 def text(header: Sequence[str], rows: Sequence[Sequence[str]], words: int = 1) -> str:
@@ -22,29 +40,56 @@ def text(header: Sequence[str], rows: Sequence[Sequence[str]], words: int = 1) -
 def of_run(summary: Mapping[str, Any], rows: Sequence[Row]) -> str:
     """Show a run: a line for each attack, fidelity on test/uniform at each checkpoint."""
     budgets = summary["checkpoints"]
-    header = ["attack", *(f"{q:,}" for q in budgets), *(f"to {level} %" for level in LEVELS)]
+    header = ["attack", *(f"{q:,}" for q in budgets), "gain"]
+    header += [f"to {level} %" for level in LEVELS]
     lines = []
     for attack, curve in by_attack(rows).items():
         at = {row["queries"]: row for row in curve}
         cells = [_fidelity(at[q]) if q in at else "-" for q in budgets]
+        cells.append(_pair(curve[-1], "gain"))
         lines.append([attack, *cells, *(_queries_to(summary, attack, v) for v in LEVELS)])
     return text(header, lines)
 
 
-def of_honest(rows: Sequence[Row]) -> str:
-    """Show what honest customers saw by the end of each attack."""
-    shown = {
-        "label kept": "honest_label_agreement",
-        "accuracy lost": "honest_accuracy_lost",
-        "mean L1": "honest_l1_mean",
-        "max L1": "honest_l1_max",
-        "ECE": "honest_ece",
-        "refused": "honest_refused",
-        "accounts alarmed": "honest_alarmed_accounts",
-    }
+def of_floor(summary: Mapping[str, Any]) -> str:
+    """Say in a line what the gain is above; '' where a run does not tell."""
+    name = summary.get("floor")
+    if name is None:
+        return ""
+    scores = _pair(summary["baselines"][name], "fidelity")
+    return f"gain is above {FLOORS[name]} ({scores} %), in % of what that leaves"
+
+
+def of_honest(summary: Mapping[str, Any], rows: Sequence[Row]) -> str:
+    """Show what honest customers saw by the end of each attack, and those with unusual inputs."""
     last = {attack: curve[-1] for attack, curve in by_attack(rows).items()}
-    lines = [[a, *(_number(row[key]) for key in shown.values())] for a, row in last.items()]
-    return text(["honest customers under", *shown], lines)
+    lines = []
+    for attack, row in last.items():
+        seconds = summary["summaries"].get(attack, {})
+        times = [_number(_scaled(seconds.get(key), by)) for key, by in TIMES.values()]
+        lines.append([attack, *_cells(row, "honest", CUSTOMERS), *times])
+    ours = text(["honest customers under", *CUSTOMERS, *TIMES], lines)
+    theirs = [[attack, *_cells(row, "shifted", SHIFTED)] for attack, row in last.items()]
+    return f"{ours}\n\n{text(['shifted customers under', *SHIFTED], theirs)}"
+
+
+def of_watermark(rows: Sequence[Row]) -> str:
+    """Show what the watermark says of each attack's last surrogate; '' where none was planted."""
+    last = {attack: curve[-1] for attack, curve in by_attack(rows).items()}
+    known = {a: row for a, row in last.items() if _is_number(row.get("watermark_pairs"))}
+    if not known:
+        return ""
+    lines = [
+        [
+            attack,
+            f"{row['watermark_pairs']:.0f}",
+            _number(row["watermark_agreement"]),
+            _number(row["watermark_independent"]),
+            f"{row['watermark_p']:.2g}" if _is_number(row["watermark_p"]) else "-",
+        ]
+        for attack, row in known.items()
+    ]
+    return text(["watermark in", "marks told", "agrees", "by chance", "p"], lines)
 
 
 def of_sweep(summaries: Sequence[Mapping[str, Any]]) -> str:
@@ -70,8 +115,21 @@ def headline(summary: Mapping[str, Any]) -> str:
 
 
 def _fidelity(row: Row) -> str:
-    mark = "" if row["converged"] else "*"
-    return f"{100 * row['fidelity_test']:.2f}/{100 * row['fidelity_uniform']:.2f}{mark}"
+    return _pair(row, "fidelity") + ("" if row["converged"] else "*")
+
+
+def _pair(row: Mapping[str, Any], metric: str) -> str:
+    """Show a metric on test/uniform inputs, in %."""
+    values = [row.get(f"{metric}_{sample}") for sample in ("test", "uniform")]
+    return "/".join(f"{100 * v:.2f}" if _is_number(v) else "-" for v in values)
+
+
+def _cells(row: Row, kind: str, shown: Mapping[str, str]) -> list[str]:
+    return [_number(row.get(f"{kind}_{measure}")) for measure in shown.values()]
+
+
+def _scaled(value: float | None, by: float) -> float | None:
+    return None if value is None else by * value
 
 
 def _queries_to(summary: Mapping[str, Any], attack: str, level: int) -> str:
@@ -83,5 +141,9 @@ def _queries_to(summary: Mapping[str, Any], attack: str, level: int) -> str:
     return f"<= {int(reached):,}"
 
 
+def _is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, float | int) and value == value
+
+
 def _number(value: Any) -> str:
-    return "-" if not isinstance(value, float | int) or value != value else f"{value:.4f}"
+    return f"{value:.4f}" if _is_number(value) else "-"

@@ -31,16 +31,21 @@ SQLITE = "sqlite:///"
 BATCH = 1000  # metrics of one transaction: the fastest that was measured
 SIGNIFICANT = 6
 FIGURES_OF_A_RUN = ("curve.png", "curve.pdf", "curve.csv", "summary.json")
-QUALITY = ("fidelity_", "tv_", "accuracy")
+QUALITY = ("fidelity_", "gain_", "tv_", "accuracy")
 NOTE = "mlflow.note.content"
 VICTIM_FILES = ("victim.npz", "card.json")
 LOGGED = "mlflow.json"  # in a run's folder: where MLflow has it
-HONEST = {
-    "labels as the undefended model's": "honest_label_agreement",
-    "accuracy lost": "honest_accuracy_lost",
-    "mean L1 of the answers": "honest_l1_mean",
-    "refused": "honest_refused",
-    "accounts alarmed": "honest_alarmed_accounts",
+HONEST = {  # by what the note calls it; the last two are of the whole run
+    "labels as the undefended model's": "final_honest_label_agreement",
+    "accuracy lost": "final_honest_accuracy_lost",
+    "mean L1 of the answers": "final_honest_l1_mean",
+    "99 % of the answers within an L1 of": "final_honest_l1_p99",
+    "refused": "final_honest_refused",
+    "accounts alarmed": "final_honest_alarmed_accounts",
+    "labels kept, of customers with unusual inputs": "final_shifted_label_agreement",
+    "refused, of these": "final_shifted_refused",
+    "seconds that the defense adds to a query": "honest_seconds_added",
+    "virtual seconds that a query waits": "honest_seconds_waited",
 }
 TAGS = ("victim", "data", "defense", "attack", "seed")
 
@@ -238,12 +243,12 @@ def _write(
     name = "{defense} / {attack} / {victim} on {data} / s{seed}".format(**summary)
     tags = {tag: str(summary[tag]) for tag in TAGS}
     tags |= {"status": summary["status"], "winner": summary["winner"] or "-"}
+    tags |= {"marks": "; ".join(summary.get("marks", [])) or "-"}
     tags |= {"sweep": summary["sweep"] or "single", "folder": str(folder)}
     tags |= {
         "config_hash": summary["config_hash"],
         "writer": f"{socket.gethostname()}:{os.getpid()}",
     }
-    tags |= {"marks": "; ".join(summary.get("marks", [])) or "-"}
     tags |= {"moatbench": summary["versions"]["moatbench"]}
     created = client.create_run(experiment, start_time=start, run_name=name, tags=tags)
     run = created.info.run_id
@@ -306,6 +311,9 @@ def points(summary: Mapping[str, Any], rows: list[Row]) -> Iterator[tuple[str, f
         last = key.removeprefix("final_")  # the other last points are their series' own
         if value is not None and (last == key or last.startswith(QUALITY)):
             yield f"summary/{key}", float(value), 0
+    for key, value in summary.get("baselines", {}).get(summary.get("floor"), {}).items():
+        if key.startswith("fidelity_") and value is not None:
+            yield f"summary/floor_{key}", float(value), 0
     if summary["victim_accuracy"] is not None:
         yield "summary/victim_accuracy", float(summary["victim_accuracy"]), 0
 
@@ -323,7 +331,7 @@ def note(summary: Mapping[str, Any], figure: str = "") -> str:
     final: Mapping[str, Any] = next(reversed(summary["summaries"].values()), {})
     if summary["winner"]:
         lines += [f"Worst case: **{summary['winner']}**", ""]
-    lines += _costs(final)
+    lines += _gained(summary, final) + _costs(final)
     lines += [f"- does not apply: {n}: {why}" for n, why in summary["not_applicable"].items()]
     lines += [f"- flag: {flag}" for flag in summary["flags"]]
     if final and figure:
@@ -333,9 +341,21 @@ def note(summary: Mapping[str, Any], figure: str = "") -> str:
     return "\n".join(lines)
 
 
+def _gained(summary: Mapping[str, Any], final: Mapping[str, Any]) -> list[str]:
+    """Tell what was extracted beyond what an attacker has without the API."""
+    name = summary.get("floor")
+    if name is None or final.get("final_gain_test") is None:
+        return []
+    floor, gain = (
+        summary["baselines"][name]["fidelity_test"],
+        final["final_gain_test"],
+    )
+    return [f"Gain on test data: {gain:.4g} of what the floor ({name}: {floor:.4g}) leaves", ""]
+
+
 def _costs(final: Mapping[str, Any]) -> list[str]:
     """Tell what honest customers paid by the end, as a table."""
-    told = {what: final.get(f"final_{name}") for what, name in HONEST.items()}
+    told = {what: final.get(name) for what, name in HONEST.items()}
     known = {what: value for what, value in told.items() if value is not None}
     if not known:
         return []
