@@ -1,0 +1,213 @@
+"""Undo what a defense does to the confidences, and train on the result.
+
+Sources: the lookup ("partial Bayes") and its priors, Tang et al. 2024, "ModelGuard" (USENIX
+Security); the trained restorer, Chen et al. 2023, "D-DAE" (IEEE S&P).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from math import ceil
+from typing import ClassVar
+
+import numpy as np
+
+from moatbench.api import Card, PredictionAPI
+from moatbench.attack import Attack, Needs, Purchases, Surrogate
+from moatbench.defense import Defense
+from moatbench.knobs import check_choice, check_number, check_whole
+from moatbench.numerics.learners import Fit
+from moatbench.numerics.recovering import CannotRestore, Recovering, told
+from moatbench.numerics.recovery import Method, Pairs
+from moatbench.numerics.retraining import check_knobs
+from moatbench.numerics.simplex import normalised
+from moatbench.simulation import Simulation, answers, stand_in, unlikeness, variants
+from moatbench.types import Array, Generator
+from moatbench.victim import Victim
+
+KNOWLEDGE = ("exact", "family", "none")
+PRIORS = ("shadow", "self", "oracle")
+SAMPLE = 100  # purchases on which the variants of a defense are compared
+PER_ANSWER = 8  # simulated answers at most, for each that was bought
+SPREAD = 8.0  # Dirichlet weights, a class, around an estimate
+LEAST = 1e-3  # added to each of them
+TINY = 1e-12  # of a draw
+FEWEST = 2  # pairs
+
+
+@dataclass(frozen=True)
+class Recovery(Attack):
+    """Run one's own copy of the defense on answers that are known; learn from that to undo it.
+
+    Queries are those of adaptive retraining on labels. At each checkpoint the bought answers are
+    restored, and a surrogate is trained on them; but on the labels alone where those predict
+    held-out answers better, so that recovery is hardly ever worse than labels.
+
+    Args:
+        restorer: what learns from pairs of answers told and true: `recovery.Lookup`, or
+            `restorer.DDAE`.
+        knowledge: of the defense: `exact` (its knobs; never its secrets), `family` (the knobs are
+            those in use with which the copy answers most like the API), `none` (no copy: the
+            answers bought beside what a surrogate trained on their labels says).
+        prior: what the true answers of the copy are: `shadow` (those of a surrogate, on inputs
+            like the queries), `self` (drawn around the answers themselves, then around what they
+            were restored to), `oracle` (the victim's own: an upper bound).
+        learner: `published` (the victim's own family; an mlp where it is not told), `softmax`,
+            `one_vs_rest`, `mlp`, `poly` or `rbf`.
+        inputs: the raw `cube`, or `valid` inputs only.
+        first: uniform queries before the first round, as a share of the answers that would
+            determine the surrogate.
+        growth: queries of a round, as a share of those made before.
+        uniform_share: of a round's queries, those that are uniform.
+        pairs: simulated answers at most, beside those for the inputs bought.
+        rounds: of restoring and training at a checkpoint.
+    """
+
+    restorer: Method
+    knowledge: str
+    prior: str
+    learner: str
+    inputs: str
+    first: float
+    growth: float
+    uniform_share: float
+    pairs: int
+    rounds: int
+    _defense: Defense | None = field(default=None, init=False, repr=False)
+    _victim: Victim | None = field(default=None, init=False, repr=False)
+
+    needs: ClassVar[Needs] = Needs(confidences=True)
+
+    def __post_init__(self) -> None:
+        check_knobs("labels", self.learner, self.inputs)
+        check_choice("recovery: knowledge", self.knowledge, KNOWLEDGE)
+        check_choice("recovery: prior", self.prior, PRIORS)
+        if self.knowledge == "none" and self.prior != "shadow":
+            raise ValueError(
+                "recovery: without knowledge of the defense nothing is simulated, and the prior "
+                f"must be shadow, got {self.prior!r}"
+            )
+        check_number("recovery: first", self.first, 0)
+        check_number("recovery: growth", self.growth, 0, above=True)
+        check_number("recovery: uniform_share", self.uniform_share, 0, 1)
+        check_whole("recovery: pairs", self.pairs, 1)
+        check_whole("recovery: rounds", self.rounds, 1)
+
+    @property
+    def oracle(self) -> bool:  # type: ignore[override]
+        """Whether the prior is the victim itself."""
+        return self.prior == "oracle"
+
+    def informed(self, defense: Defense, victim: Victim | None) -> Attack:
+        """Take a copy of the defense, and of an oracle the victim."""
+        made = replace(self)
+        object.__setattr__(made, "_defense", defense)
+        object.__setattr__(made, "_victim", victim)
+        return made
+
+    def unmet(self, card: Card, pool: Array) -> str:
+        """Say also where there is nothing to undo."""
+        if reason := super().unmet(card, pool):
+            return reason
+        if not card.full:
+            return "needs whole distributions, and the victim tells of some classes only"
+        if self._defense is None or self._defense.stages & {"perturb", "minimise"}:
+            return ""
+        return "there is nothing to undo: no defense touches the confidences"
+
+    def run(self, api: PredictionAPI, pool: Array, rng: Generator) -> Iterator[Surrogate]:
+        """Ask as adaptive retraining does."""
+        undoing = Undoing(self, api.card, pool, self._defense, self._victim)
+        attacker = Recovering(api, self.learner, self.inputs, rng, undoing, self.rounds)
+        guide: Fit | None = None
+        n = max(1, ceil(self.first * attacker.rows_needed))
+        while attacker.open:
+            yield from attacker.buy(attacker.questions(guide, n, self.uniform_share))
+            if attacker.open:
+                guide, n = attacker.guide(), ceil(self.growth * api.queries)
+
+
+@dataclass(frozen=True)
+class Undoing:
+    """Restores what was bought; `knobs` are the attack's."""
+
+    knobs: Recovery
+    card: Card
+    pool: Array
+    defense: Defense | None
+    victim: Victim | None
+
+    def __call__(
+        self, bought: Purchases, fit: Fit, estimates: Array | None, rng: Generator
+    ) -> Array:
+        """Estimate the true answers (n, k) to the purchases that came with outputs.
+
+        Args:
+            bought: the purchases.
+            fit: the best model of the victim so far.
+            estimates: (n, k) of the round before; None in the first.
+            rng: draws.
+
+        Raises:
+            CannotRestore: there is no copy of the defense to be had, or none that answers.
+        """
+        rows = np.flatnonzero(told(bought))
+        x, outputs, labels = bought.x[rows], bought.outputs[rows], bought.labels[rows]
+        if not len(rows):
+            raise CannotRestore("no answer came with outputs")
+        keeps = self.defense is not None and self.defense.label_preserving
+        if self.knobs.knowledge == "none":
+            pairs = Pairs(outputs, fit.outputs(x), labels)
+        else:
+            believed = normalised(outputs.clip(0)) if estimates is None else estimates
+            pairs = self._simulated(x, outputs, believed, fit, rng)
+        return self.knobs.restorer.learn(pairs, keeps, rng).restore(outputs, labels)
+
+    def _simulated(
+        self, x: Array, outputs: Array, believed: Array, fit: Fit, rng: Generator
+    ) -> Pairs:
+        """Ask the copy about the inputs bought, in their order, and then about more."""
+        if self.defense is None:
+            raise CannotRestore("the defense is not known")
+        try:
+            model = self.victim or stand_in(self.card, self.pool, fit.surrogate().predict, rng)
+            defense = self._explaining(x, outputs, model, rng)
+            copy = Simulation(defense, model, rng)
+            # First what was bought: a copy that counts or keeps is then where the API is.
+            bought = _pairs(copy, x, answers(model, x))
+            more = _pairs(copy, *self._more(x, believed, model, rng))
+        except ValueError as reason:
+            raise CannotRestore(f"the copy of the defense: {reason}") from reason
+        # The inputs bought would tell an oracle the very answers that are to be restored.
+        parts = [bought, more] if self.knobs.prior == "shadow" else [more]
+        pairs = Pairs(*map(np.concatenate, zip(*parts, strict=True)))
+        if len(pairs.told) < FEWEST:
+            raise CannotRestore("the copy of the defense answers next to nothing")
+        return pairs
+
+    def _explaining(self, x: Array, outputs: Array, model: Victim, rng: Generator) -> Defense:
+        """Return the defense, or that of its variants which answers most like the API."""
+        assert self.defense is not None
+        if self.knobs.knowledge == "exact":
+            return self.defense
+        some = np.sort(rng.permutation(len(x))[:SAMPLE])
+        tried = variants(self.defense, rng)
+        gaps = [unlikeness(d, model, x[some], outputs[some], rng) for d in tried]
+        return tried[int(np.argmin(gaps))]
+
+    def _more(
+        self, x: Array, believed: Array, model: Victim, rng: Generator
+    ) -> tuple[Array, Array]:
+        """(m, d) inputs and the (m, k) true answers that the copy is to make something of."""
+        m = min(self.knobs.pairs, PER_ANSWER * len(x))
+        if self.knobs.prior == "self":
+            rows = rng.integers(len(x), size=m)
+            weights = SPREAD * believed.shape[1] * believed[rows] + LEAST
+            return x[rows], normalised(np.maximum(rng.standard_gamma(weights), TINY))
+        space = self.card.space
+        drawn = space.sample(m, rng) if self.knobs.inputs == "valid" else space.sample_cube(m, rng)
+        return drawn, answers(model, drawn)
+
+
+def _pairs(copy: Simulation, x: Array, true: Array) -> Pairs:
+    rows, told_outputs, labels = copy.tell(x, true)
+    return Pairs(told_outputs, true[rows], labels)
