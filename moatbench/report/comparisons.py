@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from statistics import fmean
 
 from moatbench.curve import HEADLINE, Row, area_over_log_queries
 from moatbench.report.statistics import Paired, holm, paired
@@ -71,7 +72,15 @@ def comparisons(fields: Sequence[Field], measure: str, *, against_none: bool) ->
 
 def _compared(a: dict[Unit, float], b: dict[Unit, float]) -> Paired | None:
     shared = [unit for unit in a if unit in b]
-    return paired([a[u] for u in shared], [b[u] for u in shared]) if shared else None
+    victims: dict[Unit, list[Unit]] = {}
+    for setting, seed in shared:
+        victims.setdefault((setting, seed.partition(":")[0]), []).append((setting, seed))
+    if not shared:
+        return None
+    # Seeds of one victim are no independent pairs; of a single one they are all there is
+    groups = list(victims.values()) if len(victims) > 1 else [[unit] for unit in shared]
+    means = ([fmean(scores[u] for u in group) for group in groups] for scores in (a, b))
+    return paired(*means)
 
 
 def _scores(

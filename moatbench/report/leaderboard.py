@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from math import isnan, nan
+from math import inf, isnan, nan
 
 from moatbench.curve import Row
 from moatbench.flags import naive
-from moatbench.report.statistics import Interval, t_interval
-from moatbench.report.worst import UNDEFENDED, Field, Worst, dearest, number, over_seeds, worst
+from moatbench.report.statistics import Interval
+from moatbench.report.worst import UNDEFENDED, Field, Worst, dearest, number, worst
 
 LABEL_ONLY = "label_only"
 WITHHELD = 2.0  # the L1 distance of an answer that tells nothing right: the largest there is
@@ -73,22 +73,18 @@ def within(rows: Iterable[Standing], limit: float) -> list[Standing]:
 
 def _standing(field: Field, defense: str) -> Standing:
     against = field.against(defense)
-    costs = {
-        attack: t_interval([cost(c.last, regression=field.regression) for c in group], 0.0)
-        for attack, group in against.items()
-    }
+    costs = dearest(against, lambda c: cost(c.last, regression=field.regression), (0.0, inf))
     honest = {}
     for key in HONEST:
         sign = -1.0 if key == "honest_label_agreement" else 1.0
-        values = {attack: over_seeds(group, key) for attack, group in against.items()}
-        honest[key] = dearest(values, key=lambda v, sign=sign: sign * v).value  # type: ignore[misc]
+        honest[key] = dearest(against, lambda c, key=key: number(c.last, key), sign=sign).value  # type: ignore[misc]
     best = worst(against, "fidelity_test")
     flags = [flag for group in against.values() for c in group for flag in c.run.summary["flags"]]
     return Standing(
         defense=defense,
         test=best,
         uniform=worst(against, "fidelity_uniform"),
-        cost=dearest(costs).value,
+        cost=costs.value,
         honest=honest,
         front=False,
         marks=_marks(field, defense, best.attack),

@@ -1,14 +1,17 @@
 """What a paper must say of how the numbers were made, and what repeats them."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from moatbench import __version__
-from moatbench.honest import ACCOUNTS, QUERIES_AN_ACCOUNT
+from moatbench.baselines import FLOORS
+from moatbench.honest import ACCOUNTS, QUERIES_AN_ACCOUNT, SHIFTED_ACCOUNTS
 from moatbench.metrics import SAME_VALUE, UNIFORM_POINTS
+from moatbench.report.bootstrap import ENOUGH, RESAMPLES
 from moatbench.report.leaderboard import standings
 from moatbench.report.records import Selection
 from moatbench.report.worst import UNDEFENDED, Field
+from moatbench.shift import CLUSTERS, LEAST
 
 
 def paragraph(selection: Selection, fields: Sequence[Field]) -> str:
@@ -30,12 +33,16 @@ def paragraph(selection: Selection, fields: Sequence[Field]) -> str:
         "Fidelity is the share of inputs on which the surrogate and the undefended victim give the "
         f"same label, on held-out test data and on {UNIFORM_POINTS:,} uniform valid inputs, none "
         "of which the attack had seen.",
+        _floor(selection),
         "A defense's score is the worst case: the largest, over the attacks, of the mean over "
         "seeds; a maximum of means is biased upwards, against the defense.",
         f"Honest cost was measured on the very instance under attack, with {ACCOUNTS} accounts of "
         f"up to {QUERIES_AN_ACCOUNT} queries of test data each, in step with the attack: the mean "
         "L1 distance of their answers from the victim's, a refused query counted as 2 and an "
         "answer without confidences as certainty in its label.",
+        f"{SHIFTED_ACCOUNTS} more accounts asked test data of one cluster alone: of {CLUSTERS} that "
+        f"k-means finds on standardised columns, those below {LEAST:.0%} of the rows left out, the "
+        "farthest from the training data's mean.",
         _intervals(fields),
         "Cost multipliers are ratios of the queries at which the worst case of a seed first "
         "reached a level, with and without the defense, and medians over seeds; a level that was "
@@ -132,10 +139,35 @@ def commands(selection: Selection) -> list[str]:
     return [str(run.summary["command"]) for run in selection.runs]
 
 
+def _floor(selection: Selection) -> str:
+    """Say what the gain is above; '' for runs that do not tell."""
+    names = dict.fromkeys(run.summary.get("floor") for run in selection.runs)
+    floors = [FLOORS[name] for name in names if name in FLOORS]
+    if not floors:
+        return ""
+    return (
+        "Gain is the fidelity f above that of an attacker without the API "
+        f"({' or '.join(floors)}), (f - floor) / (1 - floor): only the gain counts as extraction."
+    )
+
+
 def _intervals(fields: Sequence[Field]) -> str:
+    """Say which intervals were drawn, by the number of victims."""
     if all(len(f.seeds) == 1 for f in fields):
         return "There is one seed, and no interval is given."
-    return "Intervals are 95 % t-intervals over seeds, cut at the ends of the scale."
+    kinds: dict[str, Callable[[int], bool]] = {
+        "hierarchical bootstrap over victims, then over the attack seeds within each "
+        f"({RESAMPLES:,} resamples, expanded percentiles; Hesterberg 2015)": lambda n: n >= ENOUGH,
+        "Student's t over the victims' means": lambda n: 1 < n < ENOUGH,
+        "Student's t over the attack seeds of the one victim": lambda n: n == 1,
+    }
+    told = {
+        kind: [str(f.setting) for f in fields if of(len(f.victims)) and len(f.seeds) > 1]
+        for kind, of in kinds.items()
+    }
+    used = {kind: where for kind, where in told.items() if where}
+    parts = [f"{k} ({'; '.join(w)})" if len(used) > 1 else k for k, w in used.items()]
+    return f"Intervals are of 95 %, cut at the ends of the scale: {'; '.join(parts)}."
 
 
 def _versions(selection: Selection) -> str:

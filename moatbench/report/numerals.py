@@ -6,7 +6,7 @@ from moatbench.report.multipliers import Multiplier, Reach
 from moatbench.report.statistics import Interval
 from moatbench.report.tables import NOTHING
 
-INTERVAL = "[95 % t-interval over seeds]"  # how a table names it
+INTERVAL = "[95 % interval]"  # how a table names it
 
 
 def share(value: Interval) -> str:

@@ -42,6 +42,11 @@ class Curve:
     run: Logged
 
     @property
+    def victim(self) -> str:
+        """The seed of its victim: runs that share it attack the same model."""
+        return self.seed.partition(":")[0]
+
+    @property
     def last(self) -> Row:
         """The row at the budget."""
         return self.rows[-1]

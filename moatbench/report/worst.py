@@ -4,12 +4,13 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import isnan, nan
+from math import inf, isnan, nan
 from typing import Any, NamedTuple
 
 from moatbench.curve import SMALLER_IS_WORSE, Row, worst_case
+from moatbench.report.bootstrap import clustered_interval, mean_of_means
 from moatbench.report.records import Curve, Selection, Setting
-from moatbench.report.statistics import Interval, t_interval
+from moatbench.report.statistics import Interval
 
 UNDEFENDED = "none"
 
@@ -60,6 +61,11 @@ class Field:
     def seeds(self) -> list[str]:
         """Seeds of any run of the setting."""
         return list(dict.fromkeys(c.seed for group in self.curves.values() for c in group))
+
+    @property
+    def victims(self) -> list[str]:
+        """Seeds of the victims: a fixed one serves several seeds."""
+        return list(dict.fromkeys(c.victim for group in self.curves.values() for c in group))
 
     @property
     def checkpoints(self) -> list[int]:
@@ -115,28 +121,48 @@ def scale(metric: str) -> tuple[float, float]:
     return (0.0, 1.0) if metric.startswith(shares) else (float("-inf"), float("inf"))
 
 
+def by_victim(curves: Sequence[Curve], value: Callable[[Curve], float]) -> list[list[float]]:
+    """Take a number of each curve; those of one victim together."""
+    groups: dict[str, list[float]] = defaultdict(list)
+    for curve in curves:
+        groups[curve.victim].append(value(curve))
+    return list(groups.values())
+
+
 def over_seeds(curves: Sequence[Curve], metric: str, place: int = -1) -> Interval:
-    """Mean of a metric over the seeds, at the checkpoint of that place."""
-    return t_interval([number(c.rows[place], metric) for c in curves], *scale(metric))
+    """Mean of a metric over victims and seeds, at the checkpoint of that place."""
+    values = by_victim(curves, lambda curve: number(curve.rows[place], metric))
+    return clustered_interval(values, *scale(metric))
 
 
 def worst(against: Mapping[str, Sequence[Curve]], metric: str, place: int = -1) -> Worst:
     """Take the attack that is worst for the defender, in the mean over seeds."""
-    means = {attack: over_seeds(group, metric, place) for attack, group in against.items()}
-    smaller = metric.startswith(SMALLER_IS_WORSE)
-    return dearest(means, key=lambda value: -value if smaller else value)
+    sign = -1.0 if metric.startswith(SMALLER_IS_WORSE) else 1.0
+    return dearest(against, lambda curve: number(curve.rows[place], metric), scale(metric), sign)
 
 
 def dearest(
-    values: Mapping[str, Interval], key: Callable[[float], float] = lambda value: value
+    against: Mapping[str, Sequence[Curve]],
+    value: Callable[[Curve], float],
+    ends: tuple[float, float] = (-inf, inf),
+    sign: float = 1.0,
 ) -> Worst:
-    """Take the largest mean (of `key`); an empty interval where nothing was measured."""
-    measured = {name: v for name, v in values.items() if v.n}
-    if not measured:
+    """Take the attack under which the mean of a value is largest; NaN where none has any.
+
+    Args:
+        against: the curves of each attack.
+        value: of a curve.
+        ends: of the value's scale.
+        sign: -1 takes the smallest mean.
+    """
+    values = {attack: by_victim(group, value) for attack, group in against.items()}
+    means = {attack: mean_of_means(groups) for attack, groups in values.items()}
+    known = {attack: mean for attack, mean in means.items() if not isnan(mean)}
+    if not known:
         return Worst(Interval(nan, nan, nan, 0), "")
-    name = max(measured, key=lambda name: key(measured[name].mean))
-    equal = sum(value.mean == measured[name].mean for value in measured.values()) - 1
-    return Worst(measured[name], name, equal)
+    name = max(known, key=lambda name: sign * known[name])
+    equal = sum(mean == known[name] for mean in known.values()) - 1
+    return Worst(clustered_interval(values[name], *ends), name, equal)
 
 
 def worst_of_each_seed(against: Mapping[str, Sequence[Curve]]) -> dict[str, list[Row]]:
