@@ -25,7 +25,7 @@ from moatbench.types import Array, Generator, Labels, Rows
 from moatbench.victim import Victim
 
 MOST_ROWS = 1_000  # of the training data
-OUTLIERS = 300
+OUTLIERS = 200
 RIDGE = 1e-4  # on each member's weights
 HASH_CLASSES, HASH_BINS, HASH_HIDDEN = 10, 2, 32  # M and m of the paper's code
 HASH_SPREAD = 3.0  # of the hash's scores, so that its confidences fill both bins

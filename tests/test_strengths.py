@@ -17,6 +17,7 @@ GUESSED = (
     "adaptive_misinformation",
     "binning",
     "gaussian_noise",
+    "grad2",
     "laplace_noise",
     "mad",
     "mad_argmax",
