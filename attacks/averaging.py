@@ -1,0 +1,163 @@
+"""Ask each question several times, and believe the mean of the answers.
+
+Source: k-fold repetition ("k-QPI") and smoothing by neighbours, as the attacks on perturbing
+defenses in Tang et al. 2024, "ModelGuard" (USENIX Security); every repeat is paid for here.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from moatbench.api import Answers, Card, PredictionAPI
+from moatbench.attack import Attack, Surrogate
+from moatbench.defense import Defense
+from moatbench.knobs import check_number, check_whole
+from moatbench.numerics.snapping import numeric_columns
+from moatbench.space import InputSpace
+from moatbench.types import Array, Generator, Labels, Rows
+from moatbench.victim import Victim
+from moatbench.view import View
+
+AUTO = "auto"
+NEAR = 1e-3  # of a range: a thousand times the grids that keyed defenses have, and no distance
+
+
+@dataclass(frozen=True)
+class Averaging(Attack):
+    """Run another attack on an API whose noise is averaged out, at the price of fewer questions.
+
+    A baseline that a defense with noise must be shown against, not a strong attack: as many
+    different questions tell more, where the attack within can do with noise at all.
+
+    Args:
+        attack: the other one.
+        copies: how often each question is asked.
+        jitter: share of each numeric column's range by which the copies, all but the first, differ
+            from the question at most; 0 repeats it. `auto` repeats where the noise is fresh, and
+            moves by 0.001 where it is keyed to the input.
+    """
+
+    attack: Attack
+    copies: int
+    jitter: float | str
+    _needless: str = field(default="", init=False, repr=False)  # why, of this defense
+
+    def __post_init__(self) -> None:
+        check_whole("averaging: copies", self.copies, 2, hint="; 1 is the other attack itself")
+        if self.jitter != AUTO:
+            check_number("averaging: jitter", self.jitter, 0, 1, hint=f", or {AUTO}")
+
+    @property
+    def aware(self) -> frozenset[str]:  # type: ignore[override]
+        """The defenses with noise whose mean tells more than one draw, and the other attack's."""
+        return self.attack.aware | {"bdpl", "gaussian_noise", "laplace_noise"}
+
+    @property
+    def oracle(self) -> bool:  # type: ignore[override]
+        """Whether the other attack is shown the victim."""
+        return self.attack.oracle
+
+    @property
+    def labels_only(self) -> bool:  # type: ignore[override]
+        """Whether the other attack uses nothing else; its labels are voted on, not computed."""
+        return self.attack.labels_only
+
+    def informed(self, defense: Defense, victim: Victim | None) -> Attack:
+        """Inform the other attack; repeat or move as the noise asks for."""
+        keyed = defense.noise is not None and defense.noise.mode == "keyed"
+        jitter = (NEAR if keyed else 0.0) if self.jitter == AUTO else self.jitter
+        told = replace(self, attack=self.attack.informed(defense, victim), jitter=jitter)
+        if defense.noise is None:
+            object.__setattr__(told, "_needless", "the answers carry no noise to average out")
+        return told
+
+    def unmet(self, card: Card, pool: Array) -> str:
+        """Say also where there is no noise, or nothing to move."""
+        if self._needless:
+            return self._needless
+        if self.jitter not in (0, AUTO) and not numeric_columns(card.space).any():
+            return "needs a numeric column, along which to ask neighbours"
+        return self.attack.unmet(card, pool)
+
+    def run(self, api: PredictionAPI, pool: Array, rng: Generator) -> Iterator[Surrogate]:
+        """Draw the neighbours from a stream apart from the other attack's."""
+        within, moving = rng.spawn(2)
+        jitter = 0.0 if self.jitter == AUTO else float(self.jitter)
+        return self.attack.run(Averaged(api, self.copies, jitter, moving), pool, within)
+
+
+class Averaged(View):
+    """An API each of whose answers is the mean of several.
+
+    Args:
+        api: what is asked.
+        copies: answers that are averaged, about; where checkpoints leave no room, fewer.
+        jitter: reach of the copies, as a share of each numeric column's range.
+        rng: draws the copies.
+    """
+
+    def __init__(self, api: PredictionAPI, copies: int, jitter: float, rng: Generator) -> None:
+        super().__init__(api, copies)
+        self._reach, self._rng = jitter, rng
+
+    def ask(self, x: Array, behind: Rows, account: str) -> Answers:
+        """Ask all copies at once; a row is refused if all of its copies are."""
+        owner = np.repeat(np.arange(len(x)), behind)
+        asked = x[owner]
+        if self._reach:
+            moved = np.diff(owner, prepend=-1) == 0  # the first of each row's copies stays
+            near = neighbours(asked[moved], self.card.space, self._reach, self._rng)
+            asked[moved] = near
+        answers = self._api.query(asked, account)
+        return averaged(x, owner[answers.rows], answers, len(self.card.classes))
+
+
+def neighbours(x: Array, space: InputSpace, reach: float, rng: Generator) -> Array:
+    """(n, d) inputs nearby, uniform within `reach` of each numeric column's range and its bounds.
+
+    Categories stay, and so does what is left out.
+    """
+    columns = numeric_columns(space)
+    low, high = space.low[columns], space.high[columns]
+    at = x.copy()
+    step = rng.uniform(-reach, reach, (len(x), columns.sum())) * (high - low)
+    at[:, columns] = np.clip(x[:, columns] + step, low, high)
+    return at
+
+
+def averaged(x: Array, owner: Rows, answers: Answers, k: int) -> Answers:
+    """Put the answers to copies together.
+
+    Args:
+        x: (n, d) the questions.
+        owner: (m,) which of them each answer is to.
+        answers: to the m copies that were answered.
+        k: number of classes.
+
+    Returns:
+        The mean outputs of the copies that have any, and the label that most copies bear; in a tie,
+        of those the one with the largest mean output. No path: copies may take different ones.
+    """
+    n = len(x)
+    votes = _sums(owner, np.eye(k)[answers.labels], n)
+    rows = np.flatnonzero(votes.any(axis=1))
+    if answers.outputs is None:
+        return Answers(x[rows], rows, _most(votes[rows]), None, None)
+    told = ~np.isnan(answers.outputs).any(axis=1)
+    counts = np.bincount(owner[told], minlength=n)[:, None]
+    mean = np.full((n, k), np.nan)
+    np.divide(_sums(owner[told], answers.outputs[told], n), counts, out=mean, where=counts > 0)
+    breaking = np.nan_to_num(mean).clip(0, 1) / 2  # less than a vote
+    return Answers(x[rows], rows, _most(votes[rows] + breaking[rows]), mean[rows], None)
+
+
+def _sums(owner: Rows, values: Array, n: int) -> Array:
+    """(n, k) the sum of each owner's rows."""
+    out = np.zeros((n, values.shape[1]))
+    np.add.at(out, owner, values)
+    return out
+
+
+def _most(votes: Array) -> Labels:
+    return np.asarray(votes.argmax(axis=1), dtype=np.int64)
