@@ -6,7 +6,7 @@ buys its own answers, settings are compared on answers bought for the purpose, a
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import product
 from math import ceil, prod
 from typing import Any
@@ -15,7 +15,9 @@ import numpy as np
 
 from moatbench.api import Answers, Card, PredictionAPI
 from moatbench.attack import Attack, Surrogate, ignorant
+from moatbench.defense import Defense
 from moatbench.types import Array, Generator
+from moatbench.victim import Victim
 from moatbench.window import Window
 
 
@@ -36,6 +38,7 @@ class Tuned(Attack):
     trials: int
     share: float
     compared: float
+    _told: tuple[Defense, Victim | None] | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.space or not all(self.space.values()):
@@ -52,6 +55,22 @@ class Tuned(Attack):
     def aware(self) -> frozenset[str]:  # type: ignore[override]
         """What the attack that is tuned was made for."""
         return self._made({}).aware
+
+    @property
+    def oracle(self) -> bool:  # type: ignore[override]
+        """Whether the attack that is tuned is shown the victim."""
+        return self._made({}).oracle
+
+    @property
+    def labels_only(self) -> bool:  # type: ignore[override]
+        """Whether the attack that is tuned uses nothing but labels, whatever its setting."""
+        return self._made({}).labels_only
+
+    def informed(self, defense: Defense, victim: Victim | None) -> Attack:
+        """Return a search that tells each attack that it makes."""
+        told = replace(self)
+        object.__setattr__(told, "_told", (defense, victim))
+        return told
 
     def unmet(self, card: Card, pool: Array) -> str:
         """Say why the attack that is tuned does not apply."""
@@ -80,11 +99,12 @@ class Tuned(Attack):
 
     def _made(self, setting: Mapping[str, Any]) -> Attack:
         try:
-            return self.attack(**setting)
+            attack = self.attack(**setting)
         except TypeError as error:
             raise ValueError(
                 f"tuned: space names a knob that the attack has not: {error}"
             ) from error
+        return attack if self._told is None else attack.informed(*self._told)
 
 
 class Search:

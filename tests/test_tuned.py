@@ -1,17 +1,20 @@
 """An attack that searches among its settings, within its budget."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pytest
+from omegaconf import DictConfig
 
-from moatbench.api import BudgetExceeded, Deployment, PredictionAPI
+from moatbench.api import BudgetExceeded, Card, Deployment, PredictionAPI
 from moatbench.attack import Attack, Purchases, Surrogate, ignorant
 from moatbench.attacks.tuned import Tuned
+from moatbench.attacks.uniform_retraining import UniformRetraining
+from moatbench.build import build_attacks
 from moatbench.defense import Defense
-from moatbench.extract import Extraction
+from moatbench.extract import Extraction, NotApplicable
 from moatbench.types import Array, Generator
 from moatbench.victim import Victim
 from moatbench.window import Window
@@ -19,6 +22,10 @@ from moatbench.window import Window
 
 def api_of(victim: Victim, checkpoints: list[int]) -> PredictionAPI:
     return PredictionAPI(Deployment(victim, Defense(), np.random.default_rng(0)), checkpoints)
+
+
+class Quiet(Defense):
+    """Does nothing, under a name of its own."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,53 @@ def test_a_setting_that_was_better_is_not_given_up(toy: Victim) -> None:
     assert times[-1] == "right"
     assert point.metrics["fidelity_test"] == 1
     assert fading().unmet(api_of(toy, [1]).card, np.empty((0, 4))) == ""
+
+
+def test_every_attack_that_is_tried_is_told_what_stands_before_the_victim(toy: Victim) -> None:
+    defense, told = Quiet(), []
+
+    class Curious(Gifted):
+        oracle = True
+
+        def informed(self, defense: Defense, victim: Victim | None) -> Attack:
+            told.append((self.setting, defense, victim))
+            return Gifted(toy, "right")
+
+    def made(setting: str = "wrong") -> Attack:
+        return Curious(toy, setting)
+
+    attack = Tuned(made, {"setting": ["one", "two"]}, 2, 0.5, 0.2)
+    (point,) = Extraction(toy, defense, attack, [100])
+    assert point.note == "right"
+    assert {setting for setting, _, _ in told} >= {"one", "two"}
+    assert all(isinstance(d, Quiet) and d is not defense for _, d, _ in told)
+    assert all(victim is toy for _, _, victim in told)
+
+
+def test_an_attack_that_does_not_apply_when_told_is_not_tuned(toy: Victim) -> None:
+    class Choosy(Gifted):
+        def informed(self, defense: Defense, victim: Victim | None) -> Attack:
+            return Impossible(toy, self.setting)
+
+    class Impossible(Gifted):
+        def unmet(self, card: Card, pool: Array) -> str:
+            return "there is no defense to undo"
+
+    attack = Tuned(
+        lambda setting="": Choosy(toy, setting), {"setting": ["one", "two"]}, 2, 0.5, 0.2
+    )
+    with pytest.raises(NotApplicable, match="there is no defense to undo"):
+        list(Extraction(toy, Defense(), attack, [100]))
+
+
+def test_the_attack_that_is_tuned_is_chosen_by_name(composed: Callable[..., DictConfig]) -> None:
+    """The space merges with the default one; a knob that the other attack has not is taken out."""
+    chosen = ["attack=tuned", "attack@attack.attack=uniform_retraining"]
+    cfg = composed(*chosen, "~attack.space.uniform_share", "++attack.space={learner:[softmax]}")
+    attack = build_attacks(cfg.attack, "tuned")["tuned"]
+    assert isinstance(attack, Tuned)
+    assert attack.attack.func is UniformRetraining
+    assert set(attack.space) == {"answers", "inputs", "learner"}
 
 
 @pytest.mark.parametrize(
