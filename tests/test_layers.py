@@ -7,6 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 CORE = (
+    "moatbench.accounts",
     "moatbench.api",
     "moatbench.attack",
     "moatbench.data",
@@ -32,7 +33,7 @@ ORDER = [
     {"victim", "data"},
     {"defense", "monitor", "cache", "needs"},
     {"api"},
-    {"attack", "window", "view", "shadow", "simulation"},
+    {"attack", "window", "view", "shadow", "accounts", "simulation"},
     {"quality", "shift", "baselines", "ownership"},
     {"metrics", "honest"},
     {"extract", "detection"},
@@ -40,6 +41,7 @@ ORDER = [
     {"curve", "errors", "flags", "inversions", "selfcheck"},
     {"build", "track", "figure", "table", "sweep"},
     {"run", "ui"},
+    {"confirm"},
     {"cli"},
     {"__main__"},
 ]
@@ -76,7 +78,8 @@ def test_the_core_imports_downwards(file: Path) -> None:
         return
     (level,) = [i for i, layer in enumerate(ORDER) if file.stem in layer]
     allowed = {f"moatbench.{name}" for layer in ORDER[: level + 1] for name in layer}
-    above = {"moatbench.report.main"} if file.stem == "cli" else set()
+    reporting = {m for m in imports(file) if m.startswith("moatbench.report.")}
+    above = reporting if file.stem in ("confirm", "cli") else set()
     shared = {m for m in imports(file) if m.startswith("moatbench.numerics.")}
     above |= shared if level >= JUDGE else set()  # numerics stand on attack and api
     assert imports(file) <= allowed | {"moatbench.numerics"} | above
