@@ -857,3 +857,56 @@ def test_the_page_points_to_nothing_outside(page: Path) -> None:
 
 def test_the_worst_curve_of_the_page_is_nan_free_json(page: Path) -> None:
     assert "NaN" not in page.read_text().split("id=data>")[1].split("</script>")[0]
+
+
+# ---- what is above the attacker without API, and what unusual customers pay -----------------
+
+
+def cells(name: str, *runs: Logged) -> dict[str, dict[str, str]]:
+    """A table's cells, by the first column and the heading."""
+    found = select(runs)
+    (table,) = [table for table in tables(found, fields(found)) if table.name == name]
+    headings = [column.heading for column in table.columns]
+    return {row[0]: dict(zip(headings, row, strict=True)) for row in table.groups[0].rows}
+
+
+def test_the_leaderboard_shows_the_largest_gain_of_any_attack() -> None:
+    shown = cells(
+        "leaderboard",
+        run(row={"gain_test": 0.25}),
+        run(attack="other", row={"gain_test": 0.5}),
+        run("random_labels", row={"gain_test": -0.125}),
+        run("random_labels", "other", row={"gain_test": -0.5}),
+    )
+    assert (shown["none"]["gain"], shown["random_labels"]["gain"]) == ("50.0", "-12.5")
+
+
+def test_runs_that_measured_no_gain_leave_its_column_empty() -> None:
+    assert cells("leaderboard", run())["none"]["gain"] == "-"
+
+
+@pytest.mark.parametrize(
+    ("floor", "told"),
+    [("pool", "the best constant answer"), ("pool_labels", "trained on the pool with its true")],
+)
+def test_the_methods_name_the_floor_of_the_gain(floor: str, told: str) -> None:
+    found = select([run(floor=floor)])
+    text = methods.paragraph(found, fields(found))
+    assert told in text
+    assert "only the gain counts as extraction" in text
+
+
+def test_the_honest_table_takes_unusual_customers_under_the_attack_that_is_worst_for_them() -> None:
+    shown = cells(
+        "honest",
+        run("prada", row={"shifted_label_agreement": 0.9, "shifted_refused": 0.3}),
+        run("prada", "other", row={"shifted_label_agreement": 0.7, "shifted_refused": 0.2}),
+    )["prada"]
+    assert shown["label kept (shifted)"] == "70.0"
+    assert shown["refused (shifted)"] == "30.0"
+
+
+def test_the_honest_table_shows_milliseconds_and_virtual_seconds_a_query() -> None:
+    seconds = {"honest_seconds_added": 0.0125, "honest_seconds_waited": 3.0}
+    shown = cells("honest", run(summaries={"solve": seconds}, row={"honest_l1_p99": 0.75}))["none"]
+    assert (shown["ms added"], shown["s waited"], shown["99 % L1"]) == ("12.5", "3", "0.75")

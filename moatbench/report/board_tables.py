@@ -7,7 +7,7 @@ from moatbench.report.leaderboard import LIMITS, Standing, lowest, within
 from moatbench.report.numerals import INTERVAL, percent, share, significant
 from moatbench.report.statistics import t_interval
 from moatbench.report.tables import NOTHING, Column, Group, Table
-from moatbench.report.worst import Field
+from moatbench.report.worst import Field, worst
 
 MARKS = (
     "lower bound: the fit had not converged, the attack can do more; naive only: no run names an "
@@ -15,6 +15,7 @@ MARKS = (
     "some attack, seeds are missing; under-attacked: below label-only though every label is kept; "
     "flagged: the runs carry flags, listed below"
 )
+UNUSUAL = ", of customers whose inputs are unlike most"
 
 
 def leaderboard(boards: Sequence[tuple[Field, list[Standing]]]) -> Table:
@@ -31,6 +32,11 @@ def leaderboard(boards: Sequence[tuple[Field, list[Standing]]]) -> Table:
             Column("test data", "worst-case fidelity on test data"),
             Column("uniform inputs", "worst-case fidelity on uniform valid inputs"),
             Column(
+                "gain",
+                "on test data, the worst case: what was extracted beyond an attacker without the "
+                "API, in % of what that one leaves; 0 is nothing",
+            ),
+            Column(
                 "by attack", "the worst on test data; +n: so many others equal it", number=False
             ),
             Column("honest cost"),
@@ -40,11 +46,11 @@ def leaderboard(boards: Sequence[tuple[Field, list[Standing]]]) -> Table:
             Column("front", number=False),
             Column("marks", MARKS, number=False),
         ],
-        [Group(heading(boards, f), [_standing(row) for row in rows]) for f, rows in boards],
+        [Group(heading(boards, f), [_standing(f, row) for row in rows]) for f, rows in boards],
     )
 
 
-def _standing(row: Standing) -> list[str]:
+def _standing(field: Field, row: Standing) -> list[str]:
     lost = row.honest["honest_accuracy_lost"].mean
     # Where there are no labels (regression, or nothing answered) none is kept or changed
     kept = nan if isnan(lost) else row.honest["honest_label_agreement"].mean
@@ -52,6 +58,7 @@ def _standing(row: Standing) -> list[str]:
         row.defense,
         share(row.test.value),
         share(row.uniform.value),
+        percent(worst(field.against(row.defense), "gain_test").value.mean),
         str(row.test),
         significant(row.cost.mean),
         percent(1 - kept),
@@ -114,13 +121,18 @@ def honest(boards: Sequence[tuple[Field, list[Standing]]]) -> Table:
                     NOTHING if isnan(h["accuracy_lost"]) else percent(h["label_agreement"]),
                     percent(h["accuracy_lost"]),
                     significant(h["l1_mean"]),
+                    significant(h["l1_p99"]),
                     significant(h["l1_max"]),
                     significant(h["ece"]),
                     significant(h["ece_undefended"]),
                     percent(h["refused"]),
                     percent(h["alarmed_accounts"]),
-                    significant(1e6 * added),
+                    significant(1e3 * added),
                     significant(waited),
+                    percent(h["shifted_label_agreement"]),
+                    significant(h["shifted_l1_mean"]),
+                    percent(h["shifted_refused"]),
+                    percent(h["shifted_alarmed_accounts"]),
                 ]
             )
         groups.append(Group(heading(boards, field), lines))
@@ -134,13 +146,18 @@ def honest(boards: Sequence[tuple[Field, list[Standing]]]) -> Table:
             Column("label kept", "%"),
             Column("accuracy lost", "percentage points"),
             Column("mean L1"),
+            Column("99 % L1", "one answer in a hundred is farther off"),
             Column("max L1"),
             Column("ECE", "expected calibration error of the answers"),
             Column("ECE bare", "of the undefended victim's answers"),
             Column("refused", "% of queries"),
             Column("accounts alarmed", "%"),
-            Column("us added", "microseconds a query, by the clock"),
+            Column("ms added", "milliseconds a query, by the clock"),
             Column("s waited", "virtual seconds a query"),
+            Column("label kept (shifted)", f"%{UNUSUAL}", paper=False),
+            Column("mean L1 (shifted)", UNUSUAL[2:], paper=False),
+            Column("refused (shifted)", f"% of queries{UNUSUAL}", paper=False),
+            Column("accounts alarmed (shifted)", f"%{UNUSUAL}", paper=False),
         ],
         groups,
     )

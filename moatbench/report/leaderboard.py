@@ -6,6 +6,7 @@ from math import inf, isnan, nan
 
 from moatbench.curve import Row
 from moatbench.flags import naive
+from moatbench.honest import SHIFTED
 from moatbench.report.statistics import Interval
 from moatbench.report.worst import UNDEFENDED, Field, Worst, dearest, number, worst
 
@@ -15,11 +16,13 @@ HONEST = (
     "honest_label_agreement",
     "honest_accuracy_lost",
     "honest_l1_mean",
+    "honest_l1_p99",
     "honest_l1_max",
     "honest_ece",
     "honest_ece_undefended",
     "honest_refused",
     "honest_alarmed_accounts",
+    *(f"shifted_{name}" for name in SHIFTED),
 )
 LIMITS = (0.0, 0.05, 0.25, 0.5, 1.0)  # of the honest cost
 
@@ -76,7 +79,7 @@ def _standing(field: Field, defense: str) -> Standing:
     costs = dearest(against, lambda c: cost(c.last, regression=field.regression), (0.0, inf))
     honest = {}
     for key in HONEST:
-        sign = -1.0 if key == "honest_label_agreement" else 1.0
+        sign = -1.0 if key.endswith("label_agreement") else 1.0
         honest[key] = dearest(against, lambda c, key=key: number(c.last, key), sign=sign).value  # type: ignore[misc]
     best = worst(against, "fidelity_test")
     flags = [flag for group in against.values() for c in group for flag in c.run.summary["flags"]]
