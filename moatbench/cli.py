@@ -6,6 +6,7 @@ This module and what it imports at the top stay light: `--help` and tab completi
 import logging
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,8 @@ def _finish_sweep(broken: str = "") -> None:
     known = next((r for r in runs if "tracking_uri" in r), {})
     logged = next((f for r in runs if (f := Path(r["folder"])) and track.experiment_id(f)), None)
     _say_where(folder, known.get("tracking_uri"), known.get("name"), logged)
+    if (seeds := _confirmations(folder)) and known.get("tracking_uri") and not broken:
+        _confirm(known["name"], seeds, known["tracking_uri"], cfg.overrides.hydra)
     if known.get("report") and known["tracking_uri"] and not broken:
         _write_report(known["name"], Path(known["report"]), known["tracking_uri"])
     failed = [(n, r) for n, r in enumerate(runs) if r["status"] == "failed"]
@@ -92,6 +95,27 @@ def _finish_sweep(broken: str = "") -> None:
         print(f"the sweep ended early; {whole} runs are whole, and the same command does the rest")
     elif failed:
         sys.exit(f"moatbench: {len(failed)} of {len(runs)} runs failed")
+
+
+def _confirmations(folder: Path) -> int:
+    """Return the fresh seeds that the config of a sweep asks for (`confirm`)."""
+    from omegaconf import OmegaConf
+
+    # Not from a summary: one that MLflow had already tells what an earlier command asked for
+    written = next(folder.glob("[0-9]*/.hydra/config.yaml"), None)
+    return int(OmegaConf.select(OmegaConf.load(written), "confirm") or 0) if written else 0
+
+
+def _confirm(experiment: str, seeds: int, uri: str, overrides: Iterable[str]) -> None:
+    """Rerun the worst cases; without them, the report says "not confirmed", and costs no run."""
+    from moatbench.confirm import confirm
+
+    kept = [o for o in overrides if o.startswith(("hydra.searchpath", "hydra/l", "hydra.l"))]
+    print(f"\nthe worst attack on each defense again, on {seeds} fresh seeds", flush=True)
+    try:
+        confirm(experiment, seeds, uri, kept)
+    except Exception as error:
+        print(f"worst cases are not confirmed: {explain(error)}", file=sys.stderr)
 
 
 def _write_report(experiment: str, out: Path, uri: str) -> None:

@@ -38,13 +38,15 @@ from moatbench.victim import Victim
 
 log = logging.getLogger(__name__)
 
-ELSEWHERE = (
+ELSEWHERE = (  # where things lie and what follows, not what they are
     "tracking",
     "data_dir",
     "cache",
     "name",
     "force",
-)  # where things lie, not what they are
+    "report",
+    "confirm",
+)
 MOST_BYTES = 2**22  # of a model that is kept with each run
 PACKAGES = ("moatbench", "numpy", "scipy", "scikit-learn", "hydra-core", "mlflow")
 
@@ -289,6 +291,7 @@ def _report(cfg: DictConfig, parts: Parts | None, record: Record, started: float
         "tracking_uri": track.store(cfg.tracking.uri) if cfg.tracking.enabled else None,
         "artifacts": cfg.tracking.artifacts,
         "report": cfg.report,
+        "role": track.CONFIRMATION if cfg.confirmation else track.MEASUREMENT,
         "winner": curves[WORST_CASE][-1]["winner"] if WORST_CASE in curves else None,
         "aware": flags.aware(attacks, cfg.defense, whole),
         "oracles": flags.oracles(attacks, curves),

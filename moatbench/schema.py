@@ -36,6 +36,8 @@ class Schema:
     data_dir: str = MISSING
     cache: str | None = MISSING
     report: str | None = None
+    confirm: int = 0
+    confirmation: bool = False
     tracking: Tracking = field(default_factory=Tracking)
 
 

@@ -34,6 +34,7 @@ FIGURES_OF_A_RUN = ("curve.png", "curve.pdf", "curve.csv", "summary.json")
 QUALITY = ("fidelity_", "gain_", "tv_", "accuracy")
 NOTE = "mlflow.note.content"
 VICTIM_FILES = ("victim.npz", "card.json")
+MEASUREMENT, CONFIRMATION = "measurement", "confirmation"  # roles of a run
 LOGGED = "mlflow.json"  # in a run's folder: where MLflow has it
 HONEST = {  # by what the note calls it; the last two are of the whole run
     "labels as the undefended model's": "final_honest_label_agreement",
@@ -243,6 +244,7 @@ def _write(
     name = "{defense} / {attack} / {victim} on {data} / s{seed}".format(**summary)
     tags = {tag: str(summary[tag]) for tag in TAGS}
     tags |= {"status": summary["status"], "winner": summary["winner"] or "-"}
+    tags |= {"role": summary.get("role", MEASUREMENT)}
     tags |= {"marks": "; ".join(summary.get("marks", [])) or "-"}
     tags |= {"sweep": summary["sweep"] or "single", "folder": str(folder)}
     tags |= {

@@ -98,7 +98,7 @@ def _leaderboard() -> dict[str, Any]:
 
 def _state(**parts: Any) -> dict[str, Any]:
     return {
-        "searchFilter": "",
+        "searchFilter": "tags.role = 'measurement'",  # what confirms a worst case is no part of it
         "orderByKey": "attributes.start_time",
         "orderByAsc": False,
         "startTime": "ALL",

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from moatbench.report.records import ROLES, Curve, Setting, varied
 from moatbench.report.store import Logged
 
-FREE = ("seed", "victim_seed", "threads")  # knobs that may differ within a setting
+FREE = ("seed", "victim_seed", "threads", "confirmation")  # knobs that may differ within a setting
 NEEDED = (
     *("seed", "knobs", "versions", "data_provenance", "checkpoints", "command", "config_hash"),
     *("flags", "aware", "oracles"),

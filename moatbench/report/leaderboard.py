@@ -8,7 +8,7 @@ from moatbench.curve import Row
 from moatbench.flags import naive
 from moatbench.honest import SHIFTED
 from moatbench.report.statistics import Interval
-from moatbench.report.worst import UNDEFENDED, Field, Worst, dearest, number, worst
+from moatbench.report.worst import UNDEFENDED, Field, Worst, dearest, number, over_seeds, worst
 
 LABEL_ONLY = "label_only"
 WITHHELD = 2.0  # the L1 distance of an answer that tells nothing right: the largest there is
@@ -39,6 +39,8 @@ class Standing:
             counted as 2; of the attack under which it is largest.
         honest: each measure of `HONEST`, the worst over the attacks.
         front: no other defense has both a lower worst case and a lower cost, by the means.
+        confirmed: the worst attack's fidelity on test data, on seeds that chose nothing; n = 0
+            where it was not run again.
         marks: what a reader must know before trusting the row, in a few words each.
         flags: what the runs say of themselves.
     """
@@ -49,6 +51,7 @@ class Standing:
     cost: Interval
     honest: dict[str, Interval]
     front: bool
+    confirmed: Interval
     marks: list[str]
     flags: list[str]
 
@@ -90,6 +93,7 @@ def _standing(field: Field, defense: str) -> Standing:
         cost=costs.value,
         honest=honest,
         front=False,
+        confirmed=over_seeds(field.confirmations.get((defense, best.attack), ()), "fidelity_test"),
         marks=_marks(field, defense, best.attack),
         flags=sorted(set(flags)),
     )

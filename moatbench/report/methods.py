@@ -36,13 +36,14 @@ def paragraph(selection: Selection, fields: Sequence[Field]) -> str:
         _floor(selection),
         "A defense's score is the worst case: the largest, over the attacks, of the mean over "
         "seeds; a maximum of means is biased upwards, against the defense.",
+        _confirmed(selection),
         f"Honest cost was measured on the very instance under attack, with {ACCOUNTS} accounts of "
         f"up to {QUERIES_AN_ACCOUNT} queries of test data each, in step with the attack: the mean "
         "L1 distance of their answers from the victim's, a refused query counted as 2 and an "
         "answer without confidences as certainty in its label.",
-        f"{SHIFTED_ACCOUNTS} more accounts asked test data of one cluster alone: of {CLUSTERS} that "
-        f"k-means finds on standardised columns, those below {LEAST:.0%} of the rows left out, the "
-        "farthest from the training data's mean.",
+        f"{SHIFTED_ACCOUNTS} more accounts asked test data of one cluster alone: of {CLUSTERS} "
+        f"that k-means finds on standardised columns, those below {LEAST:.0%} of the rows left "
+        "out, the farthest from the training data's mean.",
         _intervals(fields),
         "Cost multipliers are ratios of the queries at which the worst case of a seed first "
         "reached a level, with and without the defense, and medians over seeds; a level that was "
@@ -75,6 +76,12 @@ def notices(selection: Selection, fields: Sequence[Field]) -> list[str]:
     if selection.repeated:
         lines.append(f"{counted(len(selection.repeated), 'run')} gave a curve again: counted once.")
     lines += _of_marks(fields)
+    rows = [row for f in fields for row in standings(f)]
+    if bare := sum(not row.confirmed.n for row in rows):
+        lines.append(
+            f"{bare} of {counted(len(rows), 'worst case')} not confirmed on fresh seeds, and "
+            "biased upwards: moatbench-confirm runs them again."
+        )
     if any(UNDEFENDED not in f.defenses for f in fields):
         lines.append("A setting has no undefended runs: no cost multipliers there.")
     if any(":" in seed for f in fields for seed in f.seeds):
@@ -136,7 +143,8 @@ def data_hashes(selection: Selection) -> dict[str, dict[str, str]]:
 
 def commands(selection: Selection) -> list[str]:
     """The commands that repeat the runs, a line each."""
-    return [str(run.summary["command"]) for run in selection.runs]
+    runs = [*selection.runs, *selection.confirming]
+    return [str(run.summary["command"]) for run in runs]
 
 
 def _floor(selection: Selection) -> str:
@@ -148,6 +156,18 @@ def _floor(selection: Selection) -> str:
     return (
         "Gain is the fidelity f above that of an attacker without the API "
         f"({' or '.join(floors)}), (f - floor) / (1 - floor): only the gain counts as extraction."
+    )
+
+
+def _confirmed(selection: Selection) -> str:
+    """Say on how many fresh seeds the worst cases were run again; '' for none."""
+    seeds = {curve.seed for curve in selection.confirmations}
+    if not seeds:
+        return ""
+    return (
+        "So the worst attack on each defense was run again on "
+        f"{counted(len(seeds), 'fresh seed')}, the same for all defenses, which had no part in "
+        "choosing it."
     )
 
 

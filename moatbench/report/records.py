@@ -1,7 +1,7 @@
 """What a report is made of: curves of runs, what does not apply, and what was left out."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from moatbench.curve import Row
@@ -73,6 +73,7 @@ class Selection:
         runs: the finished runs behind the curves.
         left_out: runs that did not finish: never averaged.
         repeated: runs that gave a curve which another had given: counted once.
+        confirmations: curves of reruns on fresh seeds, which choose no worst case.
     """
 
     curves: list[Curve]
@@ -80,6 +81,12 @@ class Selection:
     runs: list[Logged]
     left_out: list[Logged]
     repeated: list[Logged]
+    confirmations: list[Curve] = field(default_factory=list)
+
+    @property
+    def confirming(self) -> list[Logged]:
+        """The runs behind the confirmations."""
+        return list({c.run.id: c.run for c in self.confirmations}.values())
 
     @property
     def settings(self) -> list[Setting]:

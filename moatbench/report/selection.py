@@ -15,6 +15,7 @@ from moatbench.report.consistency import (
 from moatbench.report.records import ROLES, Curve, Selection, Setting, Skip, varied
 from moatbench.report.store import Logged
 from moatbench.suite import WORST_CASE
+from moatbench.track import CONFIRMATION
 
 SUITE = "suite"
 
@@ -28,7 +29,7 @@ def select(logged: Sequence[Logged]) -> Selection:
     """
     logged = sorted(logged, key=lambda run: (run.started, run.name, run.id))
     finished = [run for run in logged if run.finished or run.not_applicable]
-    if not any(run.finished for run in finished):
+    if not any(run.finished and not _confirms(run) for run in finished):
         raise MixedSelection(
             f"nothing to report: of {len(logged)} runs none finished; run a sweep, or choose "
             "others with experiment= and filter="
@@ -37,12 +38,18 @@ def select(logged: Sequence[Logged]) -> Selection:
     require_one_version(finished)
     require_one_content(finished)
     names = distinct_names(finished)
-    curves, skips = _curves(finished, names)
-    require_one_plan(curves)
+    curves, skips = _curves([run for run in finished if not _confirms(run)], names)
+    again, _ = _curves([run for run in finished if _confirms(run)], names)
+    require_one_plan([*curves, *again])
     kept, repeated = _without_repeats(curves)
+    confirmations, twice = _without_repeats(again)
     runs = list({c.run.id: c.run for c in kept}.values())
     unfinished = [run for run in logged if not (run.finished or run.not_applicable)]
-    return Selection(kept, skips, runs, unfinished, repeated)
+    return Selection(kept, skips, runs, unfinished, [*repeated, *twice], confirmations)
+
+
+def _confirms(run: Logged) -> bool:
+    return run.summary.get("role") == CONFIRMATION
 
 
 def distinct_names(runs: Sequence[Logged]) -> dict[tuple[str, str, str], str]:

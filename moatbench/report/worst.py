@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from math import inf, isnan, nan
 from typing import Any, NamedTuple
@@ -40,11 +40,13 @@ class Field:
         setting: victim and data.
         curves: (defense, attack) to the curves, one a seed.
         skips: (defense, attack) to the reason why the attack does not apply.
+        confirmations: (defense, attack) to the curves of reruns, on seeds that chose nothing.
     """
 
     setting: Setting
     curves: Mapping[tuple[str, str], Sequence[Curve]]
     skips: Mapping[tuple[str, str], str]
+    confirmations: Mapping[tuple[str, str], Sequence[Curve]] = field(default_factory=dict)
 
     @property
     def defenses(self) -> list[str]:
@@ -97,9 +99,16 @@ def fields(selection: Selection) -> list[Field]:
             setting,
             _grouped(c for c in selection.curves if c.setting == setting),
             {(s.defense, s.attack): s.reason for s in selection.skips if s.setting == setting},
+            _grouped(_fresh(selection, setting)),
         )
         for setting in selection.settings
     ]
+
+
+def _fresh(selection: Selection, setting: Setting) -> list[Curve]:
+    """Reruns on seeds that no measurement of the setting has: the others helped to choose."""
+    used = {c.seed for c in selection.curves if c.setting == setting}
+    return [c for c in selection.confirmations if c.setting == setting and c.seed not in used]
 
 
 def _grouped(curves: Iterable[Curve]) -> dict[tuple[str, str], Sequence[Curve]]:
