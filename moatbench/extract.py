@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from moatbench.api import ADVERSARY, Deployment, PredictionAPI, checked
 from moatbench.attack import Attack, Surrogate
+from moatbench.caught import Trail
 from moatbench.defense import Defense
 from moatbench.honest import SHIFTED, HonestTraffic
 from moatbench.metrics import Judge
@@ -100,12 +101,15 @@ class Extraction:
         self.judge = self.judge or Judge(self.victim, stream(self.seed, "judge"))
         self.seconds_added = float("nan")  # per honest query, once the run is over
         self.seconds_waited = float("nan")
+        self.trail: Trail | None = None  # who asked what, once the run has begun
+        self.accounts: frozenset[str] = frozenset()  # the attacker's, once the run is over
 
     def __iter__(self) -> Iterator[Checkpoint]:
         # Before the deployment draws its secrets.
         told = deepcopy(self.defense), self.victim if self.attack.oracle else None
         attack = self.attack.informed(*told)
-        deployment = Deployment(self.victim, self.defense, stream(self.seed, "defense"))
+        deployment = Trail(self.victim, self.defense, stream(self.seed, "defense"))
+        self.trail = deployment
         budget, clock = self.checkpoints[-1], _Clock()
         honest = HonestTraffic(deployment, budget, stream(self.seed, "honest"))
         assert self.judge is not None
@@ -123,6 +127,7 @@ class Extraction:
             raise NotApplicable(reason)
         yield from self._points(attack, api, deployment, (honest, shifted), clock)
         self.seconds_added, self.seconds_waited = honest.seconds_added(), honest.seconds_waited()
+        self.accounts = frozenset(api.per_account)
 
     def _points(
         self,

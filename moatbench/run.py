@@ -67,7 +67,7 @@ class Record:
     rows: list[Row] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
-    honest_seconds: dict[str, Mapping[str, float]] = field(default_factory=dict)
+    aside: dict[str, Mapping[str, float]] = field(default_factory=dict)  # beside the curve
     baselines: dict[str, dict[str, float]] = field(default_factory=dict)
     floor: str | None = None
     hits: dict[str, list[Mask]] = field(default_factory=dict)
@@ -199,9 +199,10 @@ def _play(cfg: DictConfig, parts: Parts, record: Record, *, is_suite: bool) -> N
                 record.failed[event.attack] = explain(event.error)
                 record.trace = "".join(traceback.format_exception(event.error))
             elif isinstance(event, Finished):
-                record.honest_seconds[event.attack] = {
+                record.aside[event.attack] = {
                     "honest_seconds_added": event.seconds_added,
                     "honest_seconds_waited": event.seconds_waited,
+                    **{f"detection_{name}": value for name, value in event.detection.items()},
                 }
                 if is_suite and HydraConfig.get().mode != RunMode.MULTIRUN:
                     with tqdm.external_write_mode():
@@ -278,7 +279,7 @@ def _report(cfg: DictConfig, parts: Parts | None, record: Record, started: float
     attacks = parts.attacks if parts else {}
     whole = curves.keys() - record.failed.keys()
     summaries = {
-        name: {**summary(curve), **record.honest_seconds.get(curve[-1].get("winner", name), {})}
+        name: {**summary(curve), **record.aside.get(curve[-1].get("winner", name), {})}
         for name, curve in curves.items()
     }
     out: dict[str, Any] = {

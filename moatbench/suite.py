@@ -1,9 +1,10 @@
 """Several attacks on one defended victim, each against a freshly deployed defense."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from moatbench.attack import Attack
+from moatbench.caught import Watch
 from moatbench.defense import Defense
 from moatbench.extract import Checkpoint, Extraction, NotApplicable
 from moatbench.metrics import Judge
@@ -40,11 +41,19 @@ class Failed:
 
 @dataclass(frozen=True)
 class Finished:
-    """An attack that spent its budget, and what its defense cost honest customers in time."""
+    """An attack that spent its budget.
+
+    Args:
+        attack: its name.
+        seconds_added: to an honest query, by the clock.
+        seconds_waited: by an honest query, virtual.
+        detection: how it fared with monitors, as `caught.Watch.verdict` tells.
+    """
 
     attack: str
     seconds_added: float
     seconds_waited: float
+    detection: Mapping[str, float] = field(default_factory=dict)
 
 
 Event = Point | Skipped | Failed | Finished
@@ -66,12 +75,17 @@ def run_attacks(
     same judge; None makes one from `seed`.
     """
     judge = judge or Judge(victim, stream(seed, "judge"))
+    watch = Watch(victim, defense, seed)
     for name, attack in attacks.items():
         run = Extraction(victim, defense, attack, checkpoints, seed, price, judge)
+        curve = []
         try:
             for checkpoint in run:
                 yield Point(name, checkpoint)
-            yield Finished(name, run.seconds_added, run.seconds_waited)
+                curve.append((checkpoint.queries, checkpoint.metrics["fidelity_test"]))
+            assert run.trail is not None
+            detection = watch.verdict(run.trail, run.accounts, curve)
+            yield Finished(name, run.seconds_added, run.seconds_waited, detection)
         except (NotApplicable, NeedUnmet) as reason:
             yield Skipped(name, str(reason))
         except Exception as error:  # an attack may be anybody's code

@@ -36,7 +36,7 @@ ORDER = [
     {"attack", "window", "view", "shadow", "accounts", "simulation"},
     {"quality", "shift", "baselines", "ownership"},
     {"metrics", "honest"},
-    {"extract", "detection"},
+    {"extract", "detection", "caught"},
     {"suite", "testing"},
     {"curve", "errors", "flags", "inversions", "selfcheck"},
     {"build", "track", "figure", "table", "sweep"},
