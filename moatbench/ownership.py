@@ -88,5 +88,9 @@ class Owner:
 
 
 def p_value(hits: int, pairs: int, rate: float) -> float:
-    """Chance of so many hits or more in independent pairs, each hit at the rate."""
+    """Chance of so many hits or more in independent pairs, each hit at the rate.
+
+    Pairs are not hit alike; above the mean, a binomial of the mean rate has the larger tail
+    (Hoeffding 1956, "On the Distribution of the Number of Successes in Independent Trials").
+    """
     return float(binom.sf(hits - 1, pairs, rate))

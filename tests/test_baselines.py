@@ -4,10 +4,12 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from moatbench import track
 from moatbench.api import PredictionAPI
 from moatbench.attack import Attack, Surrogate
 from moatbench.baselines import POOL, POOL_LABELS, best_constant, gains, trained_on_pool
@@ -229,6 +231,48 @@ def test_the_printed_table_names_the_floor_and_shows_the_gain() -> None:
     }
     assert "75.00/-50.00" in of_run(summary, [row])
     assert of_floor(summary).startswith("gain is above the best constant answer (60.00/40.00 %)")
+
+
+def told(**final: float) -> dict[str, Any]:
+    """A summary as a run writes it."""
+    return {
+        "command": "moatbench",
+        "status": "finished",
+        "winner": None,
+        "trace": "",
+        "not_applicable": {},
+        "flags": [],
+        "victim_accuracy": None,
+        "floor": POOL,
+        "baselines": {POOL: {"fidelity_test": 0.625}},
+        "summaries": {"a": {"final_gain_test": 0.75, **final}},
+    }
+
+
+def test_mlflow_describes_gain_floor_and_the_time_of_honest_customers() -> None:
+    text = track.note(told(honest_seconds_added=0.002, honest_seconds_waited=3.0))
+    assert "Gain on test data: 0.75 of what the floor (pool: 0.625) leaves" in text
+    assert "| seconds that the defense adds to a query | 0.002 |" in text
+    assert "| virtual seconds that a query waits | 3 |" in text
+
+
+def test_mlflow_keeps_gain_and_floor_as_metrics() -> None:
+    rows = [{"attack": "a", "queries": 10, "gain_test": 0.75}]
+    kept = {key: (value, step) for key, value, step in track.points(told(), rows)}
+    assert kept["gain_test"] == (0.75, 10)
+    assert kept["summary/final_gain_test"] == (0.75, 0)
+    assert kept["summary/floor_fidelity_test"] == (0.625, 0)
+
+
+def test_the_worst_case_shows_the_customers_time_under_its_winner(moatbench: Run) -> None:
+    moatbench(
+        *("data=iris", "victim=softmax", "defense=none", "attack=suite", "checkpoints=[20]"),
+        *("attack.suite=[equation_solving,lowd_meek]", "tracking.enabled=false"),
+    )
+    (file,) = Path("runs").rglob("summary.json")
+    summary = json.loads(file.read_text())
+    worst, winner = (summary["summaries"][n] for n in ("worst_case", summary["winner"]))
+    assert worst["honest_seconds_added"] == winner["honest_seconds_added"] is not None
 
 
 def test_a_run_writes_its_baselines_and_which_is_the_floor(moatbench: Run) -> None:
