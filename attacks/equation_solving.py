@@ -152,9 +152,10 @@ class Survey:
         self.bought = Purchases(card)
         self.edges: Edges | None = None
         self._api, self._rng = api, rng
-        self._plan, self._turn = reconstruct.edges, reconstruct.turn(api.budget)
+        self._reconstruct, self._turn = reconstruct, reconstruct.turn(api.budget)
+        self._planned = self._turn  # when edges are planned: after the extremes
         self._asked: list[Rows] = [np.empty(0, np.intp)]
-        self._choose, self._chosen = reconstruct.questions, np.empty((0, d))
+        self._chosen = np.empty((0, d))
         self._first, count = 0, 0
         if card.family == "mlp":
             hidden, activation = card.architecture["hidden"], card.architecture["activation"]
@@ -169,12 +170,25 @@ class Survey:
         while (at := self._api.queries) < checkpoint:
             if at == self._first and decimals(self.bought.outputs) is not None:
                 self._probes = self._probes[:0]
-            if at == self._turn and at:
-                self.edges = self._plan(self.bought, self._api.budget - at)
-            if self.edges is not None and len(places := self.edges.open):
+            if self._turn:
+                self._prepare(at)
+            if len(self._chosen):
+                part, self._chosen = np.split(self._chosen, [checkpoint - at])
+                self._ask(part)
+            elif self.edges is not None and len(places := self.edges.open):
                 self._bisect(self.edges, places[: checkpoint - at])
             else:
                 self._ask(self._next(at, checkpoint))
+
+    def _prepare(self, at: int) -> None:
+        """Choose what to ask from query number `at` on, whatever the checkpoints."""
+        if at == self._turn:
+            self._chosen = self._reconstruct.extremes(self.bought)
+            self._planned = at + len(self._chosen)
+        if at == self._planned:
+            self.edges = self._reconstruct.edges(self.bought, self._api.budget - at)
+        if at >= self._turn and not len(self._chosen):
+            self._chosen = self._reconstruct.questions(self.bought, at)
 
     def _bisect(self, edges: Edges, places: Rows) -> None:
         """Ask for one more bit of each place."""
@@ -206,17 +220,5 @@ class Survey:
             return space.sample_cube(min(checkpoint, self._first) - at, self._rng)
         if done < len(probes):
             return probes[done : done + checkpoint - at]
-        if not self._turn or at < self._turn:
-            end = min(checkpoint, self._turn) if self._turn else checkpoint
-            return space.sample_cube(end - at, self._rng)
-        return self._doubtful(at, checkpoint)
-
-    def _doubtful(self, at: int, checkpoint: int) -> Array:
-        """Return what a fit chose, a round at a time whatever the checkpoints; or uniform ones."""
-        if not len(self._chosen):
-            chosen = self._choose(self.bought, at)
-            if chosen is None:
-                return self._api.card.space.sample_cube(checkpoint - at, self._rng)
-            self._chosen = chosen
-        part, self._chosen = np.split(self._chosen, [checkpoint - at])
-        return part
+        end = min(checkpoint, self._turn) if at < self._turn else checkpoint
+        return space.sample_cube(end - at, self._rng)

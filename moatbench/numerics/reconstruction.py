@@ -23,6 +23,7 @@ from moatbench.numerics.objectives import LogOdds
 from moatbench.numerics.one_vs_rest import OneVsRest
 from moatbench.numerics.pooled_odds import PooledOdds
 from moatbench.numerics.rounded import Rounded
+from moatbench.numerics.withheld import fit_withheld
 from moatbench.reply import Reply, from_outputs
 from moatbench.space import InputSpace
 from moatbench.types import Array, Generator, Rows
@@ -91,12 +92,15 @@ class Reconstruction:
             cut = (answers == 0).any(axis=1) & (answers.sum(axis=1) < 1 - told.EXACT)
             grid = Decimals(CUT) if cut.any() else None
             whole = [np.searchsorted(rows, p) for p in probes if np.isin(p, rows).all()]
-            if (fit := self._solve(x, answers, whole)) is not None:
-                if self._known is not None:
-                    return self._surrogate(fit, SOLVED, exact=True)
-                return self._surrogate(fit, LEAST if self._few(x, answers) else NEARLY)
-            if cut.any() and (fit := self._pooled(x, answers)) is not None:
+            fit = self._solve(x, answers, whole)
+            if self._known is None and cut.any() and (pooled := self._pooled(x, answers)):
+                fit = pooled
+            if fit is not None and self._known is not None:
                 return self._surrogate(fit, SOLVED, exact=True)
+            if len(rows) < len(bought) and (mixed := self._withheld(bought, rows, answers)):
+                return self._surrogate(mixed, "some answers withheld")
+            if fit is not None:
+                return self._surrogate(fit, LEAST if self._few(x, answers) else NEARLY)
         rounded = grid if self._intervals and grid != LABELS else None
         if rounded and (found := self._rounded.fit(x, answers, rounded, edges)) is not None:
             count = f", {edges.count} edges" if edges is not None else ""
@@ -118,11 +122,20 @@ class Reconstruction:
             return None
         return self._rounded.edges(bought.x[rows], answers, grid, budget)
 
-    def questions(self, bought: Purchases, n: int) -> Array | None:
-        """Choose what to ask next, after n queries; None where it does not matter."""
+    def extremes(self, bought: Purchases) -> Array:
+        """Return points to ask about before `edges`; none where it does not matter."""
+        rows = usable(bought)
+        answers = bought.outputs[rows]
+        grid = self._grid_of(answers)
+        if self._noisy is not None or grid is None or grid == LABELS or not len(rows):
+            return bought.x[:0]
+        return self._rounded.extremes(bought.x[rows], answers, grid)
+
+    def questions(self, bought: Purchases, n: int) -> Array:
+        """Choose what to ask next, after n queries; nothing where it does not matter."""
         rows = usable(bought)
         if self._noisy is None:
-            return None
+            return bought.x[:0]
         return self._noisy.questions(bought.x[rows], _whole(bought.outputs[rows]), n)
 
     def _likeliest(self, bought: Purchases, rows: Rows) -> Surrogate:
@@ -180,6 +193,15 @@ class Reconstruction:
             return None
         self._known = fit.theta
         return fit
+
+    def _withheld(self, bought: Purchases, rows: Rows, answers: Array) -> Fit | None:
+        """Fit to the answers of these rows, and to the labels of all others."""
+        rest = np.setdiff1d(np.arange(len(bought)), rows)
+        model = self._learner.model(bought.x[np.concatenate([rows, rest])])
+        if isinstance(model, Network) or not len(rows) or (answers < 0).any():
+            return None
+        start = self._learner.fit(bought.x, bought.targets(), self._rng).thetas[0]
+        return fit_withheld(model, answers, bought.labels[rest], start)
 
     def _few(self, x: Array, answers: Array) -> bool:
         """Whether there are fewer equations than unknowns."""

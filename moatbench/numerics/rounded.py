@@ -7,6 +7,7 @@ from moatbench.numerics import answers as told
 from moatbench.numerics.edges import Edges, Joint
 from moatbench.numerics.grids import Grid, bounds
 from moatbench.numerics.learners import Learner
+from moatbench.numerics.linear import Linear
 from moatbench.numerics.minimise import Fit, levenberg_marquardt
 from moatbench.numerics.network import Network
 from moatbench.types import Array, Generator
@@ -58,6 +59,19 @@ class Rounded:
 
         return Edges(x, answers, grid, count, predict, self._rng)
 
+    def extremes(self, x: Array, answers: Array, grid: Grid) -> Array:
+        """Return points to ask before `edges`: none, or where each class is rarest and surest.
+
+        Edges all of one level leave the scale of the scores open. Coarse answers to uniform inputs
+        may know no other; some corner of the cube does.
+        """
+        model, space = self._learner.model(x), self._learner.space
+        if not isinstance(model, Linear) or (np.ptp(grid.steps(answers), axis=0) > 1).any():
+            return x[:0]
+        coef = model.coef(self._bounded(x, answers, grid).theta)[:-1]
+        coef = coef - coef.mean(axis=1, keepdims=True)
+        return np.where(np.hstack([coef, -coef]).T > 0, space.high, space.low)
+
     def fit(
         self, x: Array, answers: Array, grid: Grid, edges: Edges | None
     ) -> tuple[Fit, bool] | None:
@@ -69,12 +83,12 @@ class Rounded:
             grid: to what.
             edges: what bisection has found so far.
         """
-        sharp = False
-        if edges is None or self._settled is None or not edges.count:
-            fit = self._bounded(x, answers, grid)
-        else:
+        if edges is not None and self._settled is not None and edges.count:
             fit, sharp = self._bisected(x, answers, grid, edges, self._settled)
-        return None if self._broken(x, answers, grid, fit.theta) else (fit, sharp)
+            if not self._broken(x, answers, grid, fit.theta):
+                return fit, sharp  # else the brackets are too wide yet to hold the rest together
+        fit = self._bounded(x, answers, grid)
+        return None if self._broken(x, answers, grid, fit.theta) else (fit, False)
 
     def _bounded(self, x: Array, answers: Array, grid: Grid) -> Fit:
         return told.fit_intervals(self._learner.model(x), answers, grid, self._rng)
