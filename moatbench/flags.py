@@ -9,6 +9,8 @@ from moatbench.defense import Defense
 from moatbench.inversions import Hits, more_information_gave_less, more_queries_gave_less
 from moatbench.suite import WORST_CASE
 
+CONTROLS = ("none", "random_labels")  # before these, there is nothing to know
+
 
 def of_run(
     attacks: Mapping[str, Attack],
@@ -68,7 +70,7 @@ def naive(defense: str, made_for: Iterable[Mapping[str, Collection[str]]]) -> bo
         made_for: what `aware` told, of each run against it.
     """
     met = {layer for run in made_for for layers in run.values() for layer in layers}
-    return defense != "none" and not met >= set(defense.split("+"))
+    return defense not in CONTROLS and not met >= set(defense.split("+"))
 
 
 def labels_changed(defense: Defense, curves: Mapping[str, Sequence[Row]]) -> list[str]:

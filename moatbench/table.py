@@ -95,7 +95,7 @@ def of_watermark(rows: Sequence[Row]) -> str:
 def of_sweep(summaries: Sequence[Mapping[str, Any]]) -> str:
     """Show a sweep: a line for each run."""
     header = ["run", "data", "victim", "defense", "attack", "seed", "status", "test", "uniform"]
-    header += ["to 95 %"]
+    header += ["to 95 %", "marks"]
     lines = []
     for number, summary in enumerate(summaries):
         head = headline(summary)
@@ -105,7 +105,8 @@ def of_sweep(summaries: Sequence[Mapping[str, Any]]) -> str:
         names = [str(summary.get(k, "?")) for k in ("data", "victim", "defense", "attack", "seed")]
         finals = [_number(scalars.get(f"final_fidelity_{s}")) for s in ("test", "uniform")]
         to_95 = _queries_to(summary, head, 95) if scalars else "-"
-        lines.append([str(number), *names, summary["status"], *finals, to_95])
+        marks = "; ".join(summary.get("marks", []))
+        lines.append([str(number), *names, summary["status"], *finals, to_95, marks])
     return text(header, lines, words=7)
 
 

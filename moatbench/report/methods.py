@@ -7,6 +7,7 @@ from moatbench import __version__
 from moatbench.baselines import FLOORS
 from moatbench.honest import ACCOUNTS, QUERIES_AN_ACCOUNT, SHIFTED_ACCOUNTS
 from moatbench.metrics import SAME_VALUE, UNIFORM_POINTS
+from moatbench.report.baselines import told_missing
 from moatbench.report.bootstrap import ENOUGH, RESAMPLES
 from moatbench.report.leaderboard import standings
 from moatbench.report.records import Selection
@@ -75,6 +76,7 @@ def notices(selection: Selection, fields: Sequence[Field]) -> list[str]:
         )
     if selection.repeated:
         lines.append(f"{counted(len(selection.repeated), 'run')} gave a curve again: counted once.")
+    lines += [line for line in (told_missing(fields),) if line]
     lines += _of_marks(fields)
     rows = [row for f in fields for row in standings(f)]
     if bare := sum(not row.confirmed.n for row in rows):
@@ -103,7 +105,8 @@ def _of_marks(fields: Sequence[Field]) -> list[str]:
             marks.update({mark.split(":")[0].split(" ")[0] for mark in row.marks})
     told = {
         "lower": "are a lower bound (the worst attack's fit had not converged)",
-        "naive": "are naive only (no run names an attack made for such a defense)",
+        "naive": "are naive only (a layer met no attack that was made to withstand it)",
+        "upper": "are an upper bound (the worst attack saw the victim itself)",
         "not": "lack attacks that other defenses had to stand",
         "seeds": "lack seeds of some attack",
         "under-attacked": "are under-attacked (below label-only, with all labels kept)",
