@@ -1,10 +1,9 @@
-"""Tables of what the attacks reached: cost multipliers, the matrix, alarms, paired tests."""
+"""Tables of what the attacks reached: cost multipliers, the matrix, paired tests."""
 
 from collections.abc import Sequence
 
 from moatbench.curve import LEVELS
 from moatbench.report.comparisons import LEVEL, MEASURES, Comparison, comparisons
-from moatbench.report.monitors import Watch, watches
 from moatbench.report.multipliers import multipliers
 from moatbench.report.numerals import (
     INTERVAL,
@@ -14,7 +13,6 @@ from moatbench.report.numerals import (
     queries,
     ratio,
     significant,
-    whole,
 )
 from moatbench.report.tables import NOTHING, Column, Group, Table
 from moatbench.report.worst import Field, number, over_seeds
@@ -75,46 +73,6 @@ def _heat_cell(field: Field, defense: str, attack: str, metric: str) -> str:
         return "n/a" if (defense, attack) in field.skips else NOTHING
     late = any(not number(c.last, "converged") for c in group)
     return percent(over_seeds(group, metric).mean) + ("*" if late else "")
-
-
-def monitors(fields: Sequence[Field]) -> Table:
-    """Alarms of attackers and of honest accounts."""
-    return Table(
-        "monitors",
-        "Monitors",
-        "Runs in which an attacker's account was in alarm; median queries at the first alarm, and "
-        "fidelity (%, test data) at the first checkpoint from then on. An alarm of the attacker "
-        "proves nothing where honest accounts are in alarm too. False alarms are of 5 accounts a "
-        "run that ask test data.",
-        [
-            Column("defense", number=False),
-            Column("attack", number=False),
-            Column("attacker in alarm", "runs"),
-            Column("first alarm", "queries, median"),
-            Column("fidelity then"),
-            Column("attacker refused", "% of the queries"),
-            Column("honest accounts in alarm", "%"),
-            Column("earliest honest alarm", "queries of the account"),
-        ],
-        [
-            Group(str(f.setting) if len(fields) > 1 else "", [_watch(w) for w in watches(f)])
-            for f in fields
-            if watches(f)
-        ],
-    )
-
-
-def _watch(w: Watch) -> list[str]:
-    return [
-        w.defense,
-        w.attack,
-        f"{w.alarmed} of {w.runs}",
-        whole(w.first),
-        percent(w.fidelity),
-        percent(w.refused),
-        percent(w.honest),
-        whole(w.honest_first),
-    ]
 
 
 def compared(fields: Sequence[Field], measure: str, *, against_none: bool) -> Table:

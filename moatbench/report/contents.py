@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
-from moatbench.report.attack_tables import compared, cost_multipliers, heat, monitors
+from moatbench.report.attack_tables import compared, cost_multipliers, heat
 from moatbench.report.board_tables import equal_cost, honest, leaderboard
 from moatbench.report.comparisons import MEASURES
 from moatbench.report.leaderboard import Standing, standings
+from moatbench.report.monitors import monitors
 from moatbench.report.numerals import (
     INTERVAL,
     share,
