@@ -27,7 +27,7 @@ from moatbench.victim import Victim
 KNOWLEDGE = ("exact", "family", "none")
 PRIORS = ("shadow", "self", "oracle")
 SAMPLE = 100  # purchases on which the variants of a defense are compared
-PER_ANSWER = 8  # simulated answers at most, for each that was bought
+PER_ANSWER = 4  # simulated answers at most, for each that was bought
 SPREAD = 8.0  # Dirichlet weights, a class, around an estimate
 LEAST = 1e-3  # added to each of them
 TINY = 1e-12  # of a draw
@@ -49,8 +49,9 @@ class Recovery(Attack):
             those in use with which the copy answers most like the API), `none` (no copy: the
             answers bought beside what a surrogate trained on their labels says).
         prior: what the true answers of the copy are: `shadow` (those of a surrogate, on inputs
-            like the queries), `self` (drawn around the answers themselves, then around what they
-            were restored to), `oracle` (the victim's own: an upper bound).
+            like the queries and on the pool), `self` (drawn around the answers themselves, and
+            then around what they were restored to), `oracle` (the victim's own on the same inputs:
+            an upper bound).
         learner: `published` (the victim's own family; an mlp where it is not told), `softmax`,
             `one_vs_rest`, `mlp`, `poly` or `rbf`.
         inputs: the raw `cube`, or `valid` inputs only.
@@ -203,8 +204,11 @@ class Undoing:
             rows = rng.integers(len(x), size=m)
             weights = SPREAD * believed.shape[1] * believed[rows] + LEAST
             return x[rows], normalised(np.maximum(rng.standard_gamma(weights), TINY))
-        space = self.card.space
-        drawn = space.sample(m, rng) if self.knobs.inputs == "valid" else space.sample_cube(m, rng)
+        # Customers' inputs have surer answers than uniform ones: a prior must know of both.
+        some = self.pool[rng.permutation(len(self.pool))[: m // 2]]
+        space, rest = self.card.space, m - len(some)
+        sample = space.sample if self.knobs.inputs == "valid" else space.sample_cube
+        drawn = np.concatenate([some, sample(rest, rng)])
         return drawn, answers(model, drawn)
 
 

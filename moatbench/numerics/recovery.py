@@ -10,6 +10,7 @@ from moatbench.numerics.simplex import normalised
 from moatbench.types import Array, Generator, Labels
 
 BLOCK = 2**22  # distances held at once
+TIE = 1e-12  # distances that differ by less are equal
 
 
 class Pairs(NamedTuple):
@@ -98,6 +99,6 @@ class Table:
             part = slice(start, start + size)
             distance = cdist(told[part], known, "cityblock")
             within = np.partition(distance, last, axis=1)[:, [last]]
-            near = (distance <= np.maximum(self.radius, within)).astype(np.float64)
+            near = (distance <= np.maximum(self.radius, within) + TIE).astype(np.float64)
             found[part] = near @ true / near.sum(axis=1, keepdims=True)
         return found
