@@ -46,7 +46,7 @@ OWN = {
     "lowd_meek": "logistic",
     "path_finding": "bigml_tree",
 }
-ALIKE = ("gradient_boosting", "random_forest", "skops")  # to an attack, another unknown family
+ALIKE = ("dp_softmax", "gradient_boosting", "random_forest", "skops")  # to an attack, as another
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
-"""Victims with linear scores: logistic, softmax and one-vs-rest regression.
+"""Victims with linear scores: logistic, softmax and one-vs-rest regression, and a private one.
 
-Tramèr et al. 2016, sec. 4.1. Trained by scikit-learn, answered by our own forward pass.
+Tramèr et al. 2016, sec. 4.1. Trained by scikit-learn but for the private one, answered by our own
+forward pass.
 """
 
 from dataclasses import dataclass
@@ -8,7 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from moatbench.data import Dataset
+from moatbench.knobs import check_number, check_whole
 from moatbench.numerics import forward
+from moatbench.numerics.private_descent import noise_multiplier, private_softmax
 from moatbench.reply import Reply, from_outputs
 from moatbench.types import Array, Generator
 from moatbench.victim import Shares, Victim
@@ -73,6 +76,59 @@ def one_vs_rest(data: Dataset, rng: Generator, C: float = 1.0, max_iter: int = 5
     coef = np.vstack([m.coef_ for m in models])
     intercept = np.hstack([m.intercept_ for m in models])
     return _victim(shares, "one_vs_rest", coef, intercept, "one_vs_rest")
+
+
+def dp_softmax(
+    data: Dataset,
+    rng: Generator,
+    epsilon: float = 1.0,
+    delta: float = 1e-5,
+    clip: float = 1.0,
+    steps: int = 100,
+    rate: float = 1.0,
+    C: float = 1.0,
+) -> Victim:
+    """Train softmax regression so that no row of the training data shows much in the model.
+
+    (epsilon, delta)-differentially private, where neighbours have one row more or less; the scaling
+    of the features, the number of rows and the knobs are taken to be public. What is private is the
+    data: the model itself is served as it is, and an API tells as much of it as ever.
+
+    Args:
+        data: two classes or more.
+        rng: draws the shares, then the noise.
+        epsilon: privacy loss, above 0; a large one is no privacy.
+        delta: its probability to be more, above 0 and below one in the number of training rows.
+        clip: bound on each row's gradient, above 0.
+        steps: of gradient descent on all rows, 1 or more; each draws noise, more of it for more.
+        rate: of a step, above 0.
+        C: inverse of the L2 penalty, as for `softmax`, above 0.
+
+    Source: Tramèr et al. 2016, sec. 7, propose it as a countermeasure; see `private_descent`.
+    """
+    for knob, value in {"epsilon": epsilon, "clip": clip, "rate": rate, "C": C}.items():
+        check_number(f"dp_softmax: {knob}", value, 0, above=True)
+    check_whole("dp_softmax: steps", steps, 1)
+    shares = data.shares(rng)
+    n, k = len(shares.y_train), len(shares.classes)
+    check_number("dp_softmax: delta", delta, 0, 1, above=True)
+    if delta * n >= 1:
+        raise ValueError(
+            f"dp_softmax: delta must be below one in {n}, the number of training rows, got "
+            f"{delta!r}: to publish some row or other would be private"
+        )
+    coef = private_softmax(
+        shares.x_train,
+        np.eye(k)[shares.y_train],
+        rng,
+        multiplier=noise_multiplier(epsilon, delta, steps),
+        clip=clip,
+        steps=steps,
+        rate=rate,
+        ridge=1 / (C * n),
+    )
+    model = LinearModel(np.ascontiguousarray(coef[:-1]), coef[-1].copy(), "softmax")
+    return Victim(shares, model, "softmax", {"epsilon": epsilon, "delta": delta})
 
 
 def _fit(shares: Shares, C: float, max_iter: int, y: Array | None = None):  # type: ignore[no-untyped-def]
