@@ -66,6 +66,18 @@ class Shy(Monitor):
         return np.arange(self.asked - len(x), self.asked) >= 5
 
 
+@pytest.fixture
+def small(toy: Victim) -> Victim:
+    """The same with 60 test rows."""
+    return with_test_rows(toy, 60)
+
+
+def with_test_rows(victim: Victim, n: int) -> Victim:
+    shares = victim.shares
+    cut = replace(shares, x_test=shares.x_test[:n], y_test=shares.y_test[:n])
+    return replace(victim, shares=cut)
+
+
 # The delay
 
 
@@ -131,19 +143,15 @@ def test_the_numbers_of_a_run_are_those_of_its_definition(toy: Victim) -> None:
 def test_a_quota_tells_a_thief_who_asks_more_than_customers(
     longest: int, caught: float, toy: Victim
 ) -> None:
-    shares = replace(
-        toy.shares, x_test=toy.shares.x_test[:longest], y_test=toy.shares.y_test[:longest]
-    )
-    victim = replace(toy, shares=shares)
-    found = detected(victim, watched(Quota(60)))
+    found = detected(with_test_rows(toy, longest), watched(Quota(60)))
     assert found["tpr_at_1_percent"] == caught  # the thief asks 120
     assert found["customers_alarmed"] == 1.0
     assert found["queries_to_first_alarm"] == 61
 
 
-def test_prada_is_judged_by_its_statistic(toy: Victim) -> None:
-    never = detected(toy, watched(PRADA(0.0, False, 10, 20)))
-    always = detected(toy, watched(PRADA(1.0, False, 10, 20)))
+def test_prada_is_judged_by_its_statistic(small: Victim) -> None:
+    never = detected(small, watched(PRADA(0.0, False, 10, 20)))
+    always = detected(small, watched(PRADA(1.0, False, 10, 20)))
     assert never["tpr_at_1_percent"] == always["tpr_at_1_percent"]  # delta is no part of it
     assert (never["customers_alarmed"], always["customers_alarmed"]) == (0.0, 1.0)
     assert np.isnan(never["queries_to_first_alarm"])
@@ -157,13 +165,9 @@ def test_a_monitor_without_a_score_is_judged_by_its_alarms(toy: Victim) -> None:
     assert found["queries_to_first_alarm"] == 6
 
 
-def test_of_several_monitors_any_may_catch(toy: Victim) -> None:
+def test_of_several_monitors_any_may_catch(small: Victim) -> None:
     quiet, loud = watched(PRADA(0.0, False, 10, 20)), watched(Quota(60))
-    short = replace(
-        toy,
-        shares=replace(toy.shares, x_test=toy.shares.x_test[:80], y_test=toy.shares.y_test[:80]),
-    )
-    found = detected(short, Stack({"quiet": quiet, "loud": loud}))
+    found = detected(small, Stack({"quiet": quiet, "loud": loud}))
     assert found["tpr_at_1_percent"] == 1.0
     assert found["queries_to_first_alarm"] == 61
 
@@ -175,8 +179,8 @@ def test_refusals_are_part_of_the_trail_and_nothing_is_kept_without_a_monitor(to
         assert [(who, x.shape) for who, x in trail.asked] == [("alice", (5, width))]
 
 
-def test_the_judge_draws_the_same_customers_again(toy: Victim) -> None:
-    one, two = (detected(toy, watched(PRADA(0.9, False, 10, 20))) for _ in range(2))
+def test_the_judge_draws_the_same_customers_again(small: Victim) -> None:
+    one, two = (detected(small, watched(PRADA(0.9, False, 10, 20))) for _ in range(2))
     np.testing.assert_equal(one, two)
 
 
@@ -194,10 +198,7 @@ def test_a_watch_does_not_disturb_the_run(toy: Victim) -> None:
         np.testing.assert_equal(one | {"seconds": 0}, two | {"seconds": 0})
 
 
-# On the page
-
-
-def test_the_summary_and_the_monitors_table_hold_the_numbers(
+def test_the_summary_of_a_run_holds_the_numbers(
     moatbench: Callable[..., tuple[int, str, str]], tmp_path: Any
 ) -> None:
     import json

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
-from math import inf, nan
+from math import inf, isnan, nan
 from pathlib import Path
 from typing import Any
 
@@ -382,6 +382,19 @@ def test_the_monitors_table_holds_both_sides_alarms() -> None:
     assert (seen.alarmed, seen.runs, seen.first) == (1, 2, 15.0)
     assert seen.fidelity == 0.8  # at 20, the first checkpoint from 15 on
     assert (seen.honest, seen.honest_first) == (0.1, 110.0)
+
+
+def test_the_monitors_table_counts_the_runs_that_tell_accounts() -> None:
+    told = [
+        {"detection_tpr_at_1_percent": 1.0, "detection_accounts_for_95": 3.0},
+        {"detection_tpr_at_1_percent": 0.5, "detection_accounts_for_95": None},
+        {},  # of an earlier version
+    ]
+    alarm = {"first_alarm": 15.0}
+    runs = [run("d", seed=s, row=alarm, summaries={"solve": t}) for s, t in enumerate(told)]
+    (seen,) = watches(one_field(*runs))
+    assert (seen.caught, seen.accounts, seen.reached) == (0.75, 3.0, 1)
+    assert isnan(seen.held)
 
 
 def test_a_monitor_that_never_alarmed_is_in_the_table() -> None:
