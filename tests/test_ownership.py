@@ -1,15 +1,17 @@
 """A watermark is found in a model that learnt it, and in no other."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+from omegaconf import DictConfig
 from scipy.stats import binomtest
 
 from moatbench.api import PredictionAPI
 from moatbench.attack import Attack, Surrogate
 from moatbench.baselines import published
+from moatbench.build import build
 from moatbench.defense import Defense, Marks
 from moatbench.defenses.dawn import DAWN
 from moatbench.extract import extract
@@ -231,3 +233,23 @@ def test_generators_are_not_shared_with_the_judges_points(toy: Victim) -> None:
 
     plain = owned(toy).space.sample(10_000, np.random.default_rng(0))
     assert np.array_equal(points(np.random.default_rng(0)), plain)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("overrides", "proved"),
+    [
+        (("attack=equation_solving",), False),
+        (("attack=uniform_retraining", "attack.learner=mlp"), True),
+    ],
+)
+def test_a_linear_victims_own_family_cannot_hold_dawns_marks_and_a_network_does(
+    composed: Callable[..., DictConfig], overrides: tuple[str, ...], proved: bool
+) -> None:
+    # measured at seeds 0, 1, 2: p = 1 each for equation solving, at most 2.2e-8 for the network
+    cfg = composed("victim=softmax", "data=digits", "defense=dawn", "cache=null", *overrides)
+    parts = build(cfg, overrides[0].partition("=")[2])
+    (attack,) = parts.attacks.values()
+    (point,) = extract(parts.victim, parts.defense, attack, checkpoints=[1300])
+    assert point.metrics["fidelity_test"] > 0.98
+    assert (point.metrics["watermark_p"] < 1e-6) == proved
