@@ -22,6 +22,7 @@ from moatbench.types import Array, Generator, Rows
 from moatbench.victim import Victim
 
 NOISE = ("known", "ignored")
+FIRST = 8  # queries for each edge of the only level that is known, before others are looked for
 # By the knob that tells the steps.
 GRIDS: dict[str, Callable[[int], Grid]] = {"decimals": Decimals, "digits": Digits, "bins": Bins}
 
@@ -176,7 +177,7 @@ class Survey:
                 part, self._chosen = np.split(self._chosen, [checkpoint - at])
                 self._ask(part)
             elif self.edges is not None and len(places := self.edges.open):
-                self._bisect(self.edges, places[: checkpoint - at])
+                self._bisect(self.edges, places[: self._until(at, checkpoint) - at])
             else:
                 self._ask(self._next(at, checkpoint))
 
@@ -186,9 +187,19 @@ class Survey:
             self._chosen = self._reconstruct.extremes(self.bought)
             self._planned = at + len(self._chosen)
         if at == self._planned:
-            self.edges = self._reconstruct.edges(self.bought, self._api.budget - at)
+            self._plan(at)
         if at >= self._turn and not len(self._chosen):
             self._chosen = self._reconstruct.questions(self.bought, at)
+
+    def _plan(self, at: int) -> None:
+        """Lay out edges; where all are of one level, look for others once these tell the way."""
+        level = len(self._reconstruct.extremes(self.bought)) > 0
+        if self.edges is not None and level:
+            return
+        edges = self._reconstruct.edges(self.bought, self._api.budget - at)
+        if edges is not None and level:
+            self._turn = at + FIRST * len(edges.open)
+        self.edges = edges or self.edges
 
     def _bisect(self, edges: Edges, places: Rows) -> None:
         """Ask for one more bit of each place."""
@@ -220,5 +231,8 @@ class Survey:
             return space.sample_cube(min(checkpoint, self._first) - at, self._rng)
         if done < len(probes):
             return probes[done : done + checkpoint - at]
-        end = min(checkpoint, self._turn) if at < self._turn else checkpoint
-        return space.sample_cube(end - at, self._rng)
+        return space.sample_cube(self._until(at, checkpoint) - at, self._rng)
+
+    def _until(self, at: int, checkpoint: int) -> int:
+        """Where to stop next: at the checkpoint, or earlier to prepare."""
+        return min(checkpoint, self._turn) if at < self._turn else checkpoint

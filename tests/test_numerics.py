@@ -12,9 +12,11 @@ from moatbench.numerics.answers import completed, decimals, explained
 from moatbench.numerics.edges import Crossings, Edges, Joint
 from moatbench.numerics.grids import Decimals
 from moatbench.numerics.linear import Linear, cross_entropy, design, log_ratios
+from moatbench.numerics.log_intervals import LogIntervals
 from moatbench.numerics.minimise import Model, descend, levenberg_marquardt
 from moatbench.numerics.network import Network
 from moatbench.numerics.network_solver import probe_plan, probe_points
+from moatbench.numerics.noise_likelihood import Gaussian, Laplace, NoisyAnswers
 from moatbench.numerics.objectives import (
     CrossEntropy,
     Intervals,
@@ -23,6 +25,9 @@ from moatbench.numerics.objectives import (
     RoundedOdds,
 )
 from moatbench.numerics.one_vs_rest import OneVsRest
+from moatbench.numerics.pooled_odds import PooledOdds
+from moatbench.numerics.simplex import normalised
+from moatbench.numerics.withheld import Both, Withheld
 from moatbench.types import Array
 
 N, D, K = 30, 4, 3
@@ -38,6 +43,10 @@ MODELS: dict[str, Callable[[Array], Model]] = {
 ANSWERS: Array = softmax(np.random.default_rng(0).normal(size=(N, K)), axis=1)
 LEAST = ANSWERS.min(axis=1, keepdims=True)
 CUT: Array = np.where(ANSWERS > LEAST, ANSWERS, 0.0)
+TOP: Array = np.where(ANSWERS.max(axis=1, keepdims=True) == ANSWERS, ANSWERS, 0.0)
+CLIPPED: Array = normalised(
+    (ANSWERS + np.random.default_rng(7).normal(size=(N, K)) * 0.2).clip(0, 1)
+)
 CROSSINGS = Crossings(np.arange(N) % K, np.full(N, 0.35), np.linspace(0.5, 2.0, N))
 SOME = Crossings(np.arange(12) % K, np.full(12, 0.15), np.ones(12))
 OBJECTIVES: dict[str, Objective] = {
@@ -48,6 +57,12 @@ OBJECTIVES: dict[str, Objective] = {
     "intervals_of_some": Intervals(CUT.round(1), 0.05, 0.5),
     "rounded_odds": RoundedOdds(ANSWERS.round(1), 0.05, 3.0),
     "crossings": CROSSINGS,
+    "log_intervals": LogIntervals(np.log(CUT.round(1) + 1e-9) - 0.3, np.log(ANSWERS) + 0.1, 0.5),
+    "pooled_odds": PooledOdds(TOP),
+    "withheld": Withheld(np.arange(N) % K, 0.6, 0.5),
+    "both": Both(PooledOdds(TOP[:18]), Withheld(np.arange(12) % K, 0.6, 0.5), 18, 2.0),
+    "gaussian_noise": NoisyAnswers(CLIPPED, Gaussian(0.2)),
+    "laplace_noise": NoisyAnswers(CLIPPED, Laplace(0.2)),
     "joint": Joint(Intervals(ANSWERS[:18].round(1), 0.05, 0.5), SOME),
 }
 
