@@ -14,13 +14,23 @@ POOL = "pool"  # inputs and no answers: the best constant answer is all that the
 POOL_LABELS = "pool_labels"  # inputs with their true labels: a model of one's own
 FLOORS = {
     POOL: "the best constant answer",
-    POOL_LABELS: "a model of the published family, trained on the pool with its true labels",
+    POOL_LABELS: "a model of the published family, trained on the pool with its true labels, "
+    "or the best constant answer where that is better",
 }
 
 
 def best_constant(answers: Array) -> float:
     """Share of the most common of the victim's answers (n,): no constant agrees with more."""
     return float(np.unique(answers, return_counts=True)[1].max() / len(answers))
+
+
+def at_least(scores: Mapping[str, float], constant: Mapping[str, float]) -> dict[str, float]:
+    """Return the scores of a model that gives way to the constant answer where that is better.
+
+    Far from the data a trained model may know less than nothing; who knows labels knows more than
+    who does not, and must never leave more to be gained.
+    """
+    return {**scores, **{name: max(scores[name], value) for name, value in constant.items()}}
 
 
 def trained_on_pool(victim: Victim, rng: Generator) -> Surrogate:

@@ -6,7 +6,14 @@ from functools import cached_property
 import numpy as np
 
 from moatbench.attack import Surrogate
-from moatbench.baselines import POOL, POOL_LABELS, best_constant, gains, trained_on_pool
+from moatbench.baselines import (
+    POOL,
+    POOL_LABELS,
+    at_least,
+    best_constant,
+    gains,
+    trained_on_pool,
+)
 from moatbench.ownership import Owner
 from moatbench.reply import Reply
 from moatbench.shift import far_cluster
@@ -72,7 +79,8 @@ class Judge:
 
         self.baselines = {POOL: self._constant()}
         if side_labels:
-            self.baselines[POOL_LABELS] = self._measure(trained_on_pool(victim, trained))
+            known = self._measure(trained_on_pool(victim, trained))
+            self.baselines[POOL_LABELS] = at_least(known, self.baselines[POOL])
         self.floor = POOL_LABELS if side_labels else POOL
 
     @cached_property

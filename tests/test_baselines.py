@@ -12,7 +12,14 @@ import pytest
 from moatbench import track
 from moatbench.api import PredictionAPI
 from moatbench.attack import Attack, Surrogate
-from moatbench.baselines import POOL, POOL_LABELS, best_constant, gains, trained_on_pool
+from moatbench.baselines import (
+    POOL,
+    POOL_LABELS,
+    at_least,
+    best_constant,
+    gains,
+    trained_on_pool,
+)
 from moatbench.curve import worst_case
 from moatbench.defense import Defense
 from moatbench.defenses.random_labels import RandomLabels
@@ -106,6 +113,19 @@ def test_with_side_labels_the_floor_is_the_published_family_trained_on_the_pool(
     own = trained_on_pool(victim, np.random.default_rng(1))  # softmax has one end from any start
     assert floor["fidelity_test"] == pytest.approx(judge.score(own)["fidelity_test"], abs=0.01)
     assert judge.score(own)["gain_test"] == pytest.approx(0, abs=0.2)
+
+
+def test_who_knows_labels_is_never_below_who_does_not() -> None:
+    model = {"fidelity_test": 0.9, "fidelity_uniform": 0.3, "accuracy": 0.8}
+    told = at_least(model, {"fidelity_test": 0.4, "fidelity_uniform": 0.5})
+    assert told == {"fidelity_test": 0.9, "fidelity_uniform": 0.5, "accuracy": 0.8}
+
+
+def test_side_labels_that_mislead_leave_the_floor_at_the_constant(toy: Victim) -> None:
+    shares = replace(toy.shares, y_pool=(toy.predict(toy.shares.pool).labels + 1) % 3)
+    judge = judged(replace(toy, shares=shares), side_labels=True)
+    floor = judge.baselines[judge.floor]
+    assert floor["fidelity_test"] == judge.baselines[POOL]["fidelity_test"]
 
 
 def test_the_attacker_without_api_asks_the_victim_nothing(toy: Victim) -> None:
