@@ -7,6 +7,7 @@ detector's own score decides, as in Carlini et al. 2019, "On Evaluating Adversar
 
 from collections import deque
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -97,7 +98,9 @@ class Evasion(Attack):
 
     def run(self, api: PredictionAPI, pool: Array, rng: Generator) -> Iterator[Surrogate]:
         """Yield what the attack that is hidden finds."""
-        within, turns, mixing, copying = rng.spawn(4)
+        # From a copy: the attack within draws what it would draw alone, so that the two compare
+        own = np.random.default_rng(deepcopy(rng).integers(2**63, size=4))
+        turns, mixing, copying = own.spawn(3)
         names = tuple(f"{ADVERSARY}-{place}" for place in range(self.accounts))
         by_turns = Turns(names, turns if self.assignment == "random" else None)
         sender: Sender = by_turns
@@ -106,7 +109,7 @@ class Evasion(Attack):
             shadow = Shadow(monitors, api.card, pool, softmax_of(api.card), copying)
             sender = Matched(names, shadow, by_turns, api.card)
         view = Crowd(api, self.benign, pool, sender, mixing)
-        for surrogate in self.attack.run(view, pool, within):
+        for surrogate in self.attack.run(view, pool, rng):
             yield replace(surrogate, note="; ".join(filter(None, [surrogate.note, sender.note])))
             if not view.remaining:
                 return

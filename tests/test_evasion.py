@@ -1,0 +1,332 @@
+"""Hiding from monitors: shares of accounts and benign rows, refusals survived, alarms avoided."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from moatbench.api import Answers, Deployment, PredictionAPI
+from moatbench.attack import Attack, Surrogate
+from moatbench.attacks.equation_solving import EquationSolving
+from moatbench.attacks.evasion import Evasion
+from moatbench.attacks.uniform_retraining import UniformRetraining
+from moatbench.caught import Trail
+from moatbench.defense import Defense
+from moatbench.defenses.hoda import HODA
+from moatbench.defenses.monitoring import QueryMonitoring
+from moatbench.defenses.prada import PRADA
+from moatbench.defenses.proof_of_work import ProofOfWork
+from moatbench.defenses.quota import Quota
+from moatbench.defenses.refuse import Refuse
+from moatbench.defenses.rounding import Rounding
+from moatbench.defenses.seat import SEAT
+from moatbench.defenses.vardetect import VarDetect
+from moatbench.extract import Checkpoint, Extraction, NotApplicable
+from moatbench.monitor import Monitor
+from moatbench.numerics.calibration import Calibration
+from moatbench.randomness import stream
+from moatbench.testing.attacks import HARSH
+from moatbench.types import Array, Generator, Mask
+from moatbench.victim import Victim
+
+INNER = UniformRetraining("confidences", "published", "cube")
+CALIBRATION = Calibration(false_positives=0.05, horizon=100, accounts=39)
+PLAIN: dict[str, Any] = {"accounts": 4, "assignment": "round_robin", "benign": 0.0}
+CHECKPOINTS = (20, 60, 150)
+
+
+def hidden(attack: Attack = INNER, *, matched: bool = False, **knobs: Any) -> Evasion:
+    return Evasion(attack, **(PLAIN | knobs), matched=matched)
+
+
+def watched(monitor: Monitor, response: Defense | None = None) -> QueryMonitoring:
+    return QueryMonitoring(monitor, response or Defense())
+
+
+def play(
+    victim: Victim, defense: Defense, attack: Attack, checkpoints: tuple[int, ...] = CHECKPOINTS
+) -> tuple[list[Checkpoint], list[tuple[str, Array]]]:
+    """Run; return the curve and the attacker's questions."""
+    run = Extraction(victim, defense, attack, checkpoints, 0)
+    points = list(run)
+    assert isinstance(run.trail, Trail)
+    return points, [(who, x) for who, x in run.trail.asked if who in run.accounts]
+
+
+def is_of(rows: Array, pool: Array) -> Mask:
+    return np.array([(row == pool).all(axis=1).any() for row in rows], dtype=bool)
+
+
+# Accounts
+
+
+@pytest.mark.parametrize("accounts", [1, 4, 16])
+def test_accounts_in_turn_ask_equally_often(accounts: int, toy: Victim) -> None:
+    points, asked = play(toy, watched(Quota(1000)), hidden(accounts=accounts))
+    counts = Counter(who for who, _ in asked)
+    assert len(counts) == accounts
+    assert max(counts.values()) - min(counts.values()) <= 1
+    assert [point.queries for point in points] == list(CHECKPOINTS)
+
+
+def test_accounts_at_random_do_not(toy: Victim) -> None:
+    _, asked = play(toy, watched(Quota(1000)), hidden(assignment="random"))
+    counts = Counter(who for who, _ in asked)
+    assert set(counts) == {f"adversary-{i}" for i in range(4)}
+    assert max(counts.values()) - min(counts.values()) > 1
+
+
+def test_many_accounts_change_nothing_of_what_is_asked(toy: Victim) -> None:
+    _, alone = play(toy, watched(Quota(1000)), INNER)
+    _, shared = play(toy, watched(Quota(1000)), hidden(accounts=16))
+    one, two = (np.concatenate([x for _, x in asked]) for asked in (alone, shared))
+    assert one.tolist() == two.tolist()
+
+
+@pytest.mark.parametrize("matched", [False, True])
+@pytest.mark.parametrize("accounts", [1, 4])
+def test_each_account_has_its_quota_answered(accounts: int, matched: bool, toy: Victim) -> None:
+    defense = watched(Quota(10), Refuse())
+    points, _ = play(toy, defense, hidden(accounts=accounts, matched=matched))
+    assert points[-1].queries - points[-1].refused == accounts * 10
+
+
+def test_one_refusal_ends_an_account_and_not_the_attack(toy: Victim) -> None:
+    points, asked = play(toy, watched(Quota(40), Refuse()), hidden())
+    counts = Counter(who for who, _ in asked)
+    assert points[-1].refused == 0
+    points, asked = play(toy, watched(Quota(20), Refuse()), hidden(), (60, 84))
+    assert points[-1].refused == 4
+    counts = Counter(who for who, _ in asked)
+    assert set(counts.values()) == {21}
+
+
+def test_the_first_alarm_of_any_account_is_told(toy: Victim) -> None:
+    points, _ = play(toy, watched(Quota(30)), hidden())
+    assert np.isnan(points[1].first_alarm)  # 15 queries an account
+    assert points[-1].first_alarm == 31
+
+
+class Rising(Defense):
+    """An account's n-th query costs n seconds."""
+
+    stage = "cost"
+
+    def deploy(self, victim: Victim, rng: Generator) -> None:
+        self.asked: Counter[str] = Counter()
+
+    def wait(self, n: int, account: str) -> float:
+        self.asked[account] += n
+        return float(sum(range(self.asked[account] - n + 1, self.asked[account] + 1)))
+
+
+def test_accounts_share_the_cost_that_rises_with_each(toy: Victim) -> None:
+    waited = [play(toy, Rising(), a, (160,))[0][-1].waited for a in (INNER, hidden(accounts=16))]
+    assert waited == [160 * 161 / 2, 16 * 10 * 11 / 2]
+
+
+# Benign rows
+
+
+@pytest.mark.parametrize(("share", "benign"), [(0.0, 0), (0.5, 75), (0.9, 135)])
+def test_the_share_of_benign_rows_is_exact(share: float, benign: int, toy: Victim) -> None:
+    points, asked = play(toy, watched(Quota(1000)), hidden(benign=share))
+    rows = np.concatenate([x for _, x in asked])
+    assert is_of(rows, toy.shares.pool).sum() == benign
+    assert [point.queries for point in points] == list(CHECKPOINTS)
+
+
+def test_benign_rows_come_again_only_once_all_were_asked(toy: Victim) -> None:
+    small = replace(toy, shares=replace(toy.shares, pool=toy.shares.pool[:50]))
+    _, asked = play(small, watched(Quota(1000)), hidden(benign=0.9))
+    rows = np.concatenate([x for _, x in asked])
+    rows = rows[is_of(rows, small.shares.pool)]
+    _, times = np.unique(rows, axis=0, return_counts=True)
+    assert set(times.tolist()) == {2, 3}  # 135 of 50
+
+
+def test_benign_rows_lie_at_random_places(toy: Victim) -> None:
+    _, asked = play(toy, watched(Quota(1000)), hidden(benign=0.5))
+    own = ~is_of(np.concatenate([x for _, x in asked]), toy.shares.pool)
+    assert 0 < own[:20].sum() < 20
+    assert len(set(np.diff(np.flatnonzero(own)).tolist())) > 2
+
+
+def test_the_attack_within_learns_nothing_from_benign_rows(toy: Victim) -> None:
+    seen: list[Answers] = []
+
+    class Spying(Attack):
+        def run(self, api: PredictionAPI, pool: Array, rng: Generator) -> Iterator[Surrogate]:
+            seen.append(api.query(api.card.space.sample(10, rng)))
+            yield from INNER.run(api, pool, rng)
+
+    play(toy, watched(Quota(1000)), hidden(Spying(), benign=0.5))
+    (answers,) = seen
+    assert answers.rows.tolist() == list(range(10))
+    assert not is_of(answers.x, toy.shares.pool).any()
+    assert answers.labels.tolist() == toy.predict(answers.x).labels.tolist()
+    assert answers.outputs is not None
+    truth = toy.predict(answers.x).outputs
+    assert truth is not None
+    np.testing.assert_allclose(answers.outputs, truth, atol=1e-12)
+
+
+def test_mixing_without_a_pool_is_refused_before_any_query(toy: Victim) -> None:
+    poor = replace(toy, shares=replace(toy.shares, pool=toy.shares.pool[:0]))
+    with pytest.raises(NotApplicable, match="pool_share is 0"):
+        play(poor, watched(Quota(1000)), hidden(benign=0.5))
+
+
+# Rows tried on a copy of the monitor
+
+MONITORS: dict[str, Monitor] = {
+    "quota": Quota(20),
+    "prada": PRADA(0.95, False, 10, 20),
+    "seat": SEAT(3, 500, CALIBRATION),
+    "vardetect": VarDetect(3, 30, 10, CALIBRATION),
+}
+
+
+@pytest.mark.parametrize("name", ["quota", "vardetect"])
+def test_a_copy_of_the_monitor_avoids_its_alarms(name: str, toy: Victim) -> None:
+    alarms = []
+    for matched in (False, True):
+        defense = watched(MONITORS[name])
+        play(toy, defense, hidden(accounts=6, matched=matched), (20, 110))
+        alarms.append(sum(account.startswith("adversary") for account in defense.alarms))
+    assert alarms[1] < alarms[0] or alarms == [0, 0]
+    assert alarms[1] == 0
+
+
+def test_accounts_are_opened_as_they_are_needed(toy: Victim) -> None:
+    points, asked = play(toy, watched(Quota(60)), hidden(accounts=16, matched=True))
+    assert [who for who, _ in asked] == ["adversary-0"] * 60 + ["adversary-1"] * 60 + [
+        "adversary-2"
+    ] * 30
+    assert "3 accounts, 0 of them refused; 0 in alarm" in points[-1].note
+
+
+def test_rests_of_benign_rows_hold_a_windowed_monitor_off(toy: Victim) -> None:
+    # one account, which cannot be replaced: what it asks of its own waits for benign rows
+    alarms = []
+    for matched in (False, True):
+        defense = watched(VarDetect(3, 30, 10, CALIBRATION))
+        play(toy, defense, hidden(accounts=1, benign=0.8, matched=matched), (150,))
+        alarms.append(defense.alarms)
+    assert len(alarms[1]) <= len(alarms[0])
+
+
+class Demanding(Monitor):
+    """Needs more data of its own than the attacker has."""
+
+    def deploy(self, victim: Victim, rng: Generator) -> None:
+        if len(victim.shares.x_train) < 300:
+            raise ValueError("demanding: too few rows")
+
+
+def test_without_a_copy_accounts_take_turns_and_the_note_says_why(toy: Victim) -> None:
+    poor = replace(toy, shares=replace(toy.shares, pool=toy.shares.pool[:0]))
+    cases: list[tuple[Victim, Defense, str]] = [
+        (toy, ProofOfWork(10, 2.0, 1e-5, 1.01, 1000), "the defense has no monitor to copy"),
+        (toy, watched(Demanding()), "demanding: too few rows"),
+        (poor, watched(Quota(20)), "there is no pool"),
+    ]
+    for victim, defense, why in cases:
+        points, asked = play(victim, defense, hidden(matched=True))
+        assert why in points[-1].note
+        assert len({who for who, _ in asked}) == 4
+
+
+def test_a_copy_that_needs_answers_is_deployed_once_there_are_some(toy: Victim) -> None:
+    points, _ = play(toy, watched(HODA(4, 5, 20, CALIBRATION)), hidden(matched=True))
+    assert "one class" in points[0].note  # at 20 queries
+    assert "copied monitors" in points[-1].note
+
+
+@pytest.mark.parametrize("name", MONITORS)
+@pytest.mark.parametrize("benign", [0.0, 0.5])
+def test_the_same_seed_hides_in_the_same_way(name: str, benign: float, toy: Victim) -> None:
+    attack = hidden(accounts=3, benign=benign, matched=True)
+    runs = [play(toy, watched(MONITORS[name], Refuse()), attack) for _ in range(2)]
+    (one, asked), (two, again) = runs
+    assert [(who, x.tolist()) for who, x in asked] == [(who, x.tolist()) for who, x in again]
+    for a, b in zip(one, two, strict=True):
+        np.testing.assert_equal(a.row() | {"seconds": 0}, b.row() | {"seconds": 0})
+
+
+# What a wrapper owes
+
+
+def test_a_defense_that_neither_watches_nor_costs_is_no_place_to_hide(toy: Victim) -> None:
+    for defense in (Defense(), Rounding(2)):
+        with pytest.raises(NotApplicable, match="neither watches nor costs"):
+            play(toy, defense, hidden())
+
+
+def test_what_the_attack_within_needs_is_needed(toy: Victim) -> None:
+    unpublished = replace(toy, family=None)
+    with pytest.raises(NotApplicable, match="not published"):
+        play(unpublished, watched(Quota(9)), hidden(EquationSolving(True)))
+
+
+def test_the_attack_within_is_told_the_defense_and_an_oracle_stays_one(toy: Victim) -> None:
+    told: list[object] = []
+
+    class Oracle(Attack):
+        oracle = True
+
+        def informed(self, defense: Defense, victim: Victim | None) -> Attack:
+            told.extend([type(defense), victim])
+            return self
+
+        def run(self, api: PredictionAPI, pool: Array, rng: Generator) -> Iterator[Surrogate]:
+            yield from INNER.run(api, pool, rng)
+
+    attack = hidden(Oracle())
+    assert attack.oracle
+    play(toy, watched(Quota(9)), attack)
+    assert told == [QueryMonitoring, toy]
+
+
+@pytest.mark.parametrize("harsh", HARSH, ids=lambda d: type(d).__name__)
+@pytest.mark.parametrize("matched", [False, True])
+def test_harsh_answers_are_survived_and_every_row_is_metered(
+    harsh: Defense, matched: bool, toy: Victim
+) -> None:
+    reached = 0
+
+    def spied(x: Array) -> Any:
+        nonlocal reached
+        reached += len(x)
+        return toy.predict(x)
+
+    attack = hidden(benign=0.5, matched=matched)
+    told = attack.informed(watched(Quota(5)), None)
+    api = PredictionAPI(Deployment(toy, harsh, stream(0, "defense")), CHECKPOINTS)
+    for checkpoint, surrogate in zip(
+        CHECKPOINTS, told.run(api, toy.shares.pool, stream(0, "attack")), strict=True
+    ):
+        assert api.queries == checkpoint
+        assert len(surrogate.predict(toy.shares.x_test).labels) == len(toy.shares.x_test)
+    spy = replace(toy, predict=spied)
+    api = PredictionAPI(Deployment(spy, Defense(), stream(0, "defense")), CHECKPOINTS)
+    reached = 0
+    for _ in told.run(api, toy.shares.pool, stream(0, "attack")):
+        assert reached == api.queries
+
+
+@pytest.mark.parametrize(
+    ("knobs", "message"),
+    [
+        ({"accounts": 0}, "evasion: accounts must be a whole number of at least 1, got 0"),
+        ({"assignment": "first"}, "evasion: assignment must be round_robin or random"),
+        ({"benign": 1.0}, "evasion: benign must be a number from 0 to 0.99, got 1.0"),
+        ({"matched": "yes"}, "evasion: matched must be true or false"),
+    ],
+)
+def test_a_knob_that_cannot_be_is_refused(knobs: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Evasion(INNER, **(PLAIN | {"matched": False} | knobs))
