@@ -38,10 +38,10 @@ class Evasion(Attack):
 
     With `matched`, copies of the defender's monitors (its knobs known, its data not) are deployed
     on the pool, before a model trained on the answers so far. A row is asked from the account that
-    it would put furthest below the threshold. Where it would put every account in alarm, a new one
-    is opened, up to `accounts`; then they rest, with benign rows of the share; then it is asked
-    after all. Without a copy, as where the defense does not watch or the copy lacks what it needs,
-    accounts take turns, and the surrogate's note says so.
+    it would leave furthest below the threshold, and a new one is that. Where it would put every
+    account in alarm, they rest, with benign rows of the share; then it is asked after all. Without
+    a copy, as where the defense does not watch or the copy lacks what it needs, accounts take
+    turns, and the surrogate's note says so.
 
     Args:
         attack: what is hidden.

@@ -72,7 +72,7 @@ class Matched:
     """The account that a row puts furthest below the threshold of copied monitors.
 
     Args:
-        names: of the accounts, opened one after the other.
+        names: of the accounts; one that has asked nothing yet is furthest below.
         shadow: the copies.
         turns: who is asked where there are no copies.
     """
@@ -99,8 +99,6 @@ class Matched:
             return self._turns.account(x, own=own, may_wait=may_wait)
         label = int(self._shadow.labels(x[None])[0])
         chosen = self._safe(x, label) if own else self._in_need(x, label)
-        if chosen is None and (fresh := [a for a in self._names if not self._asked[a]]):
-            return fresh[0]
         if chosen is None and own and may_wait:
             return None
         return chosen or self._least_bad()
@@ -121,7 +119,7 @@ class Matched:
             self._alarmed.append(account)
 
     def _safe(self, x: Array, label: int) -> str | None:
-        """Name the open account that stays furthest below; those that would not, rest."""
+        """Name the account that stays furthest below; those that would not, rest."""
         while tried := self._ranked(self._active)[:CHOICE]:
             foreseen = {a: self._shadow.foresee(x, label, a) for a in tried}
             self._resting |= {a: excess for a, excess in foreseen.items() if excess > 0}
@@ -144,13 +142,13 @@ class Matched:
             return self._alarmed[0]
         if self._resting:
             return min(self._resting, key=lambda a: self._resting[a])
-        return self._refused[0] if self._refused else self._names[0]
+        return [*self._ranked(self._active), *self._refused][0]
 
     @property
     def _active(self) -> list[str]:
-        """Open accounts, neither resting nor in alarm."""
+        """Accounts that neither rest nor are in alarm."""
         out = {*self._resting, *self._alarmed, *self._refused}
-        return [a for a in self._names if self._asked[a] and a not in out]
+        return [a for a in self._names if a not in out]
 
     def _ranked(self, accounts: Sequence[str]) -> list[str]:
         """Order by the last score, then by queries."""

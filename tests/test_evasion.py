@@ -29,7 +29,7 @@ from moatbench.monitor import Monitor
 from moatbench.numerics.calibration import Calibration
 from moatbench.randomness import stream
 from moatbench.testing.attacks import HARSH
-from moatbench.types import Array, Generator, Mask
+from moatbench.types import Array, Generator, Labels, Mask
 from moatbench.victim import Victim
 
 INNER = UniformRetraining("confidences", "published", "cube")
@@ -190,33 +190,84 @@ MONITORS: dict[str, Monitor] = {
 }
 
 
-@pytest.mark.parametrize("name", ["quota", "vardetect"])
-def test_a_copy_of_the_monitor_avoids_its_alarms(name: str, toy: Victim) -> None:
+@pytest.mark.parametrize(
+    ("monitor", "knobs"),
+    [
+        (Quota(40), {"assignment": "random"}),
+        (PRADA(0.97, False, 10, 20), {"benign": 0.5}),
+        (PRADA(0.97, False, 10, 20), {"benign": 0.8}),
+    ],
+)
+def test_a_copy_of_the_monitor_avoids_its_alarms(
+    monitor: Monitor, knobs: dict[str, Any], toy: Victim
+) -> None:
     alarms = []
     for matched in (False, True):
-        defense = watched(MONITORS[name])
-        play(toy, defense, hidden(accounts=6, matched=matched), (20, 110))
+        defense = watched(monitor)
+        play(toy, defense, hidden(matched=matched, **knobs), (150,))
         alarms.append(sum(account.startswith("adversary") for account in defense.alarms))
-    assert alarms[1] < alarms[0] or alarms == [0, 0]
+    assert alarms[0] > 0
     assert alarms[1] == 0
 
 
-def test_accounts_are_opened_as_they_are_needed(toy: Victim) -> None:
-    points, asked = play(toy, watched(Quota(60)), hidden(accounts=16, matched=True))
-    assert [who for who, _ in asked] == ["adversary-0"] * 60 + ["adversary-1"] * 60 + [
-        "adversary-2"
-    ] * 30
-    assert "3 accounts, 0 of them refused; 0 in alarm" in points[-1].note
+class Runs(Monitor):
+    """Scores how many rows in a row an account has asked that are not in the pool."""
+
+    threshold = 3.0
+
+    def __init__(self, pool: Array) -> None:
+        self.pool = pool
+
+    def deploy(self, victim: Victim, rng: Generator) -> None:
+        self._accounts: dict[str, int] = {}
+
+    def observe(self, x: Array, labels: Labels, account: str) -> Mask:
+        return self.score(x, labels, account) > self.threshold
+
+    def score(self, x: Array, labels: Labels, account: str) -> Array:
+        scores = []
+        for benign in is_of(x, self.pool):
+            self._accounts[account] = 0 if benign else self._accounts.get(account, 0) + 1
+            scores.append(float(self._accounts[account]))
+        return np.array(scores)
 
 
-def test_rests_of_benign_rows_hold_a_windowed_monitor_off(toy: Victim) -> None:
-    # one account, which cannot be replaced: what it asks of its own waits for benign rows
-    alarms = []
-    for matched in (False, True):
-        defense = watched(VarDetect(3, 30, 10, CALIBRATION))
-        play(toy, defense, hidden(accounts=1, benign=0.8, matched=matched), (150,))
-        alarms.append(defense.alarms)
-    assert len(alarms[1]) <= len(alarms[0])
+@pytest.mark.parametrize("matched", [False, True])
+def test_an_account_rests_with_benign_rows_before_it_would_be_in_alarm(
+    matched: bool, toy: Victim
+) -> None:
+    defense = watched(Runs(toy.shares.pool))
+    points, asked = play(toy, defense, hidden(accounts=1, benign=0.5, matched=matched))
+    assert ("adversary-0" in defense.alarms) == (not matched)
+    rows = np.concatenate([x for _, x in asked])
+    assert is_of(rows, toy.shares.pool).sum() == 75  # neither more nor fewer for that
+    assert points[-1].queries == 150
+
+
+def test_with_no_way_to_avoid_it_one_account_bears_the_alarm(toy: Victim) -> None:
+    defense = watched(Runs(toy.shares.pool))
+    points, _ = play(toy, defense, hidden(matched=True))  # 4 accounts, 3 rows each, none benign
+    assert sum(account.startswith("adversary") for account in defense.alarms) == 1
+    assert points[-1].note.endswith("1 in alarm by the copied monitors")
+
+
+def test_where_alarms_are_refused_every_account_is_tried_before_the_attack_gives_up(
+    toy: Victim,
+) -> None:
+    points, _ = play(toy, watched(Runs(toy.shares.pool), Refuse()), hidden(matched=True))
+    assert points[-1].refused == 150 - 12
+    assert "4 of them refused" in points[-1].note
+
+
+def test_peeking_is_not_asking(toy: Victim) -> None:
+    for monitor in MONITORS.values():
+        x, labels = toy.shares.pool[:80], toy.predict(toy.shares.pool[:80]).labels
+        monitor.deploy(toy, np.random.default_rng(0))
+        monitor.score(x[:40], labels[:40], "alice")
+        ahead = monitor.peek(x[40:], labels[40:], "alice")
+        assert monitor.peek(x[40:], labels[40:], "alice").tolist() == ahead.tolist()
+        assert monitor.score(x[40:], labels[40:], "alice").tolist() == ahead.tolist()
+        assert monitor.score(x[40:], labels[40:], "alice").tolist() != ahead.tolist()
 
 
 class Demanding(Monitor):
