@@ -26,6 +26,18 @@ from moatbench.view import View
 
 TURNS = ("round_robin", "random")
 MOST = 0.99  # of the queries, benign rows
+WITHSTOOD = frozenset(
+    {
+        "extraction_warning",
+        "hoda",
+        "margin_counter",
+        "prada",
+        "proof_of_work",
+        "quota",
+        "seat",
+        "vardetect",
+    }
+)
 
 
 @dataclass
@@ -72,7 +84,8 @@ class Evasion(Attack):
     @property
     def aware(self) -> frozenset[str]:  # type: ignore[override]
         """What the attack that is hidden was made for, and what this hides it from."""
-        return self.attack.aware
+        hides = self.accounts > 1 or self.benign > 0 or self.matched
+        return self.attack.aware | (WITHSTOOD if hides else frozenset())
 
     @property
     def oracle(self) -> bool:  # type: ignore[override]

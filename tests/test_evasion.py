@@ -342,6 +342,12 @@ def test_the_attack_within_is_told_the_defense_and_an_oracle_stays_one(toy: Vict
     assert told == [QueryMonitoring, toy]
 
 
+def test_what_does_not_hide_is_aware_of_no_monitor() -> None:
+    assert hidden(accounts=1).aware == INNER.aware
+    for knobs in ({"accounts": 2}, {"benign": 0.1}, {"matched": True}):
+        assert {"prada", "quota", "proof_of_work"} <= hidden(**({"accounts": 1} | knobs)).aware
+
+
 @pytest.mark.parametrize("harsh", HARSH, ids=lambda d: type(d).__name__)
 @pytest.mark.parametrize("matched", [False, True])
 def test_harsh_answers_are_survived_and_every_row_is_metered(
