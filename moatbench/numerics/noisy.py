@@ -21,7 +21,6 @@ CHOSEN = 0.5  # of a round's queries, those on the boundary; the others are unif
 CHOICE, MOST = 8, 2000  # candidates for each query that is chosen; and at most
 ENDS = 4  # points to pair up, for each candidate
 REACH = 1.0  # log-odds from the boundary within which candidates lie
-PRIOR = 0.3  # of the ridge under which all unknowns of a network would be determined
 WEAK = 0.1  # of the ridge that the first fit suggests, to begin with
 ROUNDS, SETTLED = 4, 0.3  # of the ridge; relative change that is small
 STEPS = 60  # of Levenberg-Marquardt at each ridge
@@ -126,6 +125,6 @@ class Noisy:
     def _network(self, model: Network, x: Array, answers: Array) -> Fit:
         """Fit a network, all of whose unknowns the prior takes for determined."""
         theta = self._learner.fit(x, answers, self._rng).thetas[0]
-        ridge = PRIOR * model.unknowns / (len(x) * float(theta @ theta))
+        ridge = model.unknowns / (len(x) * float(theta @ theta))
         objective = NoisyAnswers(answers, self._law)
         return descend(model, objective, theta, iterations=SEARCH, ridge=ridge, tolerance=LEVEL)
