@@ -77,6 +77,20 @@ class Recovery(Attack):
     _victim: Victim | None = field(default=None, init=False, repr=False)
 
     needs: ClassVar[Needs] = Needs(confidences=True)
+    # Those before which the error of the answers falls by a tenth at least, as measured on digits.
+    aware: ClassVar[frozenset[str]] = frozenset(
+        {
+            "adaptive_misinformation",
+            "gaussian_noise",
+            "grad2",
+            "laplace_noise",
+            "mad",
+            "mad_argmax",
+            "modelguard_w",
+            "reverse_sigmoid",
+            "shuffle",
+        }
+    )
 
     def __post_init__(self) -> None:
         check_knobs("labels", self.learner, self.inputs)

@@ -56,12 +56,12 @@ class Recovering(Retraining):
 
     def surrogate(self) -> Surrogate:
         """Train on what serves best."""
-        plain = super().surrogate()
         try:
             targets, note = self._best_targets()
         except CannotRestore as reason:
-            return replace(plain, note=_joined(plain.note, f"labels: {reason}"))
+            targets, note = None, f"labels: {reason}"
         if targets is None:
+            plain = super().surrogate()
             return replace(plain, note=_joined(plain.note, note))
         fit = self._on_restored.fit(self.bought.x, targets, deepcopy(self._training))
         return replace(fit.surrogate(), note=_joined(self._on_restored.note, note))
