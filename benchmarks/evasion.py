@@ -1,0 +1,137 @@
+"""What monitors make of a thief that hides: many accounts, benign rows, a copy of the monitor.
+
+Run: python benchmarks/evasion.py [digits|adult_income ...]. One thread; prints a table of
+docs/monitors.md; about fifteen minutes. Needs the paper's data in ../shared/data, or in
+MOATBENCH_DATA_DIR.
+
+Softmax victims, one a seed; adaptive retraining, 500 queries in all, hidden as the columns say.
+Each monitor is as in conf/defense, and refuses who is in alarm. Nothing is tuned here.
+"""
+
+import os
+import sys
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from hydra import compose, initialize_config_module
+from omegaconf import DictConfig
+from threadpoolctl import threadpool_limits
+
+from moatbench.api import PredictionAPI
+from moatbench.attacks.evasion import Evasion
+from moatbench.build import build_attacks, build_defense, instantiate
+from moatbench.caught import Trail, Watch
+from moatbench.defense import Defense
+from moatbench.metrics import Judge
+from moatbench.randomness import stream
+from moatbench.schema import register
+from moatbench.victim import Victim
+
+DATA = ("digits", "adult_income")
+DATA_DIR = os.environ.get("MOATBENCH_DATA_DIR", Path(__file__).parents[2] / "shared" / "data")
+SEEDS = (0,)
+CHECKPOINTS = (100, 200, 500)
+MONITORS = ("prada", "vardetect", "margin_counter", "extraction_warning", "hoda", "seat")
+ACCOUNTS = (1, 4, 16)
+HIDDEN = {  # column: share of benign rows, whether rows are tried on a copy
+    "0 % benign": (0.0, False),
+    "50 %": (0.5, False),
+    "90 %": (0.9, False),
+    "0 %, matched": (0.0, True),
+    "50 %, matched": (0.5, True),
+}
+
+
+def main() -> None:
+    """Print the tables, one data set after the other."""
+    with threadpool_limits(1):
+        for data in sys.argv[1:] or DATA:
+            print(f"\n{data}\n\n| monitor | customers alarmed | accounts | {' | '.join(HIDDEN)} |")
+            print("|---|---|---:|" + "---|" * len(HIDDEN))
+            victims = {seed: victim_of(data, seed) for seed in SEEDS}
+            for monitor in MONITORS:
+                for line in lines(monitor, victims):
+                    print(line, flush=True)
+
+
+def lines(monitor: str, victims: dict[int, Victim]) -> Iterator[str]:
+    """Yield a row for each number of accounts."""
+    for accounts in ACCOUNTS:
+        cells = []
+        for benign, matched in HIDDEN.values():
+            found = [play(v, s, monitor, accounts, benign, matched) for s, v in victims.items()]
+            cells.append(cell(found, accounts))
+        alarmed = np.mean([one["customers_alarmed"] for one in found])
+        first = accounts == ACCOUNTS[0]
+        head = f"| {monitor} | {alarmed:.1%} " if first else "|  |  "
+        yield f"{head}| {accounts} | {' | '.join(cells)} |"
+
+
+def cell(found: list[dict[str, float]], accounts: int) -> str:
+    """Mean fidelity at the budget; accounts in alarm, all runs together; accounts for 95 %."""
+    fidelity = np.mean([one["fidelity"] for one in found])
+    alarms = sum(int(one["alarms"]) for one in found)
+    needed = [one["accounts_for_95"] for one in found]
+    median = "-" if np.isnan(needed).any() else f"{np.median(needed):.0f}"
+    return f"{fidelity:.3f}, {alarms} of {accounts * len(found)}, {median}"
+
+
+def play(
+    victim: Victim, seed: int, monitor: str, accounts: int, benign: float, matched: bool
+) -> dict[str, float]:
+    """Run the attack once, without the honest traffic of a run."""
+    defense, attack = parts(monitor)
+    knobs: dict[str, Any] = {"accounts": accounts, "benign": benign, "matched": matched}
+    attack = replace(attack, **knobs).informed(deepcopy(defense), None)
+    trail = Trail(victim, defense, stream(seed, "defense"))
+    api = PredictionAPI(trail, CHECKPOINTS)
+    judge, curve = Judge(victim, stream(seed, "judge")), []
+    for surrogate in attack.run(api, victim.shares.pool, stream(seed, "attack")):
+        curve.append((api.queries, judge.score(surrogate)["fidelity_test"]))
+    verdict = watch_of(victim, seed, monitor).verdict(trail, api.per_account, curve)
+    alarms = sum(account in defense.alarms for account in api.per_account)
+    return {**verdict, "fidelity": curve[-1][1], "alarms": alarms}
+
+
+WATCHES: dict[tuple[int, int, str], Watch] = {}
+
+
+def watch_of(victim: Victim, seed: int, monitor: str) -> Watch:
+    """Return the one that knows the customers' scores already, where there is one."""
+    key = id(victim), seed, monitor
+    if key not in WATCHES:
+        WATCHES[key] = Watch(victim, parts(monitor)[0], seed)
+    return WATCHES[key]
+
+
+@cache
+def parts(monitor: str) -> tuple[Defense, Evasion]:
+    """Build the defense and the attack, once."""
+    cfg = composed(f"defense={monitor}", "attack=evasion")
+    attack = build_attacks(cfg.attack, "evasion")["evasion"]
+    assert isinstance(attack, Evasion)
+    return build_defense(cfg.defense), attack
+
+
+def victim_of(data: str, seed: int) -> Victim:
+    """Train a victim."""
+    cfg = composed(f"data={data}", "victim=softmax", f"data_dir={DATA_DIR}")
+    victim: Victim = instantiate(cfg.victim, instantiate(cfg.data), stream(seed, "victim"))
+    return victim
+
+
+def composed(*overrides: str) -> DictConfig:
+    """Compose a config as the command line would."""
+    with initialize_config_module("moatbench.conf", version_base="1.3"):
+        return compose("config", list(overrides))
+
+
+register()
+
+if __name__ == "__main__":
+    main()
