@@ -326,7 +326,11 @@ def test_lookup_halves_the_error_of_modelguard_w_on_digits() -> None:
     assert max(left.values()) <= 0.5
 
 
-@pytest.mark.parametrize("defense", [SIGMOID, MAD_ARGMAX], ids=["reverse_sigmoid", "mad_argmax"])
+@pytest.mark.parametrize(
+    "defense",
+    [SIGMOID, MAD_ARGMAX, pytest.param(GUARD, marks=SLOW)],
+    ids=["reverse_sigmoid", "mad_argmax", "modelguard_w"],
+)
 def test_recovery_keeps_up_with_labels_on_digits(defense: Defense) -> None:
     """It asks what adaptive retraining on labels asks; that has 94.8 and 93.2 % at 1,300."""
     victim = softmax(bundled("digits", 0.3, 0.25), stream(0, "victim"))

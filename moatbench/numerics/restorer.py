@@ -14,7 +14,7 @@ HIDDEN = (128, 64)  # units of the two layers, up to some ten classes
 MOMENTUM, DECAY = 0.9, 1e-4
 LEAK = 0.2  # slope of the rectifiers below zero
 HALVED = 0.5  # of the epochs, after which the learning rate is halved
-BATCHES = 8  # an epoch at least, while a batch keeps two rows
+BATCHES = 4  # an epoch at least, while a batch keeps two rows
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class DDAE:
 
     Args:
         epochs: passes over the pairs, at least 1.
-        batch: pairs a step, at least 2; fewer where there would be less than eight steps.
+        batch: pairs a step, at least 2; fewer where an epoch would have less than four steps.
         rate: learning rate, above 0; published: 0.01.
 
     Source: Chen et al. 2023, "D-DAE: Defense-Penetrating Model Extraction Attacks" (IEEE S&P), with
