@@ -76,7 +76,7 @@ class Extraction:
 
     Args:
         victim: the model.
-        defense: what stands before it; deployed afresh when the iteration starts.
+        defense: what stands before it; a copy is deployed when the iteration starts.
         attack: what steals it.
         checkpoints: cumulative query counts; the last is the budget.
         seed: spawns the streams of defense, attack, judge and honest customers.
@@ -105,10 +105,11 @@ class Extraction:
         self.accounts: frozenset[str] = frozenset()  # the attacker's, once the run is over
 
     def __iter__(self) -> Iterator[Checkpoint]:
-        # Before the deployment draws its secrets.
+        # Only a copy is ever deployed: what an attack is told must hold no secrets of this run, nor
+        # of an earlier one on the same seed.
         told = deepcopy(self.defense), self.victim if self.attack.oracle else None
         attack = self.attack.informed(*told)
-        deployment = Trail(self.victim, self.defense, stream(self.seed, "defense"))
+        deployment = Trail(self.victim, deepcopy(self.defense), stream(self.seed, "defense"))
         self.trail = deployment
         budget, clock = self.checkpoints[-1], _Clock()
         honest = HonestTraffic(deployment, budget, stream(self.seed, "honest"))

@@ -1,6 +1,7 @@
 """Whether a defense is what it declares, seen on a twin of it that no attack has met."""
 
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import NamedTuple
 
 import numpy as np
@@ -72,7 +73,7 @@ def _strength_zero(victim: Victim, layer: Defense, seed: int) -> list[str]:
 
 def repeated(victim: Victim, layer: Defense, seed: int) -> Repeated:
     """Ask test rows twice, ten at a time, as one fresh account; end at an alarm."""
-    deployment = Deployment(victim, layer, stream(seed, "selfcheck"))
+    deployment = Deployment(victim, deepcopy(layer), stream(seed, "selfcheck"))
     keyed = layer.noise is not None and layer.noise.mode == "keyed"
     equal: list[Mask] = []
     near: list[Mask] = []
@@ -81,7 +82,7 @@ def repeated(victim: Victim, layer: Defense, seed: int) -> Repeated:
         rows = x[start : start + BATCH]
         first, again = told(deployment, rows), told(deployment, rows)
         beside = told(deployment, _jittered(rows, victim.space)) if keyed else first
-        if ACCOUNT in layer.alarms:
+        if ACCOUNT in deployment.defense.alarms:
             break
         equal.append(same(first, again, SAME))
         near.append(same(first, beside, SAME_IF_JITTERED))

@@ -49,10 +49,11 @@ def watched(monitor: Monitor, response: Defense | None = None) -> QueryMonitorin
 def play(
     victim: Victim, defense: Defense, attack: Attack, checkpoints: tuple[int, ...] = CHECKPOINTS
 ) -> tuple[list[Checkpoint], list[tuple[str, Array]]]:
-    """Run; return the curve and the attacker's questions."""
+    """Run; return the curve and the attacker's questions; the defense is left as deployed."""
     run = Extraction(victim, defense, attack, checkpoints, 0)
     points = list(run)
     assert isinstance(run.trail, Trail)
+    vars(defense).update(vars(run.trail.defense))  # what a run deploys is a copy
     return points, [(who, x) for who, x in run.trail.asked if who in run.accounts]
 
 

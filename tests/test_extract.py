@@ -114,3 +114,25 @@ def test_the_seed_decides_the_curve(toy: Victim) -> None:
 
     assert str(metrics(3)) == str(metrics(3))
     assert str(metrics(3)) != str(metrics(4))
+
+
+def test_an_attack_is_never_told_the_secrets_of_a_deployment(toy: Victim) -> None:
+    told: list[bool] = []
+
+    @dataclass
+    class Keyed(Defense):
+        def deploy(self, victim: Victim, rng: Generator) -> None:
+            self.key = rng.bytes(8)
+
+    @dataclass(frozen=True)
+    class Curious(Overspender):
+        extra: int = 0
+
+        def informed(self, defense: Defense, victim: Victim | None) -> Attack:
+            told.append(hasattr(defense, "key"))
+            return self
+
+    defense = Keyed()
+    for _ in range(2):
+        list(extract(toy, defense, Curious(), checkpoints=[5]))
+    assert told == [False, False]

@@ -64,6 +64,9 @@ class Diary(Defense):
         self.asked: dict[str, list[Array]] = {}
         self.calls: list[str] = []
 
+    def __deepcopy__(self, memo: object) -> "Diary":
+        return self  # what a run deploys is a copy, and this is read afterwards
+
     def wait(self, n: int, account: str) -> float:
         self.calls.append("wait")
         return 0.5 * n

@@ -14,7 +14,7 @@ from moatbench.baselines import published
 from moatbench.build import build
 from moatbench.defense import Defense, Marks
 from moatbench.defenses.dawn import DAWN
-from moatbench.extract import extract
+from moatbench.extract import Extraction, extract
 from moatbench.metrics import Judge
 from moatbench.numerics.learners import learner_for
 from moatbench.ownership import MODELS, Owner, p_value
@@ -200,9 +200,11 @@ def test_rows_with_features_left_out_are_no_evidence(toy: Victim) -> None:
 def test_marks_told_to_any_of_the_attackers_accounts_count_and_to_customers_do_not(
     toy: Victim,
 ) -> None:
-    defense = DAWN(share=0.3, grid=0.01)
-    (point,) = extract(owned(toy), defense, Memory(), checkpoints=[100])
-    mine = [not told.isdisjoint({"one", "two"}) for told in defense.marks.accounts]
+    run = Extraction(owned(toy), DAWN(share=0.3, grid=0.01), Memory(), [100])
+    (point,) = run
+    marks = run.trail.defense.marks if run.trail is not None else None
+    assert marks is not None
+    mine = [not told.isdisjoint({"one", "two"}) for told in marks.accounts]
     assert point.metrics["watermark_pairs"] == sum(mine)
     assert 0 < sum(mine) < len(mine)
 
