@@ -76,7 +76,7 @@ def test_what_does_not_apply_is_a_run_that_says_so(moatbench: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["victim=softmx"], "no victim is called 'softmx'; did you mean softmax?"),
+        (["victim=softmx"], "no victim is called 'softmx'; did you mean softmax or"),
         (
             ["defense.rounding.decimal=3"],
             "no knob 'decimal' in defense.rounding; did you mean",

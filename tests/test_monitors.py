@@ -258,7 +258,7 @@ def test_no_probe_leaves_the_bounds_or_changes_a_code() -> None:
     x[:5, :2] = 1.0
     Margin(predict, space, 0.2)(x)
     probes = np.concatenate(asked)
-    assert len(probes) == 50 * 5
+    assert len(probes) == 5 * len(np.unique(x, axis=0))  # what is known of a row is kept
     assert space.valid(probes).all()
 
 

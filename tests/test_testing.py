@@ -107,7 +107,7 @@ def test_a_sound_attack_passes(toy: Victim) -> None:
         (Vandal(), r"Vandal writes to an array that it was given"),
         (
             Moody(),
-            r"the same seed drew another curve; at 20 queries differ accuracy, fidelity_test",
+            r"the same seed drew another curve; at 20 queries differ accuracy, fidelity_defended",
         ),
         (NeedsAnswers(), r"NeedsAnswers against RefuseAll raised ZeroDivisionError"),
         (NeedsOutputs(), r"NeedsOutputs against TellLabels raised LinAlgError: SVD"),
