@@ -103,9 +103,11 @@ def test_of_refused_copies_what_was_answered_counts_and_a_row_without_any_is_ref
 
 
 def test_every_copy_reaches_the_victim_and_the_meter(toy: Victim) -> None:
-    points = list(Extraction(toy, spy := Spy("fresh"), Averaging(WITHIN, 7, "auto"), [5, 6, 99]))
-    assert [p.queries for p in points] == [5, 6, 99]
-    assert sum(map(len, spy.seen)) == 99
+    spy = Spy("fresh")
+    api = PredictionAPI(Deployment(toy, spy, stream(0, "d")), [5, 6, 99])
+    surrogates = Averaging(WITHIN, 7, "auto").run(api, toy.shares.pool, stream(0, "attack"))
+    for checkpoint, _ in zip(api.checkpoints, surrogates, strict=True):
+        assert sum(map(len, spy.seen)) == api.queries == checkpoint
 
 
 @pytest.mark.parametrize("harsh", HARSH, ids=lambda d: type(d).__name__)
