@@ -178,7 +178,7 @@ def test_noise_is_survived() -> None:
 def test_an_activation_that_is_not_published_is_found() -> None:
     served = mlp(bundled("iris"), stream(0, "victim"), 20, "relu", 1e-4, 600)
     attacked = replace(served, family="mlp", architecture={})
-    (found,), (told,) = curve(attacked, [60]), curve(served, [60])
+    (found,), (told,) = curve(attacked, [250]), curve(served, [250])  # of 60, chance may decide
     assert found.metrics["tv_uniform"] == told.metrics["tv_uniform"]
 
 
