@@ -9,6 +9,7 @@ from moatbench.suite import WORST_CASE
 # Okabe and Ito's colours, told apart by colour-blind readers
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
 MARKERS = "os^Dv<>P"
+LEGEND = 8  # lines that a legend within a panel may name
 PANELS = (("fidelity_test", "on test data"), ("fidelity_uniform", "on uniform inputs"))
 
 
@@ -17,10 +18,11 @@ def draw(rows: Sequence[Row], title: str, folder: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8.4, 3.6), layout="constrained")
+    curves = by_attack(rows)
+    many = len(curves) > LEGEND
+    figure = Figure(figsize=(10.0 if many else 8.4, 3.6), layout="constrained")
     FigureCanvasAgg(figure)  # no pyplot: nothing global, no window
     axes = figure.subplots(1, 2, sharey=True)
-    curves = by_attack(rows)
     for axis, (metric, where) in zip(axes, PANELS, strict=True):
         for place, (name, curve) in enumerate(curves.items()):
             worst = name == WORST_CASE
@@ -43,9 +45,14 @@ def draw(rows: Sequence[Row], title: str, folder: Path) -> None:
         axis.grid(alpha=0.3, linewidth=0.6)
     axes[0].set_ylabel("fidelity")
     axes[0].set_ylim(top=1.005)
-    axes[1].legend(fontsize=8, frameon=False)
+    if many:  # beside the panels, where they cover no line
+        lines = axes[1].get_legend_handles_labels()
+        figure.legend(*lines, loc="outside right center", fontsize=7, frameon=False)
+    else:
+        axes[1].legend(fontsize=8, frameon=False)
     figure.suptitle(title.replace("_", " "), fontsize=10)
     for ending in ("png", "pdf"):
         # No date in the PDF: the same run gives the same bytes
         metadata = {"CreationDate": None} if ending == "pdf" else {}
         figure.savefig(folder / f"curve.{ending}", dpi=110, metadata=metadata)
+        figure.set_layout_engine("none")  # it is laid out by now

@@ -1,8 +1,10 @@
 """What surrounds the runs of a multirun: the store and the progress, the table and the failures."""
 
 import json
+import re
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -10,11 +12,13 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
+from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig
 
 from moatbench.table import headline
 
 _BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} runs, {elapsed} elapsed{postfix}"
+SEED = re.compile(r"(victim_)?seed=\d+")
 POLL = 0.5  # seconds between two looks at the folder
 LOST = {
     "status": "failed",
@@ -34,6 +38,7 @@ class Watched(Callback):
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         HydraConfig.instance().set_config(config)
+        compose_seeds_once()
         if config.tracking.enabled:
             _open_store(config)
         folder, total = Path(config.hydra.sweep.dir).absolute(), planned(config)
@@ -48,6 +53,22 @@ class Watched(Callback):
     def __reduce__(self) -> tuple[type, tuple[()]]:
         """Launchers send the callbacks to their workers, which have nothing to watch."""
         return type(self), ()
+
+
+def compose_seeds_once() -> None:
+    """Let Hydra try out, before a sweep, one of the runs that differ in nothing but their seeds.
+
+    It composes each run before it launches any, and once more in the worker. Of hundreds of runs
+    that is most of a minute, for which all workers would wait.
+    """
+    validate = Sweeper.validate_batch_is_legal
+
+    def sparing(self: Sweeper, batch: Sequence[Sequence[str]]) -> None:
+        kinds = {tuple(o for o in each if not SEED.fullmatch(o)): each for each in batch}
+        validate(self, list(kinds.values()))
+
+    if validate.__name__ != sparing.__name__:
+        Sweeper.validate_batch_is_legal = sparing  # type: ignore[method-assign]
 
 
 class Watch(Thread):

@@ -14,9 +14,17 @@ from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_module
+from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig, OmegaConf
 
-from moatbench.sweep import Watch, Watched, planned, result, results
+from moatbench.sweep import (
+    Watch,
+    Watched,
+    compose_seeds_once,
+    planned,
+    result,
+    results,
+)
 
 Run = Callable[..., tuple[int, str, str]]
 QUICK = ("data=iris", "attack=equation_solving", "checkpoints=[5,10]")
@@ -150,3 +158,20 @@ def test_a_sweep_ends_with_what_opens_its_charts(moatbench: Run) -> None:
     assert "[2/2]" in out
     assert "viewStateShareKey=tradeoff" in out
     assert "moatbench-ui tracking.uri=sqlite:///" in out
+
+
+def test_runs_that_differ_in_their_seeds_alone_are_tried_out_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tried: list[list[str]] = []
+
+    def note(self: object, batch: list[list[str]]) -> None:
+        tried.extend(batch)
+
+    monkeypatch.setattr(Sweeper, "validate_batch_is_legal", note)
+    compose_seeds_once()
+    batch = [["defense=none", "seed=0"], ["defense=none", "seed=1"], ["defense=x", "seed=1"]]
+    sweeper: Any = object()
+    Sweeper.validate_batch_is_legal(sweeper, [*batch, ["defense=none", "seed=abc"]])
+    assert len(tried) == 3
+    assert ["defense=none", "seed=abc"] in tried
