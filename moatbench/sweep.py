@@ -9,6 +9,7 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
@@ -154,7 +155,10 @@ def planned(config: DictConfig) -> int | None:
         trials = sweeper.get("n_trials")
         return int(trials) if trials is not None else None
     grid = [f"{key}={value}" for key, value in (sweeper.get("params") or {}).items()]
-    given = OverridesParser.create().parse_overrides([*grid, *config.hydra.overrides.task])
+    hydra = GlobalHydra.instance()  # it knows the options that a glob(*) stands for
+    options = hydra.config_loader() if hydra.is_initialized() else None
+    parser = OverridesParser.create(options)
+    given = parser.parse_overrides([*grid, *config.hydra.overrides.task])
     return sum(len(batch) for batch in BasicSweeper.split_arguments(given, None))
 
 

@@ -1,7 +1,7 @@
 """The retraining attacks of Tramèr et al. 2016, sec. 6.1."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pytest
@@ -85,8 +85,12 @@ class LabelOnly(Defense):
 class Spy(Defense):
     """Lets everything pass, and remembers the attacker's queries."""
 
-    def deploy(self, victim: Victim, rng: np.random.Generator) -> None:
+    def __init__(self) -> None:
         self.seen: list[Array] = []
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """What a run deploys is a copy; the spy's tells the spy."""
+        return self
 
     def respond(self, x: Array, reply: Reply, account: str) -> Reply:
         if account == ADVERSARY:

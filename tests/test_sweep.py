@@ -17,6 +17,7 @@ from hydra import compose, initialize_config_module
 from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig, OmegaConf
 
+import moatbench.conf
 from moatbench.sweep import (
     Watch,
     Watched,
@@ -58,6 +59,13 @@ def test_the_runs_of_a_grid_are_counted() -> None:
     assert planned(swept("seed=0")) == 1
     assert planned(swept("price=1", params={"seed": "0,1", "data": "iris,wine"})) == 4
     assert planned(swept("seed=7", params={"seed": "0,1", "data": "iris,wine"})) == 2
+
+
+def test_a_glob_counts_as_the_options_it_stands_for() -> None:
+    config = swept("seed=0,1", params={"defense": "glob(*)"})
+    defenses = list((Path(moatbench.conf.__path__[0]) / "defense").glob("*.yaml"))
+    with initialize_config_module("moatbench.conf", version_base="1.3"):
+        assert planned(config) == 2 * len(defenses)
 
 
 def test_a_search_is_as_long_as_its_trials() -> None:
