@@ -1,18 +1,23 @@
 """The retraining attacks of Tramèr et al. 2016, sec. 6.1."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
 import pytest
+from omegaconf import DictConfig
 
 from moatbench.api import ADVERSARY, Deployment, PredictionAPI
 from moatbench.attack import Attack
 from moatbench.attacks.adaptive_retraining import AdaptiveRetraining
 from moatbench.attacks.line_search_retraining import LineSearchRetraining
+from moatbench.attacks.pool_retraining import PoolRetraining
 from moatbench.attacks.uniform_retraining import UniformRetraining
+from moatbench.build import build_defense
 from moatbench.defense import Defense
-from moatbench.extract import Checkpoint, extract
+from moatbench.defenses.adaptive_misinformation import AdaptiveMisinformation
+from moatbench.extract import Checkpoint, NotApplicable, extract
 from moatbench.numerics import forward
 from moatbench.randomness import stream
 from moatbench.reply import Reply, from_outputs
@@ -20,8 +25,9 @@ from moatbench.space import Categorical, InputSpace, Numeric
 from moatbench.testing import RefuseAll
 from moatbench.types import Array
 from moatbench.victim import Shares, Victim
-from moatbench.victims.datasets import generated
+from moatbench.victims.datasets import bundled, generated
 from moatbench.victims.kernel_logistic import kernel_logistic
+from moatbench.victims.linear import softmax
 from moatbench.victims.svm import rbf_svm
 
 MIXED = InputSpace(
@@ -53,7 +59,14 @@ def adaptive(**knobs: Any) -> Attack:
     return attack
 
 
-every = pytest.mark.parametrize("attack", [uniform, line_search, adaptive])
+def pooled(**knobs: Any) -> Attack:
+    own = {name: value for name, value in (BASE | knobs).items() if name != "inputs"}
+    attack: Attack = PoolRetraining(**({"neighbours": 5} | own))
+    return attack
+
+
+every = pytest.mark.parametrize("attack", [uniform, line_search, adaptive, pooled])
+anywhere = pytest.mark.parametrize("attack", [uniform, line_search, adaptive])
 
 
 def victim(space: InputSpace, k: int, seed: int = 0, bias: float = 0.0) -> Victim:
@@ -217,7 +230,7 @@ def test_labels_are_all_that_is_used_when_that_is_asked(attack: Any) -> None:
     assert told[0].metrics["tv_uniform"] == untold[0].metrics["tv_uniform"]
 
 
-@every
+@anywhere
 @pytest.mark.parametrize("inputs", ["cube", "valid"])
 def test_queries_are_valid_where_that_is_asked_and_categories_always_are(
     attack: Any, inputs: str
@@ -264,6 +277,70 @@ def test_line_search_asks_nearer_to_the_boundary_than_uniform_queries_lie() -> N
     assert doubt[0] > 2 * doubt[1]
 
 
+def test_the_pool_is_asked_first_each_row_once_and_then_what_lies_between_near_rows() -> None:
+    target, spy = victim(InputSpace.box(3), 3), Spy()
+    curve(target, pooled(neighbours=2), [400], spy)
+    asked, pool = np.vstack(spy.seen), target.shares.pool
+    order = (asked[:100, None] == pool).all(axis=2).argmax(axis=1)
+    assert sorted(order) == list(range(100))
+    assert list(order) != list(range(100))
+    gaps = np.linalg.norm(pool[:, None] - pool, axis=2)
+    near = np.argsort(gaps, axis=1)[:, 1:3]
+    detours = [
+        np.linalg.norm(asked[100:, None] - pool, axis=2)
+        + np.linalg.norm(asked[100:, None] - pool[near[:, j]], axis=2)
+        - gaps[np.arange(100), near[:, j]]
+        for j in range(2)
+    ]
+    assert np.minimum(*detours).min(axis=1).max() < 1e-12
+
+
+def test_mixes_keep_categories_and_one_hot_groups_whole() -> None:
+    target, spy = victim(MIXED, 3), Spy()
+    curve(target, pooled(), [400], spy)
+    asked = np.vstack(spy.seen)
+    assert MIXED.valid(asked).all()
+    assert len(np.unique(asked, axis=0)) > 390
+
+
+def test_beside_a_lone_row_it_asks_anywhere_and_without_a_pool_it_does_not_begin() -> None:
+    target, spy = victim(InputSpace.box(4), 3), Spy()
+    lone = replace(target, shares=replace(target.shares, pool=target.shares.pool[:1]))
+    curve(lone, pooled(), [50], spy)
+    asked = np.vstack(spy.seen)
+    np.testing.assert_array_equal(asked[0], lone.shares.pool[0])
+    assert len(np.unique(asked, axis=0)) == 50
+    none = replace(target, shares=replace(target.shares, pool=target.shares.pool[:0]))
+    with pytest.raises(NotApplicable, match="pool_share is 0"):
+        curve(none, pooled(), [50])
+
+
+def test_lies_to_strange_inputs_do_not_protect_against_one_who_asks_ordinary_ones() -> None:
+    digits = softmax(bundled("digits"), stream(0, "victim"))
+    defense = AdaptiveMisinformation(tau=0.7, nu=1000.0, rows=1000)
+    told, lied_to = (
+        curve(digits, attack(), [325], defense)[-1].metrics["fidelity_test"]
+        for attack in (pooled, adaptive)
+    )
+    assert told > 0.9
+    assert lied_to < 0.5
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_who_watches_for_strange_inputs_does_not_see_one_who_asks_ordinary_ones(
+    seed: int, composed: Callable[..., DictConfig]
+) -> None:
+    digits = softmax(bundled("digits"), stream(seed, "victim"))
+
+    def last(attack: Attack, defense: str) -> Checkpoint:
+        built = build_defense(composed(f"defense={defense}").defense)
+        return curve(digits, attack, [1300], built, seed=seed)[-1]
+
+    assert last(uniform(), "vardetect").refused > 1000
+    assert last(pooled(), "vardetect").refused == 0
+    assert last(pooled(), "proof_of_work").waited < last(uniform(), "proof_of_work").waited / 10
+
+
 @pytest.mark.parametrize(
     ("attack", "knob", "value"),
     [
@@ -275,6 +352,7 @@ def test_line_search_asks_nearer_to_the_boundary_than_uniform_queries_lie() -> N
         (adaptive, "first", -1.0),
         (adaptive, "growth", 0.0),
         (adaptive, "uniform_share", 1.5),
+        (pooled, "neighbours", 0),
     ],
 )
 def test_a_bad_knob_is_named_with_what_is_allowed(attack: Any, knob: str, value: Any) -> None:

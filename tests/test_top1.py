@@ -24,6 +24,7 @@ WITHIN = {
     "top1": "adaptive_retraining",
     "top1_uniform": "uniform_retraining",
     "top1_line_search": "line_search_retraining",
+    "top1_pool": "pool_retraining",
 }
 
 
@@ -87,6 +88,7 @@ def refusal(victim: Victim, defense: Defense, attack: Attack) -> str:
         ("top1", "shuffle"),
         ("top1_uniform", "reverse_sigmoid"),
         ("top1_line_search", "reverse_sigmoid"),
+        ("top1_pool", "reverse_sigmoid"),
     ],
 )
 def test_before_a_label_preserving_defense_it_draws_the_curve_of_label_only(

@@ -1,0 +1,79 @@
+"""Train on answers to inputs like those of honest customers.
+
+A defense that lies to strange inputs only tells whoever asks ordinary ones the truth.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from sklearn.neighbors import NearestNeighbors
+
+from moatbench.api import PredictionAPI
+from moatbench.attack import Attack, Needs, Surrogate
+from moatbench.numerics.retraining import Retraining, check_knobs
+from moatbench.space import InputSpace
+from moatbench.types import Array, Generator, Rows
+
+WAVE = 256  # mixed inputs drawn at a time
+
+
+@dataclass(frozen=True)
+class PoolRetraining(Attack):
+    """Ask about the pool in random order, then about mixes of its rows, and train on the answers.
+
+    A mix lies at a random place of the line between a row and one of its nearest; a category, or a
+    one-hot group, is that of the one or of the other.
+
+    Args:
+        answers: what to train on: `confidences` (the label where there are none) or `labels`.
+        learner: `published` (the victim's own family; an mlp where it is not told), `softmax`,
+            `one_vs_rest`, `mlp`, `poly` or `rbf`.
+        neighbours: how many of the nearest rows a row is mixed with.
+
+    Source: Orekondy et al. 2019, "Knockoff Nets" (CVPR), random strategy, with a pool of the
+    victim's own domain; it ends with its pool. The mixes are those of SMOTE (Chawla et al. 2002).
+    """
+
+    answers: str
+    learner: str
+    neighbours: int
+
+    needs: ClassVar[Needs] = Needs(pool=True)
+    aware: ClassVar[frozenset[str]] = frozenset(
+        {"adaptive_misinformation", "proof_of_work", "vardetect"}
+    )
+
+    def __post_init__(self) -> None:
+        check_knobs(self.answers, self.learner, "valid")
+        if self.neighbours < 1:
+            raise ValueError(f"neighbours is {self.neighbours}; give 1 or more")
+
+    def run(self, api: PredictionAPI, pool: Array, rng: Generator) -> Iterator[Surrogate]:
+        """Begin a larger budget with the inputs of a smaller one."""
+        retraining = Retraining(api, self.answers, self.learner, "valid", rng)
+        yield from retraining.buy(pool[retraining.rng.permutation(len(pool))])
+        if retraining.open:
+            nearest = self._nearest(pool, retraining.space)
+        while retraining.open:
+            yield from retraining.buy(self._mixes(pool, nearest, retraining))
+
+    def _nearest(self, pool: Array, space: InputSpace) -> Rows:
+        """(n, m) places of each row's nearest, on columns of one length; m is 0 for a lone row."""
+        scaled = pool / np.maximum(space.high - space.low, np.finfo(np.float64).tiny)
+        m = min(self.neighbours, len(pool) - 1)
+        if not m:
+            return np.empty((len(pool), 0), np.intp)
+        places: Rows = NearestNeighbors(n_neighbors=m).fit(scaled).kneighbors(return_distance=False)
+        return places
+
+    @staticmethod
+    def _mixes(pool: Array, nearest: Rows, retraining: Retraining) -> Array:
+        """(WAVE, d) inputs between rows; uniform ones where the pool is a single row."""
+        if not nearest.size:
+            return retraining.uniform(WAVE)
+        rng = retraining.rng
+        one = rng.integers(len(pool), size=WAVE)
+        other = nearest[one, rng.integers(nearest.shape[1], size=WAVE)]
+        return retraining.segments(pool[one], pool[other]).at(rng.random(WAVE))
