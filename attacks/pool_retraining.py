@@ -42,7 +42,14 @@ class PoolRetraining(Attack):
 
     needs: ClassVar[Needs] = Needs(pool=True)
     aware: ClassVar[frozenset[str]] = frozenset(
-        {"adaptive_misinformation", "proof_of_work", "vardetect"}
+        {
+            "adaptive_misinformation",
+            "edm",
+            "proof_of_work",
+            "refuse_invalid",
+            "refuse_partial",
+            "vardetect",
+        }
     )
 
     def __post_init__(self) -> None:

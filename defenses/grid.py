@@ -42,6 +42,11 @@ class Grid(Defense):
     def __post_init__(self) -> None:
         check_number("grid: step", self.step, 0, 1, hint="; a share of each feature's range")
 
+    @property
+    def snap(self) -> float:
+        """The step."""
+        return self.step
+
     def deploy(self, victim: Victim, rng: Generator) -> None:
         """Keep the victim, to ask it."""
         self._victim = victim

@@ -115,6 +115,11 @@ class Defense:
         return None
 
     @property
+    def snap(self) -> float:
+        """Step of the grid that it moves numeric inputs to, as a share of their range; 0: none."""
+        return 0.0
+
+    @property
     def marks(self) -> Marks | None:
         """The watermark planted so far; None where the defense plants none."""
         return None
@@ -210,6 +215,11 @@ class Stack(Defense):
         if len(noises) < 2:
             return next(iter(noises), None)
         return NoiseModel("fresh" if any(n.mode == "fresh" for n in noises) else "keyed")
+
+    @property
+    def snap(self) -> float:
+        """Of the layer with the coarsest grid."""
+        return max((layer.snap for layer in self._all), default=0.0)
 
     @property
     def marks(self) -> Marks | None:

@@ -50,8 +50,9 @@ ALIKE = ("dp_softmax", "gradient_boosting", "random_forest", "skops")  # to an a
 # They train as adaptive_retraining does, on simpler purchases: they meet one victim of each kind.
 SIMPLER = ("line_search_retraining", "pool_retraining", "uniform_retraining")
 KINDS = ("own", "softmax", "tree")
-# Of the same class as another attack, with other knobs; they meet one defense of their own kind.
+# Of the same class as another attack, or for one defense alone; they meet one of their own kind.
 PRESETS = {
+    "on_grid": "grid",
     "restorer": "reverse_sigmoid",
     "sybil": "quota",
     "top1_line_search": "reverse_sigmoid",
