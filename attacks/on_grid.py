@@ -27,6 +27,7 @@ class OnGrid(Attack):
 
     attack: Attack
     _step: float = field(default=0.0, init=False, repr=False)  # of the defense's grid
+    _needless: str = field(default="", init=False, repr=False)  # why, of this defense
 
     @property
     def aware(self) -> frozenset[str]:  # type: ignore[override]
@@ -47,13 +48,13 @@ class OnGrid(Attack):
         """Inform the other attack; note the grid."""
         told = replace(self, attack=self.attack.informed(defense, victim))
         object.__setattr__(told, "_step", defense.snap)
+        if not defense.snap:
+            object.__setattr__(told, "_needless", "the defense moves no inputs to a grid")
         return told
 
     def unmet(self, card: Card, pool: Array) -> str:
         """Say also where there is no grid."""
-        if not self._step:
-            return "the defense moves no inputs to a grid"
-        return self.attack.unmet(card, pool)
+        return self._needless or self.attack.unmet(card, pool)
 
     def run(self, api: PredictionAPI, pool: Array, rng: Generator) -> Iterator[Surrogate]:
         """Give the other attack this very generator."""
@@ -65,7 +66,7 @@ class Snapped(View):
 
     Args:
         api: what is asked.
-        step: of the grid, as a share of each numeric feature's range.
+        step: of the grid, as a share of each numeric feature's range; 0 is no grid.
     """
 
     def __init__(self, api: PredictionAPI, step: float) -> None:
@@ -74,4 +75,5 @@ class Snapped(View):
 
     def ask(self, x: Array, behind: Rows, account: str) -> Answers:
         """Ask each row once."""
-        return self._api.query(snapped(x, self.card.space, self._step), account)
+        at = snapped(x, self.card.space, self._step) if self._step else x
+        return self._api.query(at, account)
