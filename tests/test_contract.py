@@ -47,8 +47,14 @@ OWN = {
     "path_finding": "bigml_tree",
 }
 ALIKE = ("dp_softmax", "gradient_boosting", "random_forest", "skops")  # to an attack, as another
-# They train as adaptive_retraining does, on simpler purchases: they meet one victim of each kind.
-SIMPLER = ("line_search_retraining", "pool_retraining", "uniform_retraining")
+# They train as adaptive_retraining does on simpler purchases, or wear it: one victim of each kind.
+SIMPLER = (
+    "line_search_retraining",
+    "model_inversion",
+    "pool_retraining",
+    "tuned",
+    "uniform_retraining",
+)
 KINDS = ("own", "softmax", "tree")
 # Of the same class as another attack, or for one defense alone; they meet one of their own kind.
 PRESETS = {
