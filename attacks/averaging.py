@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from moatbench.api import Answers, Card, PredictionAPI
-from moatbench.attack import Attack, Surrogate
+from moatbench.attack import Attack, Surrogate, Worn
 from moatbench.defense import Defense
 from moatbench.knobs import check_number, check_whole
 from moatbench.numerics.snapping import numeric_columns
@@ -24,7 +24,7 @@ NEAR = 1e-3  # of a range: a thousand times the grids that keyed defenses have, 
 
 
 @dataclass(frozen=True)
-class Averaging(Attack):
+class Averaging(Worn):
     """Run another attack on an API whose noise is averaged out, at the price of fewer questions.
 
     A baseline that a defense with noise must be shown against, not a strong attack: as many
@@ -52,16 +52,6 @@ class Averaging(Attack):
     def aware(self) -> frozenset[str]:  # type: ignore[override]
         """The defenses with noise whose mean tells more than one draw, and the other attack's."""
         return self.attack.aware | {"bdpl", "gaussian_noise", "laplace_noise"}
-
-    @property
-    def oracle(self) -> bool:  # type: ignore[override]
-        """Whether the other attack is shown the victim."""
-        return self.attack.oracle
-
-    @property
-    def labels_only(self) -> bool:  # type: ignore[override]
-        """Whether the other attack uses nothing else; its labels are voted on, not computed."""
-        return self.attack.labels_only
 
     def informed(self, defense: Defense, victim: Victim | None) -> Attack:
         """Inform the other attack; repeat or move as the noise asks for."""

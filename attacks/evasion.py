@@ -14,7 +14,7 @@ import numpy as np
 
 from moatbench.accounts import Matched, Sender, Turns
 from moatbench.api import ADVERSARY, Answers, Card, PredictionAPI
-from moatbench.attack import Attack, Purchases, Surrogate
+from moatbench.attack import Attack, Purchases, Surrogate, Worn
 from moatbench.defense import Defense
 from moatbench.knobs import check_choice, check_flag, check_number, check_whole
 from moatbench.numerics.learners import learner_for
@@ -41,7 +41,7 @@ WITHSTOOD = frozenset(
 
 
 @dataclass
-class Evasion(Attack):
+class Evasion(Worn):
     """Run another attack from several accounts, with benign rows among its queries.
 
     Benign rows are rows of the pool, each again only once all were asked, at random places. They
@@ -86,11 +86,6 @@ class Evasion(Attack):
         """What the attack that is hidden was made for, and what this hides it from."""
         hides = self.accounts > 1 or self.benign > 0 or self.matched
         return self.attack.aware | (WITHSTOOD if hides else frozenset())
-
-    @property
-    def oracle(self) -> bool:  # type: ignore[override]
-        """Whether the attack that is hidden is one."""
-        return self.attack.oracle
 
     def informed(self, defense: Defense, victim: Victim | None) -> "Evasion":
         """Keep the defense, to copy its monitors; tell the attack that is hidden."""

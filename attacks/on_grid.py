@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from moatbench.api import Answers, Card, PredictionAPI
-from moatbench.attack import Attack, Surrogate
+from moatbench.attack import Attack, Surrogate, Worn
 from moatbench.defense import Defense
 from moatbench.numerics.snapping import snapped
 from moatbench.types import Array, Generator, Rows
@@ -13,7 +13,7 @@ from moatbench.view import View
 
 
 @dataclass(frozen=True)
-class OnGrid(Attack):
+class OnGrid(Worn):
     """Run another attack with its questions moved to the defense's grid before they are asked.
 
     A point of the grid is answered with the truth, so that the answer is an exact one to a question
@@ -33,16 +33,6 @@ class OnGrid(Attack):
     def aware(self) -> frozenset[str]:  # type: ignore[override]
         """The grid, and what the other attack withstands."""
         return self.attack.aware | {"grid"}
-
-    @property
-    def oracle(self) -> bool:  # type: ignore[override]
-        """Whether the other attack is shown the victim."""
-        return self.attack.oracle
-
-    @property
-    def labels_only(self) -> bool:  # type: ignore[override]
-        """Whether the other attack uses nothing else."""
-        return self.attack.labels_only
 
     def informed(self, defense: Defense, victim: Victim | None) -> Attack:
         """Inform the other attack; note the grid."""

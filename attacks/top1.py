@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from moatbench.api import Answers, Card, PredictionAPI
-from moatbench.attack import Attack, Surrogate
+from moatbench.attack import Attack, Surrogate, Worn
 from moatbench.defense import Defense
 from moatbench.types import Array, Generator, Rows
 from moatbench.victim import Victim
@@ -20,7 +20,7 @@ from moatbench.view import View
 
 
 @dataclass(frozen=True)
-class Top1(Attack):
+class Top1(Worn):
     """Run another attack on an API that, to it, answers labels only.
 
     Before a label-preserving defense it draws, bit for bit, the curve that the other attack draws
@@ -38,11 +38,6 @@ class Top1(Attack):
         {"mad_argmax", "modelguard_s", "modelguard_w", "reverse_sigmoid", "shuffle"}
     )
     labels_only: ClassVar[bool] = True
-
-    @property
-    def oracle(self) -> bool:  # type: ignore[override]
-        """Whether the other attack is shown the victim."""
-        return self.attack.oracle
 
     def informed(self, defense: Defense, victim: Victim | None) -> Attack:
         """Inform the other attack; note whether anything touches the confidences."""

@@ -110,6 +110,22 @@ class Attack(ABC):
         """Yield the best surrogate so far, when `api.queries` equals each of `api.checkpoints`."""
 
 
+class Worn(Attack):
+    """An attack that runs another one, its field `attack`, on an API seen in its own way."""
+
+    attack: Attack
+
+    @property
+    def oracle(self) -> bool:  # type: ignore[override]
+        """Whether the other attack is shown the victim."""
+        return self.attack.oracle
+
+    @property
+    def labels_only(self) -> bool:  # type: ignore[override]
+        """Whether the other attack uses nothing else."""
+        return self.attack.labels_only
+
+
 class Purchases:
     """The answers bought so far, in order."""
 
