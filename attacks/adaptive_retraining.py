@@ -7,8 +7,8 @@ from typing import ClassVar
 
 from moatbench.api import PredictionAPI
 from moatbench.attack import Attack, Surrogate
-from moatbench.numerics.learners import Fit
-from moatbench.numerics.retraining import Retraining, check_knobs
+from moatbench.learners.learner import Fit
+from moatbench.strategies.retraining import Retraining, check_knobs
 from moatbench.types import Array, Generator
 
 

@@ -15,9 +15,9 @@ from moatbench.defense import Defense
 from moatbench.knobs import check_number, check_whole
 from moatbench.numerics.snapping import numeric_columns
 from moatbench.space import InputSpace
+from moatbench.strategies.view import View
 from moatbench.types import Array, Generator, Labels, Rows
 from moatbench.victim import Victim
-from moatbench.view import View
 
 AUTO = "auto"
 NEAR = 1e-3  # of a range: a thousand times the grids that keyed defenses have, and no distance

@@ -10,14 +10,14 @@ from moatbench.api import Answers, Card, PredictionAPI
 from moatbench.attack import Attack, Needs, Purchases, Surrogate, ignorant
 from moatbench.defense import Defense, Stack
 from moatbench.knobs import check_choice
-from moatbench.numerics.answers import decimals
-from moatbench.numerics.edges import Edges
-from moatbench.numerics.forward import ACTIVATIONS
-from moatbench.numerics.grids import Bins, Decimals, Digits, Grid
-from moatbench.numerics.kernel_reconstruction import KernelReconstruction, kernel_unmet
-from moatbench.numerics.network_solver import probe_plan, probe_points
-from moatbench.numerics.noise_likelihood import LAWS
-from moatbench.numerics.reconstruction import Known, Reconstruction
+from moatbench.models.forward import ACTIVATIONS
+from moatbench.solvers.edges import Edges
+from moatbench.solvers.grids import Bins, Decimals, Digits, Grid
+from moatbench.solvers.intervals import decimals
+from moatbench.solvers.kernel_reconstruction import KernelReconstruction, kernel_unmet
+from moatbench.solvers.network_solver import probe_plan, probe_points
+from moatbench.solvers.noise_likelihood import LAWS
+from moatbench.solvers.reconstruction import Known, Reconstruction
 from moatbench.types import Array, Generator, Rows
 from moatbench.victim import Victim
 

@@ -12,17 +12,17 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from moatbench.accounts import Matched, Sender, Turns
 from moatbench.api import ADVERSARY, Answers, Card, PredictionAPI
 from moatbench.attack import Attack, Purchases, Surrogate, Worn
 from moatbench.defense import Defense
 from moatbench.knobs import check_choice, check_flag, check_number, check_whole
-from moatbench.numerics.learners import learner_for
+from moatbench.learners.learner import learner_for
 from moatbench.reply import Predict, from_outputs
-from moatbench.shadow import Shadow, Train
+from moatbench.strategies.accounts import Matched, Sender, Turns
+from moatbench.strategies.shadow import Shadow, Train
+from moatbench.strategies.view import View
 from moatbench.types import Array, Generator, Rows
 from moatbench.victim import Victim
-from moatbench.view import View
 
 TURNS = ("round_robin", "random")
 MOST = 0.99  # of the queries, benign rows

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from moatbench.api import PredictionAPI
 from moatbench.attack import Attack, Purchases, Surrogate, ignorant
-from moatbench.numerics.candidates import CANDIDATES, Candidates
+from moatbench.solvers.candidates import CANDIDATES, Candidates
 from moatbench.types import Array, Generator
 
 INPUTS = ("cube", "valid")

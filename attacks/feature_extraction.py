@@ -12,10 +12,10 @@ from scipy.special import softmax
 
 from moatbench.api import Answers, PredictionAPI
 from moatbench.attack import Attack, Needs, Purchases, Surrogate, ignorant
-from moatbench.numerics import answers as told
-from moatbench.numerics.binning import Effects, Search
-from moatbench.numerics.linear import Linear, cross_entropy, design
+from moatbench.models.linear import Linear, cross_entropy, design
 from moatbench.reply import Reply, from_outputs
+from moatbench.search.feature_bins import Effects, Search
+from moatbench.solvers import intervals as told
 from moatbench.types import Array, Generator
 
 JUDGED = 8  # answers after which it shows whether they are rounded

@@ -17,14 +17,14 @@ from moatbench.api import Card, PredictionAPI
 from moatbench.attack import Attack, Needs, Surrogate
 from moatbench.defense import Defense
 from moatbench.knobs import check_choice
-from moatbench.numerics.learners import PUBLISHED, learner_for
-from moatbench.numerics.linear import Linear
-from moatbench.numerics.one_vs_rest import OneVsRest
-from moatbench.numerics.recovering import told
-from moatbench.numerics.retraining import Retraining, check_knobs
-from moatbench.numerics.through import Changed, Through, fit_through
+from moatbench.learners.learner import PUBLISHED, learner_for
+from moatbench.models.linear import Linear
+from moatbench.models.one_vs_rest import OneVsRest
 from moatbench.reply import Reply, from_outputs
-from moatbench.simulation import Simulation, stand_in, unlikeness, variants
+from moatbench.solvers.through import Changed, Through, fit_through
+from moatbench.strategies.recovering import told
+from moatbench.strategies.retraining import Retraining, check_knobs
+from moatbench.strategies.simulation import Simulation, stand_in, unlikeness, variants
 from moatbench.types import Array, Generator, Rows
 from moatbench.victim import Victim
 

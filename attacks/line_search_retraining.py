@@ -9,8 +9,8 @@ import numpy as np
 
 from moatbench.api import PredictionAPI
 from moatbench.attack import Attack, Surrogate
-from moatbench.numerics.boundary import Segments, opposites
-from moatbench.numerics.retraining import REFUSED, Retraining, check_knobs
+from moatbench.search.boundary import Segments, opposites
+from moatbench.strategies.retraining import REFUSED, Retraining, check_knobs
 from moatbench.types import Array, Generator, Labels
 
 FEWEST, FRACTION = 8, 50  # searches at a time: so many, or a fraction of the queries so far

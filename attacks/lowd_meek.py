@@ -9,10 +9,10 @@ import numpy as np
 
 from moatbench.api import Card, PredictionAPI
 from moatbench.attack import Attack, Needs, Purchases, Surrogate, ignorant
-from moatbench.numerics.bisection import Brackets, null_vector
-from moatbench.numerics.embedding import Monomials
-from moatbench.numerics.learners import Learner
+from moatbench.learners.learner import Learner
+from moatbench.models.embedding import Monomials
 from moatbench.reply import Reply
+from moatbench.search.bisection import Brackets, null_vector
 from moatbench.types import Array, Generator
 
 LINEAR = ("logistic", "softmax", "linear_svm")

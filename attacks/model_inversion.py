@@ -8,10 +8,10 @@ import numpy as np
 
 from moatbench.api import Card, PredictionAPI
 from moatbench.attack import Attack, Needs, Purchases, Surrogate, ignorant
-from moatbench.numerics.inversion import Inversion
-from moatbench.numerics.kernel_reconstruction import KernelReconstruction, kernel_unmet
-from moatbench.numerics.learners import PUBLISHED, learner_for
-from moatbench.numerics.reconstruction import Reconstruction
+from moatbench.learners.learner import PUBLISHED, learner_for
+from moatbench.search.ascent import Inversion
+from moatbench.solvers.kernel_reconstruction import KernelReconstruction, kernel_unmet
+from moatbench.solvers.reconstruction import Reconstruction
 from moatbench.types import Array, Generator
 
 MODES = ("extraction", "black_box")

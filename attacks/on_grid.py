@@ -7,9 +7,9 @@ from moatbench.api import Answers, Card, PredictionAPI
 from moatbench.attack import Attack, Surrogate, Worn
 from moatbench.defense import Defense
 from moatbench.numerics.snapping import snapped
+from moatbench.strategies.view import View
 from moatbench.types import Array, Generator, Rows
 from moatbench.victim import Victim
-from moatbench.view import View
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Path finding: the leaves of a decision tree, one box after another.
 
 Source: Tramèr et al. 2016, "Stealing Machine Learning Models via Prediction APIs", sec. 4.2,
-Algorithm 1; how the boxes are found is in `moatbench.numerics.box_search`.
+Algorithm 1; how the boxes are found is in `moatbench.search.box_search`.
 """
 
 from collections.abc import Iterator
@@ -13,12 +13,12 @@ import numpy as np
 
 from moatbench.api import Answers, Card, PredictionAPI
 from moatbench.attack import Attack, Needs, Purchases, Surrogate
-from moatbench.numerics.borders import Steps, as_rows
-from moatbench.numerics.box_search import BoxSearch
-from moatbench.numerics.boxes import Answer, Point, as_tree, moved, pieces
-from moatbench.numerics.screening import subset
-from moatbench.numerics.tree import Tree
-from moatbench.numerics.tree_learner import HELD_OUT, clueless, predictor, tree_surrogate
+from moatbench.learners.grown_tree import HELD_OUT, clueless, predictor, tree_surrogate
+from moatbench.models.tree import Tree
+from moatbench.search.borders import Steps, as_rows
+from moatbench.search.box_search import BoxSearch
+from moatbench.search.boxes import Answer, Point, as_tree, moved, pieces
+from moatbench.solvers.screening import subset
 from moatbench.types import Array, Generator, Labels
 
 JUDGED = 40  # answers after which it shows whether they identify leaves

@@ -12,8 +12,8 @@ from sklearn.neighbors import NearestNeighbors
 
 from moatbench.api import PredictionAPI
 from moatbench.attack import Attack, Needs, Surrogate
-from moatbench.numerics.retraining import Retraining, check_knobs
 from moatbench.space import InputSpace
+from moatbench.strategies.retraining import Retraining, check_knobs
 from moatbench.types import Array, Generator, Rows
 
 WAVE = 256  # mixed inputs drawn at a time

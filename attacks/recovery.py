@@ -15,12 +15,12 @@ from moatbench.api import Card, PredictionAPI
 from moatbench.attack import Attack, Needs, Purchases, Surrogate
 from moatbench.defense import Defense
 from moatbench.knobs import check_choice, check_number, check_whole
-from moatbench.numerics.learners import Fit
-from moatbench.numerics.recovering import CannotRestore, Recovering, told
-from moatbench.numerics.recovery import Method, Pairs
-from moatbench.numerics.retraining import check_knobs
+from moatbench.learners.learner import Fit
+from moatbench.learners.restoring import Method, Pairs
 from moatbench.numerics.simplex import normalised
-from moatbench.simulation import Simulation, answers, stand_in, unlikeness, variants
+from moatbench.strategies.recovering import CannotRestore, Recovering, told
+from moatbench.strategies.retraining import check_knobs
+from moatbench.strategies.simulation import Simulation, answers, stand_in, unlikeness, variants
 from moatbench.types import Array, Generator
 from moatbench.victim import Victim
 

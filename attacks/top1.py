@@ -14,9 +14,9 @@ from typing import ClassVar
 from moatbench.api import Answers, Card, PredictionAPI
 from moatbench.attack import Attack, Surrogate, Worn
 from moatbench.defense import Defense
+from moatbench.strategies.view import View
 from moatbench.types import Array, Generator, Rows
 from moatbench.victim import Victim
-from moatbench.view import View
 
 
 @dataclass(frozen=True)

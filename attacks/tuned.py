@@ -16,9 +16,9 @@ import numpy as np
 from moatbench.api import Answers, Card, PredictionAPI
 from moatbench.attack import Attack, Surrogate, ignorant
 from moatbench.defense import Defense
+from moatbench.strategies.window import Window
 from moatbench.types import Array, Generator
 from moatbench.victim import Victim
-from moatbench.window import Window
 
 
 @dataclass(frozen=True)

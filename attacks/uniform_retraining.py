@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from moatbench.api import PredictionAPI
 from moatbench.attack import Attack, Surrogate
-from moatbench.numerics.retraining import Retraining, check_knobs
+from moatbench.strategies.retraining import Retraining, check_knobs
 from moatbench.types import Array, Generator
 
 WAVE = 256  # inputs drawn at a time

@@ -15,10 +15,10 @@ from hydra import compose, initialize_config_module
 from threadpoolctl import threadpool_limits
 
 from moatbench.api import Deployment
-from moatbench.build import build_defense, options
+from moatbench.compose.build import build_defense, options
+from moatbench.compose.schema import register
 from moatbench.defense import Defense
 from moatbench.randomness import stream
-from moatbench.schema import register
 from moatbench.types import Array
 from moatbench.victim import Victim
 from moatbench.victims.datasets import bundled

@@ -24,12 +24,12 @@ from threadpoolctl import threadpool_limits
 
 from moatbench.api import PredictionAPI
 from moatbench.attacks.evasion import Evasion
-from moatbench.build import build_attacks, build_defense, instantiate
-from moatbench.caught import Trail, Watch
+from moatbench.compose.build import build_attacks, build_defense, instantiate
+from moatbench.compose.schema import register
 from moatbench.defense import Defense
-from moatbench.metrics import Judge
+from moatbench.judge.caught import Trail, Watch
+from moatbench.judge.judge import Judge
 from moatbench.randomness import stream
-from moatbench.schema import register
 from moatbench.victim import Victim
 
 DATA = ("digits", "adult_income")

@@ -21,10 +21,11 @@ from hydra import compose, initialize_config_module
 from omegaconf import DictConfig
 from threadpoolctl import threadpool_limits
 
-from moatbench.build import build_attacks, build_defense, instantiate
-from moatbench.defenses.extraction_warning import ExtractionWarning
+from moatbench.compose.build import build_attacks, build_defense, instantiate
+from moatbench.compose.schema import register
 from moatbench.defenses.monitoring import QueryMonitoring
-from moatbench.detection import (
+from moatbench.defenses.monitors.extraction_warning import ExtractionWarning
+from moatbench.judge.streams import (
     Detection,
     Stream,
     Theft,
@@ -38,7 +39,6 @@ from moatbench.detection import (
 )
 from moatbench.monitor import Monitor
 from moatbench.randomness import stream
-from moatbench.schema import register
 from moatbench.types import Generator
 from moatbench.victim import Victim
 

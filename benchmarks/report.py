@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from moatbench import track
-from moatbench.curve import CurveFile, summary
-from moatbench.report.main import report
-from moatbench.report.store import logged_runs
+from moatbench.record.curve import CurveFile, summary
+from moatbench.report.write.report import report
+from moatbench.tracking import log as track
+from moatbench.tracking.read import logged_runs
 
 DEFENSES = ["none", "rounding", "label_only", "noise", "top_k", "prada", "sigmoid", "mad", "bdpl"]
 DEFENSES += ["guard"]

@@ -21,12 +21,12 @@ from threadpoolctl import threadpool_limits
 from moatbench.api import PredictionAPI
 from moatbench.attack import Attack, Surrogate
 from moatbench.attacks.equation_solving import EquationSolving
-from moatbench.build import instantiate
+from moatbench.compose.build import instantiate
+from moatbench.compose.schema import register
 from moatbench.defense import Defense
 from moatbench.defenses.rounding import Rounding
-from moatbench.extract import Extraction
 from moatbench.randomness import stream
-from moatbench.schema import register
+from moatbench.runner.extract import Extraction
 from moatbench.types import Array, Generator
 from moatbench.victim import Victim
 

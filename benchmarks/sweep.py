@@ -50,8 +50,8 @@ def bare(start: Any, seconds: Any) -> None:
     """Do the attack of `WORK` four times over, without a sweep around it; tell how long it took."""
     from moatbench.attacks.uniform_retraining import UniformRetraining
     from moatbench.defenses.rounding import Rounding
-    from moatbench.extract import extract
     from moatbench.randomness import stream
+    from moatbench.runner.extract import extract
     from moatbench.victims.datasets import bundled
     from moatbench.victims.mlp import mlp
 

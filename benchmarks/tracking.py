@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from moatbench import track
+from moatbench.tracking import log as track
 
 LOGS = 5
 

@@ -14,9 +14,9 @@ from scipy.special import expit
 from moatbench import needs
 from moatbench.defense import Defense
 from moatbench.knobs import check_number, check_whole
+from moatbench.models.forward import affine, softmax
 from moatbench.needs import NeedUnmet
 from moatbench.numerics.coordinates import coordinates
-from moatbench.numerics.forward import affine, softmax
 from moatbench.numerics.simplex import normalised
 from moatbench.reply import Reply
 from moatbench.types import Array, Generator, Labels

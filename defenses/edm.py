@@ -14,12 +14,12 @@ from scipy.special import logsumexp, softmax
 from moatbench import needs
 from moatbench.defense import Defense
 from moatbench.knobs import check_number, check_whole
+from moatbench.models.linear import design
+from moatbench.models.network import Network
+from moatbench.models.perceptron import Perceptron
 from moatbench.needs import NeedUnmet
 from moatbench.numerics.coordinates import coordinates
-from moatbench.numerics.linear import design
-from moatbench.numerics.network import Network
 from moatbench.numerics.objectives import CrossEntropy
-from moatbench.numerics.perceptron import Perceptron
 from moatbench.reply import Reply
 from moatbench.types import Array, Generator, Labels, Rows
 from moatbench.victim import Victim

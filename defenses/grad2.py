@@ -12,13 +12,13 @@ import numpy as np
 from moatbench import needs
 from moatbench.defense import Defense
 from moatbench.knobs import check_choice, check_flag, check_number, check_whole
+from moatbench.models.linear import design
+from moatbench.models.network import Network
+from moatbench.models.perceptron import DIRECTIONS, Perceptron
 from moatbench.needs import NeedUnmet
 from moatbench.numerics.coordinates import coordinates
-from moatbench.numerics.linear import design
 from moatbench.numerics.minimise import descend
-from moatbench.numerics.network import Network
 from moatbench.numerics.objectives import CrossEntropy
-from moatbench.numerics.perceptron import DIRECTIONS, Perceptron
 from moatbench.numerics.simplex import normalised
 from moatbench.reply import Reply
 from moatbench.types import Array, Generator, Mask

@@ -13,8 +13,8 @@ import numpy as np
 from moatbench import needs
 from moatbench.defense import Defense
 from moatbench.knobs import check_flag, check_number
+from moatbench.models.forward import affine, softmax
 from moatbench.numerics.coordinates import coordinates
-from moatbench.numerics.forward import affine, softmax
 from moatbench.numerics.simplex import normalised
 from moatbench.reply import Reply
 from moatbench.types import Array, Generator, Mask, Rows

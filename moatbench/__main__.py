@@ -1,6 +1,6 @@
 """python -m moatbench is the command moatbench."""
 
-from moatbench.cli import main
+from moatbench.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -11,9 +11,9 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from moatbench.compose.schema import register
 from moatbench.reply import from_outputs
-from moatbench.run import one_pool
-from moatbench.schema import register
+from moatbench.runner.job import one_pool
 from moatbench.space import InputSpace
 from moatbench.types import Array
 from moatbench.victim import Shares, Victim
@@ -65,7 +65,7 @@ def moatbench(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Run:
     """Run the command in an empty folder; return exit status, stdout and stderr."""
-    from moatbench import cli
+    from moatbench.cli import main as cli
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)

@@ -11,14 +11,14 @@ from moatbench.api import BudgetExceeded, Deployment, InvalidQuery, PredictionAP
 from moatbench.defense import Defense, Stack, order_problems
 from moatbench.defenses.label_only import LabelOnly
 from moatbench.defenses.monitoring import QueryMonitoring
+from moatbench.defenses.monitors.prada import PRADA
 from moatbench.defenses.noise import Noise
-from moatbench.defenses.prada import PRADA
 from moatbench.defenses.refuse import Refuse
 from moatbench.defenses.rounding import Rounding
 from moatbench.defenses.top_k import TopK
-from moatbench.extract import Extraction
 from moatbench.randomness import AccountStreams, keyed_uniform
 from moatbench.reply import Reply
+from moatbench.runner.extract import Extraction
 from moatbench.space import Categorical, InputSpace, Numeric
 from moatbench.testing import Patchy, RefuseAll, TellLabels
 from moatbench.types import Array, Mask

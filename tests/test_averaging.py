@@ -13,12 +13,12 @@ from moatbench.api import Answers, Deployment, PredictionAPI
 from moatbench.attack import Attack
 from moatbench.attacks.averaging import Averaged, Averaging, averaged, neighbours
 from moatbench.attacks.uniform_retraining import UniformRetraining
-from moatbench.build import build_attacks
+from moatbench.compose.build import build_attacks
 from moatbench.defense import Defense, NoiseModel, Stack
 from moatbench.defenses.noise import Noise
-from moatbench.extract import Extraction, NotApplicable
 from moatbench.randomness import stream
 from moatbench.reply import Reply
+from moatbench.runner.extract import Extraction, NotApplicable
 from moatbench.space import Categorical, InputSpace, Numeric
 from moatbench.testing import HARSH, check_run
 from moatbench.types import Array

@@ -9,25 +9,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from moatbench import track
 from moatbench.api import PredictionAPI
 from moatbench.attack import Attack, Surrogate
-from moatbench.baselines import (
-    POOL,
-    POOL_LABELS,
-    at_least,
-    best_constant,
-    gains,
-    trained_on_pool,
-)
-from moatbench.curve import worst_case
 from moatbench.defense import Defense
 from moatbench.defenses.random_labels import RandomLabels
-from moatbench.extract import Extraction, extract
-from moatbench.metrics import Judge
-from moatbench.numerics.learners import learner_for
+from moatbench.display.table import of_floor, of_run
+from moatbench.judge.floor import POOL, POOL_LABELS, at_least, best_constant, gains, trained_on_pool
+from moatbench.judge.judge import Judge
+from moatbench.learners.learner import learner_for
+from moatbench.record.curve import worst_case
 from moatbench.reply import Reply
-from moatbench.table import of_floor, of_run
+from moatbench.runner.extract import Extraction, extract
+from moatbench.tracking import log as track
 from moatbench.types import Array, Generator
 from moatbench.victim import Victim
 

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from omegaconf import DictConfig
 
-from moatbench import archive, cache
-from moatbench.archive import DamagedArchive, NotArchivable
-from moatbench.build import build_victim, instantiate, options
-from moatbench.cache import trained, victim_key
+from moatbench.compose import archive, cache
+from moatbench.compose.archive import DamagedArchive, NotArchivable
+from moatbench.compose.build import build_victim, instantiate, options
+from moatbench.compose.cache import trained, victim_key
 from moatbench.data import Dataset
-from moatbench.numerics.forest import forest
+from moatbench.models.forest import forest
 from moatbench.randomness import stream
 from moatbench.victim import Victim
 from moatbench.victims.datasets import bundled
@@ -148,7 +148,7 @@ def test_nothing_but_trusted_dataclasses_is_made(tmp_path: Path) -> None:
     archive.dump(Stranger(1), file)
     with pytest.raises(DamagedArchive, match="none of the trusted packages"):
         archive.load(file)
-    structure = b'{"object": "moatbench.build:instantiate", "fields": {}}'
+    structure = b'{"object": "moatbench.compose.build:instantiate", "fields": {}}'
     np.savez(file, structure=np.frombuffer(structure, np.uint8))
     with pytest.raises(DamagedArchive, match="no dataclass"):
         archive.load(file)

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 
 from moatbench.attacks.uniform_retraining import UniformRetraining
-from moatbench.caught import Trail, Watch, delay, ranked
 from moatbench.defense import Defense, Stack
 from moatbench.defenses.monitoring import QueryMonitoring
-from moatbench.defenses.prada import PRADA
-from moatbench.defenses.quota import Quota
+from moatbench.defenses.monitors.prada import PRADA
+from moatbench.defenses.monitors.quota import Quota
 from moatbench.defenses.refuse import Refuse
-from moatbench.extract import Extraction
+from moatbench.judge.caught import Trail, Watch, delay, ranked
 from moatbench.monitor import Monitor
 from moatbench.randomness import stream
-from moatbench.suite import Finished, run_attacks
+from moatbench.runner.extract import Extraction
+from moatbench.runner.suite import Finished, run_attacks
 from moatbench.types import Array, Generator, Labels, Mask
 from moatbench.victim import Victim
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from moatbench.build import options as names
+from moatbench.compose.build import options as names
 
 Compose = Callable[..., DictConfig]
 

@@ -13,11 +13,11 @@ import pytest
 from hydra import compose, initialize_config_module
 
 from moatbench.attacks.equation_solving import EquationSolving
-from moatbench.build import instantiate
+from moatbench.compose.build import instantiate
 from moatbench.defense import Defense
 from moatbench.defenses.rounding import Rounding
-from moatbench.extract import Extraction
 from moatbench.randomness import stream
+from moatbench.runner.extract import Extraction
 from moatbench.victim import Victim
 
 DATA_DIR = Path(__file__).parents[2] / "shared" / "data"

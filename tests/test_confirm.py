@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from moatbench.confirm import FIRST, Again, fresh_seeds, literal, main, sweeps
-from moatbench.report.baselines import baselines_first, missing, told_missing
-from moatbench.report.consistency import MixedSelection
-from moatbench.report.contents import tables
-from moatbench.report.leaderboard import Standing, standings
-from moatbench.report.methods import commands, notices, paragraph
-from moatbench.report.selection import select
-from moatbench.report.statistics import t_interval
-from moatbench.report.store import Logged
-from moatbench.report.worst import Field, fields
+from moatbench.report.measure.baselines import baselines_first, missing, told_missing
+from moatbench.report.measure.leaderboard import Standing, standings
+from moatbench.report.measure.statistics import t_interval
+from moatbench.report.measure.worst import Field, fields
+from moatbench.report.select.consistency import MixedSelection
+from moatbench.report.select.selection import select
+from moatbench.report.write.contents import tables
+from moatbench.report.write.methods import commands, notices, paragraph
+from moatbench.sweep.confirm import FIRST, Again, fresh_seeds, literal, main, sweeps
+from moatbench.tracking.read import Logged
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -271,9 +271,11 @@ def test_a_sweep_confirms_its_worst_cases_before_its_report(
     """Two fresh seeds by the sweep itself; the command again finds them done and adds a third."""
     from mlflow import MlflowClient
 
-    monkeypatch.setattr("moatbench.run.code_version", lambda: "0.1.0")  # others may be committing
-    monkeypatch.setattr("moatbench.confirm.code_version", lambda: "0.1.0")
-    monkeypatch.setattr("moatbench.confirm.subprocess.run", in_process(moatbench))
+    monkeypatch.setattr(
+        "moatbench.runner.job.code_version", lambda: "0.1.0"
+    )  # others may be committing
+    monkeypatch.setattr("moatbench.sweep.confirm.code_version", lambda: "0.1.0")
+    monkeypatch.setattr("moatbench.sweep.confirm.subprocess.run", in_process(moatbench))
     suite = ("attack.suite=[uniform_retraining,equation_solving]", "checkpoints=[5,20]")
     status, _, err = moatbench(
         *("-m", "data=iris", "attack=suite", *suite, "seed=0", "defense=none,rounding"),

@@ -17,11 +17,11 @@ from omegaconf import DictConfig
 
 from moatbench.api import Deployment, PredictionAPI
 from moatbench.attack import Attack
-from moatbench.build import build_attacks, build_defense, instantiate
-from moatbench.build import options as names
+from moatbench.compose.build import build_attacks, build_defense, instantiate
+from moatbench.compose.build import options as names
+from moatbench.compose.schema import register
 from moatbench.defense import Defense
 from moatbench.randomness import stream
-from moatbench.schema import register
 from moatbench.testing import check_attack, check_defense, check_run, check_victim
 from moatbench.testing.evidence import undeployable
 from moatbench.victim import Victim

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from moatbench.curve import CurveFile, area_over_log_queries, read, summary, worst_case
+from moatbench.record.curve import CurveFile, area_over_log_queries, read, summary, worst_case
 
 
 def row(queries: int, test: float, uniform: float = 0.5, **more: float) -> dict[str, float]:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from moatbench import track, ui, views
+from moatbench.cli import ui
+from moatbench.tracking import log as track
+from moatbench.tracking import views
 
 
 def states() -> dict[str, dict[str, object]]:

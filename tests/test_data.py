@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hydra import compose, initialize_config_module
 
-from moatbench.build import instantiate
+from moatbench.compose.build import instantiate
+from moatbench.compose.schema import register
 from moatbench.data import Column, Dataset, Table
-from moatbench.schema import register
 from moatbench.space import Categorical, Numeric
 from moatbench.victims.datasets import bundled, csv
 

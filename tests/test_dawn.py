@@ -11,7 +11,7 @@ from moatbench.defense import Defense, Marks, Stack
 from moatbench.defenses.dawn import DAWN, first_other
 from moatbench.defenses.label_only import LabelOnly
 from moatbench.defenses.monitoring import QueryMonitoring
-from moatbench.defenses.quota import Quota
+from moatbench.defenses.monitors.quota import Quota
 from moatbench.reply import Reply, from_outputs
 from moatbench.testing import check_defense
 from moatbench.types import Array

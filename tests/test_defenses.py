@@ -9,8 +9,8 @@ from numpy.testing import assert_allclose
 from moatbench.defense import Defense, Stack
 from moatbench.defenses.label_only import LabelOnly
 from moatbench.defenses.monitoring import QueryMonitoring
+from moatbench.defenses.monitors.prada import PRADA
 from moatbench.defenses.noise import Noise
-from moatbench.defenses.prada import PRADA
 from moatbench.defenses.refuse import Refuse
 from moatbench.defenses.rounding import Rounding
 from moatbench.defenses.top_k import TopK

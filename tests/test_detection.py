@@ -8,8 +8,8 @@ import pytest
 from moatbench.attacks.equation_solving import EquationSolving
 from moatbench.defense import Defense
 from moatbench.defenses.monitoring import QueryMonitoring
-from moatbench.defenses.seat import SEAT
-from moatbench.detection import (
+from moatbench.defenses.monitors.seat import SEAT
+from moatbench.judge.streams import (
     Detection,
     Stream,
     Theft,
@@ -21,9 +21,9 @@ from moatbench.detection import (
     steal,
     threshold_at,
 )
-from moatbench.extract import Extraction
 from moatbench.numerics.calibration import Calibration
 from moatbench.randomness import stream
+from moatbench.runner.extract import Extraction
 from moatbench.victim import Victim
 
 CHECKPOINTS = (10, 20, 30)

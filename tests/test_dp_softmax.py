@@ -10,18 +10,18 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from moatbench.archive import dump, load
 from moatbench.attacks.equation_solving import EquationSolving
+from moatbench.compose.archive import dump, load
 from moatbench.defense import Defense
-from moatbench.extract import Extraction
-from moatbench.numerics.linear import design
-from moatbench.numerics.private_descent import (
+from moatbench.models.linear import design
+from moatbench.models.private_descent import (
     clipped_gradient,
     noise_multiplier,
     private_softmax,
     spent,
 )
 from moatbench.randomness import stream
+from moatbench.runner.extract import Extraction
 from moatbench.victim import Victim
 from moatbench.victims.datasets import bundled
 from moatbench.victims.linear import LinearModel, dp_softmax, softmax

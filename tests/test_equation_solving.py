@@ -15,9 +15,9 @@ from moatbench.defenses.label_only import LabelOnly
 from moatbench.defenses.noise import Noise
 from moatbench.defenses.rounding import Rounding
 from moatbench.defenses.top_k import TopK
-from moatbench.extract import Checkpoint, Extraction, NotApplicable
 from moatbench.randomness import stream
 from moatbench.reply import Reply, from_outputs
+from moatbench.runner.extract import Checkpoint, Extraction, NotApplicable
 from moatbench.space import InputSpace, Numeric
 from moatbench.types import Array, Mask
 from moatbench.victim import Shares, Victim

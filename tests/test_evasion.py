@@ -13,21 +13,21 @@ from moatbench.attack import Attack, Surrogate
 from moatbench.attacks.equation_solving import EquationSolving
 from moatbench.attacks.evasion import Evasion
 from moatbench.attacks.uniform_retraining import UniformRetraining
-from moatbench.caught import Trail
 from moatbench.defense import Defense
-from moatbench.defenses.hoda import HODA
 from moatbench.defenses.monitoring import QueryMonitoring
-from moatbench.defenses.prada import PRADA
+from moatbench.defenses.monitors.hoda import HODA
+from moatbench.defenses.monitors.prada import PRADA
+from moatbench.defenses.monitors.quota import Quota
+from moatbench.defenses.monitors.seat import SEAT
+from moatbench.defenses.monitors.vardetect import VarDetect
 from moatbench.defenses.proof_of_work import ProofOfWork
-from moatbench.defenses.quota import Quota
 from moatbench.defenses.refuse import Refuse
 from moatbench.defenses.rounding import Rounding
-from moatbench.defenses.seat import SEAT
-from moatbench.defenses.vardetect import VarDetect
-from moatbench.extract import Checkpoint, Extraction, NotApplicable
+from moatbench.judge.caught import Trail
 from moatbench.monitor import Monitor
 from moatbench.numerics.calibration import Calibration
 from moatbench.randomness import stream
+from moatbench.runner.extract import Checkpoint, Extraction, NotApplicable
 from moatbench.testing.attacks import HARSH
 from moatbench.types import Array, Generator, Labels, Mask
 from moatbench.victim import Victim

@@ -10,9 +10,9 @@ import pytest
 from moatbench.api import BudgetExceeded, PredictionAPI
 from moatbench.attack import Attack, Needs, Surrogate, ignorant
 from moatbench.defense import Defense
-from moatbench.extract import BrokenAttack, Extraction, NotApplicable, extract
-from moatbench.metrics import Judge
-from moatbench.suite import Failed, Finished, Point, Skipped, run_attacks
+from moatbench.judge.judge import Judge
+from moatbench.runner.extract import BrokenAttack, Extraction, NotApplicable, extract
+from moatbench.runner.suite import Failed, Finished, Point, Skipped, run_attacks
 from moatbench.types import Array, Generator
 from moatbench.victim import Victim
 

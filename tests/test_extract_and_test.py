@@ -14,10 +14,10 @@ from moatbench.defense import Defense
 from moatbench.defenses.label_only import LabelOnly
 from moatbench.defenses.noise import Noise
 from moatbench.defenses.rounding import Rounding
-from moatbench.extract import Checkpoint, NotApplicable, extract
-from moatbench.numerics.candidates import CANDIDATES, simplest
 from moatbench.randomness import stream
 from moatbench.reply import Reply
+from moatbench.runner.extract import Checkpoint, NotApplicable, extract
+from moatbench.solvers.candidates import CANDIDATES, simplest
 from moatbench.types import Array
 from moatbench.victim import Victim
 from moatbench.victims.datasets import bundled, generated

@@ -8,14 +8,14 @@ from hydra import compose, initialize_config_module
 
 from moatbench import testing
 from moatbench.attack import Attack
-from moatbench.build import instantiate
+from moatbench.compose.build import instantiate
+from moatbench.compose.schema import register
 from moatbench.defense import Defense
 from moatbench.defenses.noise import Noise
 from moatbench.defenses.rounding import Rounding
 from moatbench.defenses.top_k import TopK
-from moatbench.extract import Checkpoint, NotApplicable, extract
 from moatbench.randomness import stream
-from moatbench.schema import register
+from moatbench.runner.extract import Checkpoint, NotApplicable, extract
 from moatbench.victim import Victim
 
 register()

@@ -14,10 +14,10 @@ from moatbench.defenses.modelguard_w import ModelGuardW
 from moatbench.defenses.noise import Noise
 from moatbench.defenses.reverse_sigmoid import ReverseSigmoid
 from moatbench.defenses.rounding import Rounding
-from moatbench.extract import Checkpoint, NotApplicable, extract
-from moatbench.numerics.through import Changed
 from moatbench.randomness import stream
 from moatbench.reply import Reply
+from moatbench.runner.extract import Checkpoint, NotApplicable, extract
+from moatbench.solvers.through import Changed
 from moatbench.types import Array
 from moatbench.victim import Victim
 from moatbench.victims.datasets import bundled

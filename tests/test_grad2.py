@@ -13,8 +13,8 @@ from scipy.optimize import linprog
 from moatbench.defense import Defense, Stack
 from moatbench.defenses.grad2 import LEAD, GradientRedirection, redirected
 from moatbench.defenses.rounding import Rounding
+from moatbench.models.perceptron import Perceptron
 from moatbench.numerics.coordinates import coordinates
-from moatbench.numerics.perceptron import Perceptron
 from moatbench.reply import Reply, from_outputs
 from moatbench.testing import check_defense
 from moatbench.types import Array

@@ -11,19 +11,19 @@ from moatbench.attack import Attack, Surrogate, ignorant
 from moatbench.defense import Defense
 from moatbench.defenses.label_only import LabelOnly
 from moatbench.defenses.monitoring import QueryMonitoring
-from moatbench.defenses.prada import PRADA
+from moatbench.defenses.monitors.prada import PRADA
 from moatbench.defenses.rounding import Rounding
-from moatbench.extract import extract
-from moatbench.honest import (
+from moatbench.judge.honest import (
     ACCOUNTS,
     BATCH,
     QUERIES_AN_ACCOUNT,
     SHIFTED_ACCOUNTS,
     HonestTraffic,
 )
-from moatbench.quality import MEASURES, expected_calibration_error, quality
+from moatbench.judge.quality import MEASURES, expected_calibration_error, quality
+from moatbench.judge.shift import far_cluster
 from moatbench.reply import Reply
-from moatbench.shift import far_cluster
+from moatbench.runner.extract import extract
 from moatbench.testing import Patchy, RefuseAll, TellLabels
 from moatbench.types import Array, Generator, Mask
 from moatbench.victim import Victim

@@ -6,15 +6,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from moatbench.report.bootstrap import (
+from moatbench.report.measure.bootstrap import (
     clustered_interval,
     expanded_tail,
     mean_of_means,
     weights,
 )
-from moatbench.report.records import Curve, Setting
-from moatbench.report.statistics import t_interval
-from moatbench.report.worst import over_seeds
+from moatbench.report.measure.statistics import t_interval
+from moatbench.report.measure.worst import over_seeds
+from moatbench.report.select.records import Curve, Setting
 
 Groups = list[list[float]]
 
@@ -95,7 +95,7 @@ def test_plain_percentiles_of_five_victims_cover_too_little(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Why the percentiles are expanded: 2.5 and 97.5 % cover 85 %."""
-    monkeypatch.setattr("moatbench.report.bootstrap.expanded_tail", lambda victims: 0.025)
+    monkeypatch.setattr("moatbench.report.measure.bootstrap.expanded_tail", lambda victims: 0.025)
     rng = np.random.default_rng(1)
     drawn = [clustered_interval(normal(5, 1, rng)) for _ in range(1000)]
     assert np.mean([i.low <= 0 <= i.high for i in drawn]) < 0.89

@@ -11,7 +11,7 @@ from moatbench.attacks.equation_solving import EquationSolving
 from moatbench.defense import Defense
 from moatbench.defenses.noise import Noise
 from moatbench.defenses.rounding import Rounding
-from moatbench.numerics.kernel_logistic import KernelLogistic
+from moatbench.models.kernel_logistic import KernelLogistic
 from moatbench.numerics.objectives import CrossEntropy, LogOdds, RoundedOdds
 from moatbench.randomness import stream
 from moatbench.types import Array

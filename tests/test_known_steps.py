@@ -12,12 +12,12 @@ from moatbench.defenses.confidence_threshold import ConfidenceThreshold
 from moatbench.defenses.rounding import Rounding
 from moatbench.defenses.significant_digits import SignificantDigits
 from moatbench.defenses.top_k import TopK
-from moatbench.extract import Checkpoint, Extraction
-from moatbench.numerics.grids import Bins, Decimals, Digits, Grid, bounds
-from moatbench.numerics.pooled_odds import PooledOdds
-from moatbench.numerics.withheld import Withheld
 from moatbench.randomness import stream
 from moatbench.reply import from_outputs
+from moatbench.runner.extract import Checkpoint, Extraction
+from moatbench.solvers.grids import Bins, Decimals, Digits, Grid, bounds
+from moatbench.solvers.pooled_odds import PooledOdds
+from moatbench.solvers.withheld import Withheld
 from moatbench.types import Array
 from moatbench.victim import Victim
 from moatbench.victims import linear

@@ -8,11 +8,11 @@ from typing import NamedTuple
 import pytest
 from hydra import compose, initialize_config_module
 
-from moatbench.build import build_attacks, instantiate
+from moatbench.compose.build import build_attacks, instantiate
+from moatbench.compose.schema import register
 from moatbench.defenses.label_only import LabelOnly
-from moatbench.extract import Checkpoint, Extraction
 from moatbench.randomness import stream
-from moatbench.schema import register
+from moatbench.runner.extract import Checkpoint, Extraction
 from moatbench.victim import Victim
 
 DATA_DIR = Path(__file__).parents[2] / "shared" / "data"

@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 CORE = (
-    "moatbench.accounts",
+    "moatbench.strategies.accounts",
     "moatbench.api",
     "moatbench.attack",
     "moatbench.data",
@@ -18,13 +18,13 @@ CORE = (
     "moatbench.numerics",
     "moatbench.randomness",
     "moatbench.reply",
-    "moatbench.shadow",
-    "moatbench.simulation",
+    "moatbench.strategies.shadow",
+    "moatbench.strategies.simulation",
     "moatbench.space",
     "moatbench.types",
     "moatbench.victim",
-    "moatbench.view",
-    "moatbench.window",
+    "moatbench.strategies.view",
+    "moatbench.strategies.window",
 )
 # The layers of the core, lowest first; a file may import what stands above its line here.
 ORDER = [

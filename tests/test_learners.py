@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from moatbench.api import Card
-from moatbench.numerics import forward
-from moatbench.numerics.boundary import Segments, bisect, opposites, project
-from moatbench.numerics.design import CURVATURE, most_doubtful
-from moatbench.numerics.embedding import Nystrom
-from moatbench.numerics.kernels import Kernel
-from moatbench.numerics.learners import Learner, encode, learner_for
+from moatbench.learners.learner import Learner, encode, learner_for
+from moatbench.learners.ridge_path import Rows, fit_at
+from moatbench.models import forward
+from moatbench.models.embedding import Nystrom
+from moatbench.models.kernels import Kernel
 from moatbench.numerics.newton import Logistic
-from moatbench.numerics.ridge_path import Rows, fit_at
+from moatbench.search.boundary import Segments, bisect, opposites, project
+from moatbench.search.doubt import CURVATURE, most_doubtful
 from moatbench.space import Categorical, InputSpace, Numeric
 from moatbench.types import Array, Labels
 

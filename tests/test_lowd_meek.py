@@ -10,10 +10,10 @@ from moatbench.api import Deployment, PredictionAPI
 from moatbench.attacks.lowd_meek import LowdMeek
 from moatbench.defense import Defense
 from moatbench.defenses.label_only import LabelOnly
-from moatbench.extract import Checkpoint, Extraction
-from moatbench.numerics.bisection import Brackets, null_vector
-from moatbench.numerics.embedding import Monomials, Nystrom
-from moatbench.numerics.kernels import Kernel
+from moatbench.models.embedding import Monomials, Nystrom
+from moatbench.models.kernels import Kernel
+from moatbench.runner.extract import Checkpoint, Extraction
+from moatbench.search.bisection import Brackets, null_vector
 from moatbench.testing import Patchy
 from moatbench.victim import Victim
 from moatbench.victims.datasets import bundled, generated

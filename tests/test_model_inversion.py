@@ -9,8 +9,8 @@ from moatbench.api import Deployment, PredictionAPI
 from moatbench.attack import Surrogate
 from moatbench.attacks.model_inversion import ModelInversion
 from moatbench.defense import Defense
-from moatbench.numerics.inversion import Inversion
 from moatbench.randomness import stream
+from moatbench.search.ascent import Inversion
 from moatbench.space import InputSpace
 from moatbench.types import Array
 from moatbench.victim import Victim

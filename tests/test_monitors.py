@@ -7,7 +7,7 @@ from math import inf
 import numpy as np
 import pytest
 
-from moatbench.defenses.extraction_warning import (
+from moatbench.defenses.monitors.extraction_warning import (
     ExtractionWarning,
     Leaves,
     _Account,
@@ -15,10 +15,10 @@ from moatbench.defenses.extraction_warning import (
     information_gain,
     tree,
 )
-from moatbench.defenses.hoda import HODA, hardness, pearson_distance
-from moatbench.defenses.margin_counter import Margin, MarginCounter, _Count
-from moatbench.defenses.seat import SEAT
-from moatbench.defenses.vardetect import LinearVAE, Ratio, VarDetect, outliers
+from moatbench.defenses.monitors.hoda import HODA, hardness, pearson_distance
+from moatbench.defenses.monitors.margin_counter import Margin, MarginCounter, _Count
+from moatbench.defenses.monitors.seat import SEAT
+from moatbench.defenses.monitors.vardetect import LinearVAE, Ratio, VarDetect, outliers
 from moatbench.monitor import Monitor
 from moatbench.numerics.calibration import Calibration, Scaling
 from moatbench.reply import Reply, from_outputs

@@ -13,10 +13,10 @@ from hydra import compose, initialize_config_module
 from moatbench.attack import Attack
 from moatbench.attacks.adaptive_retraining import AdaptiveRetraining
 from moatbench.attacks.equation_solving import EquationSolving
-from moatbench.build import instantiate
+from moatbench.compose.build import instantiate
 from moatbench.defenses.noise import Noise
-from moatbench.extract import Extraction
 from moatbench.randomness import stream
+from moatbench.runner.extract import Extraction
 from moatbench.victim import Victim
 
 DATA_DIR = Path(__file__).parents[2] / "shared" / "data"

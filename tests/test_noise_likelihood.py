@@ -10,10 +10,10 @@ from moatbench.defense import Defense, Stack
 from moatbench.defenses.noise import Noise
 from moatbench.defenses.reverse_sigmoid import ReverseSigmoid
 from moatbench.defenses.rounding import Rounding
-from moatbench.extract import Checkpoint, Extraction
-from moatbench.numerics.noise_likelihood import LAWS, Gaussian, Laplace, NoisyAnswers
 from moatbench.numerics.simplex import normalised
 from moatbench.randomness import stream
+from moatbench.runner.extract import Checkpoint, Extraction
+from moatbench.solvers.noise_likelihood import LAWS, Gaussian, Laplace, NoisyAnswers
 from moatbench.types import Array
 from moatbench.victim import Victim
 from moatbench.victims import linear

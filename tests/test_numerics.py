@@ -8,15 +8,10 @@ import pytest
 from scipy.linalg import block_diag
 from scipy.special import logit, softmax
 
-from moatbench.numerics.answers import completed, decimals, explained
-from moatbench.numerics.edges import Crossings, Edges, Joint
-from moatbench.numerics.grids import Decimals
-from moatbench.numerics.linear import Linear, cross_entropy, design, log_ratios
-from moatbench.numerics.log_intervals import LogIntervals
+from moatbench.models.linear import Linear, cross_entropy, design, log_ratios
+from moatbench.models.network import Network
+from moatbench.models.one_vs_rest import OneVsRest
 from moatbench.numerics.minimise import Model, descend, levenberg_marquardt
-from moatbench.numerics.network import Network
-from moatbench.numerics.network_solver import probe_plan, probe_points
-from moatbench.numerics.noise_likelihood import Gaussian, Laplace, NoisyAnswers
 from moatbench.numerics.objectives import (
     CrossEntropy,
     Intervals,
@@ -24,10 +19,15 @@ from moatbench.numerics.objectives import (
     Objective,
     RoundedOdds,
 )
-from moatbench.numerics.one_vs_rest import OneVsRest
-from moatbench.numerics.pooled_odds import PooledOdds
 from moatbench.numerics.simplex import normalised
-from moatbench.numerics.withheld import Both, Withheld
+from moatbench.solvers.edges import Crossings, Edges, Joint
+from moatbench.solvers.grids import Decimals
+from moatbench.solvers.intervals import completed, decimals, explained
+from moatbench.solvers.log_intervals import LogIntervals
+from moatbench.solvers.network_solver import probe_plan, probe_points
+from moatbench.solvers.noise_likelihood import Gaussian, Laplace, NoisyAnswers
+from moatbench.solvers.pooled_odds import PooledOdds
+from moatbench.solvers.withheld import Both, Withheld
 from moatbench.types import Array
 
 N, D, K = 30, 4, 3

@@ -9,10 +9,10 @@ from omegaconf import DictConfig
 from moatbench.api import Deployment, PredictionAPI
 from moatbench.attack import Attack
 from moatbench.attacks.on_grid import Snapped
-from moatbench.build import build_attacks, build_defense
+from moatbench.compose.build import build_attacks, build_defense
 from moatbench.defense import Defense
-from moatbench.extract import Extraction, NotApplicable
 from moatbench.randomness import stream
+from moatbench.runner.extract import Extraction, NotApplicable
 from moatbench.victim import Victim
 from moatbench.victims.datasets import bundled
 from moatbench.victims.linear import softmax

@@ -10,16 +10,16 @@ from scipy.stats import binomtest
 
 from moatbench.api import PredictionAPI
 from moatbench.attack import Attack, Surrogate
-from moatbench.baselines import published
-from moatbench.build import build
+from moatbench.compose.build import build
 from moatbench.defense import Defense, Marks
 from moatbench.defenses.dawn import DAWN
-from moatbench.extract import Extraction, extract
-from moatbench.metrics import Judge
-from moatbench.numerics.learners import learner_for
-from moatbench.ownership import MODELS, Owner, p_value
+from moatbench.display.table import of_watermark
+from moatbench.judge.floor import published
+from moatbench.judge.judge import Judge
+from moatbench.judge.watermark import MODELS, Owner, p_value
+from moatbench.learners.learner import learner_for
 from moatbench.reply import Reply
-from moatbench.table import of_watermark
+from moatbench.runner.extract import Extraction, extract
 from moatbench.types import Array, Generator
 from moatbench.victim import Victim
 

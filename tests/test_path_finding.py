@@ -15,15 +15,15 @@ from moatbench.data import Column, Dataset, Table
 from moatbench.defense import Defense, Stack
 from moatbench.defenses.label_only import LabelOnly
 from moatbench.defenses.monitoring import QueryMonitoring
+from moatbench.defenses.monitors.prada import PRADA
 from moatbench.defenses.noise import Noise
-from moatbench.defenses.prada import PRADA
 from moatbench.defenses.refuse import Refuse
 from moatbench.defenses.rounding import Rounding
 from moatbench.defenses.top_k import TopK
-from moatbench.extract import Checkpoint, Extraction, NotApplicable, extract
-from moatbench.metrics import Judge
+from moatbench.judge.judge import Judge
 from moatbench.randomness import stream
 from moatbench.reply import Reply
+from moatbench.runner.extract import Checkpoint, Extraction, NotApplicable, extract
 from moatbench.types import Array
 from moatbench.victim import Victim
 from moatbench.victims.datasets import published

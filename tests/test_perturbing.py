@@ -15,8 +15,8 @@ from moatbench.defense import Defense, Stack
 from moatbench.defenses.bdpl import BDPL, truth_probability
 from moatbench.defenses.label_only import LabelOnly
 from moatbench.defenses.monitoring import QueryMonitoring
+from moatbench.defenses.monitors.quota import Quota
 from moatbench.defenses.proof_of_work import ProofOfWork
-from moatbench.defenses.quota import Quota
 from moatbench.defenses.refuse import Refuse
 from moatbench.defenses.reverse_sigmoid import ReverseSigmoid
 from moatbench.defenses.rounding import Rounding

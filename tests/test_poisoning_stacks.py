@@ -11,7 +11,7 @@ from moatbench.defenses.edm import EnsembleOfDiverseModels
 from moatbench.defenses.grad2 import GradientRedirection
 from moatbench.defenses.mad import MAD
 from moatbench.defenses.monitoring import QueryMonitoring
-from moatbench.defenses.quota import Quota
+from moatbench.defenses.monitors.quota import Quota
 from moatbench.defenses.random_labels import RandomLabels
 from moatbench.defenses.rounding import Rounding
 from moatbench.defenses.shuffle import Shuffle

@@ -19,8 +19,8 @@ from urllib.request import urlopen
 
 import pytest
 
-from moatbench import track
-from moatbench.ui import LEAN
+from moatbench.cli.ui import LEAN
+from moatbench.tracking import log as track
 
 WRITERS, EACH = 8, 3
 FOLDERS = sorted(Path("/usr/lib/postgresql").glob("*/bin"))

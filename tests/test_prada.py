@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import shapiro
 
-from moatbench.defenses.prada import PRADA, _History
+from moatbench.defenses.monitors.prada import PRADA, _History
 from moatbench.types import Array, Generator, Labels, Mask
 from moatbench.victim import Victim
 

@@ -17,13 +17,13 @@ from moatbench.defenses.noise import Noise
 from moatbench.defenses.reverse_sigmoid import ReverseSigmoid
 from moatbench.defenses.rounding import Rounding
 from moatbench.defenses.shuffle import Shuffle
-from moatbench.extract import Checkpoint, Extraction, NotApplicable, extract
+from moatbench.learners.ddae import DDAE
+from moatbench.learners.restoring import Lookup, Method, Pairs
 from moatbench.needs import NeedUnmet
-from moatbench.numerics.recovery import Lookup, Method, Pairs
-from moatbench.numerics.restorer import DDAE
 from moatbench.randomness import stream
 from moatbench.reply import Reply
-from moatbench.simulation import Simulation, answers, stand_in, unlikeness, variants
+from moatbench.runner.extract import Checkpoint, Extraction, NotApplicable, extract
+from moatbench.strategies.simulation import Simulation, answers, stand_in, unlikeness, variants
 from moatbench.testing import RefuseAll
 from moatbench.testing.attacks import HARSH, TellLabels
 from moatbench.types import Array, Generator, Labels

@@ -14,24 +14,24 @@ from typing import Any
 
 import pytest
 
-from moatbench import track
-from moatbench.report import main as command
-from moatbench.report import methods
-from moatbench.report.comparisons import MEASURES, comparisons
-from moatbench.report.consistency import MixedSelection
-from moatbench.report.contents import tables
-from moatbench.report.leaderboard import Standing, standings, within
-from moatbench.report.main import parsed, write
-from moatbench.report.monitors import watches
-from moatbench.report.multipliers import Reach, multiplier, reach
-from moatbench.report.numerals import percent, queries, ratio, share
-from moatbench.report.output import OutputRefused, require_free, written
-from moatbench.report.records import Selection
-from moatbench.report.selection import select
-from moatbench.report.statistics import Interval, t_interval
-from moatbench.report.store import Logged, StoreUnreadable, logged_runs
-from moatbench.report.tables import Column, Group, Table, latex, markdown, tex
-from moatbench.report.worst import Field, fields, worst, worst_of_each_seed
+from moatbench.report.measure.alarms import watches
+from moatbench.report.measure.comparisons import MEASURES, comparisons
+from moatbench.report.measure.leaderboard import Standing, standings, within
+from moatbench.report.measure.multipliers import Reach, multiplier, reach
+from moatbench.report.measure.statistics import Interval, t_interval
+from moatbench.report.measure.worst import Field, fields, worst, worst_of_each_seed
+from moatbench.report.select.consistency import MixedSelection
+from moatbench.report.select.records import Selection
+from moatbench.report.select.selection import select
+from moatbench.report.write import methods
+from moatbench.report.write import report as command
+from moatbench.report.write.contents import tables
+from moatbench.report.write.numerals import percent, queries, ratio, share
+from moatbench.report.write.output import OutputRefused, require_free, written
+from moatbench.report.write.report import parsed, write
+from moatbench.report.write.tables import Column, Group, Table, latex, markdown, tex
+from moatbench.tracking import log as track
+from moatbench.tracking.read import Logged, StoreUnreadable, logged_runs
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
@@ -520,7 +520,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def log(base: Path, uri: str, made: Logged) -> None:
-    from moatbench.curve import CurveFile
+    from moatbench.record.curve import CurveFile
 
     folder = base / f"folder-{made.summary['attack']}-{made.summary['seed']}"
     folder.mkdir()
@@ -567,7 +567,7 @@ def test_a_file_that_is_no_store_stays_as_it_is(content: bytes, tmp_path: Path) 
 
 
 def test_a_locked_store_says_so(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("moatbench.report.store.PATIENCE", 0.2)
+    monkeypatch.setattr("moatbench.tracking.read.PATIENCE", 0.2)
     with closing(sqlite3.connect(store.removeprefix("sqlite:///"))) as db:
         db.execute("BEGIN EXCLUSIVE")
         with pytest.raises(StoreUnreadable, match="locked"):
@@ -647,8 +647,8 @@ def test_no_text_of_a_figure_meets_another_and_all_can_be_read() -> None:
     import matplotlib
     from matplotlib.text import Text
 
-    from moatbench.report import figures, heat_map
-    from moatbench.report.style import COLUMN, PAGE, PANELS, RC, looks
+    from moatbench.report.write import figures, heat_map
+    from moatbench.report.write.style import COLUMN, PAGE, PANELS, RC, looks
 
     field = fields(sample())[0]
     shown, board = looks(field.defenses), standings(field)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from moatbench.build import options
+from moatbench.compose.build import options
 from moatbench.reply import Reply
 from moatbench.reproduce import main as command
 from moatbench.reproduce import play, sections

@@ -14,13 +14,13 @@ from moatbench.attacks.adaptive_retraining import AdaptiveRetraining
 from moatbench.attacks.line_search_retraining import LineSearchRetraining
 from moatbench.attacks.pool_retraining import PoolRetraining
 from moatbench.attacks.uniform_retraining import UniformRetraining
-from moatbench.build import build_defense
+from moatbench.compose.build import build_defense
 from moatbench.defense import Defense
 from moatbench.defenses.adaptive_misinformation import AdaptiveMisinformation
-from moatbench.extract import Checkpoint, NotApplicable, extract
-from moatbench.numerics import forward
+from moatbench.models import forward
 from moatbench.randomness import stream
 from moatbench.reply import Reply, from_outputs
+from moatbench.runner.extract import Checkpoint, NotApplicable, extract
 from moatbench.space import Categorical, InputSpace, Numeric
 from moatbench.testing import RefuseAll
 from moatbench.types import Array

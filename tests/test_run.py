@@ -9,7 +9,7 @@ def test_every_pool_of_threads_is_limited_whatever_was_imported_before() -> None
     # In a process of its own: here, the libraries are loaded already.
     code = """if True:
         import json, os
-        from moatbench.run import one_pool
+        from moatbench.runner.job import one_pool
         from threadpoolctl import threadpool_info
         with one_pool(1):
             import scipy.linalg, sklearn.linear_model

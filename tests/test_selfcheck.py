@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 from omegaconf import DictConfig
 
-from moatbench import flags, inversions
 from moatbench.api import PredictionAPI
 from moatbench.attack import Attack, Surrogate
-from moatbench.build import build_defense, build_victim, instantiate, options
+from moatbench.compose.build import build_defense, build_victim, instantiate, options
 from moatbench.defense import Defense, NoiseModel, Stack
 from moatbench.randomness import stream
 from moatbench.reply import Reply
-from moatbench.selfcheck import of_layers
+from moatbench.runner import doubts as inversions
+from moatbench.runner import flags
+from moatbench.runner.selfcheck import of_layers
 from moatbench.types import Array, Generator
 from moatbench.victim import Victim
 

@@ -6,7 +6,7 @@ from math import inf, isnan, nan
 import numpy as np
 import pytest
 
-from moatbench.report.statistics import (
+from moatbench.report.measure.statistics import (
     holm,
     least_p,
     median,

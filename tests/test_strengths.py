@@ -7,7 +7,7 @@ from itertools import product
 import pytest
 from omegaconf import DictConfig
 
-from moatbench.build import build_defense
+from moatbench.compose.build import build_defense
 from moatbench.defense import Defense, Stack
 from moatbench.testing import check_defense
 from moatbench.victim import Victim

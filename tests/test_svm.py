@@ -9,7 +9,7 @@ from sklearn.svm import SVC, LinearSVC
 from moatbench.api import Deployment, PredictionAPI
 from moatbench.data import Dataset
 from moatbench.defense import Defense
-from moatbench.numerics.kernels import one_vs_one
+from moatbench.models.kernels import one_vs_one
 from moatbench.victim import Victim
 from moatbench.victims.datasets import bundled
 from moatbench.victims.svm import linear_svm, poly_svm, rbf_svm

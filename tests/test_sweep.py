@@ -18,14 +18,7 @@ from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig, OmegaConf
 
 import moatbench.conf
-from moatbench.sweep import (
-    Watch,
-    Watched,
-    compose_seeds_once,
-    planned,
-    result,
-    results,
-)
+from moatbench.sweep.watch import Watch, Watched, compose_seeds_once, planned, result, results
 
 Run = Callable[..., tuple[int, str, str]]
 QUICK = ("data=iris", "attack=equation_solving", "checkpoints=[5,10]")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from moatbench import track
+from moatbench.tracking import log as track
 
 SUMMARY: dict[str, Any] = {
     "victim": "softmax",

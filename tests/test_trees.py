@@ -7,8 +7,8 @@ import pytest
 
 from moatbench.attack import Surrogate
 from moatbench.data import Column, Dataset, Table
-from moatbench.metrics import Judge
-from moatbench.numerics.tree import LEAF, Tree, indicators, raw_tree
+from moatbench.judge.judge import Judge
+from moatbench.models.tree import LEAF, Tree, indicators, raw_tree
 from moatbench.reply import Reply
 from moatbench.types import Array
 from moatbench.victim import Victim, check_reply

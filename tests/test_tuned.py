@@ -12,12 +12,12 @@ from moatbench.api import BudgetExceeded, Card, Deployment, PredictionAPI
 from moatbench.attack import Attack, Purchases, Surrogate, ignorant
 from moatbench.attacks.tuned import Tuned
 from moatbench.attacks.uniform_retraining import UniformRetraining
-from moatbench.build import build_attacks
+from moatbench.compose.build import build_attacks
 from moatbench.defense import Defense
-from moatbench.extract import Extraction, NotApplicable
+from moatbench.runner.extract import Extraction, NotApplicable
+from moatbench.strategies.window import Window
 from moatbench.types import Array, Generator
 from moatbench.victim import Victim
-from moatbench.window import Window
 
 
 def api_of(victim: Victim, checkpoints: list[int]) -> PredictionAPI:

@@ -10,7 +10,7 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.neural_network import MLPClassifier
 
 from moatbench.data import Dataset
-from moatbench.numerics import forward
+from moatbench.models import forward
 from moatbench.reply import from_outputs
 from moatbench.types import Array
 from moatbench.victim import Victim

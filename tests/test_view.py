@@ -6,9 +6,9 @@ import pytest
 from moatbench.api import Answers, BudgetExceeded, Deployment, InvalidQuery, PredictionAPI
 from moatbench.defense import Defense
 from moatbench.randomness import stream
+from moatbench.strategies.view import View, paced
 from moatbench.types import Array, Rows
 from moatbench.victim import Victim
-from moatbench.view import View, paced
 
 
 class Wasteful(View):

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from moatbench.data import Dataset
-from moatbench.numerics import forward
-from moatbench.numerics.forest import Forest, forest
+from moatbench.models import forward
+from moatbench.models.forest import Forest, forest
 from moatbench.numerics.simplex import normalised
 from moatbench.reply import Reply, from_outputs
 from moatbench.types import Array, Generator

@@ -6,10 +6,10 @@ from math import isfinite
 import numpy as np
 
 from moatbench.data import Dataset
-from moatbench.numerics import forward
-from moatbench.numerics.kernel_logistic import kernel_scores
-from moatbench.numerics.kernels import Kernel
-from moatbench.numerics.linear import cross_entropy
+from moatbench.models import forward
+from moatbench.models.kernel_logistic import kernel_scores
+from moatbench.models.kernels import Kernel
+from moatbench.models.linear import cross_entropy
 from moatbench.reply import Reply, from_outputs
 from moatbench.types import Array, Generator
 from moatbench.victim import Victim

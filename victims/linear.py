@@ -10,8 +10,8 @@ import numpy as np
 
 from moatbench.data import Dataset
 from moatbench.knobs import check_number, check_whole
-from moatbench.numerics import forward
-from moatbench.numerics.private_descent import noise_multiplier, private_softmax
+from moatbench.models import forward
+from moatbench.models.private_descent import noise_multiplier, private_softmax
 from moatbench.reply import Reply, from_outputs
 from moatbench.types import Array, Generator
 from moatbench.victim import Shares, Victim

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from moatbench.data import Dataset
-from moatbench.numerics import forward
+from moatbench.models import forward
 from moatbench.reply import Reply, from_outputs
 from moatbench.types import Array, Generator
 from moatbench.victim import Victim

@@ -8,7 +8,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from moatbench.data import Dataset, Encoding
-from moatbench.numerics.forward import blocks
+from moatbench.models.forward import blocks
 from moatbench.reply import Reply, from_outputs
 from moatbench.types import Array, Generator, Rows
 from moatbench.victim import Shares, Victim

@@ -9,7 +9,7 @@ from math import inf
 import numpy as np
 
 from moatbench.data import Dataset
-from moatbench.numerics import forward
+from moatbench.models import forward
 from moatbench.reply import Reply, from_outputs
 from moatbench.space import InputSpace
 from moatbench.types import Array, Generator

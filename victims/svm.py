@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from moatbench.data import Dataset
-from moatbench.numerics import forward
-from moatbench.numerics.kernels import Kernel, Machine, machine
+from moatbench.models import forward
+from moatbench.models.kernels import Kernel, Machine, machine
 from moatbench.reply import Reply
 from moatbench.types import Array, Generator
 from moatbench.victim import Shares, Victim

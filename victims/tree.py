@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from moatbench.data import Dataset
-from moatbench.numerics.tree import Tree, indicators, raw_tree
+from moatbench.models.tree import Tree, indicators, raw_tree
 from moatbench.reply import Reply
 from moatbench.space import InputSpace, Numeric
 from moatbench.types import Array, Generator

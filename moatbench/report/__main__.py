@@ -1,5 +1,5 @@
 """python -m moatbench.report, the same as moatbench-report."""
 
-from moatbench.report.main import main
+from moatbench.report.write.report import main
 
 main()

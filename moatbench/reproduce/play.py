@@ -11,13 +11,13 @@ from queue import SimpleQueue
 
 from hydra import compose, initialize_config_module
 
-from moatbench.build import build
-from moatbench.errors import explain
-from moatbench.extract import Checkpoint, Extraction
+from moatbench.compose.build import build
+from moatbench.compose.errors import explain
+from moatbench.compose.schema import register
 from moatbench.reproduce.results import FAILED, FINISHED, Job, Record
 from moatbench.reproduce.spec import Row, unknowns
-from moatbench.run import code_version, one_pool
-from moatbench.schema import register
+from moatbench.runner.extract import Checkpoint, Extraction
+from moatbench.runner.job import code_version, one_pool
 
 THREADS = 1  # of a run's BLAS
 DIED = "the process that ran it died (out of memory?); the same command tries it again"

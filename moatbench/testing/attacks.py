@@ -8,10 +8,10 @@ import numpy as np
 from moatbench.api import Deployment, PredictionAPI
 from moatbench.attack import Attack
 from moatbench.defense import Defense
-from moatbench.extract import Checkpoint, Extraction, NotApplicable
-from moatbench.metrics import Judge
+from moatbench.judge.judge import Judge
 from moatbench.randomness import stream
 from moatbench.reply import Reply
+from moatbench.runner.extract import Checkpoint, Extraction, NotApplicable
 from moatbench.testing.evidence import SEED, frozen, no_writing, undeployable
 from moatbench.types import Array, Generator, Mask
 from moatbench.victim import Victim, check_reply

@@ -1,0 +1,1 @@
+"""Scores of an account's queries: what watches for thieves."""

@@ -1,0 +1,1 @@
+"""From a config to live parts; the only caller of instantiate."""

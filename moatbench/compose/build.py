@@ -1,0 +1,136 @@
+"""From a composed config to live parts; the only file that instantiates."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+import hydra.utils
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from moatbench.api import checked
+from moatbench.attack import Attack
+from moatbench.compose.cache import trained, victim_key
+from moatbench.data import Dataset
+from moatbench.defense import Defense, Stack
+from moatbench.randomness import stream
+from moatbench.victim import Victim
+
+SUITE = "suite"
+MULTIPLES = (1, 2, 5, 10, 20)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a run needs, alive."""
+
+    victim: Victim
+    defense: Defense
+    attacks: Mapping[str, Attack]
+    checkpoints: tuple[int, ...]
+
+
+def build(cfg: DictConfig, attack: str) -> Parts:
+    """Instantiate the parts of a run.
+
+    Args:
+        cfg: the composed config.
+        attack: the name of the choice in the group `attack`.
+    """
+    seed = cfg.seed if cfg.victim_seed is None else cfg.victim_seed
+    # Cheap parts first: a bad knob is told before a victim is trained.
+    defense, attacks = build_defense(cfg.defense), build_attacks(cfg.attack, attack)
+    victim = build_victim(cfg, instantiate(cfg.data), seed)
+    if not cfg.publish:
+        victim = replace(victim, family=None, architecture={})
+    return Parts(victim, defense, attacks, checkpoints(cfg.checkpoints, victim))
+
+
+def instantiate(node: DictConfig, *args: Any) -> Any:
+    """Build one object; positional arguments reach it as they are."""
+    # Left to its default, Hydra turns dataclass objects within a list back into configs.
+    return hydra.utils.instantiate(node, *args, _convert_="all")
+
+
+def build_victim(cfg: DictConfig, data: Dataset, seed: int) -> Victim:
+    """Train the victim on its stream of the seed, or fetch it where this was done before."""
+
+    def train() -> Victim:
+        return instantiate(cfg.victim, data, stream(seed, "victim"))  # type: ignore[no-any-return]
+
+    if cfg.cache is None:
+        return train()
+    node: Any = OmegaConf.to_container(cfg.victim, resolve=True)
+    key = victim_key(node, data, seed, cfg.threads)
+    return trained(Path(cfg.cache) / "victims", key, train, str(node.get("_target_", "")))
+
+
+def build_defense(nodes: DictConfig) -> Defense:
+    """Build the defense: nothing, one, or a stack in the order of the config."""
+    layers = {str(name): instantiate(node) for name, node in nodes.items()}
+    if not layers:
+        return Defense()
+    return next(iter(layers.values())) if len(layers) == 1 else Stack(layers)
+
+
+def build_attacks(node: DictConfig, name: str) -> dict[str, Attack]:
+    """Build the attack called `name`, or all that a suite holds."""
+    if "suite" not in node:
+        return {name: instantiate(node)}
+    known = [n for n in options("attack") if n != SUITE]
+    chosen = list(node.suite) if node.suite is not None else known
+    _refuse_unknown(chosen, known, "attack.suite")
+    _refuse_unknown([str(k) for k in node.knobs], chosen, "attack.knobs")
+    return {n: instantiate(_with_knobs(n, node.knobs.get(n, {}))) for n in chosen}
+
+
+def options(group: str) -> list[str]:
+    """Name the choices of a config group, those of other packages on the search path included."""
+    sources = HydraConfig.get().runtime.config_sources if HydraConfig.initialized() else ()
+    folders: list[Traversable] = [files("moatbench.conf") / group]
+    for source in sources:
+        if source.schema == "file":
+            folders.append(Path(source.path) / group)
+        elif source.schema == "pkg" and source.path not in ("", "hydra.conf"):
+            folders.append(files(source.path) / group)
+    found = {f.name for folder in folders if folder.is_dir() for f in folder.iterdir()}
+    return sorted(name.removesuffix(".yaml") for name in found if name.endswith(".yaml"))
+
+
+def checkpoints(asked: Sequence[int] | None, victim: Victim) -> tuple[int, ...]:
+    """Return the checkpoints asked for, or the default multiples of d + 1."""
+    if asked is not None:
+        return checked(tuple(asked))
+    return tuple(multiple * (victim.space.d + 1) for multiple in MULTIPLES)
+
+
+def _with_knobs(name: str, knobs: Mapping[str, Any]) -> DictConfig:
+    """Compose this run again with one attack in place of the suite, and change its knobs."""
+    given: list[str] = []
+    if HydraConfig.initialized():
+        # A search path given on the command line is an override, not a property of the loader.
+        ours = HydraConfig.get().overrides
+        given = [o for o in ours.hydra if o.startswith("hydra.searchpath=")]
+        given += [o for o in ours.task if not o.lstrip("+~").startswith("attack")]
+    loader = GlobalHydra.instance().config_loader()
+    composed = loader.load_configuration("config", [*given, f"attack={name}"], RunMode.RUN)
+    node = composed.attack
+    OmegaConf.set_struct(node, True)
+    _refuse_unknown([str(k) for k in knobs], [str(k) for k in node], f"attack.knobs.{name}")
+    with open_dict(node):
+        node.merge_with(knobs)
+    return node  # type: ignore[no-any-return]
+
+
+def _refuse_unknown(given: Sequence[str], known: Sequence[str], where: str) -> None:
+    for name in given:
+        if name not in known:
+            near = get_close_matches(name, known, 3)
+            hint = f"; did you mean {' or '.join(near)}?" if near else ""
+            raise ValueError(f"{where}: unknown {name!r}{hint} Known: {', '.join(known)}")

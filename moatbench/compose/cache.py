@@ -1,0 +1,141 @@
+"""Trained victims, kept by what they were trained from.
+
+The key is a hash of all that can change a victim: its config, the data and how they are shared out,
+the seed, the threads of BLAS, the versions of the libraries, and the source code itself. A change
+of any of them is another key, so nothing is ever stale; files may be deleted at any time.
+"""
+
+import hashlib
+import json
+import logging
+import sys
+from collections.abc import Callable, Mapping
+from functools import cache
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from moatbench.compose.archive import TRUSTED, DamagedArchive, NotArchivable, dump, load
+from moatbench.data import Dataset
+from moatbench.victim import Victim
+
+log = logging.getLogger(__name__)
+
+LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch")
+OURS = tuple(
+    f"moatbench.{name}"
+    for name in (
+        "data",
+        "learners",
+        "models",
+        "numerics",
+        "randomness",
+        "reply",
+        "space",
+        "victim",
+        "victims",
+    )
+)
+MOST_BYTES = 2**28  # of a victim with its data; a larger one is trained each time
+
+
+def victim_key(node: Mapping[str, Any], data: Dataset, seed: int, threads: int) -> str:
+    """Hash all that can change the victim which `node`, a resolved config, describes."""
+    table = data.table
+    shared = (table.name, table.sha256(), data.test_share, data.pool_share, dict(table.notes))
+    origin = {
+        "victim": node,
+        "data": repr(shared),
+        "seed": seed,
+        "threads": threads,
+        "versions": [sys.version, *(f"{name} {version(name)}" for name in LIBRARIES)],
+        "source": [_source(package) for package in (*OURS, *_modules(node))],
+    }
+    return hashlib.sha256(json.dumps(origin, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def trained(folder: Path, key: str, train: Callable[[], Victim], target: str = "") -> Victim:
+    """Fetch the victim of this key, or train it and keep it.
+
+    Of several processes that want it at once, one trains and the others wait. A victim that is not
+    plain data (a model of your own) is trained each time; a file that is damaged is replaced.
+
+    Args:
+        folder: where the files lie.
+        key: from `victim_key`.
+        train: makes the victim.
+        target: the victim's `_target_`; dataclasses of its package may be read from the file.
+    """
+    file, trusted = folder / f"{key}.npz", (*TRUSTED, target.split(".")[0])
+    if (kept := _kept(file, trusted)) is not None:
+        return kept
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(f"{file}.lock")
+        lock.acquire()
+    except OSError as error:
+        log.warning("victims cannot be kept in %s (%s); this one is trained", folder, error)
+        return train()
+    try:
+        if (kept := _kept(file, trusted)) is not None:
+            return kept
+        victim = train()
+        _keep(victim, file)
+        return victim
+    finally:
+        lock.release()
+
+
+def _kept(file: Path, trusted: tuple[str, ...]) -> Victim | None:
+    if not file.exists():
+        return None
+    try:
+        victim = load(file, trusted)
+    except DamagedArchive as error:
+        log.warning("%s; the victim is trained again", error)
+        return None
+    return victim if isinstance(victim, Victim) else None
+
+
+def _keep(victim: Victim, file: Path) -> None:
+    shares = victim.shares
+    if sum(x.nbytes for x in (shares.x_train, shares.pool, shares.x_test)) > MOST_BYTES:
+        return
+    try:
+        dump(victim, file)
+    except NotArchivable as reason:
+        log.debug("the victim is not kept: %s", reason)
+    except OSError as error:
+        log.warning("the victim cannot be kept in %s (%s)", file.parent, error)
+
+
+def _modules(node: Any) -> list[str]:
+    """Name the modules of every `_target_` in a config that are not ours."""
+    found: list[str] = []
+    if isinstance(node, dict):
+        module = str(node.get("_target_", "")).rpartition(".")[0]
+        if module and not module.startswith("moatbench."):
+            found.append(module)
+        for value in node.values():
+            found += _modules(value)
+    elif isinstance(node, list):
+        for value in node:
+            found += _modules(value)
+    return found
+
+
+@cache
+def _source(package: str) -> str:
+    """Hash the source of a module, or of all modules of a package."""
+    digest = hashlib.sha256(package.encode())
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        return digest.hexdigest()
+    places = [Path(place) for place in spec.submodule_search_locations or ()]
+    files = [file for place in places for file in sorted(place.rglob("*.py"))]
+    for file in files or [Path(spec.origin)]:
+        digest.update(file.name.encode() + file.read_bytes())
+    return digest.hexdigest()

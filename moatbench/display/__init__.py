@@ -1,0 +1,1 @@
+"""One run for the terminal and as a figure."""

@@ -1,0 +1,150 @@
+"""Tables for the terminal."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeGuard
+
+from moatbench.judge import honest
+from moatbench.judge.floor import FLOORS
+from moatbench.record.curve import LEVELS, Row, by_attack
+
+CUSTOMERS = {
+    "label kept": "label_agreement",
+    "accuracy lost": "accuracy_lost",
+    "mean L1": "l1_mean",
+    "99 % L1": "l1_p99",
+    "max L1": "l1_max",
+    "ECE": "ece",
+    "refused": "refused",
+    "accounts alarmed": "alarmed_accounts",
+}
+SHIFTED = {what: name for what, name in CUSTOMERS.items() if name in honest.SHIFTED}
+TIMES = {  # a query
+    "ms added": ("honest_seconds_added", 1e3),
+    "s waited": ("honest_seconds_waited", 1.0),
+}
+
+
+def text(header: Sequence[str], rows: Sequence[Sequence[str]], words: int = 1) -> str:
+    """Lay a table out: the first `words` columns to the left, the numbers behind to the right."""
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    lines = [header, ["-" * w for w in widths], *rows]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(w) if place < words else cell.rjust(w)
+            for place, (cell, w) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
+
+
+def of_run(summary: Mapping[str, Any], rows: Sequence[Row]) -> str:
+    """Show a run: a line for each attack, fidelity on test/uniform at each checkpoint."""
+    budgets = summary["checkpoints"]
+    header = ["attack", *(f"{q:,}" for q in budgets), "gain"]
+    header += [f"to {level} %" for level in LEVELS]
+    lines = []
+    for attack, curve in by_attack(rows).items():
+        at = {row["queries"]: row for row in curve}
+        cells = [_fidelity(at[q]) if q in at else "-" for q in budgets]
+        cells.append(_pair(curve[-1], "gain"))
+        lines.append([attack, *cells, *(_queries_to(summary, attack, v) for v in LEVELS)])
+    return text(header, lines)
+
+
+def of_floor(summary: Mapping[str, Any]) -> str:
+    """Say in a line what the gain is above; '' where a run does not tell."""
+    name = summary.get("floor")
+    if name is None:
+        return ""
+    scores = _pair(summary["baselines"][name], "fidelity")
+    return f"gain is above {FLOORS[name]} ({scores} %), in % of what that leaves"
+
+
+def of_honest(summary: Mapping[str, Any], rows: Sequence[Row]) -> str:
+    """Show what honest customers saw by the end of each attack, and those with unusual inputs."""
+    last = {attack: curve[-1] for attack, curve in by_attack(rows).items()}
+    lines = []
+    for attack, row in last.items():
+        seconds = summary["summaries"].get(attack, {})
+        times = [_number(_scaled(seconds.get(key), by)) for key, by in TIMES.values()]
+        lines.append([attack, *_cells(row, "honest", CUSTOMERS), *times])
+    ours = text(["honest customers under", *CUSTOMERS, *TIMES], lines)
+    theirs = [[attack, *_cells(row, "shifted", SHIFTED)] for attack, row in last.items()]
+    return f"{ours}\n\n{text(['shifted customers under', *SHIFTED], theirs)}"
+
+
+def of_watermark(rows: Sequence[Row]) -> str:
+    """Show what the watermark says of each attack's last surrogate; '' where none was planted."""
+    last = {attack: curve[-1] for attack, curve in by_attack(rows).items()}
+    known = {a: row for a, row in last.items() if _is_number(row.get("watermark_pairs"))}
+    if not known:
+        return ""
+    lines = [
+        [
+            attack,
+            f"{row['watermark_pairs']:.0f}",
+            _number(row["watermark_agreement"]),
+            _number(row["watermark_independent"]),
+            f"{row['watermark_p']:.2g}" if _is_number(row["watermark_p"]) else "-",
+        ]
+        for attack, row in known.items()
+    ]
+    return text(["watermark in", "marks told", "agrees", "by chance", "p"], lines)
+
+
+def of_sweep(summaries: Sequence[Mapping[str, Any]]) -> str:
+    """Show a sweep: a line for each run."""
+    header = ["run", "data", "victim", "defense", "attack", "seed", "status", "test", "uniform"]
+    header += ["to 95 %", "marks"]
+    lines = []
+    for number, summary in enumerate(summaries):
+        head = headline(summary)
+        # A run that failed on the way has numbers for smaller budgets: not to be compared here
+        finished = summary["status"] == "finished"
+        scalars = summary["summaries"].get(head, {}) if finished else {}
+        names = [str(summary.get(k, "?")) for k in ("data", "victim", "defense", "attack", "seed")]
+        finals = [_number(scalars.get(f"final_fidelity_{s}")) for s in ("test", "uniform")]
+        to_95 = _queries_to(summary, head, 95) if scalars else "-"
+        marks = "; ".join(summary.get("marks", []))
+        lines.append([str(number), *names, summary["status"], *finals, to_95, marks])
+    return text(header, lines, words=7)
+
+
+def headline(summary: Mapping[str, Any]) -> str:
+    """Name the curve that stands for a run: the worst case of a suite, or the one attack's."""
+    return list(summary["summaries"])[-1] if summary["summaries"] else ""
+
+
+def _fidelity(row: Row) -> str:
+    return _pair(row, "fidelity") + ("" if row["converged"] else "*")
+
+
+def _pair(row: Mapping[str, Any], metric: str) -> str:
+    """Show a metric on test/uniform inputs, in %."""
+    values = [row.get(f"{metric}_{sample}") for sample in ("test", "uniform")]
+    return "/".join(f"{100 * v:.2f}" if _is_number(v) else "-" for v in values)
+
+
+def _cells(row: Row, kind: str, shown: Mapping[str, str]) -> list[str]:
+    return [_number(row.get(f"{kind}_{measure}")) for measure in shown.values()]
+
+
+def _scaled(value: float | None, by: float) -> float | None:
+    return None if value is None else by * value
+
+
+def _queries_to(summary: Mapping[str, Any], attack: str, level: int) -> str:
+    """Queries to a level of test fidelity; a bound where it lies outside the checkpoints."""
+    scalars, budgets = summary["summaries"][attack], summary["checkpoints"]
+    reached = scalars.get(f"queries_to_{level}")
+    if reached is None:
+        return f"> {budgets[-1]:,}"
+    return f"<= {int(reached):,}"
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, float | int) and value == value
+
+
+def _number(value: Any) -> str:
+    return f"{value:.4f}" if _is_number(value) else "-"

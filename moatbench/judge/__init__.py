@@ -1,0 +1,1 @@
+"""What was stolen, what customers paid, who was caught."""

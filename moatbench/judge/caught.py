@@ -1,0 +1,150 @@
+"""Whether the attack of a run was caught, how late, and with how much: from what the run saw."""
+
+from collections.abc import Collection, Mapping, Sequence
+from copy import deepcopy
+from functools import cached_property
+from math import ceil, inf, nan
+
+import numpy as np
+
+from moatbench.api import Answers, Deployment
+from moatbench.defense import Defense
+from moatbench.judge.streams import Stream, customers, threshold_at
+from moatbench.monitor import Monitor
+from moatbench.randomness import stream
+from moatbench.types import Array, Generator, Mask
+from moatbench.victim import Victim
+
+ACCOUNTS, QUERIES = 200, 500  # customers, and what each asks, at most all test rows
+RATE = 0.01  # of customers that may be alarmed
+LEVEL = 0.95  # of fidelity on the test data
+Curve = Sequence[tuple[int, float]]  # (queries, fidelity) of each surrogate
+
+
+class Trail(Deployment):
+    """A deployment that keeps who asked what, in order; the rows only where a monitor watches."""
+
+    def __init__(self, victim: Victim, defense: Defense, rng: Generator) -> None:
+        super().__init__(victim, defense, rng)
+        self.asked: list[tuple[str, Array]] = []
+
+    def answer(self, x: Array, account: str) -> Answers:
+        """Answer, and take down the question."""
+        self.asked.append((account, x.copy() if self.defense.monitors else np.empty((len(x), 0))))
+        return super().answer(x, account)
+
+
+class Watch:
+    """What the monitors of a defense make of customers, and of attacks on it.
+
+    Its copy of the defense is deployed as the run's own was, from the same stream, when it is first
+    asked: customers' scores are found once for all attacks of a run. Monitors are shown the
+    victim's labels and every row, as if no other defense stood before them.
+
+    Args:
+        victim: the model.
+        defense: undeployed, or of an earlier run.
+        seed: of the run.
+    """
+
+    def __init__(self, victim: Victim, defense: Defense, seed: int) -> None:
+        self._victim, self._defense, self._seed = victim, deepcopy(defense), seed
+
+    def verdict(self, trail: Trail, accounts: Collection[str], curve: Curve) -> dict[str, float]:
+        """Tell how the attack fared; nothing where the defense has no monitor and no alarms.
+
+        Args:
+            trail: of the run.
+            accounts: the attacker's.
+            curve: of the attack.
+
+        Returns:
+            `tpr_at_1_percent`: the share of the attacker's accounts that the least threshold
+            catches which alarms at most 1 % of 200 customers. `customers_alarmed`: share of these
+            that the threshold as deployed alarms. `queries_to_first_alarm`: of the attack, all
+            accounts together, until the deployed defense gave the first alarm.
+            `fidelity_at_first_alarm`: of the last surrogate judged by then. `accounts_for_95`: the
+            queries to 95 % fidelity, divided by what an account asked before its alarm, the
+            earliest of all; where no alarm came first, the accounts that were used. What there was
+            not is NaN.
+        """
+        alarms = {a: q for a, q in trail.defense.alarms.items() if a in accounts}
+        if not self._defense.monitors and not trail.defense.alarms:
+            return {}
+        asked = [(account, x) for account, x in trail.asked if account in accounts and len(x)]
+        return self._rates(asked) | delay(alarms, [(a, len(x)) for a, x in asked], curve)
+
+    def _rates(self, asked: Sequence[tuple[str, Array]]) -> dict[str, float]:
+        """Judge the accounts against the customers; NaN where there is no monitor to ask."""
+        if not self._defense.monitors:
+            return {"tpr_at_1_percent": nan, "customers_alarmed": nan}
+        streams = []
+        for account in dict.fromkeys(account for account, _ in asked):
+            x = np.concatenate([rows for who, rows in asked if who == account])
+            streams.append(Stream(x, self._victim.predict(x).labels, np.ones(len(x), bool)))
+        thieves = [greatest(monitor, streams) for monitor in self._monitors]
+        usual = self._usual
+        ranks = np.max([ranked(t, u) for t, u in zip(thieves, usual, strict=True)], axis=0)
+        own = np.max([ranked(u, u) for u in usual], axis=0)
+        limit = threshold_at([own[[i]] for i in range(len(own))], RATE)
+        over: Mask = np.any(
+            [u > m.threshold for u, m in zip(usual, self._monitors, strict=True)], axis=0
+        )
+        return {
+            "tpr_at_1_percent": float(np.mean(ranks > limit)),
+            "customers_alarmed": float(over.mean()),
+        }
+
+    @cached_property
+    def _monitors(self) -> Sequence[Monitor]:
+        self._defense.deploy(self._victim, stream(self._seed, "defense"))
+        return self._defense.monitors
+
+    @cached_property
+    def _usual(self) -> list[Array]:
+        """(customers,) the greatest score of each, by monitor."""
+        drawn = customers(self._victim, ACCOUNTS, QUERIES, stream(self._seed, "customers"))
+        return [greatest(monitor, drawn) for monitor in self._monitors]
+
+
+def greatest(monitor: Monitor, streams: Sequence[Stream]) -> Array:
+    """(streams,) the greatest score of each, as a new account of a deployed monitor."""
+    found = [monitor.peek(one.x, one.labels, "someone") for one in streams]
+    return np.array([scores.max(initial=-inf) for scores in found])
+
+
+def ranked(found: Array, usual: Array) -> Array:
+    """(n,) the share of the usual scores that each exceeds: scores of monitors, made comparable."""
+    return np.searchsorted(np.sort(usual), found, side="left") / len(usual)
+
+
+def delay(
+    alarms: Mapping[str, int], asked: Sequence[tuple[str, int]], curve: Curve
+) -> dict[str, float]:
+    """Tell how late the first alarm was, as in `Watch.verdict`.
+
+    Args:
+        alarms: of the attacker's accounts, the queries of each at its first.
+        asked: accounts and their numbers of queries, in order.
+        curve: of the attack.
+    """
+    owners = np.repeat([a for a, _ in asked], [n for _, n in asked])
+    first = inf
+    for account, queries in alarms.items():
+        of_account = np.flatnonzero(owners == account)
+        first = min(first, of_account[min(queries, len(of_account)) - 1] + 1)
+    held = [fidelity for queries, fidelity in curve if queries <= first]
+    needed = next((queries for queries, fidelity in curve if fidelity >= LEVEL), None)
+    free = min(alarms.values(), default=0) - 1
+    return {
+        "queries_to_first_alarm": float(first) if first < inf else nan,
+        "fidelity_at_first_alarm": held[-1] if held and first < inf else nan,
+        "accounts_for_95": nan if needed is None else _accounts(needed, first, free, owners),
+    }
+
+
+def _accounts(needed: int, first: float, free: int, owners: Array) -> float:
+    """Accounts for so many queries, if each may ask `free` of them; NaN where none would do."""
+    if first > needed:
+        return float(len(set(owners[:needed].tolist())))
+    return float(ceil(needed / free)) if free > 0 else nan

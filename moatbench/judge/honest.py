@@ -1,0 +1,129 @@
+"""What a defense costs honest customers, measured on the very instance that is under attack."""
+
+import time
+
+import numpy as np
+
+from moatbench.api import Deployment
+from moatbench.judge.quality import UNKNOWN, joined, quality
+from moatbench.reply import Reply
+from moatbench.types import Generator, Labels, Rows
+
+ACCOUNTS = 5
+SHIFTED_ACCOUNTS = 3
+QUERIES_AN_ACCOUNT = 500
+BATCH = 10
+SHIFTED = ("label_agreement", "accuracy_lost", "l1_mean", "l1_p99", "refused", "alarmed_accounts")
+
+
+class HonestTraffic:
+    """Customers who ask the test data, in step with the attack, each under an account of their own.
+
+    An account asks distinct rows in an order of its own, up to `QUERIES_AN_ACCOUNT` of them, in
+    batches of `BATCH`. By the time the attack has spent its budget, all have asked.
+
+    Args:
+        deployment: the instance under attack.
+        budget: the attack's budget, in queries.
+        rng: draws who asks what.
+        name: of these customers: their accounts are `<name>-0`..., their measures `<name>_*`.
+        rows: of the test data that they ask; None is all.
+        accounts: how many of them there are.
+    """
+
+    def __init__(
+        self,
+        deployment: Deployment,
+        budget: int,
+        rng: Generator,
+        name: str = "honest",
+        rows: Rows | None = None,
+        accounts: int = ACCOUNTS,
+    ) -> None:
+        rows = np.arange(len(deployment.victim.shares.x_test)) if rows is None else rows
+        n = min(QUERIES_AN_ACCOUNT, len(rows))
+        orders = rows[np.array([rng.permutation(len(rows))[:n] for _ in range(accounts)])]
+        self._schedule = [
+            (f"{name}-{account}", orders[account, start : start + BATCH])
+            for start in range(0, n, BATCH)
+            for account in range(accounts)
+        ]
+        self._deployment, self._budget, self._name = deployment, budget, name
+        self._asked: list[tuple[Rows, Rows]] = []  # (rows of the test data, those answered)
+        self._told: list[Reply] = []
+        self._clean: list[Reply] = []  # the undefended answers to the answered rows
+        self._seconds = self._bare_seconds = 0.0
+        self._waited = 0.0
+
+    @classmethod
+    def shifted(
+        cls, deployment: Deployment, budget: int, rng: Generator, rows: Rows
+    ) -> "HonestTraffic":
+        """Return customers who ask nothing but these rows of the test data."""
+        return cls(deployment, budget, rng, "shifted", rows, SHIFTED_ACCOUNTS)
+
+    def keep_pace(self, queries: int) -> None:
+        """Ask so many batches that the share asked equals the share of the budget spent."""
+        due = len(self._schedule) * queries // self._budget
+        for account, rows in self._schedule[len(self._asked) : due]:
+            self._ask(account, rows)
+
+    def report(self) -> dict[str, float]:
+        """What they have seen so far, as compared with the undefended victim; NaN before that."""
+        report = self._admission() | UNKNOWN
+        if self._asked:
+            victim = self._deployment.victim
+            told, clean = joined(self._told), joined(self._clean)
+            report |= quality(
+                told, clean, victim.shares.y_test[self._answered], len(victim.classes)
+            )
+        return {f"{self._name}_{measure}": value for measure, value in report.items()}
+
+    @property
+    def told(self) -> tuple[Rows, Labels]:
+        """(m,) the rows of the test data that were answered so far, and (m,) the labels told."""
+        return self._answered, joined(self._told).labels
+
+    def seconds_added(self) -> float:
+        """Mean seconds that the defense adds to a query, by the clock."""
+        return (self._seconds - self._bare_seconds) / max(self._queries, 1)
+
+    def seconds_waited(self) -> float:
+        """Mean virtual seconds that a query had to wait."""
+        return self._waited / max(self._queries, 1)
+
+    def _ask(self, account: str, rows: Rows) -> None:
+        victim, x = self._deployment.victim, self._deployment.victim.shares.x_test[rows]
+        start = time.perf_counter()
+        clean = victim.predict(x)
+        middle = time.perf_counter()
+        answers = self._deployment.answer(x, account)
+        self._seconds += time.perf_counter() - middle
+        self._bare_seconds += middle - start
+        self._waited += self._deployment.defense.wait(len(x), account)  # as the API asks: after
+        given = np.zeros(len(x), bool)
+        given[answers.rows] = True
+        self._asked.append((rows, rows[given]))
+        self._told.append(Reply(answers.labels, answers.outputs))
+        self._clean.append(Reply(clean.labels, clean.outputs).take(given))
+
+    def _admission(self) -> dict[str, float]:
+        """Who was refused, and who is suspected."""
+        accounts = {account for account, _ in self._schedule[: len(self._asked)]}
+        alarms = self._deployment.defense.alarms.items()
+        alarmed = [queries for account, queries in alarms if account in accounts]
+        unknown = float("nan")
+        return {
+            "refused": 1 - len(self._answered) / self._queries if self._asked else unknown,
+            "alarmed_accounts": len(alarmed) / len(accounts) if self._asked else unknown,
+            "first_alarm": float(min(alarmed, default=unknown)),
+        }
+
+    @property
+    def _answered(self) -> Rows:
+        """(m,) the rows of the test data that got an answer."""
+        return np.concatenate([answered for _, answered in self._asked] or [np.empty(0, np.intp)])
+
+    @property
+    def _queries(self) -> int:
+        return sum(len(rows) for rows, _ in self._asked)

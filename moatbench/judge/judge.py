@@ -1,0 +1,172 @@
+"""What a stolen model is worth: the judge, who scores surrogates off the meter."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from moatbench.attack import Surrogate
+from moatbench.judge.floor import POOL, POOL_LABELS, at_least, best_constant, gains, trained_on_pool
+from moatbench.judge.shift import far_cluster
+from moatbench.judge.watermark import Owner
+from moatbench.reply import Reply
+from moatbench.types import Array, Generator, Labels, Mask, Rows
+from moatbench.victim import Victim
+
+UNIFORM_POINTS = 10_000  # no disagreement in 10,000 bounds the rate below 3e-4 at 95 % confidence
+CHUNK = 4096
+SAME_VALUE = 1e-6  # of the range of a regression victim's values
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Inputs to judge on, with the *undefended* victim's answers to them."""
+
+    name: str
+    x: Array
+    truth: Reply
+
+
+class Judge:
+    """Compares surrogates with the undefended victim on points that no attack has seen.
+
+    Fidelity is the share of points on which both give the same label (1 - R_test on the test data,
+    1 - R_unif on uniform valid inputs, Tramèr et al. 2016, sec. 2); `cube`, where the space has
+    one-hot groups, is uniform on the raw box, groups ignored, as in that paper's released code.
+
+    For a regression victim, fidelity is the share of points whose values are equal within
+    `SAME_VALUE` of the range of the victim's, and `error_<sample>` is the mean absolute difference,
+    in units of the target; there is neither total variation nor accuracy (both NaN).
+
+    `gain_<sample>` is the fidelity above the `floor`, what an attacker reaches without the API.
+
+    Args:
+        victim: whose surrogates are to be judged.
+        rng: draws the points.
+        side_labels: whether the attacker is taken to know the true labels of its pool: the floor
+            is then what it can train on those.
+
+    Attributes:
+        baselines: scores of attackers without the API, by name; the floor is one of them.
+        floor: its name.
+    """
+
+    def __init__(self, victim: Victim, rng: Generator, *, side_labels: bool = False) -> None:
+        self._victim = victim
+        *streams, trained = rng.spawn(3)
+        self._far_stream, self.owner = streams[0], Owner(victim, streams[1])
+        space = victim.space
+        points = {
+            "test": victim.shares.x_test,
+            "uniform": space.sample(UNIFORM_POINTS, rng),
+        }
+        if space.groups:
+            points["cube"] = space.sample_cube(UNIFORM_POINTS, rng)
+        self.samples = tuple(Sample(n, x, victim.predict(x)) for n, x in points.items())
+        self._y = victim.shares.y_test
+        self._regression = len(victim.classes) == 1
+        accuracy = np.mean(self.samples[0].truth.labels == self._y)
+        self.victim_accuracy = float("nan") if self._regression else float(accuracy)
+        truths = [values(sample.truth) for sample in self.samples]
+        self._tolerance = SAME_VALUE * float(np.ptp(np.concatenate(truths)))
+
+        self.baselines = {POOL: self._constant()}
+        if side_labels:
+            known = self._measure(trained_on_pool(victim, trained))
+            self.baselines[POOL_LABELS] = at_least(known, self.baselines[POOL])
+        self.floor = POOL_LABELS if side_labels else POOL
+
+    @cached_property
+    def far_rows(self) -> Rows:
+        """The rows of the test data that shifted customers ask."""
+        return far_cluster(self._victim.shares, self._far_stream)
+
+    def score(self, surrogate: Surrogate) -> dict[str, float]:
+        """Score on every sample: fidelity, gain, accuracy, total variation (NaN if no outputs)."""
+        scores = self._measure(surrogate)
+        return scores | gains(scores, self.baselines[self.floor])
+
+    def defended_fidelity(self, surrogate: Surrogate, told: tuple[Rows, Labels]) -> float:
+        """Share of the answers that customers were told, on which the surrogate gives the same.
+
+        The clean fidelity is what was stolen; this is how well the surrogate copies the API as it
+        is deployed, lies included. NaN for values, and before anybody was answered.
+
+        Args:
+            surrogate: to be judged.
+            told: rows of the test data, and the labels that they were told.
+        """
+        if self._regression or not len(told[0]):
+            return float("nan")
+        labels = in_chunks(surrogate, self.samples[0].x).labels
+        return fidelity(labels[told[0]], told[1])
+
+    def _constant(self) -> dict[str, float]:
+        """Score the best constant answer on each sample."""
+        if self._regression:  # values within the tolerance of each other fall into few bins
+            width = 2 * self._tolerance or 1.0
+            answers = [np.round(values(sample.truth) / width) for sample in self.samples]
+        else:
+            answers = [sample.truth.labels.astype(np.float64) for sample in self.samples]
+        named = zip(self.samples, answers, strict=True)
+        return {f"fidelity_{sample.name}": best_constant(a) for sample, a in named}
+
+    def _measure(self, surrogate: Surrogate) -> dict[str, float]:
+        if self._regression:
+            return self._score_values(surrogate)
+        scores: dict[str, float] = {}
+        for sample in self.samples:
+            reply = in_chunks(surrogate, sample.x)
+            scores[f"fidelity_{sample.name}"] = fidelity(reply.labels, sample.truth.labels)
+            scores[f"tv_{sample.name}"] = total_variation(reply.outputs, sample.truth.outputs)
+            if sample.name == "test":
+                scores["accuracy"] = fidelity(reply.labels, self._y)
+        return scores
+
+    def hits(self, surrogate: Surrogate) -> Mask:
+        """(n,) on which rows of the test data it does as the victim: their mean is the fidelity."""
+        sample = self.samples[0]
+        reply = in_chunks(surrogate, sample.x)
+        if not self._regression:
+            return np.asarray(reply.labels == sample.truth.labels)
+        return np.asarray(np.abs(values(reply) - values(sample.truth)) <= self._tolerance)
+
+    def _score_values(self, surrogate: Surrogate) -> dict[str, float]:
+        scores: dict[str, float] = {}
+        for sample in self.samples:
+            gap = np.abs(values(in_chunks(surrogate, sample.x)) - values(sample.truth))
+            scores[f"fidelity_{sample.name}"] = float(np.mean(gap <= self._tolerance))
+            scores[f"tv_{sample.name}"] = float("nan")
+            scores[f"error_{sample.name}"] = float(gap.mean())
+            if sample.name == "test":
+                scores["accuracy"] = float("nan")
+        return scores
+
+
+def values(reply: Reply) -> Array:
+    """(n,) the answers of a regression model; NaN where it gave none."""
+    if reply.outputs is None:
+        return np.full(len(reply), np.nan)
+    return reply.outputs[:, 0]
+
+
+def fidelity(labels: Labels, truth: Labels) -> float:
+    """Share of equal labels, in [0, 1]."""
+    return float(np.mean(labels == truth))
+
+
+def total_variation(outputs: Array | None, truth: Array | None) -> float:
+    """Mean over the rows of half the L1 distance between two distributions, in [0, 1]."""
+    if outputs is None or truth is None:
+        return float("nan")
+    return float(0.5 * np.abs(outputs - truth).sum(axis=1).mean())
+
+
+def in_chunks(surrogate: Surrogate, x: Array) -> Reply:
+    """Predict in pieces of a size that keeps memory flat for kernel surrogates."""
+    parts = [surrogate.predict(x[i : i + CHUNK]) for i in range(0, len(x), CHUNK)]
+    outputs = [p.outputs for p in parts if p.outputs is not None]
+    return Reply(
+        np.concatenate([p.labels for p in parts]),
+        np.concatenate(outputs) if len(outputs) == len(parts) else None,
+    )

@@ -1,0 +1,38 @@
+"""Customers whose inputs are unlike most: the cluster of the data that lies farthest out."""
+
+import numpy as np
+
+from moatbench.learners.learner import encode
+from moatbench.types import Generator, Rows
+from moatbench.victim import Shares
+
+CLUSTERS = 4
+LEAST = 0.05  # of the rows: a few outliers are no population
+MOST_ROWS = 2000  # that k-means is fitted to; the others join the nearest centre
+
+
+def far_cluster(shares: Shares, rng: Generator) -> Rows:
+    """Find the rows of the test data that make up the cluster farthest from the training data.
+
+    The columns are standardised by the training data's mean and spread (a constant one counts for
+    nothing; a raw categorical code is spread over columns first), so that a centre's distance from
+    the training data's mean is in units of spread. The victim was trained on rows like these too,
+    but on few: it is the customers that are unusual, not the model that is new to them.
+
+    Args:
+        shares: of the victim.
+        rng: draws the rows that k-means is fitted to, and its starts.
+    """
+    from sklearn.cluster import KMeans  # heavy, and not wanted by those who only import the core
+
+    train, test = encode(shares.space, shares.x_train), encode(shares.space, shares.x_test)
+    spread = train.std(axis=0)
+    varied = spread > 0
+    z = (test[:, varied] - train[:, varied].mean(axis=0)) / spread[varied]
+    fitted = z if len(z) <= MOST_ROWS else z[rng.permutation(len(z))[:MOST_ROWS]]
+    clusters = min(CLUSTERS, len(np.unique(fitted, axis=0)))
+    means = KMeans(clusters, n_init=1, random_state=int(rng.integers(2**31))).fit(fitted)
+    member = means.predict(z)
+    large = np.bincount(member, minlength=clusters) >= LEAST * len(z)
+    distance = np.linalg.norm(means.cluster_centers_, axis=1)
+    return np.flatnonzero(member == np.argmax(np.where(large, distance, -1.0)))

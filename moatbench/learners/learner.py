@@ -1,0 +1,289 @@
+"""What turns purchased answers into a surrogate of a family."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from scipy.special import softmax
+
+from moatbench.api import Card
+from moatbench.attack import Surrogate
+from moatbench.learners.ridge_path import Rows, Thetas, fit_at, walk
+from moatbench.models.embedding import Embedding, Monomials, Nystrom, gaussian
+from moatbench.models.linear import Linear, design
+from moatbench.models.network import Network
+from moatbench.models.one_vs_rest import OneVsRest
+from moatbench.numerics.newton import STEPS, Logistic, descend_path
+from moatbench.reply import Reply, from_outputs
+from moatbench.search import doubt as experiment
+from moatbench.space import InputSpace
+from moatbench.types import Array, Generator, Labels
+from moatbench.types import Rows as Places
+
+PUBLISHED, FALLBACK = "published", "mlp"
+FAMILIES = {
+    "logistic": "softmax",
+    "softmax": "softmax",
+    "linear_svm": "softmax",  # the same boundaries
+    "one_vs_rest": "one_vs_rest",
+    "mlp": "mlp",
+    "poly_svm": "poly",
+    "poly": "poly",
+    "rbf_svm": "rbf",
+    "kernel_logistic": "rbf",
+    "rbf": "rbf",
+}
+LEARNERS = (PUBLISHED, "softmax", "one_vs_rest", "mlp", "poly", "rbf")
+HIDDEN, ACTIVATION, DEGREE = 20, "tanh", 2  # where the service does not publish them
+STARTS = 3  # of a network
+SUPPORT = 20  # support vectors a column, as a guess
+HELD_OUT = 5  # every fifth row chooses the ridge
+UNTESTED = 1e-3  # the ridge where there are fewer
+SEARCH, LAST = 500, 5000  # iterations at each ridge of a path, and of the fit to all rows
+ROUND, NETWORK_ROUND = 100, 25  # where the fit only serves to choose the next queries
+STALE = 1.2  # times as many rows, and a ridge is chosen anew
+NEWTON = 1500  # columns at most for Newton's method
+BINARY_PATH: Array = 10.0 ** -np.arange(1.0, 11.0)  # ridges
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A trained surrogate: the average of the models that explain held-out answers best.
+
+    Args:
+        learner: what trained it.
+        thetas: the unknowns of each model.
+        rehearsed: the same before the held-out rows were added; the next round starts from them.
+        ridge: the penalty that the held-out rows chose.
+        chosen_at: how many rows there were then.
+        converged: whether every model's search ended of itself.
+    """
+
+    learner: "Learner"
+    thetas: Thetas
+    rehearsed: Thetas
+    ridge: float
+    chosen_at: int
+    converged: bool
+
+    def outputs(self, x: Array) -> Array:
+        """(n, k) class probabilities."""
+        embedding, k = self.learner.embedding, self.learner.k
+        if isinstance(embedding, Nystrom):
+            coef = self.thetas[0].reshape(k, -1).T
+            scores = [embedding.scores(encode(self.learner.space, x), coef)]
+        else:
+            model = self.learner.model(x)
+            scores = [model.scores(theta) for theta in self.thetas]
+        mean: Array = np.mean([softmax(s, axis=1) for s in scores], axis=0)
+        return mean
+
+    def labels(self, x: Array) -> Labels:
+        """(n,) the most probable class."""
+        return from_outputs(self.outputs(x)).labels
+
+    def doubtful(self, candidates: Array, n: int, known: Array) -> Places:
+        """Choose n of the candidates (m, d) on the boundary that would tell the fit most.
+
+        Args:
+            candidates: inputs.
+            n: at most m.
+            known: (rows, d) the inputs that it was trained on.
+        """
+        p, features = self.outputs(known), self._features(known)
+        weight = (1 - (p**2).sum(axis=1)) / 2  # with two classes the curvature of the loss
+        precision = (features * weight[:, None]).T @ features
+        precision[np.diag_indices(len(precision))] += self.ridge * len(known)
+        return experiment.most_doubtful(self._features(candidates), precision, n)
+
+    def _features(self, x: Array) -> Array:
+        """(n, r) what the scores are linear in; of a network, its hidden units."""
+        model = self.learner.model(x)
+        return model.hidden_units(self.thetas[0]) if isinstance(model, Network) else model.a
+
+    def moved(self, embedding: Nystrom) -> "Fit | None":
+        """Return the same function in the coordinates of another embedding of the same kernel."""
+        old = self.learner.embedding
+        if not isinstance(old, Nystrom) or old.kernel != embedding.kernel:
+            return None
+        learner = replace(self.learner, embedding=embedding)
+
+        def carried(theta: Array) -> Array:
+            coef = theta.reshape(self.learner.k, -1)
+            values = old(embedding.landmarks) @ coef[:, :-1].T
+            return np.hstack([embedding.weights(values).T, coef[:, -1:]]).ravel()
+
+        thetas, rehearsed = (tuple(map(carried, ts)) for ts in (self.thetas, self.rehearsed))
+        return replace(self, learner=learner, thetas=thetas, rehearsed=rehearsed)
+
+    @property
+    def plane(self) -> tuple[Array, float] | None:
+        """Normal and offset of the boundary, on encoded inputs; None unless it is one plane."""
+        model = self.learner.model(self.learner.space.low[None])
+        flat = isinstance(model, Linear) and self.learner.embedding is None
+        if not isinstance(model, Linear) or not flat or self.learner.k != 2:
+            return None
+        difference = np.diff(model.coef(self.thetas[0]), axis=1)[:, 0]
+        return difference[:-1], float(difference[-1])
+
+    def surrogate(self) -> Surrogate:
+        """Return the fit as an attack yields it."""
+
+        def predict(x: Array) -> Reply:
+            return from_outputs(self.outputs(x))
+
+        return Surrogate(predict, converged=self.converged, note=self.learner.note)
+
+
+@dataclass(frozen=True)
+class Learner:
+    """Cross-entropy on labels or soft labels, run to convergence, with a ridge chosen by the data.
+
+    The ridge comes down a path, and held-out purchases say where to stop: with exact answers at its
+    end; with rounded, noisy or bare labels before. Afterwards the held-out rows are trained on too.
+
+    Args:
+        space: what the API takes.
+        k: classes.
+        family: softmax (at k = 2 logistic regression), one_vs_rest, mlp; poly or rbf, softmax in
+            the feature space of a kernel.
+        hidden: units of an mlp.
+        activation: of an mlp: tanh, logistic or relu.
+        note: what a surrogate should say about its learner.
+        embedding: into the feature space; None where there is none, or it is still to be chosen.
+        gamma: of an rbf, where the service publishes it.
+    """
+
+    space: InputSpace
+    k: int
+    family: str
+    hidden: int = HIDDEN
+    activation: str = ACTIVATION
+    note: str = ""
+    embedding: Embedding | None = None
+    gamma: float | None = None
+
+    @property
+    def unknowns(self) -> int:
+        """Equations that determine the model."""
+        if self.family == "rbf":  # as many as it has support vectors, whose number is not known
+            return int(SUPPORT * (encode(self.space, self.space.low[None]).shape[1] + 1))
+        return int(self.model(self.space.low[None]).unknowns)
+
+    def fit(
+        self,
+        x: Array,
+        targets: Array,
+        rng: Generator,
+        resume: Fit | None = None,
+        brief: bool = False,
+    ) -> Fit:
+        """Train.
+
+        Args:
+            x: (n, d) inputs, in the API's units.
+            targets: (n, k) labels or soft labels, rows summing to one.
+            rng: draws the starts of a network.
+            resume: an earlier fit to go on from, on a path cut to its ridge's neighbours.
+            brief: whether the fit only serves to choose the next queries, and need not end.
+        """
+        if self.family == "rbf" and self.embedding is None:
+            known = resume.learner.embedding if resume else None
+            embedding = gaussian(encode(self.space, x), targets, known, self.gamma)
+            resume = resume.moved(embedding) if resume else None
+            return replace(self, embedding=embedding).fit(x, targets, rng, resume, brief)
+        model = self.model(x)
+        choice = resume if resume and len(x) < STALE * resume.chosen_at else None
+        if isinstance(model, Linear) and self.k == 2 and model.a.shape[1] <= NEWTON:
+            return self._fit_binary(model.a, targets[:, 1], resume, choice)
+        rows = Rows(model, targets)
+        if choice is None:
+            cap = self._round if brief and resume else SEARCH
+            choice = self._choose(x, targets, resume, self._begin(model, rng), cap)
+        cap = self._round if brief else LAST
+        fits = [fit_at(choice.ridge, rows, theta, iterations=cap) for theta in choice.thetas]
+        converged = all(fit.converged for fit in fits)
+        return replace(choice, thetas=tuple(fit.theta for fit in fits), converged=converged)
+
+    def _fit_binary(self, a: Array, y: Array, resume: Fit | None, choice: Fit | None) -> Fit:
+        """Fit the difference of two scores; each answer, left out in turn, chooses the ridge."""
+        w = np.zeros(a.shape[1])
+        if resume:
+            w = np.diff(resume.thetas[0].reshape(2, -1), axis=0)[0]
+        ridge, chosen_at = (choice.ridge, choice.chosen_at) if choice else (UNTESTED, len(y))
+        if choice is None and len(y) >= HELD_OUT:
+            w, ridge, _ = descend_path(a, y, BINARY_PATH, w)
+        found = Logistic(a, y, ridge).fit(w, STEPS)
+        thetas = (np.concatenate([-found.theta, found.theta]) / 2,)
+        return Fit(self, thetas, thetas, ridge, chosen_at, found.converged)
+
+    def _choose(self, x: Array, targets: Array, resume: Fit | None, begin: Thetas, cap: int) -> Fit:
+        """Let held-out rows choose the ridge, and which of the models to keep."""
+        thetas, ridge = resume.rehearsed if resume else begin, UNTESTED
+        if len(x) >= HELD_OUT:
+            held = np.arange(len(x)) % HELD_OUT == HELD_OUT - 1
+            train, exam = (Rows(self.model(x[part]), targets[part]) for part in (~held, held))
+            thetas, ridge = walk(train, exam, thetas, self._path(resume), cap)
+        return Fit(self, thetas, thetas, ridge, len(x), False)
+
+    def model(self, x: Array) -> Linear | OneVsRest | Network:
+        """Return the model on the rows of x (n, d): scores (n, k) as a function of theta."""
+        z = encode(self.space, x)
+        a = design(z if self.embedding is None else self.embedding(z))
+        if self.family == "mlp":
+            return Network(a, self.k, self.hidden, self.activation)
+        return OneVsRest(a, self.k) if self.family == "one_vs_rest" else Linear(a, self.k)
+
+    def _begin(self, model: Linear | OneVsRest | Network, rng: Generator) -> Thetas:
+        return tuple(model.begin(rng) for _ in range(STARTS if self.family == "mlp" else 1))
+
+    @property
+    def _round(self) -> int:
+        """Iterations of a brief fit: a network's cost more, and it goes on in the next round."""
+        return NETWORK_ROUND if self.family == "mlp" else ROUND
+
+    def _path(self, resume: Fit | None) -> Array:
+        path: Array = 10.0 ** -np.arange(1.0, 10.0)
+        if self.family == "mlp":
+            path = np.array([3e-2, 1e-2, 3e-3, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7])
+        if resume is None:
+            return path
+        near: Array = path[(path < 11 * resume.ridge) & (path > resume.ridge / 11)]
+        return near
+
+
+def learner_for(name: str, card: Card) -> Learner:
+    """Return the learner of that name; `published` is the victim's own family where it is told."""
+    asked = card.family if name == PUBLISHED else name
+    family = FAMILIES.get(asked or "", FALLBACK)
+    same = FAMILIES.get(card.family or "") == family
+    told: Mapping[str, Any] = card.architecture if same else {}
+    note = ""
+    if asked not in FAMILIES:
+        note = f"trained an {FALLBACK}: the family is {asked or 'not published'}"
+    return Learner(
+        card.space,
+        len(card.classes),
+        family,
+        hidden=int(told.get("hidden", HIDDEN)),
+        activation=str(told.get("activation", ACTIVATION)),
+        note=note,
+        embedding=Monomials(int(told.get("degree", DEGREE))) if family == "poly" else None,
+        gamma=_gamma(told, card.space),
+    )
+
+
+def _gamma(told: Mapping[str, Any], space: InputSpace) -> float | None:
+    """Return the published width of a kernel, if it is one on inputs as they are encoded."""
+    as_encoded = space.uniform_bounds == (-1.0, 1.0) and not space.coded.size
+    return float(told["gamma"]) if "gamma" in told and as_encoded else None
+
+
+def encode(space: InputSpace, x: Array) -> Array:
+    """Scale the columns to [-1, 1], and spread each raw categorical code over columns of -1, +1."""
+    z: Array = (2 * x - space.low - space.high) / np.maximum(space.high - space.low, 1e-300)
+    if not space.coded.size:
+        return z
+    spread = [2.0 * (x[:, [c]] == np.arange(space.high[c] + 1)) - 1.0 for c in space.coded]
+    return np.hstack([np.delete(z, space.coded, axis=1), *spread])

@@ -1,0 +1,1 @@
+"""Families of models as functions of their unknowns."""

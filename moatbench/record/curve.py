@@ -1,0 +1,117 @@
+"""Curves: rows of checkpoints, their worst case over attacks, and what sums a curve up."""
+
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from math import isnan, log
+from pathlib import Path
+from typing import Any
+
+from moatbench.runner.suite import WORST_CASE
+
+Row = dict[str, Any]
+HEADLINE = "fidelity_test"
+LEVELS = (90, 95, 99)  # per cent of fidelity
+SMALLER_IS_WORSE = ("tv_",)  # for the defender: a surrogate nearer to the victim
+LARGER_IS_WORSE = ("fidelity_", "accuracy", "gain_")
+
+
+def worst_case(curves: Mapping[str, Sequence[Row]]) -> list[Row]:
+    """Return, for each checkpoint that any attack reached, the worst over the attacks.
+
+    Each quality of the surrogate is the worst of any attack, metric by metric; what it cost (and
+    all else) is the row of the `winner`, the attack with the highest fidelity on the test data,
+    then on uniform inputs.
+    """
+    rows = []
+    for queries in sorted({row["queries"] for curve in curves.values() for row in curve}):
+        here = {
+            name: row
+            for name, curve in curves.items()
+            for row in curve
+            if row["queries"] == queries
+        }
+        winner = max(here, key=lambda name: (here[name][HEADLINE], here[name]["fidelity_uniform"]))
+        row = {**here[winner], "attack": WORST_CASE, "winner": winner}
+        for key in row:
+            values = [r[key] for r in here.values() if isinstance(r.get(key), float | int)]
+            values = [v for v in values if not isnan(v)]
+            if values and key.startswith(LARGER_IS_WORSE):
+                row[key] = max(values)
+            elif values and key.startswith(SMALLER_IS_WORSE):
+                row[key] = min(values)
+        rows.append(row)
+    return rows
+
+
+def summary(curve: Sequence[Row]) -> dict[str, float]:
+    """Sum a curve up in scalars.
+
+    `queries_to_L` is the first checkpoint with at least L % fidelity on the test data; a level that
+    was not reached is left out and `reached_L` is 0: the value is censored at the budget.
+    `*_uniform` is the same on uniform inputs. `area*` is the mean of the fidelity over the log of
+    the queries between the first checkpoint and the last. `final_*` are the last checkpoint's.
+    """
+    if not curve:
+        return {}
+    out: dict[str, float] = {}
+    for metric, suffix in ((HEADLINE, ""), ("fidelity_uniform", "_uniform")):
+        out[f"area{suffix}"] = area_over_log_queries(curve, metric)
+        for level in LEVELS:
+            hit = [row["queries"] for row in curve if row[metric] >= level / 100]
+            out[f"reached_{level}{suffix}"] = float(bool(hit))
+            if hit:
+                out[f"queries_to_{level}{suffix}"] = hit[0]
+    last = {k: v for k, v in curve[-1].items() if isinstance(v, float | int)}
+    return out | {f"final_{k}": v for k, v in last.items() if k != "queries"}
+
+
+def area_over_log_queries(curve: Sequence[Row], metric: str) -> float:
+    """Mean of a metric over log(queries), by the trapezoid rule; one point is its own mean."""
+    points = [(log(row["queries"]), row[metric]) for row in curve]
+    width = points[-1][0] - points[0][0]
+    if not width:
+        return float(points[-1][1])
+    area = sum((b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in pairwise(points))
+    return float(area / width)
+
+
+def by_attack(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    """Split the rows of a run into one curve per attack, in order of appearance."""
+    curves: dict[str, list[Row]] = {}
+    for row in rows:
+        curves.setdefault(row["attack"], []).append(row)
+    return curves
+
+
+class CurveFile:
+    """curve.csv, written as the run goes: a run that is cut short keeps what it reached."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._columns: list[str] = []
+
+    def add(self, row: Row) -> None:
+        """Append a row; the first decides the columns."""
+        new = not self._columns
+        self._columns = self._columns or list(row)
+        with self._path.open("w" if new else "a", newline="") as file:
+            writer = csv.DictWriter(file, self._columns, restval="")
+            if new:
+                writer.writeheader()
+            writer.writerow(row)
+
+
+def read(path: Path) -> list[Row]:
+    """Read a curve.csv back, numbers as numbers."""
+    with path.open(newline="") as file:
+        return [{k: _number(v) for k, v in row.items()} for row in csv.DictReader(file)]
+
+
+def _number(text: str) -> Any:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

@@ -1,0 +1,1 @@
+"""Which runs may stand in one report."""

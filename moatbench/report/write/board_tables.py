@@ -1,0 +1,203 @@
+"""Tables of defenses at their price: the leaderboard, equal honest cost, what customers pay."""
+
+from collections.abc import Sequence
+from math import isnan, nan
+
+from moatbench.report.measure.baselines import baselines_first, is_baseline, told_missing
+from moatbench.report.measure.leaderboard import LIMITS, Standing, lowest, within
+from moatbench.report.measure.statistics import t_interval
+from moatbench.report.measure.worst import Field, worst
+from moatbench.report.write.numerals import INTERVAL, percent, share, significant
+from moatbench.report.write.tables import NOTHING, Column, Group, Table
+
+MARKS = (
+    "baseline: for comparison; upper bound: the attack saw the victim itself; lower bound: the fit "
+    "had not converged, the attack can do more; naive only: it, or a layer of it, met no attack "
+    "that was made to withstand it; not run: attacks that other defenses had to stand; seeds: of "
+    "some attack, seeds are missing; under-attacked: below label-only though every label is kept; "
+    "flagged: the runs carry flags, listed below"
+)
+UNUSUAL = ", of customers whose inputs are unlike most"
+
+
+def leaderboard(boards: Sequence[tuple[Field, list[Standing]]]) -> Table:
+    """Worst case beside honest cost."""
+    return Table(
+        "leaderboard",
+        "Defense leaderboard",
+        "Fidelity in % at the budget: the worst case over the attacks of the mean over seeds, "
+        f"{INTERVAL}; one seed has no interval. Honest cost: mean L1 distance of honest "
+        "customers' answers from the victim's, a refused query counted as 2. Front: no other "
+        "defense has both a lower worst case on test data and a lower cost, by the means. "
+        "Confirmed: the same attack on fresh seeds, which had no part in choosing it; the maximum "
+        f"of means is biased upwards. {told_missing([field for field, _ in boards])}".rstrip(),
+        [
+            Column("defense", number=False),
+            Column("test data", "worst-case fidelity on test data"),
+            Column("uniform inputs", "worst-case fidelity on uniform valid inputs"),
+            Column(
+                "gain",
+                "on test data, the worst case: what was extracted beyond an attacker without the "
+                "API, in % of what that one leaves; 0 is nothing",
+            ),
+            Column(
+                "by attack", "the worst on test data; +n: so many others equal it", number=False
+            ),
+            Column("confirmed", "on test data, that attack on n fresh seeds", number=False),
+            Column("honest cost"),
+            Column("labels changed", "% of honest customers' answered queries", paper=False),
+            Column("accuracy lost", "percentage points, on answered queries", paper=False),
+            Column("refused", "% of honest customers' queries", paper=False),
+            Column("front", number=False),
+            Column("marks", MARKS, number=False),
+        ],
+        [
+            Group(heading(boards, f), [_standing(f, row) for row in baselines_first(rows)])
+            for f, rows in boards
+        ],
+    )
+
+
+def _standing(field: Field, row: Standing) -> list[str]:
+    lost = row.honest["honest_accuracy_lost"].mean
+    # Where there are no labels (regression, or nothing answered) none is kept or changed
+    kept = nan if isnan(lost) else row.honest["honest_label_agreement"].mean
+    return [
+        row.defense,
+        share(row.test.value),
+        share(row.uniform.value),
+        percent(worst(field.against(row.defense), "gain_test").value.mean),
+        str(row.test),
+        f"{share(row.confirmed)}, n={row.confirmed.n}" if row.confirmed.n else "not confirmed",
+        significant(row.cost.mean),
+        percent(1 - kept),
+        percent(lost),
+        percent(row.honest["honest_refused"].mean),
+        "front" if row.front else "",
+        "; ".join([*(["baseline"] if is_baseline(row) else []), *row.marks]),
+    ]
+
+
+def equal_cost(boards: Sequence[tuple[Field, list[Standing]]]) -> Table:
+    """The lowest worst case among the defenses that cost honest customers no more than a limit."""
+    groups = []
+    for field, rows in boards:
+        if field.regression:  # costs are in units of the target there: no limit fits all
+            continue
+        lines = []
+        for limit in LIMITS:
+            if not (inside := within(rows, limit)):
+                continue
+            least = lowest(inside)
+            lines.append(
+                [
+                    f"<= {limit:g}",
+                    f"{len(inside)} of {len(rows)}",
+                    share(least[0].test.value),
+                    ", ".join(row.defense for row in least),
+                    "; ".join(dict.fromkeys(m for row in least for m in row.marks)),
+                ]
+            )
+        groups.append(Group(heading(boards, field), lines))
+    return Table(
+        "equal_cost",
+        "At equal honest cost",
+        "The lowest worst-case fidelity (%, test data, at the budget) among the defenses whose "
+        "honest cost is within the limit. Lowest by the means: whether it is more than chance, the "
+        "paired comparisons say.",
+        [
+            Column("honest cost", "mean L1; a refused query counts 2"),
+            Column("defenses within"),
+            Column("lowest worst case"),
+            Column("of", number=False),
+            Column("marks", MARKS, number=False),
+        ],
+        groups,
+    )
+
+
+def honest(boards: Sequence[tuple[Field, list[Standing]]]) -> Table:
+    """What honest customers pay, measure by measure."""
+    groups = []
+    for field, rows in boards:
+        lines = []
+        for row in baselines_first(rows):
+            h = {key.removeprefix("honest_"): v.mean for key, v in row.honest.items()}
+            added, waited = _seconds(field, row.defense)
+            lines.append(
+                [
+                    row.defense,
+                    NOTHING if isnan(h["accuracy_lost"]) else percent(h["label_agreement"]),
+                    percent(h["accuracy_lost"]),
+                    significant(h["l1_mean"]),
+                    significant(h["l1_p99"]),
+                    significant(h["l1_max"]),
+                    significant(h["ece"]),
+                    significant(h["ece_undefended"]),
+                    percent(h["refused"]),
+                    percent(h["alarmed_accounts"]),
+                    significant(1e3 * added),
+                    significant(waited),
+                    percent(h["shifted_label_agreement"]),
+                    significant(h["shifted_l1_mean"]),
+                    percent(h["shifted_refused"]),
+                    percent(h["shifted_alarmed_accounts"]),
+                ]
+            )
+        groups.append(Group(heading(boards, field), lines))
+    return Table(
+        "honest",
+        "What honest customers pay",
+        "Means over seeds on the instance under attack; of several attacks, the one under which "
+        "the measure is worst. Added time is this machine's clock.",
+        [
+            Column("defense", number=False),
+            Column("label kept", "%"),
+            Column("accuracy lost", "percentage points"),
+            Column("mean L1"),
+            Column("99 % L1", "one answer in a hundred is farther off"),
+            Column("max L1"),
+            Column("ECE", "expected calibration error of the answers"),
+            Column("ECE bare", "of the undefended victim's answers"),
+            Column("refused", "% of queries"),
+            Column("accounts alarmed", "%"),
+            Column("ms added", "milliseconds a query, by the clock"),
+            Column("s waited", "virtual seconds a query"),
+            Column("label kept (shifted)", f"%{UNUSUAL}", paper=False),
+            Column("mean L1 (shifted)", UNUSUAL[2:], paper=False),
+            Column("refused (shifted)", f"% of queries{UNUSUAL}", paper=False),
+            Column("accounts alarmed (shifted)", f"%{UNUSUAL}", paper=False),
+        ],
+        groups,
+    )
+
+
+def _seconds(field: Field, defense: str) -> tuple[float, float]:
+    """Seconds added to, and waited for, an honest query: the largest mean of any attack."""
+    means: list[tuple[float, float]] = []
+    for group in field.against(defense).values():
+        names = [n for c in group for n in c.run.summary["summaries"].items() if _is(c.attack, n)]
+        added, waited = (
+            t_interval([_float(s.get(f"honest_seconds_{k}")) for _, s in names]).mean
+            for k in ("added", "waited")
+        )
+        means.append((added, waited))
+    columns = list(zip(*means, strict=True))
+    return _largest(columns[0]), _largest(columns[1])
+
+
+def _is(attack: str, named: tuple[str, dict[str, float]]) -> bool:
+    return attack.split(" (")[0] == named[0]
+
+
+def heading(boards: Sequence[tuple[Field, list[Standing]]], field: Field) -> str:
+    """Name the setting, where there are several."""
+    return str(field.setting) if len(boards) > 1 else ""
+
+
+def _float(value: float | None) -> float:
+    return float("nan") if value is None else float(value)
+
+
+def _largest(values: Sequence[float]) -> float:
+    return max((v for v in values if not isnan(v)), default=float("nan"))

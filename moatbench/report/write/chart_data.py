@@ -1,0 +1,94 @@
+"""What the page's charts draw, as plain JSON."""
+
+from collections.abc import Mapping, Sequence
+from math import isnan
+from typing import Any
+
+from moatbench.report.measure.leaderboard import Standing, standings
+from moatbench.report.measure.statistics import Interval
+from moatbench.report.measure.worst import UNDEFENDED, Field, number, worst
+from moatbench.report.select.records import Curve
+from moatbench.report.write.style import looks
+from moatbench.runner.suite import WORST_CASE
+
+METRICS = {
+    "fidelity_test": "fidelity on test data",
+    "fidelity_uniform": "fidelity on uniform inputs",
+    "fidelity_cube": "fidelity on the raw cube",
+    "tv_test": "total variation on test data",
+    "tv_uniform": "total variation on uniform inputs",
+    "accuracy": "surrogate's accuracy",
+}
+
+
+def chart_data(fields: Sequence[Field]) -> dict[str, Any]:
+    """What the charts draw, as plain JSON; shares to five significant digits."""
+    names = list(dict.fromkeys(d for field in fields for d in field.defenses))
+    shown = looks(names)
+    measured = {key for f in fields for g in f.curves.values() for c in g for key in c.last}
+    return {
+        "worst": WORST_CASE,
+        "looks": {
+            name: {"colour": shown[name].colour, "marker": shown[name].marker}
+            | {"dash": shown[name].dash, "ink": name == UNDEFENDED}
+            for name in names
+        },
+        "metrics": [{"key": k, "label": v} for k, v in METRICS.items() if k in measured],
+        "settings": [_setting(field) for field in fields],
+    }
+
+
+def _setting(field: Field) -> dict[str, Any]:
+    return {
+        "name": str(field.setting),
+        "checkpoints": field.checkpoints,
+        "defenses": field.defenses,
+        "attacks": field.attacks,
+        "skips": {f"{d}|{a}": reason for (d, a), reason in field.skips.items()},
+        "standings": [_point(row) for row in standings(field)],
+        "curves": [
+            *(_worst_curve(field, d) for d in field.defenses if field.against(d)),
+            *(_attack_curve(field, d, a) for d, a in field.curves),
+        ],
+    }
+
+
+def _point(row: Standing) -> dict[str, Any]:
+    return {
+        "defense": row.defense,
+        "test": _short(row.test.value),
+        "cost": _short(row.cost),
+        "attack": str(row.test),
+        "front": row.front,
+        "marks": row.marks,
+    }
+
+
+def _attack_curve(field: Field, defense: str, attack: str) -> dict[str, Any]:
+    against = {attack: field.curves[defense, attack]}
+    metrics = {key: _points(field, against, key) for key in METRICS}
+    return {"defense": defense, "attack": attack, "metrics": _known(metrics)}
+
+
+def _worst_curve(field: Field, defense: str) -> dict[str, Any]:
+    metrics = {key: _points(field, field.against(defense), key) for key in METRICS}
+    return {"defense": defense, "attack": WORST_CASE, "metrics": _known(metrics)}
+
+
+def _points(field: Field, against: Mapping[str, Sequence[Curve]], metric: str) -> list[list[Any]]:
+    """A point for each checkpoint: mean, low, high, whether a fit was unconverged, the attack."""
+    points = []
+    for place in range(len(field.checkpoints)):
+        value, attack, _ = worst(against, metric, place)
+        late = any(not number(c.rows[place], "converged") for c in against.get(attack, ()))
+        named = [attack] if len(against) > 1 else []
+        points.append([*_short(value), int(late), *named])
+    return points
+
+
+def _known(metrics: dict[str, list[list[Any]]]) -> dict[str, list[list[Any]]]:
+    return {k: points for k, points in metrics.items() if any(p[0] is not None for p in points)}
+
+
+def _short(value: Interval) -> list[float | None]:
+    return [None if isnan(v) else float(f"{v:.5g}") for v in value[:3]]

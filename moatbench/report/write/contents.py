@@ -1,0 +1,141 @@
+"""The report's tables, from what the other modules compute."""
+
+from collections.abc import Sequence
+
+from moatbench.report.measure.alarms import monitors
+from moatbench.report.measure.comparisons import MEASURES
+from moatbench.report.measure.leaderboard import Standing, standings
+from moatbench.report.measure.statistics import t_interval
+from moatbench.report.measure.worst import Field
+from moatbench.report.select.records import Curve, Selection
+from moatbench.report.write.attack_tables import compared, cost_multipliers, heat
+from moatbench.report.write.board_tables import equal_cost, honest, leaderboard
+from moatbench.report.write.numerals import INTERVAL, share
+from moatbench.report.write.tables import NOTHING, Column, Group, Table
+
+
+def tables(selection: Selection, fields: Sequence[Field]) -> list[Table]:
+    """All tables that have a row, in the order of the page."""
+    boards = [(field, standings(field)) for field in fields]
+    made = [
+        settings(fields),
+        leaderboard(boards),
+        equal_cost(boards),
+        honest(boards),
+        cost_multipliers(fields, "fidelity_test"),
+        cost_multipliers(fields, "fidelity_uniform"),
+        heat(fields, "fidelity_test"),
+        heat(fields, "fidelity_uniform"),
+        monitors(fields),
+        *[
+            compared(fields, measure, against_none=against_none)
+            for against_none in (True, False)
+            for measure in MEASURES
+        ],
+        flags(boards),
+        not_applicable(fields),
+        left_out(selection),
+    ]
+    return [table for table in made if not table.empty]
+
+
+def settings(fields: Sequence[Field]) -> Table:
+    """What was attacked."""
+    rows = []
+    for field in fields:
+        runs = [c.run.summary for group in field.curves.values() for c in group]
+        data = runs[0]["data_provenance"]
+        accuracy = {c.seed: c.run.summary["victim_accuracy"] for c in _all(field)}
+        known = [a for a in accuracy.values() if a is not None and not field.regression]
+        tests = round(data["rows"] * data["test_share"]) if "test_share" in data else 0
+        rows.append(
+            [
+                field.setting.victim,
+                field.setting.data,
+                str(data.get("sha256", NOTHING))[:12],
+                f"{tests:,}" if tests else NOTHING,
+                share(t_interval(known, 0.0, 1.0)),
+                f"{len(field.seeds)}",
+                ", ".join(f"{q:,}" for q in field.checkpoints),
+            ]
+        )
+    return Table(
+        "settings",
+        "What was attacked",
+        "A row for each victim and data set. Accuracy in %, on the judge's test points, "
+        f"{INTERVAL}. With n test points, no disagreement seen bounds the rate below 3/n.",
+        [
+            Column("victim", number=False),
+            Column("data", number=False),
+            Column("sha256", "of the data's content, first 12 digits", number=False),
+            Column("test points"),
+            Column("accuracy"),
+            Column("seeds"),
+            Column("checkpoints (queries)", number=False),
+        ],
+        [Group("", rows)],
+    )
+
+
+def flags(boards: Sequence[tuple[Field, list[Standing]]]) -> Table:
+    """What the runs say of themselves."""
+    rows = [
+        [str(field.setting), row.defense, flag]
+        for field, standing in boards
+        for row in standing
+        for flag in row.flags
+    ]
+    return Table(
+        "flags",
+        f"Flags of the runs ({len(rows)})",
+        "A curve that had not converged somewhere is a lower bound there.",
+        [Column(h, number=False) for h in ("setting", "defense", "flag")],
+        [Group("", rows)],
+        folded=True,
+    )
+
+
+def not_applicable(fields: Sequence[Field]) -> Table:
+    """Attacks that do not apply, with the reason."""
+    rows = [
+        [str(field.setting), defense, attack, reason]
+        for field in fields
+        for (defense, attack), reason in field.skips.items()
+    ]
+    return Table(
+        "not_applicable",
+        f"Attacks that do not apply ({len(rows)})",
+        "They are no part of a worst case.",
+        [Column(h, number=False) for h in ("setting", "defense", "attack", "reason")],
+        [Group("", rows)],
+        folded=True,
+    )
+
+
+def left_out(selection: Selection) -> Table:
+    """Runs that are not averaged."""
+    done = {run.tags.get("config_hash") for run in selection.runs}
+    rows = [
+        [
+            run.name,
+            run.id,
+            run.state.lower(),
+            "yes" if run.tags.get("config_hash") in done else "no",
+        ]
+        for run in selection.left_out
+    ]
+    return Table(
+        "left_out",
+        f"Runs left out ({len(rows)})",
+        "They did not finish: they are counted here and averaged nowhere.",
+        [
+            *(Column(h, number=False) for h in ("run", "id", "state")),
+            Column("finished later", "a run of the same config did", number=False),
+        ],
+        [Group("", rows)],
+        folded=True,
+    )
+
+
+def _all(field: Field) -> list[Curve]:
+    return [c for group in field.curves.values() for c in group]

@@ -1,0 +1,160 @@
+"""The page: one HTML file with its data, styles and scripts inside, which asks for nothing."""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from html import escape
+from importlib.resources import files
+
+from moatbench import __version__
+from moatbench.report.measure.worst import Field
+from moatbench.report.select.records import Selection
+from moatbench.report.write import methods
+from moatbench.report.write.chart_data import chart_data
+from moatbench.report.write.figures import slug
+from moatbench.report.write.tables import Table, html
+
+# Sections of the page: heading, chart, and the tables whose names begin so.
+SECTIONS = (
+    ("curves", "Fidelity against queries", "curves", ("settings",)),
+    ("leaderboard", "Defenses at their price", "tradeoff", ("leaderboard", "equal_cost")),
+    ("multipliers", "What a defense multiplies", "", ("multipliers",)),
+    ("attacks", "Attack by defense", "heat", ("attacks",)),
+    ("monitors", "Monitors and honest customers", "", ("monitors", "honest")),
+    ("comparisons", "Paired comparisons", "", ("paired",)),
+    ("flags", "Flags and what is left out", "", ("flags", "not_applicable", "left_out")),
+)
+CAPTIONS = {
+    "curves": "Lines: the mean over seeds; bands: the 95 % interval, none with one "
+    "seed. The worst case takes, at each checkpoint, the attack with the worst mean (the tip names "
+    "it). Hollow: a fit had not converged, a lower bound.",
+    "tradeoff": "Left and low is where a defender wants to be. Filled, and on the dotted line: the "
+    "Pareto front of the means. Bars: 95 % intervals.",
+    "heat": "At the budget, in %, mean over seeds. Framed: the worst attack on the defense. A "
+    "star: a lower bound.",
+}
+
+
+def page(
+    selection: Selection,
+    fields: Sequence[Field],
+    made: Sequence[Table],
+    experiment: str,
+    source: str = "",
+) -> str:
+    """Write the page; `source` is the command that asked for it."""
+    parts = {
+        "title": escape(f"{experiment}: moatbench report"),
+        "heading": escape(experiment),
+        "lead": escape(_lead(selection, fields)),
+        "nav": _nav(made),
+        "notices": "\n".join(
+            f"<p class=notice>{escape(line)}</p>" for line in methods.notices(selection, fields)
+        ),
+        "sections": "\n".join([*_sections(made, fields), _methods(selection, fields)]),
+        "footer": escape(f"Written by moatbench-report {__version__}. {source}"),
+        "css": _template("page.css"),
+        "js": _template("charts.js"),
+        # In a script element, only this could end the JSON early
+        "data": json.dumps(chart_data(fields), separators=(",", ":")).replace("</", "<\\/"),
+    }
+    head, *rest = _template("page.html").split("{{")
+    return head + "".join(parts[name] + tail for name, tail in (r.split("}}", 1) for r in rest))
+
+
+def _lead(selection: Selection, fields: Sequence[Field]) -> str:
+    counts = (
+        methods.counted(len(selection.runs), "finished run"),
+        methods.counted(len({d for f in fields for d in f.defenses}), "defense"),
+        methods.counted(len({a for f in fields for a in f.attacks}), "attack"),
+        methods.counted(len(fields), "victim"),
+    )
+    return (
+        f"{counts[0]} ({_days(selection)}): {counts[1]} (the undefended API among them) against "
+        f"{counts[2]} on {counts[3]}. How much of the model is stolen after how many queries, and "
+        "what honest customers pay for the defense."
+    )
+
+
+def _days(selection: Selection) -> str:
+    days = sorted(datetime.fromtimestamp(r.started, UTC).date() for r in selection.runs)
+    return f"{days[0]}" if days[0] == days[-1] else f"{days[0]} to {days[-1]}"
+
+
+def _nav(made: Sequence[Table]) -> str:
+    links = [(name, title) for name, title, chart, of in SECTIONS if chart or _of(made, of)]
+    links += [("methods", "Methods and reproduction")]
+    return "".join(f'<a href="#{name}">{escape(title)}</a>' for name, title in links)
+
+
+def _sections(made: Sequence[Table], fields: Sequence[Field]) -> list[str]:
+    out = []
+    for name, title, chart, of in SECTIONS:
+        shown = _of(made, of)
+        if not (chart or shown):
+            continue
+        parts = [f"<section id={name}>", f"<h2>{escape(title)}</h2>"]
+        parts += [_chart(chart, fields)] if chart else []
+        parts += [html(table) + _files([f"tables/{table.name}"], ("md", "tex")) for table in shown]
+        out.append("\n".join([*parts, "</section>"]))
+    return out
+
+
+def _of(made: Sequence[Table], names: Sequence[str]) -> list[Table]:
+    return [table for table in made if table.name.startswith(tuple(names))]
+
+
+def _chart(name: str, fields: Sequence[Field]) -> str:
+    controls = [f"<label>victim <select id={name}-setting></select></label>"]
+    if name != "tradeoff":
+        controls.append(f"<label>measure <select id={name}-metric></select></label>")
+    if name == "curves":
+        controls.insert(1, "<label>attack <select id=curves-attack></select></label>")
+        controls.append("<label><input type=checkbox id=curves-whole> whole scale</label>")
+    legend = "" if name == "heat" else f"<div class=legend id={name}-legend></div>"
+    figures = {
+        "curves": ("curves_column", "curves_page"),
+        "tradeoff": ("tradeoff_column",),
+        "heat": ("attacks_page",),
+    }
+    stems = [f"figures/{figure}_{slug(f.setting)}" for f in fields for figure in figures[name]]
+    return (
+        f"<p class=caption>{escape(CAPTIONS[name])}</p><div class=controls>{''.join(controls)}"
+        f"</div>{legend}<div class=chart id={name}-chart></div>{_files(stems, ('pdf', 'svg'))}"
+    )
+
+
+def _files(stems: Sequence[str], endings: Sequence[str]) -> str:
+    """Link to files beside the page; nothing is fetched unless somebody clicks."""
+    spans = (
+        f"<span>{escape(stem)} "
+        + " ".join(f'<a href="{escape(stem)}.{e}">.{e}</a>' for e in endings)
+        + "</span>"
+        for stem in stems
+    )
+    return f"<p class=files>{''.join(spans)}</p>"
+
+
+def _methods(selection: Selection, fields: Sequence[Field]) -> str:
+    versions = [f"{p} {', '.join(v)}" for p, v in methods.environment(selection).items()]
+    data = [
+        f"{name}: " + ", ".join(f"{k} {v}" for k, v in known.items())
+        for name, known in methods.data_hashes(selection).items()
+    ]
+    lines = methods.commands(selection)
+    return "\n".join(
+        [
+            "<section id=methods><h2>Methods and reproduction</h2>",
+            f"<p class=methods>{escape(methods.paragraph(selection, fields))}</p>",
+            _files(["methods"], ("md", "tex")),
+            f"<h3>Environment</h3><pre>{escape(chr(10).join(versions))}</pre>",
+            f"<h3>Data</h3><pre>{escape(chr(10).join(data))}</pre>",
+            f"<details><summary>Commands ({len(lines)})</summary>",
+            f"<pre>{escape(chr(10).join(lines))}</pre></details>",
+            _files(["curves"], ("csv", "parquet")) + "</section>",
+        ]
+    )
+
+
+def _template(name: str) -> str:
+    return (files("moatbench.report.write") / "template" / name).read_text(encoding="utf-8")

@@ -1,0 +1,152 @@
+"""moatbench-report: from the runs in MLflow to a page, figures, tables and one tidy file."""
+
+import os
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict
+
+from moatbench.report.select.consistency import MixedSelection
+from moatbench.report.select.records import Selection
+from moatbench.report.select.selection import select
+from moatbench.report.write.output import OutputRefused, require_free, written
+from moatbench.tracking.read import StoreUnreadable, logged_runs
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+USAGE = (
+    "usage: moatbench-report experiment=NAME out=FOLDER [tracking.uri=URI] "
+    "[filter=\"tags.data = 'digits'\"]"
+)
+
+
+class Options(TypedDict):
+    """What the command line asks for."""
+
+    experiment: str
+    out: Path
+    uri: str
+    condition: str
+
+
+OPTIONS = ("experiment", "out", "tracking.uri", "filter")
+
+
+def main() -> None:
+    """moatbench-report experiment=NAME out=FOLDER [tracking.uri=URI] [filter=CONDITION]."""
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print(f"{main.__doc__}\n\n{USAGE}\n\n{report.__doc__}")
+        return
+    try:
+        options = parsed(sys.argv[1:])
+        start = time.perf_counter()
+        selection = report(**options)
+    except (StoreUnreadable, MixedSelection, OutputRefused, ValueError, OSError) as error:
+        sys.exit(f"moatbench-report: {error}")
+    runs, seconds = len(selection.runs), time.perf_counter() - start
+    print(f"{runs} runs in {seconds:.1f} s: {(options['out'] / 'index.html').absolute()}")
+
+
+def report(experiment: str, out: Path, uri: str, condition: str = "") -> Selection:
+    """Write a report of the finished runs of an experiment.
+
+    Args:
+        experiment: its name in MLflow (`name=` of the runs).
+        out: the folder to write to: new, empty, or with an earlier report, which is replaced.
+        uri: of the MLflow store.
+        condition: MLflow's search syntax, to choose among the runs.
+
+    Raises:
+        StoreUnreadable: the store is gone, locked, or has no such experiment.
+        MixedSelection: no finished run, or runs that cannot stand in one report.
+        OutputRefused: the folder holds what is not ours.
+    """
+    require_free(out)
+    selection = select(logged_runs(uri, experiment, condition))
+    chosen = f" filter={shlex.quote(condition)}" if condition else ""
+    source = f"moatbench-report tracking.uri={uri} experiment={shlex.quote(experiment)}{chosen}"
+    with written(out) as folder:
+        write(selection, folder, experiment, source)
+    return selection
+
+
+def write(selection: Selection, folder: Path, experiment: str, source: str = "") -> None:
+    """Write every file of the report into a folder; `source` is the command that asked for it."""
+    from moatbench.report.measure.worst import fields
+    from moatbench.report.write import figures, methods
+    from moatbench.report.write.contents import tables
+    from moatbench.report.write.page import page
+    from moatbench.report.write.tables import latex, markdown, tex
+
+    sorted_fields = fields(selection)
+    made = tables(selection, sorted_fields)
+    for sub in ("tables", "figures"):
+        (folder / sub).mkdir()
+    for table in made:
+        _write(folder / "tables" / f"{table.name}.md", markdown(table))
+        _write(folder / "tables" / f"{table.name}.tex", latex(table))
+    figures.draw(sorted_fields, folder / "figures")
+    text = methods.paragraph(selection, sorted_fields)
+    _write(folder / "methods.md", f"{text}\n")
+    _write(folder / "methods.tex", f"{tex(text)}\n")
+    _write(folder / "commands.txt", "\n".join(methods.commands(selection)) + "\n")
+    frame = tidy(selection)
+    frame.to_csv(folder / "curves.csv", index=False)
+    frame.to_parquet(folder / "curves.parquet", index=False)
+    _write(folder / "index.html", page(selection, sorted_fields, made, experiment, source))
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def tidy(selection: Selection) -> "pd.DataFrame":
+    """All curves as one table: a row for each run, attack and checkpoint."""
+    import pandas as pd
+
+    return pd.DataFrame(
+        {
+            "victim": c.setting.victim,
+            "data": c.setting.data,
+            "defense": c.defense,
+            **row,
+            "attack": c.attack,
+            "seed": c.seed,
+            "run": c.run.id,
+            "config_hash": c.run.summary["config_hash"],
+            "moatbench": c.run.summary["versions"]["moatbench"],
+        }
+        for c in selection.curves
+        for row in c.rows
+    )
+
+
+def parsed(arguments: Sequence[str]) -> Options:
+    """Read key=value arguments.
+
+    Raises:
+        ValueError: says what is wrong and how it is used.
+    """
+    stray = next((a for a in arguments if "=" not in a), None)
+    if stray is not None:
+        raise ValueError(f"{stray!r} is no key=value; {USAGE}")
+    given = dict(a.split("=", 1) for a in arguments)
+    for key in given:
+        if key not in OPTIONS:
+            near = get_close_matches(key, OPTIONS, 1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise ValueError(f"no option {key!r}{hint} {USAGE}")
+    lacking = [key for key in ("experiment", "out") if not given.get(key)]
+    if lacking:
+        raise ValueError(f"{' and '.join(f'{key}=' for key in lacking)} missing; {USAGE}")
+    named = given.get("tracking.uri") or os.environ.get("MLFLOW_TRACKING_URI")
+    return {
+        "experiment": given["experiment"],
+        "out": Path(given["out"]).expanduser(),
+        "uri": named or f"sqlite:///{(Path.cwd() / 'runs' / 'mlflow.db').as_posix()}",
+        "condition": given.get("filter", ""),
+    }

@@ -1,0 +1,69 @@
+"""One look for page and paper: a colour, marker and dash for each defense; size and type."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from moatbench.display.figure import COLOURS
+from moatbench.report.measure.worst import UNDEFENDED
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Without the yellow, which is faint on white
+PALETTE = COLOURS[:6]
+MARKERS = "os^Dv<>P"
+DASHES = ("solid", "dashed", "dashdot", "dotted")
+INK = "#222222"
+COLUMN, PAGE = 3.3, 7.0  # inches
+POINTS = 8  # of the text: what a journal prints at this size
+PANELS = (("fidelity_test", "test data"), ("fidelity_uniform", "uniform inputs"))
+RC: Any = {
+    "font.size": POINTS,
+    "axes.titlesize": POINTS,
+    "axes.labelsize": POINTS,
+    "xtick.labelsize": POINTS - 1,
+    "ytick.labelsize": POINTS - 1,
+    "legend.fontsize": POINTS - 1,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "pdf.fonttype": 42,  # TrueType: publishers refuse Type 3
+    "svg.fonttype": "path",
+    "svg.hashsalt": "moatbench",  # the same runs give the same bytes
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a defense is drawn: three channels, so that colour is never the only one."""
+
+    colour: str
+    marker: str
+    dash: str
+
+
+def looks(defenses: Sequence[str]) -> dict[str, Look]:
+    """Give each defense its look, in order; the undefended API is ink."""
+    others = [name for name in defenses if name != UNDEFENDED]
+    out = {
+        name: Look(
+            PALETTE[place % len(PALETTE)],
+            MARKERS[1 + place % (len(MARKERS) - 1)],
+            DASHES[place // len(PALETTE) % len(DASHES)],
+        )
+        for place, name in enumerate(others)
+    }
+    return out | ({UNDEFENDED: Look(INK, MARKERS[0], "solid")} if UNDEFENDED in defenses else {})
+
+
+def sized(width: float, height: float) -> "Figure":
+    """Return an empty figure of a size in inches."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    engine = ConstrainedLayoutEngine(w_pad=0.05, h_pad=0.05)  # inches
+    figure = Figure(figsize=(width, height), layout=engine)
+    FigureCanvasAgg(figure)  # no pyplot: nothing global, no window
+    return figure

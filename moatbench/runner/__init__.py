@@ -1,0 +1,1 @@
+"""One run, from parts to a record."""

@@ -1,0 +1,98 @@
+"""What a run says against itself: what a reader must know before trusting its curves."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+from moatbench.attack import Attack
+from moatbench.defense import Defense
+from moatbench.record.curve import Row
+from moatbench.runner.doubts import Hits, more_information_gave_less, more_queries_gave_less
+from moatbench.runner.suite import WORST_CASE
+
+CONTROLS = ("none", "random_labels")  # before these, there is nothing to know
+
+
+def of_run(
+    attacks: Mapping[str, Attack],
+    defense: Defense,
+    curves: Mapping[str, Sequence[Row]],
+    hits: Hits,
+    *,
+    confidences: bool,
+) -> list[str]:
+    """Gather all flags of the curves, a line each.
+
+    Args:
+        attacks: that were to run, by name.
+        defense: what they met.
+        curves: of those that ran.
+        hits: of those that ran.
+        confidences: whether the API answered any.
+    """
+    ran = {name: curve for name, curve in curves.items() if name != WORST_CASE}
+    return [
+        *unconverged(ran),
+        *(f"upper bound: {name} saw the victim itself" for name in oracles(attacks, ran)),
+        *more_queries_gave_less(hits, ran),
+        *(more_information_gave_less(attacks, hits) if confidences else ()),
+        *labels_changed(defense, ran),
+    ]
+
+
+def unconverged(curves: Mapping[str, Sequence[Row]]) -> list[str]:
+    """Attacks that stopped before they converged: what they reached is a lower bound."""
+    late = {n: [row["queries"] for row in c if not row["converged"]] for n, c in curves.items()}
+    return [
+        f"{name}: not converged at {', '.join(map(str, queries))} queries"
+        for name, queries in late.items()
+        if queries
+    ]
+
+
+def oracles(attacks: Mapping[str, Attack], ran: Collection[str]) -> list[str]:
+    """Name the attacks that ran and were shown the victim."""
+    return [name for name, attack in attacks.items() if attack.oracle and name in ran]
+
+
+def aware(
+    attacks: Mapping[str, Attack], layers: Collection[str], finished: Collection[str]
+) -> dict[str, list[str]]:
+    """Attacks that ran to their end, each with the layers that it was made to withstand."""
+    made = {n: sorted(a.aware & set(layers)) for n, a in attacks.items() if n in finished}
+    return {name: against for name, against in made.items() if against}
+
+
+def naive(defense: str, made_for: Iterable[Mapping[str, Collection[str]]]) -> bool:
+    """Whether some layer of a defense has met no attack that was made to withstand it.
+
+    Args:
+        defense: its name, a stack's with a plus sign between the layers; `none` is none.
+        made_for: what `aware` told, of each run against it.
+    """
+    met = {layer for run in made_for for layers in run.values() for layer in layers}
+    return defense not in CONTROLS and not met >= set(defense.split("+"))
+
+
+def labels_changed(defense: Defense, curves: Mapping[str, Sequence[Row]]) -> list[str]:
+    """The promise to answer the victim's label, where honest customers saw it broken."""
+    seen = [
+        (float(value), name)
+        for name, (*_, last) in curves.items()
+        for key, value in last.items()
+        if key.endswith("_label_agreement") and value < 1.0  # NaN where nothing was answered
+    ]
+    if not defense.label_preserving or not seen:
+        return []
+    share, under = min(seen)
+    kept = f"{100 * share:.2f} % of honest customers' labels, under {under}"
+    return [f"declared label-preserving, the defense kept {kept}"]
+
+
+def marks(summary: Mapping[str, Any]) -> list[str]:
+    """Say in a few words each what is less about a finished run than its numbers seem."""
+    if summary["status"] != "finished":
+        return []
+    out = ["naive only"] if naive(summary["defense"], [summary["aware"]]) else []
+    ran = summary["winner"] or summary["attack"]
+    out += ["upper bound"] if ran in summary["oracles"] else []
+    return out + ([f"flagged ({len(summary['flags'])})"] if summary["flags"] else [])

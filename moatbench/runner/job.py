@@ -1,0 +1,378 @@
+"""One run, from a composed config to a folder: curve.csv, summary.json, a figure, an MLflow run."""
+
+import hashlib
+import json
+import logging
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
+
+from moatbench import __version__
+from moatbench.compose.archive import NotArchivable, dump
+from moatbench.compose.build import SUITE, Parts, build
+from moatbench.compose.errors import explain
+from moatbench.defense import Stack
+from moatbench.display.figure import draw
+from moatbench.judge.judge import Judge
+from moatbench.randomness import stream
+from moatbench.record.curve import CurveFile, Row, by_attack, summary, worst_case
+from moatbench.runner import flags, selfcheck
+from moatbench.runner.suite import WORST_CASE, Failed, Finished, Point, Skipped, run_attacks
+from moatbench.space import Categorical, Numeric
+from moatbench.tracking import log as track
+from moatbench.types import Mask
+from moatbench.victim import Victim
+
+log = logging.getLogger(__name__)
+
+ELSEWHERE = (  # where things lie and what follows, not what they are
+    "tracking",
+    "data_dir",
+    "cache",
+    "name",
+    "force",
+    "report",
+    "confirm",
+)
+MOST_BYTES = 2**22  # of a model that is kept with each run
+PACKAGES = ("moatbench", "numpy", "scipy", "scikit-learn", "hydra-core", "mlflow")
+
+
+QUIETLY: dict[str, Any] = {"capture_output": True, "text": True, "check": False}
+
+
+class RunFailed(RuntimeError):
+    """A run that did not come to its end; what it reached is in its folder."""
+
+
+@dataclass
+class Record:
+    """What happened in a run, as it is gathered."""
+
+    folder: Path
+    names: Mapping[str, Any]  # victim, data, defense, attack, seed
+    rows: list[Row] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    aside: dict[str, Mapping[str, float]] = field(default_factory=dict)  # beside the curve
+    baselines: dict[str, dict[str, float]] = field(default_factory=dict)
+    floor: str | None = None
+    hits: dict[str, list[Mask]] = field(default_factory=dict)
+    flags: list[str] = field(default_factory=list)
+    repeated: dict[str, Mapping[str, float]] = field(default_factory=dict)
+    trace: str = ""
+
+    def status(self) -> str:
+        """One word: finished, not_applicable or failed."""
+        if self.failed:
+            return "failed"
+        return "finished" if self.rows else "not_applicable"
+
+    def reason(self) -> str:
+        """Why the run failed or does not apply; '' for a finished one."""
+        if self.failed or not self.rows:
+            reasons = (self.failed or self.skipped).items()
+            if len(reasons) > 1 and len({why for _, why in reasons}) == 1:  # it is the defense
+                return next(why for _, why in reasons)
+            return "; ".join(f"{name}: {why}" if name else why for name, why in reasons)
+        return ""
+
+
+def run(cfg: DictConfig) -> dict[str, Any]:
+    """Run what the config says; return the summary that was written.
+
+    Raises:
+        RunFailed: an attack or a constructor raised. Folder and MLflow keep what was reached.
+        track.TrackingFailed: all ran, but MLflow could not be reached.
+    """
+    hydra = HydraConfig.get()
+    attack = str(hydra.runtime.choices["attack"])
+    record = Record(Path(hydra.runtime.output_dir), _names(cfg, attack))
+    if earlier := _done_before(cfg, record.folder):
+        return earlier
+    started = time.time()
+    parts: Parts | None = None
+    with one_pool(cfg.threads):
+        try:
+            parts = build(cfg, attack)
+            write_victim(parts.victim, record.folder)
+            _play(cfg, parts, record, is_suite=attack == SUITE)
+            _doubt(cfg, parts, record)
+        except Exception as error:
+            record.failed[""] = explain(error)
+            record.trace = traceback.format_exc()
+    report = _report(cfg, parts, record, started)
+    (record.folder / "summary.json").write_text(json.dumps(report, indent=2) + "\n")
+    if record.rows:
+        draw(record.rows, title(report), record.folder)
+    if report["tracking_uri"]:
+        track.log(record.folder, report["tracking_uri"])
+    if record.failed:
+        raise RunFailed(record.reason())
+    return report
+
+
+def one_pool(threads: int) -> threadpool_limits:
+    """Limit the threads of every BLAS and OpenMP pool that a run may use."""
+    # A limit holds for libraries that are loaded already, and SciPy brings a BLAS of its own.
+    for library in ("scipy.linalg", "sklearn.utils"):
+        import_module(library)
+    return threadpool_limits(threads)
+
+
+def _done_before(cfg: DictConfig, folder: Path) -> dict[str, Any] | None:
+    """In a sweep, fetch what MLflow has of this very config, instead of running it again."""
+    if HydraConfig.get().mode != RunMode.MULTIRUN or cfg.force or not cfg.tracking.enabled:
+        return None
+    uri = track.store(cfg.tracking.uri)
+    try:
+        run = track.finished(uri, cfg.name, config_hash(cfg))
+    except track.TrackingFailed as down:
+        log.warning("%s; nothing is skipped", down)
+        return None
+    return track.fetch(uri, run, folder) if run else None
+
+
+def config_hash(cfg: DictConfig) -> str:
+    """Identify a run by all in its config that can change its result."""
+    tree: Any = OmegaConf.to_container(cfg, resolve=True)
+    kept = {key: value for key, value in tree.items() if key not in ELSEWHERE}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def title(report: Mapping[str, Any]) -> str:
+    """Name a run for people."""
+    return "{defense} / {attack} / {victim} on {data} / s{seed}".format(**report)
+
+
+def _names(cfg: DictConfig, attack: str) -> dict[str, Any]:
+    choices = HydraConfig.get().runtime.choices
+    return {
+        "victim": str(choices["victim"]),
+        "data": str(choices["data"]),
+        "defense": "+".join(str(name) for name in cfg.defense) or "none",
+        "attack": attack,
+        "seed": int(cfg.seed),
+    }
+
+
+def _play(cfg: DictConfig, parts: Parts, record: Record, *, is_suite: bool) -> None:
+    """Run the attacks; write each checkpoint the moment it is reached."""
+    file = CurveFile(record.folder / "curve.csv")
+    judge = Judge(parts.victim, stream(cfg.seed, "judge"), side_labels=cfg.side_labels)
+    record.baselines, record.floor = judge.baselines, judge.floor
+    total = len(parts.attacks) * len(parts.checkpoints)
+    with tqdm(total=total, unit="checkpoint", disable=_is_hidden(), leave=False) as bar:
+        for event in run_attacks(
+            parts.victim,
+            parts.defense,
+            parts.attacks,
+            checkpoints=parts.checkpoints,
+            seed=cfg.seed,
+            price=cfg.price,
+            judge=judge,
+        ):
+            bar.set_postfix_str(event.attack)
+            if isinstance(event, Point):
+                row = {"attack": event.attack, **event.checkpoint.row()}
+                record.rows.append(row)
+                record.hits.setdefault(event.attack, []).append(event.checkpoint.hits)
+                file.add({**row, "winner": ""} if is_suite else row)
+                bar.update()
+            elif isinstance(event, Skipped):
+                record.skipped[event.attack] = event.reason
+                bar.update(len(parts.checkpoints))
+            elif isinstance(event, Failed):
+                record.failed[event.attack] = explain(event.error)
+                record.trace = "".join(traceback.format_exception(event.error))
+            elif isinstance(event, Finished):
+                record.aside[event.attack] = {
+                    "honest_seconds_added": event.seconds_added,
+                    "honest_seconds_waited": event.seconds_waited,
+                    **{f"detection_{name}": value for name, value in event.detection.items()},
+                }
+                if is_suite and HydraConfig.get().mode != RunMode.MULTIRUN:
+                    with tqdm.external_write_mode():
+                        _say_finished(record.rows[-1])
+    if is_suite:
+        worst = worst_case(by_attack(record.rows))
+        record.rows += worst
+        for row in worst:
+            file.add(row)
+
+
+def _doubt(cfg: DictConfig, parts: Parts, record: Record) -> None:
+    """Check the defense on a twin of its own, and the curves for what they cannot be."""
+    if not record.rows:
+        return
+    told = parts.victim.confidences and parts.defense.confidences
+    record.flags = flags.of_run(
+        parts.attacks, parts.defense, by_attack(record.rows), record.hits, confidences=told
+    )
+    defense = parts.defense
+    single = {str(name): defense for name in cfg.defense}
+    layers = defense.layers if isinstance(defense, Stack) else single
+    found, repeated = selfcheck.of_layers(parts.victim, layers, cfg.seed)
+    record.flags += found
+    record.repeated = {name: seen._asdict() for name, seen in repeated.items()}
+
+
+def _is_hidden() -> bool:
+    """Whether a progress bar of this run would be in the way: no terminal, or runs side by side."""
+    hydra = HydraConfig.get()
+    alone = hydra.mode != RunMode.MULTIRUN or hydra.runtime.choices["hydra/launcher"] == "basic"
+    return not (sys.stderr.isatty() and alone)
+
+
+def _say_finished(last: Row) -> None:
+    """Tell how far an attack came: a suite takes a while, and a log file has no progress bar."""
+    fidelity = f"{100 * last['fidelity_test']:.2f}/{100 * last['fidelity_uniform']:.2f} %"
+    log.info("%s: %s at %s, %.1f s", last["attack"], fidelity, last["queries"], last["seconds"])
+
+
+def write_victim(victim: Victim, folder: Path) -> None:
+    """Write victim.npz, the model as plain data (`archive.load` reads it), and card.json."""
+    file = folder / "victim.npz"
+    with suppress(NotArchivable):  # somebody's own model, which lies where they keep it
+        dump(victim.predict, file)
+    if file.exists() and file.stat().st_size > MOST_BYTES:
+        file.unlink()
+    space = victim.space
+    card = {
+        "family": victim.family,
+        "architecture": dict(victim.architecture),
+        "classes": list(victim.classes),
+        "columns": space.d,
+        "features": [{"name": f.name, **_kind(f)} for f in space.features],
+        "confidences": victim.confidences,
+        "full": victim.full,
+        "partial": victim.partial,
+        "accuracy": _accuracy(victim),
+        "data": dict(victim.shares.provenance),
+        "model": file.name if file.exists() else None,
+    }
+    (folder / "card.json").write_text(json.dumps(card, indent=2) + "\n")
+
+
+def _kind(feature: Numeric | Categorical) -> dict[str, Any]:
+    if isinstance(feature, Numeric):
+        return {"low": feature.low, "high": feature.high}
+    return {"values": list(feature.values), "one_hot": feature.one_hot}
+
+
+def _report(cfg: DictConfig, parts: Parts | None, record: Record, started: float) -> dict[str, Any]:
+    """Gather all that a reader of the folder needs, as plain JSON."""
+    curves = by_attack(record.rows)
+    attacks = parts.attacks if parts else {}
+    whole = curves.keys() - record.failed.keys()
+    summaries = {
+        name: {**summary(curve), **record.aside.get(curve[-1].get("winner", name), {})}
+        for name, curve in curves.items()
+    }
+    out: dict[str, Any] = {
+        **record.names,
+        "sweep": _sweep(),
+        "config_hash": config_hash(cfg),
+        "status": record.status(),
+        "reason": record.reason(),
+        "name": cfg.name,
+        "tracking_uri": track.store(cfg.tracking.uri) if cfg.tracking.enabled else None,
+        "artifacts": cfg.tracking.artifacts,
+        "report": cfg.report,
+        "role": track.CONFIRMATION if cfg.confirmation else track.MEASUREMENT,
+        "winner": curves[WORST_CASE][-1]["winner"] if WORST_CASE in curves else None,
+        "aware": flags.aware(attacks, cfg.defense, whole),
+        "oracles": flags.oracles(attacks, curves),
+        "baselines": record.baselines,
+        "floor": record.floor,
+        "summaries": summaries,
+        "not_applicable": record.skipped,
+        "failed": record.failed,
+        "flags": record.flags,
+        "repeated": record.repeated,
+        "checkpoints": list(parts.checkpoints) if parts else [],
+        "victim_accuracy": _accuracy(parts.victim) if parts else None,
+        "data_provenance": dict(parts.victim.shares.provenance) if parts else {},
+        "command": command(),
+        "knobs": flat(OmegaConf.to_container(cfg, resolve=True)),
+        "versions": {"python": sys.version.split()[0], **{p: _version(p) for p in PACKAGES}},
+        "started": started,
+        "seconds": time.time() - started,
+        "trace": record.trace,
+    }
+    out["marks"] = flags.marks(out)
+    return dict(_without_nan(out))
+
+
+def _sweep() -> str:
+    """Name the sweep that the run is part of; '' for a single run."""
+    hydra = HydraConfig.get()
+    return str(Path(hydra.sweep.dir).absolute()) if hydra.mode == RunMode.MULTIRUN else ""
+
+
+def command() -> str:
+    """Return the command that repeats this run alone."""
+    return " ".join(["moatbench", *(_quoted(o) for o in HydraConfig.get().overrides.task)])
+
+
+def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+    """Flatten a config to `a.b.c: value`, without the keys that say where things lie."""
+    out: dict[str, Any] = {}
+    for key, value in tree.items():
+        path = f"{prefix}{key}"
+        if key.startswith("_") or path in ELSEWHERE:
+            continue
+        out |= flat(value, f"{path}.") if isinstance(value, dict) else {path: value}
+    return out
+
+
+def _quoted(override: str) -> str:
+    return f"'{override}'" if set(override) & set("[]{}()$*? ,;&|<>") else override
+
+
+def _version(package: str) -> str:
+    return code_version() if package == "moatbench" else version(package)
+
+
+@cache
+def code_version() -> str:
+    """Return the version, with the commit where the package runs from a checkout of its own."""
+    root = Path(__file__).parents[2]
+    if not (root / ".git").exists():
+        return __version__
+    git = ("git", "-C", str(root))
+    commit = subprocess.run([*git, "rev-parse", "--short=10", "HEAD"], **QUIETLY).stdout.strip()
+    dirty = subprocess.run([*git, "status", "--porcelain", "-uno"], **QUIETLY).stdout.strip()
+    return f"{__version__}+g{commit}{'.dirty' if dirty else ''}" if commit else __version__
+
+
+def _accuracy(victim: Victim) -> float | None:
+    """Share of the test rows that the victim labels rightly; None for a regression."""
+    shares = victim.shares
+    if len(victim.classes) == 1:
+        return None
+    return float((victim.predict(shares.x_test).labels == shares.y_test).mean())
+
+
+def _without_nan(value: Any) -> Any:
+    """JSON has no NaN; null says as well that nothing was measured."""
+    if isinstance(value, dict):
+        return {key: _without_nan(v) for key, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(v) for v in value]
+    return None if isinstance(value, float) and value != value else value

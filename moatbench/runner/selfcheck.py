@@ -1,0 +1,133 @@
+"""Whether a defense is what it declares, seen on a twin of it that no attack has met."""
+
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import NamedTuple
+
+import numpy as np
+
+from moatbench.api import Deployment
+from moatbench.compose.errors import explain
+from moatbench.defense import Defense, weakened
+from moatbench.numerics.snapping import numeric_columns
+from moatbench.randomness import stream
+from moatbench.space import InputSpace
+from moatbench.types import Array, Mask
+from moatbench.victim import Victim
+
+ROWS = 100  # of the test data
+BATCH = 10
+ACCOUNT = "selfcheck"
+SAME = 1e-9  # a victim's own answers may differ in their last digits, by the batch
+JITTER = 1e-9  # in the units of the input
+SAME_IF_JITTERED = 1e-6  # the victim's own answers move along
+
+
+class Repeated(NamedTuple):
+    """Rows of a fresh account asked twice: how many, and which share was answered otherwise.
+
+    `jittered` is the share that was answered otherwise `JITTER` away; NaN if that was not asked.
+    """
+
+    rows: int
+    varied: float
+    jittered: float
+
+
+def of_layers(
+    victim: Victim, layers: Mapping[str, Defense], seed: int
+) -> tuple[list[str], dict[str, Repeated]]:
+    """Deploy each layer anew, alone; return flags, a line each, and what repeats showed.
+
+    Args:
+        victim: what the layers stand before.
+        layers: by name; none for no defense.
+        seed: of the run; the check has a stream of its own.
+    """
+    flags: list[str] = []
+    seen: dict[str, Repeated] = {}
+    for name, layer in layers.items():
+        try:
+            flags += [f"{name}: {line}" for line in _strength_zero(victim, layer, seed)]
+            seen[name] = repeated(victim, layer, seed)
+            flags += [f"{name}: {line}" for line in _variation(victim, layer, seen[name])]
+        except Exception as error:  # a defense may be anybody's code; what was measured stands
+            flags.append(f"{name}: the self-check failed: {explain(error)}")
+    return flags, seen
+
+
+def _strength_zero(victim: Victim, layer: Defense, seed: int) -> list[str]:
+    """At the knobs that it declares harmless, a defense answers what the victim does."""
+    if layer.harmless is None:
+        return []
+    x = victim.shares.x_test[:ROWS]
+    bare, weak = (
+        told(Deployment(victim, defense, stream(seed, "selfcheck")), x)
+        for defense in (Defense(), weakened(layer))
+    )
+    wrong = int((~same(bare, weak, SAME)).sum())
+    if not wrong:
+        return []
+    return [f"at strength zero it is not the same as no defense: {wrong} of {len(x)} rows differ"]
+
+
+def repeated(victim: Victim, layer: Defense, seed: int) -> Repeated:
+    """Ask test rows twice, ten at a time, as one fresh account; end at an alarm."""
+    deployment = Deployment(victim, deepcopy(layer), stream(seed, "selfcheck"))
+    keyed = layer.noise is not None and layer.noise.mode == "keyed"
+    equal: list[Mask] = []
+    near: list[Mask] = []
+    x = victim.shares.x_test[:ROWS]
+    for start in range(0, len(x), BATCH):
+        rows = x[start : start + BATCH]
+        first, again = told(deployment, rows), told(deployment, rows)
+        beside = told(deployment, _jittered(rows, victim.space)) if keyed else first
+        if ACCOUNT in deployment.defense.alarms:
+            break
+        equal.append(same(first, again, SAME))
+        near.append(same(first, beside, SAME_IF_JITTERED))
+    if not equal:
+        return Repeated(0, float("nan"), float("nan"))
+    moved = 1 - float(np.concatenate(near).mean()) if keyed else float("nan")
+    return Repeated(sum(map(len, equal)), 1 - float(np.concatenate(equal).mean()), moved)
+
+
+def _variation(victim: Victim, layer: Defense, seen: Repeated) -> list[str]:
+    """What is declared deterministic repeats itself, and what is declared fresh does not."""
+    if not seen.rows:
+        return []
+    fresh = layer.noise is not None and layer.noise.mode == "fresh"
+    if seen.varied and not fresh:
+        declared = "keyed" if layer.noise is not None else "deterministic"
+        share = f"{100 * seen.varied:.0f} % of {seen.rows} rows"
+        return [f"declared {declared}, it answered {share} otherwise when asked again"]
+    # A monitor's response may be noisy, but nobody was in alarm; labels alone carry no such noise.
+    silent = "watch" in layer.stages
+    if fresh and not seen.varied and not silent and victim.confidences:
+        return [f"declared fresh noise, it answered {seen.rows} rows the same when asked again"]
+    return []
+
+
+def told(deployment: Deployment, x: Array) -> Array:
+    """(n, 1 + k) the label and the outputs of each row; NaN for what was not told."""
+    answers = deployment.answer(x, ACCOUNT)
+    out = np.full((len(x), 1 + len(deployment.victim.classes)), np.nan)
+    out[answers.rows, 0] = answers.labels
+    if answers.outputs is not None:
+        out[answers.rows, 1:] = answers.outputs
+    return out
+
+
+def same(one: Array, two: Array, tolerance: float) -> Mask:
+    """(n,) whether rows of `told` have the same label, and outputs within the tolerance."""
+    within = np.isclose(one, two, rtol=0, atol=tolerance, equal_nan=True).all(axis=1)
+    return np.asarray(within)
+
+
+def _jittered(x: Array, space: InputSpace) -> Array:
+    """Move every numeric feature by `JITTER`, within its bounds."""
+    columns = numeric_columns(space)
+    step = np.where(x[:, columns] + JITTER > space.high[columns], -JITTER, JITTER)
+    at = x.copy()
+    at[:, columns] += step
+    return at

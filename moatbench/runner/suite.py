@@ -1,0 +1,92 @@
+"""Several attacks on one defended victim, each against a freshly deployed defense."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from moatbench.attack import Attack
+from moatbench.defense import Defense
+from moatbench.judge.caught import Watch
+from moatbench.judge.judge import Judge
+from moatbench.needs import NeedUnmet
+from moatbench.randomness import stream
+from moatbench.runner.extract import Checkpoint, Extraction, NotApplicable
+from moatbench.victim import Victim
+
+WORST_CASE = "worst_case"
+
+
+@dataclass(frozen=True)
+class Point:
+    """A checkpoint that an attack reached."""
+
+    attack: str
+    checkpoint: Checkpoint
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """An attack that does not apply, or has no such API to attack, and why."""
+
+    attack: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Failed:
+    """An attack that raised; the checkpoints that it had reached stand."""
+
+    attack: str
+    error: Exception
+
+
+@dataclass(frozen=True)
+class Finished:
+    """An attack that spent its budget.
+
+    Args:
+        attack: its name.
+        seconds_added: to an honest query, by the clock.
+        seconds_waited: by an honest query, virtual.
+        detection: how it fared with monitors, as `caught.Watch.verdict` tells.
+    """
+
+    attack: str
+    seconds_added: float
+    seconds_waited: float
+    detection: Mapping[str, float] = field(default_factory=dict)
+
+
+Event = Point | Skipped | Failed | Finished
+
+
+def run_attacks(
+    victim: Victim,
+    defense: Defense,
+    attacks: Mapping[str, Attack],
+    *,
+    checkpoints: Sequence[int],
+    seed: int,
+    price: float = 0.0,
+    judge: Judge | None = None,
+) -> Iterator[Event]:
+    """Run each attack, by name; tell every checkpoint as it is reached.
+
+    One that raises does not stop the others: what was measured is never lost. All are scored by the
+    same judge; None makes one from `seed`.
+    """
+    judge = judge or Judge(victim, stream(seed, "judge"))
+    watch = Watch(victim, defense, seed)
+    for name, attack in attacks.items():
+        run = Extraction(victim, defense, attack, checkpoints, seed, price, judge)
+        curve = []
+        try:
+            for checkpoint in run:
+                yield Point(name, checkpoint)
+                curve.append((checkpoint.queries, checkpoint.metrics["fidelity_test"]))
+            assert run.trail is not None
+            detection = watch.verdict(run.trail, run.accounts, curve)
+            yield Finished(name, run.seconds_added, run.seconds_waited, detection)
+        except (NotApplicable, NeedUnmet) as reason:
+            yield Skipped(name, str(reason))
+        except Exception as error:  # an attack may be anybody's code
+            yield Failed(name, error)

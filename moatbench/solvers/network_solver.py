@@ -1,0 +1,133 @@
+"""Solving for a network with one hidden layer from exact answers."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from moatbench.models.linear import design
+from moatbench.models.network import Network
+from moatbench.numerics.minimise import Fit, levenberg_marquardt
+from moatbench.numerics.objectives import CrossEntropy, LogOdds
+from moatbench.types import Array, Generator, Rows
+
+DECAYS = (1e-3, 3e-4, 1e-4)  # ridges of the fits to start from
+ENOUGH = 8  # equations an unknown beyond which more rows only cost time
+EXACT = 1e-27  # half the mean squared gap in log-odds, summed over the classes of a row
+SOLVED = 1e6 * EXACT
+NEARLY = 1e-4  # the same in the subspace, which finite differences tilt a little
+SUBSPACE = (
+    2.8,
+    4.0,
+)  # equations an unknown of the subspace that probes need beside them: least, most
+NOISE = 1.0  # and what exact answers do not leave, whatever the local minimum
+
+
+def solve_network(
+    model: Network, answers: Array, rng: Generator, probes: Sequence[Rows] = ()
+) -> Fit:
+    """Solve for exact answers (n, k) to the model's rows; zeros are classes not told.
+
+    The basin of the solution is found by a fit with weight decay, whose strength matters: after a
+    weak one, which overfits, Levenberg-Marquardt ends in a local minimum. From 2.1 to 2.5 equations
+    an unknown on, answers to uniform inputs suffice; with `probes` fewer do.
+
+    Args:
+        model: on the rows that were answered.
+        answers: (n, k) probabilities.
+        rng: draws the starts.
+        probes: the rows of a point and of its d neighbours, one step along each column; any number.
+            Not used where classes are left out.
+
+    Source: Tramèr et al. 2016, sec. 4.1.2, minimises a loss instead, and needs more queries.
+    """
+    fits: list[Fit] = []
+    if not LogOdds(answers).reported.all():
+        probes = ()
+    rows = np.arange(min(ENOUGH * model.unknowns // (model.k - 1), len(answers)))
+    if probes:
+        rows = np.union1d(rows, np.concatenate(probes))
+        fits.append(_through_subspace(model, answers, rng, probes))
+    if not fits or fits[0].value > SOLVED:
+        fit = _search(replace(model, a=model.a[rows]), answers[rows], rng, SOLVED)
+        if len(rows) < len(answers):
+            fit = _polish(model, LogOdds(answers), fit.theta, 1e-6)
+        fits.append(fit)
+    return min(fits, key=lambda fit: fit.value)
+
+
+def _search(model: Network, answers: Array, rng: Generator, good: float) -> Fit:
+    """Try a random start for each strength of weight decay, until a value is good enough."""
+    targets = CrossEntropy(answers / answers.sum(axis=1, keepdims=True))
+    fits = []
+    for decay in DECAYS:
+        start = model.fit(targets, model.begin(rng), decay)
+        fits.append(_polish(model, LogOdds(answers), start.theta, 1e-3))
+        if not good < fits[-1].value < NOISE:
+            break
+    return min(fits, key=lambda fit: fit.value)
+
+
+def _polish(model: Network, odds: LogOdds, theta: Array, damping: float) -> Fit:
+    """Levenberg-Marquardt on both layers, the output layer solved for after each step."""
+    whole = bool(odds.reported.all())
+    goal = odds.logs @ model.basis
+
+    def refit(at: Array) -> Array:
+        out = np.linalg.lstsq(model.hidden_units(at), goal, rcond=1e-12)[0]
+        return model.join(model.layers(at)[0], np.asarray(out, np.float64))
+
+    return levenberg_marquardt(
+        model,
+        odds,
+        theta,
+        iterations=60,
+        damping=damping,
+        target=EXACT,
+        stall=1e-2,
+        refine=refit if whole else None,
+    )
+
+
+def _through_subspace(
+    model: Network, answers: Array, rng: Generator, probes: Sequence[Rows]
+) -> Fit:
+    """Solve on the few directions that the network sees, then on all rows and columns.
+
+    The gradient of every log-odds lies in the span of W, of dimension `hidden`.
+    """
+    odds = LogOdds(answers)
+    logs = odds.logs - odds.logs.mean(axis=1, keepdims=True)
+    steps = np.hstack([(logs[rows[1:]] - logs[rows[0]]) for rows in probes])
+    span = np.linalg.svd(steps, full_matrices=False)[0][:, : model.hidden]
+    rest = np.setdiff1d(np.arange(len(answers)), np.concatenate(probes))
+    small = replace(model, a=design(model.a[rest, :-1] @ span))
+    w, out = small.layers(_search(small, answers[rest], rng, NEARLY).theta)
+    theta = model.join(np.vstack([span @ w[:-1], w[-1:]]), out)
+    return _polish(model, odds, theta, 1e-6)
+
+
+def probe_plan(
+    d: int, k: int, hidden: int, activation: str, checkpoints: Sequence[int]
+) -> tuple[int, int]:
+    """Say after how many uniform queries to ask probes, and how many points: (0, 0) where none.
+
+    Probes pay at the checkpoints that answers to uniform queries alone would not determine. Kinks
+    hide units from them, so a rectifier network gets none.
+    """
+    count = -(-hidden // (k - 1))
+    small = (hidden + 1) * (hidden + k - 1)  # unknowns in the subspace
+    large = (d + 1) * hidden + (hidden + 1) * (k - 1)
+    least, most = (int(r * small) // (k - 1) for r in SUBSPACE)
+    asked, from_uniform = count * (d + 1), 2.5 * large / (k - 1)
+    helped = [point for point in checkpoints if least + asked <= point < from_uniform]
+    if not helped or hidden >= d or activation == "relu":
+        return 0, 0
+    return min(helped[0] - asked, most), count
+
+
+def probe_points(d: int, count: int, rng: Generator, step: float = 1e-3) -> Array:
+    """Draw `count` points in [-0.6, 0.6]^d and their d neighbours each: (count, d + 1, d)."""
+    points = rng.uniform(-0.6, 0.6, (count, 1, d)).repeat(d + 1, axis=1)
+    points[:, 1:] += step * np.eye(d)
+    return points

@@ -1,0 +1,114 @@
+"""Fits to answers that are merely rounded."""
+
+import numpy as np
+from scipy.special import softmax
+
+from moatbench.learners.learner import Learner
+from moatbench.models.linear import Linear
+from moatbench.models.network import Network
+from moatbench.numerics.minimise import Fit, levenberg_marquardt
+from moatbench.solvers import intervals as told
+from moatbench.solvers.edges import Edges, Joint
+from moatbench.solvers.grids import Grid, bounds
+from moatbench.types import Array, Generator
+
+BROKEN = 0.02  # share of broken intervals from which on the answers are not merely rounded
+START = 5  # uniform queries an unknown before bisection
+OVER = 1.3  # edges an unknown: few more than must be, each located the better
+BITS = 8  # queries an edge below which plain queries tell as much
+SHARP = 1e-6  # log-odds: edges located so well are exact answers
+NULL = 1e-12  # curvature, relative to the largest, along which edges tell nothing
+
+
+class Rounded:
+    """Answers as bounds on probabilities; and edges, where a budget for bisection is left.
+
+    Args:
+        learner: its models are fitted.
+        rng: draws the starts of fits, and where to bisect.
+    """
+
+    def __init__(self, learner: Learner, rng: Generator) -> None:
+        self._learner, self._rng = learner, rng
+        self._settled: Array | None = None  # the interval fit that the edges were planned with
+
+    def turn(self, budget: int) -> int:
+        """Say after how many queries to ask for `edges`; 0 is never."""
+        model = self._learner.model(self._learner.space.low[None])
+        return 0 if isinstance(model, Network) else min(START * model.unknowns, budget // 4)
+
+    def edges(self, x: Array, answers: Array, grid: Grid | None, budget: int) -> Edges | None:
+        """Plan bisections for a budget of further queries; None where they would not pay.
+
+        They need rounded answers that a linear or one-vs-rest model explains, and enough queries to
+        locate as many edges as there are unknowns.
+        """
+        model = self._learner.model(x)
+        count = int(OVER * model.unknowns)
+        if grid is None or isinstance(model, Network) or budget < BITS * count:
+            return None
+        if (bounds(grid, answers)[1].sum(axis=1) < 1 - told.EXACT).any():
+            return None  # classes are left out: they step where they fall behind others
+        theta = self._bounded(x, answers, grid).theta
+        if self._broken(x, answers, grid, theta):
+            return None
+        self._settled = theta
+
+        def predict(x: Array) -> Array:
+            return np.asarray(softmax(self._learner.model(x).scores(theta), axis=1))
+
+        return Edges(x, answers, grid, count, predict, self._rng)
+
+    def extremes(self, x: Array, answers: Array, grid: Grid) -> Array:
+        """Return points to ask before `edges`: none, or where each class is rarest and surest.
+
+        Edges all of one level leave the scale of the scores open. Coarse answers to uniform inputs
+        may know no other; some corner of the cube does.
+        """
+        model, space = self._learner.model(x), self._learner.space
+        if not isinstance(model, Linear) or (np.ptp(grid.steps(answers), axis=0) > 1).any():
+            return x[:0]
+        coef = model.coef(self._bounded(x, answers, grid).theta)[:-1]
+        coef = coef - coef.mean(axis=1, keepdims=True)
+        return np.where(np.hstack([coef, -coef]).T > 0, space.high, space.low)
+
+    def fit(
+        self, x: Array, answers: Array, grid: Grid, edges: Edges | None
+    ) -> tuple[Fit, bool] | None:
+        """Fit, and say whether all is as good as exact; None if the answers are not just rounded.
+
+        Args:
+            x: (n, d) what was asked.
+            answers: (n, k) rounded.
+            grid: to what.
+            edges: what bisection has found so far.
+        """
+        if edges is not None and self._settled is not None and edges.count:
+            fit, sharp = self._bisected(x, answers, grid, edges, self._settled)
+            if not self._broken(x, answers, grid, fit.theta):
+                return fit, sharp  # else the brackets are too wide yet to hold the rest together
+        fit = self._bounded(x, answers, grid)
+        return None if self._broken(x, answers, grid, fit.theta) else (fit, False)
+
+    def _bounded(self, x: Array, answers: Array, grid: Grid) -> Fit:
+        return told.fit_intervals(self._learner.model(x), answers, grid, self._rng)
+
+    def _bisected(
+        self, x: Array, answers: Array, grid: Grid, edges: Edges, start: Array
+    ) -> tuple[Fit, bool]:
+        """Fit to the answers before the edges, and to these, which hold the others' information."""
+        points, crossings = edges.found()
+        x, answers = x[: edges.since], answers[: edges.since]
+        model = self._learner.model(np.concatenate([x, points]))
+        objective = Joint(told.penalty(grid, answers, told.SOFTNESS[-1]), crossings)
+        fit = levenberg_marquardt(model, objective, start, iterations=60, stall=1e-3)
+        if len(points) < model.unknowns or crossings.reach.max() > SHARP:
+            return fit, False
+        alone = self._learner.model(points)
+        normal = alone.normal(fit.theta, crossings.curvature(alone.scores(fit.theta)))
+        sizes = np.linalg.eigvalsh(normal, UPLO="U")
+        return fit, int((sizes > NULL * sizes[-1]).sum()) >= model.unknowns
+
+    def _broken(self, x: Array, answers: Array, grid: Grid, theta: Array) -> bool:
+        scores = self._learner.model(x).scores(theta)
+        return told.penalty(grid, answers, 1.0).broken(scores) > BROKEN

@@ -1,0 +1,101 @@
+"""Retraining on answers that were restored, where held-out labels say that it pays."""
+
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import replace
+
+import numpy as np
+
+from moatbench.api import PredictionAPI
+from moatbench.attack import Purchases, Surrogate
+from moatbench.learners.learner import Fit, learner_for
+from moatbench.strategies.retraining import Retraining
+from moatbench.types import Array, Generator
+
+HELD_OUT = 5  # every fifth answer judges
+FEWEST = 10  # answers; of fewer, the labels are all there is to trust
+
+
+class CannotRestore(ValueError):
+    """The answers cannot be restored; the message says why."""
+
+
+# From the purchases, the best model so far and the last estimates (None at first), (n, k) estimates
+Restore = Callable[[Purchases, Fit, Array | None, Generator], Array]
+
+
+class Recovering(Retraining):
+    """An attacker that trains on labels, and on restored answers.
+
+    At a checkpoint a model is trained on four fifths of the labels; it helps to restore the
+    answers; a second model is trained on those, which helps to restore them better, and so on. Of
+    all these, the one that gives most of the other fifth their labels is trained again, on all.
+
+    Args:
+        api: where to buy.
+        learner: what to train, one of `learners.LEARNERS`.
+        inputs: what to ask about: the raw `cube`, or `valid` inputs only.
+        rng: spawns the streams of queries, of training and of restoring.
+        restore: estimates the true answers, a row for each purchase that came with outputs.
+        rounds: how often, at least 1.
+    """
+
+    def __init__(
+        self,
+        api: PredictionAPI,
+        learner: str,
+        inputs: str,
+        rng: Generator,
+        restore: Restore,
+        rounds: int,
+    ) -> None:
+        super().__init__(api, "labels", learner, inputs, rng)
+        self._restore, self._rounds = restore, rounds
+        self._on_restored = learner_for(learner, api.card)
+        (self._restoring,) = rng.spawn(1)
+
+    def surrogate(self) -> Surrogate:
+        """Train on what serves best."""
+        try:
+            targets, note = self._best_targets()
+        except CannotRestore as reason:
+            targets, note = None, f"labels: {reason}"
+        if targets is None:
+            plain = super().surrogate()
+            return replace(plain, note=_joined(plain.note, note))
+        fit = self._on_restored.fit(self.bought.x, targets, deepcopy(self._training))
+        return replace(fit.surrogate(), note=_joined(self._on_restored.note, note))
+
+    def _best_targets(self) -> tuple[Array | None, str]:
+        """Return the soft labels to train on, None for the labels alone, and why."""
+        x, labels, rng = self.bought.x, self.bought.labels, deepcopy(self._restoring)
+        held = np.arange(len(x)) % HELD_OUT == HELD_OUT - 1
+        hard = self.bought.targets(use_confidences=False)
+        if len(x) < FEWEST or hard[~held].max(axis=0).sum() < 2:
+            raise CannotRestore("too few answers")
+        fit = self.learner.fit(x[~held], hard[~held], deepcopy(self._training))
+        best, targets = float((fit.labels(x[held]) == labels[held]).mean()), None
+        note, most, estimates = "labels: restored answers predict held-out labels worse", best, None
+        for turn in range(1, self._rounds + 1):
+            estimates = self._restore(self.bought, fit, estimates, rng)
+            soft = self._targets(hard, estimates)
+            fit = self._on_restored.fit(x[~held], soft[~held], deepcopy(self._training))
+            share = float((fit.labels(x[held]) == labels[held]).mean())
+            if share > most or (targets is None and share == most):
+                most, targets, note = share, soft, f"restored answers, round {turn}"
+        return targets, note
+
+    def _targets(self, hard: Array, estimates: Array) -> Array:
+        """(n, k) estimates, and the label where only that came."""
+        soft = hard.copy()
+        soft[told(self.bought)] = estimates
+        return soft
+
+
+def told(bought: Purchases) -> Array:
+    """(n,) which purchases came with outputs."""
+    return np.asarray(~np.isnan(bought.outputs).any(axis=1))
+
+
+def _joined(*notes: str) -> str:
+    return "; ".join(filter(None, notes))

@@ -1,0 +1,184 @@
+"""What the retraining attacks of Tramèr et al. 2016, sec. 6.1, have in common."""
+
+from collections.abc import Generator as Coroutine
+from copy import deepcopy
+from dataclasses import replace
+
+import numpy as np
+
+from moatbench.api import PredictionAPI
+from moatbench.attack import Purchases, Surrogate, ignorant
+from moatbench.learners.learner import LEARNERS, PUBLISHED, Fit, learner_for
+from moatbench.search.boundary import Segments, bisect, opposites, project
+from moatbench.types import Array, Generator, Labels, Rows
+
+ANSWERS = ("confidences", "labels")
+INPUTS = ("cube", "valid")
+ENDS = 4  # candidates for the ends of a segment, for each crossing wanted
+CHOICE, MOST = (
+    8,
+    2000,
+)  # candidates for each query on the boundary; and at most, unless more are asked
+REFUSED = -1  # in place of a label
+UNMET = 0.5  # at least this share of a round is uniform while a class has not been met
+
+Buying = Coroutine[Surrogate, None, Labels]
+
+
+class Retraining:
+    """An attacker that buys answers and trains on them.
+
+    What it asks depends on what it was answered, never on the checkpoints: at each it trains a
+    surrogate apart, with draws that nothing else uses, and goes on as if it had not.
+
+    Args:
+        api: where to buy.
+        answers: what to train on: `confidences` (the label where there are none) or `labels`.
+        learner: what to train, one of `learners.LEARNERS`.
+        inputs: what to ask about: the raw `cube`, or `valid` inputs only.
+        rng: spawns the streams of queries and of training.
+    """
+
+    def __init__(
+        self, api: PredictionAPI, answers: str, learner: str, inputs: str, rng: Generator
+    ) -> None:
+        self.api, self.space = api, api.card.space
+        self.bought = Purchases(api.card)
+        self._told = answers == "confidences" and api.card.confidences
+        self.learner = learner_for(learner, api.card)
+        if learner == PUBLISHED and self.learner.family == "one_vs_rest" and not self._told:
+            # Softmax regression has the same boundaries, and a unique minimum.
+            self.learner = replace(self.learner, family="softmax")
+        self.rng, self._guiding, self._training = rng.spawn(3)
+        self._due = list(api.checkpoints)
+        self._guide: Fit | None = None
+        self._soft, self._valid = answers == "confidences", inputs == "valid"
+
+    @property
+    def rows_needed(self) -> int:
+        """Answers that determine the surrogate, if each tells all that it can."""
+        told = self.learner.k - 1 if self._told else 1
+        return -(-self.learner.unknowns // told)
+
+    @property
+    def one_sided(self) -> bool:
+        """Whether all answers so far bear one label."""
+        return bool((self.bought.labels == self.bought.labels[:1]).all())
+
+    @property
+    def unmet(self) -> bool:
+        """Whether some class has not been answered yet."""
+        return len(np.unique(self.bought.labels)) < self.learner.k
+
+    def uniform(self, n: int) -> Array:
+        """Draw (n, d) inputs."""
+        space = self.space
+        return space.sample(n, self.rng) if self._valid else space.sample_cube(n, self.rng)
+
+    def scattered(self, n: int) -> Array:
+        """Draw (n, d) uniform inputs; while only one class is known, every second at a corner.
+
+        A linear score varies sqrt(3) times as much over the corners of a cube as within it, so a
+        class whose region uniform inputs all but miss is found there first.
+        """
+        x = self.uniform(n)
+        if len(self.bought) and self.one_sided:
+            free = np.setdiff1d(np.arange(self.space.d), self._categories)
+            high = self.rng.random((n, len(free))) < 0.5
+            x[::2, free] = np.where(high, self.space.high[free], self.space.low[free])[::2]
+        return x
+
+    @property
+    def open(self) -> bool:
+        """Whether there is a budget left, or a checkpoint to answer for."""
+        return bool(self._due)
+
+    def buy(self, x: Array) -> Buying:
+        """Buy answers and keep them, yielding a surrogate at each checkpoint on the way.
+
+        Returns:
+            (n,) labels; `REFUSED` where there was no answer, or no budget.
+        """
+        labels, done = np.full(len(x), REFUSED, dtype=np.int64), 0
+        while self._due and done < len(x):
+            part = x[done : done + self._due[0] - self.api.queries]
+            answers = self.api.query(part)
+            self.bought.add(answers)
+            labels[done + answers.rows] = answers.labels
+            done += len(part)
+            if self.api.queries == self._due[0]:
+                self._due.pop(0)
+                yield self.surrogate()
+        return labels
+
+    def guide(self) -> Fit | None:
+        """Go on training, to choose what to ask next; None while there is nothing to learn."""
+        self._guide = self._fit(self._guiding, self._guide, brief=True)
+        return self._guide
+
+    def surrogate(self) -> Surrogate:
+        """Train on all purchases, from scratch; a network goes on from the guide.
+
+        The other families have one minimum, or nearly. A network has many, and a good one is what
+        the guide has found in all its rounds.
+        """
+        start = self._guide if self.learner.family == "mlp" else None
+        fit = self._fit(deepcopy(self._training), start)
+        if fit is not None:
+            return fit.surrogate()
+        blank = ignorant(self.api.card, self.bought.labels)
+        return replace(blank, note="all answers alike") if len(self.bought) else blank
+
+    def _fit(self, rng: Generator, resume: Fit | None = None, brief: bool = False) -> Fit | None:
+        targets = self.bought.targets(self._soft)
+        if not len(targets) or targets.min(axis=0).max() == 1:  # one label, and no confidences
+            return None
+        return self.learner.fit(self.bought.x, targets, rng, resume, brief)
+
+    def questions(self, guide: Fit | None, n: int, uniform_share: float) -> Array:
+        """(n, d) inputs on the guide's boundary, and this share of them uniform."""
+        doubtful = self.uniform(0)
+        if guide is not None:
+            share = max(uniform_share, UNMET if self.unmet else 0.0)
+            # At random, so that small rounds too have their share in the long run.
+            scattered = int(share * n + self.rng.random())
+            doubtful = self.boundary(guide, n - scattered)
+        return np.vstack([doubtful, self.scattered(n - len(doubtful))])
+
+    def segments(self, start: Array, end: Array) -> Segments:
+        """Lay paths between inputs."""
+        return Segments.between(start, end, self.space, self._valid, self.rng)
+
+    def boundary(self, fit: Fit, n: int) -> Array:
+        """Find up to n inputs on a fit's boundary: of many, those that would tell it most."""
+        candidates = self._crossings(fit, max(n, min(CHOICE * n, MOST)))
+        if len(candidates) <= n:
+            return candidates
+        return candidates[fit.doubtful(candidates, n, self.bought.x)]
+
+    def _crossings(self, fit: Fit, m: int) -> Array:
+        """Find up to m inputs on a fit's boundary, one on the way between two of its classes."""
+        plane = None if self._categories.size else fit.plane
+        if plane is not None:
+            low, high = self.space.low, self.space.high
+            z = project(2 * (self.uniform(m) - low) / (high - low) - 1, *plane)
+            return np.clip(low + (z + 1) / 2 * (high - low), low, high)
+        # Purchases are candidates too: a rare class may not be met among uniform inputs.
+        ends = np.vstack([self.uniform(ENDS * m), self.bought.x])
+        start, end = opposites(fit.labels(ends), np.arange(m), self.rng)
+        return bisect(self.segments(ends[start], ends[end]), fit.labels)
+
+    @property
+    def _categories(self) -> Rows:
+        """Columns that cannot move on their own."""
+        groups = self.space.groups if self._valid else ()
+        return np.concatenate([self.space.coded, *(np.arange(g.start, g.stop) for g in groups)])
+
+
+def check_knobs(answers: str, learner: str, inputs: str) -> None:
+    """Raise a ValueError that names the first knob with a value that is not allowed."""
+    allowed = {"answers": ANSWERS, "learner": LEARNERS, "inputs": INPUTS}
+    given = {"answers": answers, "learner": learner, "inputs": inputs}
+    for knob, value in given.items():
+        if value not in allowed[knob]:
+            raise ValueError(f"{knob} is {value!r}; use {', '.join(allowed[knob])}")

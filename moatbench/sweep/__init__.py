@@ -1,0 +1,1 @@
+"""What surrounds many runs."""
