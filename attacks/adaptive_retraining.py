@@ -6,7 +6,8 @@ from math import ceil
 from typing import ClassVar
 
 from moatbench.api import PredictionAPI
-from moatbench.attack import Attack, Surrogate
+from moatbench.attack import Attack
+from moatbench.client import Surrogate
 from moatbench.learners.learner import Fit
 from moatbench.strategies.retraining import Retraining, check_knobs
 from moatbench.types import Array, Generator

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from moatbench.api import Answers, Card, PredictionAPI
-from moatbench.attack import Attack, Surrogate, Worn
+from moatbench.api import PredictionAPI
+from moatbench.attack import Attack, Worn
+from moatbench.client import Answers, Card, Surrogate
 from moatbench.defense import Defense
 from moatbench.knobs import check_number, check_whole
-from moatbench.numerics.snapping import numeric_columns
 from moatbench.space import InputSpace
 from moatbench.strategies.view import View
 from moatbench.types import Array, Generator, Labels, Rows
@@ -66,7 +66,7 @@ class Averaging(Worn):
         """Say also where there is no noise, or nothing to move."""
         if self._needless:
             return self._needless
-        if self.jitter not in (0, AUTO) and not numeric_columns(card.space).any():
+        if self.jitter not in (0, AUTO) and not card.space.numeric.any():
             return "needs a numeric column, along which to ask neighbours"
         return self.attack.unmet(card, pool)
 
@@ -108,7 +108,7 @@ def neighbours(x: Array, space: InputSpace, reach: float, rng: Generator) -> Arr
 
     Categories stay, and so does what is left out.
     """
-    columns = numeric_columns(space)
+    columns = space.numeric
     low, high = space.low[columns], space.high[columns]
     at = x.copy()
     step = rng.uniform(-reach, reach, (len(x), columns.sum())) * (high - low)

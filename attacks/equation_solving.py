@@ -6,18 +6,20 @@ from typing import ClassVar
 
 import numpy as np
 
-from moatbench.api import Answers, Card, PredictionAPI
-from moatbench.attack import Attack, Needs, Purchases, Surrogate, ignorant
-from moatbench.defense import Defense, Stack
+from moatbench.api import PredictionAPI
+from moatbench.attack import Attack, Needs
+from moatbench.client import Answers, Card, Purchases, Surrogate, ignorant
+from moatbench.defense import Defense
 from moatbench.knobs import check_choice
 from moatbench.models.forward import ACTIVATIONS
 from moatbench.solvers.edges import Edges
 from moatbench.solvers.grids import Bins, Decimals, Digits, Grid
-from moatbench.solvers.intervals import decimals
 from moatbench.solvers.kernel_reconstruction import KernelReconstruction, kernel_unmet
 from moatbench.solvers.network_solver import probe_plan, probe_points
 from moatbench.solvers.noise_likelihood import LAWS
+from moatbench.solvers.readings import decimals
 from moatbench.solvers.reconstruction import Known, Reconstruction
+from moatbench.stack import Stack
 from moatbench.types import Array, Generator, Rows
 from moatbench.victim import Victim
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from moatbench.api import ADVERSARY, Answers, Card, PredictionAPI
-from moatbench.attack import Attack, Purchases, Surrogate, Worn
+from moatbench.api import ADVERSARY, PredictionAPI
+from moatbench.attack import Attack, Worn
+from moatbench.client import Answers, Card, Purchases, Surrogate
 from moatbench.defense import Defense
 from moatbench.knobs import check_choice, check_flag, check_number, check_whole
 from moatbench.learners.learner import learner_for

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from moatbench.api import PredictionAPI
-from moatbench.attack import Attack, Purchases, Surrogate, ignorant
+from moatbench.attack import Attack
+from moatbench.client import Purchases, Surrogate, ignorant
 from moatbench.solvers.candidates import CANDIDATES, Candidates
 from moatbench.types import Array, Generator
 

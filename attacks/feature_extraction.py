@@ -10,12 +10,13 @@ from typing import ClassVar
 import numpy as np
 from scipy.special import softmax
 
-from moatbench.api import Answers, PredictionAPI
-from moatbench.attack import Attack, Needs, Purchases, Surrogate, ignorant
+from moatbench.api import PredictionAPI
+from moatbench.attack import Attack, Needs
+from moatbench.client import Answers, Purchases, Surrogate, ignorant
 from moatbench.models.linear import Linear, cross_entropy, design
 from moatbench.reply import Reply, from_outputs
 from moatbench.search.feature_bins import Effects, Search
-from moatbench.solvers import intervals as told
+from moatbench.solvers import readings
 from moatbench.types import Array, Generator
 
 JUDGED = 8  # answers after which it shows whether they are rounded
@@ -72,7 +73,7 @@ class _Session:
         while self._next is not None and self._api.queries < checkpoint:
             answers = self._ask(self._next[None])
             if len(self._bought) == JUDGED:
-                places = told.decimals(self._bought.outputs)
+                places = readings.decimals(self._bought.outputs)
                 self._effects.half = 0.0 if places is None else 0.5 * 10.0**-places
             try:
                 self._next = self._steps.send(self._scores(answers))
@@ -84,7 +85,9 @@ class _Session:
                 outputs = answers.outputs[~np.isnan(answers.outputs).any(axis=1)]
                 x = answers.x[~np.isnan(answers.outputs).any(axis=1)]
                 if len(x):
-                    explained = told.explained(self._effects.scores(x), told.completed(outputs))
+                    explained = readings.explained(
+                        self._effects.scores(x), readings.completed(outputs)
+                    )
                     self._checks.append(explained)
 
     def surrogate(self) -> Surrogate:
@@ -111,7 +114,7 @@ class _Session:
         """Return the log-probabilities of a row, centred; None where they are not told."""
         if not len(answers.rows) or answers.outputs is None:
             return None
-        outputs = told.completed(answers.outputs)[0]
+        outputs = readings.completed(answers.outputs)[0]
         if np.isnan(outputs).any():
             return None
         least = self._effects.half / 4 or 1e-300  # a zero is less than what rounds to more

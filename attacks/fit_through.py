@@ -13,8 +13,9 @@ from typing import ClassVar
 import numpy as np
 from scipy.special import softmax
 
-from moatbench.api import Card, PredictionAPI
-from moatbench.attack import Attack, Needs, Surrogate
+from moatbench.api import PredictionAPI
+from moatbench.attack import Attack, Needs
+from moatbench.client import Card, Surrogate
 from moatbench.defense import Defense
 from moatbench.knobs import check_choice
 from moatbench.learners.learner import PUBLISHED, learner_for

@@ -8,7 +8,8 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from moatbench.api import PredictionAPI
-from moatbench.attack import Attack, Surrogate
+from moatbench.attack import Attack
+from moatbench.client import Surrogate
 from moatbench.search.boundary import Segments, opposites
 from moatbench.strategies.retraining import REFUSED, Retraining, check_knobs
 from moatbench.types import Array, Generator, Labels

@@ -7,8 +7,9 @@ from math import ceil
 
 import numpy as np
 
-from moatbench.api import Card, PredictionAPI
-from moatbench.attack import Attack, Needs, Purchases, Surrogate, ignorant
+from moatbench.api import PredictionAPI
+from moatbench.attack import Attack, Needs
+from moatbench.client import Card, Purchases, Surrogate, ignorant
 from moatbench.learners.learner import Learner
 from moatbench.models.embedding import Monomials
 from moatbench.reply import Reply

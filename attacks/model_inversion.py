@@ -6,8 +6,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from moatbench.api import Card, PredictionAPI
-from moatbench.attack import Attack, Needs, Purchases, Surrogate, ignorant
+from moatbench.api import PredictionAPI
+from moatbench.attack import Attack, Needs
+from moatbench.client import Card, Purchases, Surrogate, ignorant
 from moatbench.learners.learner import PUBLISHED, learner_for
 from moatbench.search.ascent import Inversion
 from moatbench.solvers.kernel_reconstruction import KernelReconstruction, kernel_unmet

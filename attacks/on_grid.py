@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from moatbench.api import Answers, Card, PredictionAPI
-from moatbench.attack import Attack, Surrogate, Worn
+from moatbench.api import PredictionAPI
+from moatbench.attack import Attack, Worn
+from moatbench.client import Answers, Card, Surrogate
 from moatbench.defense import Defense
-from moatbench.numerics.snapping import snapped
 from moatbench.strategies.view import View
 from moatbench.types import Array, Generator, Rows
 from moatbench.victim import Victim
@@ -65,5 +65,5 @@ class Snapped(View):
 
     def ask(self, x: Array, behind: Rows, account: str) -> Answers:
         """Ask each row once."""
-        at = snapped(x, self.card.space, self._step) if self._step else x
+        at = self.card.space.snap(x, self._step) if self._step else x
         return self._api.query(at, account)

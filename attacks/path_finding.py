@@ -11,8 +11,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from moatbench.api import Answers, Card, PredictionAPI
-from moatbench.attack import Attack, Needs, Purchases, Surrogate
+from moatbench.api import PredictionAPI
+from moatbench.attack import Attack, Needs
+from moatbench.client import Answers, Card, Purchases, Surrogate
 from moatbench.learners.grown_tree import HELD_OUT, clueless, predictor, tree_surrogate
 from moatbench.models.tree import Tree
 from moatbench.search.borders import Steps, as_rows

@@ -11,7 +11,8 @@ import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
 from moatbench.api import PredictionAPI
-from moatbench.attack import Attack, Needs, Surrogate
+from moatbench.attack import Attack, Needs
+from moatbench.client import Surrogate
 from moatbench.space import InputSpace
 from moatbench.strategies.retraining import Retraining, check_knobs
 from moatbench.types import Array, Generator, Rows

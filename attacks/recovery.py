@@ -11,8 +11,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from moatbench.api import Card, PredictionAPI
-from moatbench.attack import Attack, Needs, Purchases, Surrogate
+from moatbench.api import PredictionAPI
+from moatbench.attack import Attack, Needs
+from moatbench.client import Card, Purchases, Surrogate
 from moatbench.defense import Defense
 from moatbench.knobs import check_choice, check_number, check_whole
 from moatbench.learners.learner import Fit

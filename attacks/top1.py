@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
-from moatbench.api import Answers, Card, PredictionAPI
-from moatbench.attack import Attack, Surrogate, Worn
+from moatbench.api import PredictionAPI
+from moatbench.attack import Attack, Worn
+from moatbench.client import Answers, Card, Surrogate
 from moatbench.defense import Defense
 from moatbench.strategies.view import View
 from moatbench.types import Array, Generator, Rows

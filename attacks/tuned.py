@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from moatbench.api import Answers, Card, PredictionAPI
-from moatbench.attack import Attack, Surrogate, ignorant
+from moatbench.api import PredictionAPI
+from moatbench.attack import Attack
+from moatbench.client import Answers, Card, Surrogate, ignorant
 from moatbench.defense import Defense
 from moatbench.strategies.window import Window
 from moatbench.types import Array, Generator

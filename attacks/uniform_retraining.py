@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from moatbench.api import PredictionAPI
-from moatbench.attack import Attack, Surrogate
+from moatbench.attack import Attack
+from moatbench.client import Surrogate
 from moatbench.strategies.retraining import Retraining, check_knobs
 from moatbench.types import Array, Generator
 

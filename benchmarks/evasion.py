@@ -22,12 +22,12 @@ from hydra import compose, initialize_config_module
 from omegaconf import DictConfig
 from threadpoolctl import threadpool_limits
 
-from moatbench.api import PredictionAPI
+from moatbench.api import PredictionAPI, Trail
 from moatbench.attacks.evasion import Evasion
 from moatbench.compose.build import build_attacks, build_defense, instantiate
 from moatbench.compose.schema import register
 from moatbench.defense import Defense
-from moatbench.judge.caught import Trail, Watch
+from moatbench.judge.caught import Watch
 from moatbench.judge.judge import Judge
 from moatbench.randomness import stream
 from moatbench.victim import Victim

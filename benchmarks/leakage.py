@@ -11,8 +11,9 @@ from scipy.optimize import linear_sum_assignment
 from threadpoolctl import threadpool_limits
 
 from moatbench.api import Deployment, PredictionAPI
-from moatbench.attack import Attack, Surrogate
+from moatbench.attack import Attack
 from moatbench.attacks.equation_solving import EquationSolving
+from moatbench.client import Surrogate
 from moatbench.defense import Defense
 from moatbench.randomness import stream
 from moatbench.types import Array

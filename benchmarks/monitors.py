@@ -19,24 +19,14 @@ from pathlib import Path
 import numpy as np
 from hydra import compose, initialize_config_module
 from omegaconf import DictConfig
+from thefts import Detection, Theft, detection, first_alarm, mixed, scores, steal
 from threadpoolctl import threadpool_limits
 
 from moatbench.compose.build import build_attacks, build_defense, instantiate
 from moatbench.compose.schema import register
 from moatbench.defenses.monitoring import QueryMonitoring
 from moatbench.defenses.monitors.extraction_warning import ExtractionWarning
-from moatbench.judge.streams import (
-    Detection,
-    Stream,
-    Theft,
-    customers,
-    detection,
-    first_alarm,
-    mixed,
-    scores,
-    steal,
-    threshold_at,
-)
+from moatbench.judge.streams import Stream, customers, threshold_at
 from moatbench.monitor import Monitor
 from moatbench.randomness import stream
 from moatbench.types import Generator

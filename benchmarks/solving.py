@@ -19,8 +19,9 @@ from hydra import compose, initialize_config_module
 from threadpoolctl import threadpool_limits
 
 from moatbench.api import PredictionAPI
-from moatbench.attack import Attack, Surrogate
+from moatbench.attack import Attack
 from moatbench.attacks.equation_solving import EquationSolving
+from moatbench.client import Surrogate
 from moatbench.compose.build import instantiate
 from moatbench.compose.schema import register
 from moatbench.defense import Defense

@@ -11,16 +11,13 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from moatbench import needs
 from moatbench.defense import Defense
 from moatbench.knobs import check_number, check_whole
 from moatbench.models.forward import affine, softmax
-from moatbench.needs import NeedUnmet
-from moatbench.numerics.coordinates import coordinates
 from moatbench.numerics.simplex import normalised
 from moatbench.reply import Reply
 from moatbench.types import Array, Generator, Labels
-from moatbench.victim import Victim
+from moatbench.victim import NotApplicable, Victim
 
 MOST_ROWS = 1_000  # of the training data, and as many outliers
 RIDGE = 1e-3  # on the weights: without it, more certainty of being wrong always pays
@@ -67,10 +64,10 @@ class AdaptiveMisinformation(Defense):
 
     def deploy(self, victim: Victim, rng: Generator) -> None:
         """Train the misinformation model; need whole distributions, and training rows."""
-        needs.probabilities(victim, "adaptive_misinformation", full=True)
+        victim.require_probabilities("adaptive_misinformation", full=True)
         known = victim.shares.x_train
         if len(known) < 2:
-            raise NeedUnmet(
+            raise NotApplicable(
                 "adaptive_misinformation trains a model on the defender's data, and this victim "
                 f"has {len(known)} training rows; choose another data set, or leave it out"
             )
@@ -78,7 +75,7 @@ class AdaptiveMisinformation(Defense):
         x = np.concatenate([known, victim.space.sample(len(known), rng)])
         self._space = victim.space
         self._weights, self._bias = wrong_model(
-            coordinates(x, victim.space), victim.predict(x).labels, len(victim.classes), rng
+            victim.space.encode(x), victim.predict(x).labels, len(victim.classes), rng
         )
 
     def respond(self, x: Array, reply: Reply, account: str) -> Reply:
@@ -98,7 +95,7 @@ class AdaptiveMisinformation(Defense):
 
     def wrong(self, x: Array) -> Array:
         """(n, k) what the misinformation model answers."""
-        return softmax(affine(coordinates(x, self._space), self._weights, self._bias))
+        return softmax(affine(self._space.encode(x), self._weights, self._bias))
 
 
 def wrong_model(x: Array, labels: Labels, classes: int, rng: Generator) -> tuple[Array, Array]:

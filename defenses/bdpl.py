@@ -12,12 +12,10 @@ import numpy as np
 
 from moatbench.defense import Defense, NoiseModel
 from moatbench.knobs import check_number
-from moatbench.needs import NeedUnmet
-from moatbench.numerics.snapping import numeric_columns, snapped
 from moatbench.randomness import keyed_uniform
 from moatbench.reply import Reply
 from moatbench.types import Array, Generator, Labels, Mask
-from moatbench.victim import Victim
+from moatbench.victim import NotApplicable, Victim
 
 ROWS = 2**14  # probes in one batch to the victim, about
 EXACT = 1e-12  # rows on the grid are the same to the last bit
@@ -59,13 +57,13 @@ class BDPL(Defense):
     def deploy(self, victim: Victim, rng: Generator) -> None:
         """Draw the key; need two classes, and a numeric feature to move along."""
         if len(victim.classes) != 2:
-            raise NeedUnmet(
+            raise NotApplicable(
                 f"bdpl flips one of two labels, and this victim has {len(victim.classes)} classes; "
                 "choose a binary data set, or leave bdpl out"
             )
-        self._columns = np.flatnonzero(numeric_columns(victim.space))
+        self._columns = np.flatnonzero(victim.space.numeric)
         if not len(self._columns):
-            raise NeedUnmet(
+            raise NotApplicable(
                 "bdpl moves a row along numeric features, and this victim has none; choose another "
                 "data set, or leave bdpl out"
             )
@@ -76,7 +74,7 @@ class BDPL(Defense):
         """Answer labels; in the zone, those of the coin. No path: it would tell the splits."""
         labels, inside = reply.labels.copy(), self.in_zone(x)
         if inside.any():
-            cell = snapped(x[inside], self._victim.space, self.grid / 2)
+            cell = self._victim.space.snap(x[inside], self.grid / 2)
             told = self._victim.predict(cell).labels
             flip = keyed_uniform(self._key, cell, 1, EXACT)[:, 0] > self._truth
             labels[inside] = np.where(flip, 1 - told, told)

@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from moatbench import needs
 from moatbench.defense import Defense
 from moatbench.knobs import check_whole
 from moatbench.reply import Reply
@@ -43,7 +42,7 @@ class Binning(Defense):
 
     def deploy(self, victim: Victim, rng: Generator) -> None:
         """Need probabilities: a regression value has no bounds."""
-        needs.probabilities(victim, "binning")
+        victim.require_probabilities("binning")
 
     def respond(self, x: Array, reply: Reply, account: str) -> Reply:
         """Answer bins."""

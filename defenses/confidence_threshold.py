@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from moatbench import needs
 from moatbench.defense import Defense
 from moatbench.knobs import check_choice, check_number
 from moatbench.reply import Reply
@@ -43,7 +42,7 @@ class ConfidenceThreshold(Defense):
 
     def deploy(self, victim: Victim, rng: Generator) -> None:
         """Need probabilities."""
-        needs.probabilities(victim, "confidence_threshold")
+        victim.require_probabilities("confidence_threshold")
 
     def respond(self, x: Array, reply: Reply, account: str) -> Reply:
         """Answer high confidences only."""

@@ -11,12 +11,10 @@ import numpy as np
 
 from moatbench.defense import Defense, Marks, NoiseModel
 from moatbench.knobs import check_number
-from moatbench.needs import NeedUnmet
-from moatbench.numerics.snapping import snapped
 from moatbench.randomness import keyed_uniform
 from moatbench.reply import Reply
 from moatbench.types import Array, Generator, Labels, Rows
-from moatbench.victim import Victim
+from moatbench.victim import NotApplicable, Victim
 
 EXACT = 1e-12  # rows on the grid are the same to the last bit
 
@@ -60,7 +58,7 @@ class DAWN(Defense):
     def deploy(self, victim: Victim, rng: Generator) -> None:
         """Draw the key, and forget all marks; need two classes to confuse."""
         if len(victim.classes) < 2:
-            raise NeedUnmet(
+            raise NotApplicable(
                 "dawn tells the label of another class, and this victim has one class; choose a "
                 "classifier, or leave dawn out"
             )
@@ -72,7 +70,7 @@ class DAWN(Defense):
         """Answer wrongly in marked cells, and remember it; a row already withheld is no mark."""
         if self.share == 0:
             return reply
-        cells = snapped(x, self._space, self.grid)
+        cells = self._space.snap(x, self.grid)
         drawn = keyed_uniform(self._key, cells, 1 + self._classes, EXACT)
         marked = drawn[:, 0] < self.share
         if reply.refused is not None:

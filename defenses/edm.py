@@ -11,18 +11,15 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import logsumexp, softmax
 
-from moatbench import needs
 from moatbench.defense import Defense
 from moatbench.knobs import check_number, check_whole
 from moatbench.models.linear import design
 from moatbench.models.network import Network
 from moatbench.models.perceptron import Perceptron
-from moatbench.needs import NeedUnmet
-from moatbench.numerics.coordinates import coordinates
 from moatbench.numerics.objectives import CrossEntropy
 from moatbench.reply import Reply
 from moatbench.types import Array, Generator, Labels, Rows
-from moatbench.victim import Victim
+from moatbench.victim import NotApplicable, Victim
 
 MOST_ROWS = 1_000  # of the training data
 OUTLIERS = 200
@@ -74,23 +71,23 @@ class EnsembleOfDiverseModels(Defense):
 
     def deploy(self, victim: Victim, rng: Generator) -> None:
         """Train the members; need class probabilities to replace, and training rows."""
-        needs.probabilities(victim, "edm", full=True)
+        victim.require_probabilities("edm", full=True)
         x, y = victim.shares.x_train, victim.shares.y_train
         if len(x) < 2:
-            raise NeedUnmet(
+            raise NotApplicable(
                 f"edm trains models on the defender's data, and this victim has {len(x)} training "
                 "rows; choose another data set, or leave edm out"
             )
         rows = rng.permutation(len(x))[:MOST_ROWS]
         outliers = victim.space.sample(OUTLIERS, rng)
         self._space, k = victim.space, len(victim.classes)
-        known, strange = (coordinates(part, victim.space) for part in (x[rows], outliers))
+        known, strange = (victim.space.encode(part) for part in (x[rows], outliers))
         self.networks = self._trained(known, np.eye(k)[y[rows]], strange, rng)
         self._hash = hash_network(known, rng)
 
     def respond(self, x: Array, reply: Reply, account: str) -> Reply:
         """Answer as the members; no path: it would tell of the victim."""
-        at = coordinates(x, self._space)
+        at = self._space.encode(x)
         serving = member(self._hash.outputs(at), self.members)
         outputs = np.empty((len(x), len(self.networks[0].bias)))
         for number, network in enumerate(self.networks):

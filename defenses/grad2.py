@@ -9,20 +9,17 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from moatbench import needs
 from moatbench.defense import Defense
 from moatbench.knobs import check_choice, check_flag, check_number, check_whole
 from moatbench.models.linear import design
 from moatbench.models.network import Network
 from moatbench.models.perceptron import DIRECTIONS, Perceptron
-from moatbench.needs import NeedUnmet
-from moatbench.numerics.coordinates import coordinates
 from moatbench.numerics.minimise import descend
 from moatbench.numerics.objectives import CrossEntropy
 from moatbench.numerics.simplex import normalised
 from moatbench.reply import Reply
 from moatbench.types import Array, Generator, Mask
-from moatbench.victim import Victim
+from moatbench.victim import NotApplicable, Victim
 
 MOST_ROWS = 1_000  # of the training data
 RIDGE, TOLERANCE = 1e-4, 1e-5  # of the surrogate's fit
@@ -81,10 +78,10 @@ class GradientRedirection(Defense):
 
     def deploy(self, victim: Victim, rng: Generator) -> None:
         """Train the surrogate and draw the direction; need whole distributions, training rows."""
-        needs.probabilities(victim, "grad2", full=True)
+        victim.require_probabilities("grad2", full=True)
         known = victim.shares.x_train
         if len(known) < 2:
-            raise NeedUnmet(
+            raise NotApplicable(
                 "grad2 trains a surrogate on the defender's data, and this victim has "
                 f"{len(known)} training rows; choose another data set, or leave grad2 out"
             )
@@ -92,7 +89,7 @@ class GradientRedirection(Defense):
         targets = victim.predict(known).outputs
         assert targets is not None
         self._space = victim.space
-        inputs = coordinates(known, victim.space)
+        inputs = victim.space.encode(known)
         model = Network(design(inputs), len(victim.classes), self.hidden, "tanh")
         start, loss = model.begin(rng), CrossEntropy(targets)
         fit = descend(model, loss, start, iterations=self.steps, ridge=RIDGE, tolerance=TOLERANCE)
@@ -105,7 +102,7 @@ class GradientRedirection(Defense):
             return reply
         outputs, labels = reply.outputs.copy(), reply.labels.copy()
         told = np.flatnonzero(~np.isnan(outputs).any(axis=1))
-        c = self.surrogate.slopes(coordinates(x[told], self._space), self.target)
+        c = self.surrogate.slopes(self._space.encode(x[told]), self.target)
         outputs[told] = redirected(outputs[told], c, self.epsilon, self.guard)
         if not self.guard:
             labels[told] = outputs[told].argmax(axis=1)

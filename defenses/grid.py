@@ -14,7 +14,6 @@ import numpy as np
 
 from moatbench.defense import Defense
 from moatbench.knobs import check_number
-from moatbench.numerics.snapping import snapped
 from moatbench.reply import Reply
 from moatbench.types import Array, Generator
 from moatbench.victim import Victim
@@ -55,7 +54,7 @@ class Grid(Defense):
         """Replace the answers to rows that lie off the grid."""
         if self.step == 0:
             return reply
-        at = snapped(x, self._victim.space, self.step)
+        at = self._victim.space.snap(x, self.step)
         moved = ((at != x) & ~np.isnan(x)).any(axis=1)
         if not moved.any():
             return reply

@@ -10,11 +10,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from moatbench import needs
 from moatbench.defense import Defense
 from moatbench.knobs import check_flag, check_number
 from moatbench.models.forward import affine, softmax
-from moatbench.numerics.coordinates import coordinates
 from moatbench.numerics.simplex import normalised
 from moatbench.reply import Reply
 from moatbench.types import Array, Generator, Mask, Rows
@@ -60,9 +58,9 @@ class MAD(Defense):
 
     def deploy(self, victim: Victim, rng: Generator) -> None:
         """Draw the surrogate; need whole distributions."""
-        needs.probabilities(victim, "mad", full=True)
+        victim.require_probabilities("mad", full=True)
         self._space, k = victim.space, len(victim.classes)
-        d = coordinates(np.zeros((1, victim.space.d)), victim.space).shape[1]
+        d = victim.space.encode(np.zeros((1, victim.space.d))).shape[1]
         self._first = rng.normal(size=(d, HIDDEN)) * sqrt(2 / d)
         self._last = rng.uniform(-1, 1, (HIDDEN, k)) / sqrt(HIDDEN)
 
@@ -85,7 +83,7 @@ class MAD(Defense):
 
     def surrogate(self, x: Array) -> Array:
         """(n, k) what the untrained surrogate answers."""
-        hidden = np.maximum(affine(coordinates(x, self._space), self._first, np.zeros(HIDDEN)), 0)
+        hidden = np.maximum(affine(self._space.encode(x), self._first, np.zeros(HIDDEN)), 0)
         return softmax(affine(hidden, self._last, np.zeros(self._last.shape[1])))
 
 

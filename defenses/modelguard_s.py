@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from moatbench import needs
 from moatbench.defense import Defense
 from moatbench.knobs import check_number
 from moatbench.reply import Reply
@@ -46,7 +45,7 @@ class ModelGuardS(Defense):
 
     def deploy(self, victim: Victim, rng: Generator) -> None:
         """Forget all centroids; need whole distributions."""
-        needs.probabilities(victim, "modelguard_s", full=True)
+        victim.require_probabilities("modelguard_s", full=True)
         k = len(victim.classes)
         self.centroids = [np.zeros((0, k)) for _ in range(k)]
 

@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.optimize import linprog
 
-from moatbench import needs
 from moatbench.defense import Defense
 from moatbench.knobs import check_number
 from moatbench.numerics.simplex import normalised
@@ -50,7 +49,7 @@ class ModelGuardW(Defense):
 
     def deploy(self, victim: Victim, rng: Generator) -> None:
         """Forget what was computed; need whole distributions."""
-        needs.probabilities(victim, "modelguard_w", full=True)
+        victim.require_probabilities("modelguard_w", full=True)
         self._solved = lru_cache(REMEMBERED)(self._solve)
 
     def respond(self, x: Array, reply: Reply, account: str) -> Reply:

@@ -13,13 +13,11 @@ import numpy as np
 
 from moatbench.defense import Defense
 from moatbench.knobs import check_number, check_whole
-from moatbench.needs import NeedUnmet
 from moatbench.numerics import gnmax
-from moatbench.numerics.coordinates import coordinates
 from moatbench.reply import Reply
 from moatbench.space import InputSpace
 from moatbench.types import Array, Generator, Labels, Rows
-from moatbench.victim import Victim
+from moatbench.victim import NotApplicable, Victim
 
 MOST_ROWS = 4_000  # of the training data in all: the teachers compare each query with each row
 BATCH = 1_000  # rows compared at once
@@ -69,12 +67,12 @@ class ProofOfWork(Defense):
         k, rows = len(victim.classes), rng.permutation(len(shares.x_train))[:MOST_ROWS]
         each = len(rows) // self.teachers
         if k == 1:
-            raise NeedUnmet(
+            raise NotApplicable(
                 "proof_of_work counts the teachers' votes for classes, and this victim answers the "
                 "value of a regression; choose a classifier, or throttle"
             )
         if each < 2:
-            raise NeedUnmet(
+            raise NotApplicable(
                 f"proof_of_work: {self.teachers} teachers need two training rows each, and this "
                 f"victim has {len(rows)}; lower teachers"
             )
@@ -132,12 +130,12 @@ class _Teachers:
 
     def __init__(self, x: Array, labels: Labels, classes: int, space: InputSpace) -> None:
         self._space, self._classes, self._labels = space, classes, labels
-        self._rows = coordinates(x, space)
+        self._rows = space.encode(x)
         self._squares = np.einsum("ij,ij->i", self._rows, self._rows)
 
     def votes(self, x: Array, own: Rows | None) -> Array:
         """(n, k) how many teachers vote for each class."""
-        away = self._squares - 2 * coordinates(x, self._space) @ self._rows.T
+        away = self._squares - 2 * self._space.encode(x) @ self._rows.T
         if own is not None:
             away[np.arange(len(x)), own] = np.inf
         nearest = away.reshape(len(x), *self._labels.shape).argmin(axis=2)

@@ -10,11 +10,10 @@ import numpy as np
 
 from moatbench.defense import Defense, NoiseModel
 from moatbench.knobs import check_number
-from moatbench.needs import NeedUnmet
 from moatbench.randomness import keyed_uniform
 from moatbench.reply import Reply
 from moatbench.types import Array, Generator
-from moatbench.victim import Victim
+from moatbench.victim import NotApplicable, Victim
 
 
 @dataclass
@@ -41,7 +40,7 @@ class RandomLabels(Defense):
         """Draw the key; need two classes to choose from."""
         self._classes = len(victim.classes)
         if self._classes < 2:
-            raise NeedUnmet(
+            raise NotApplicable(
                 "random_labels draws one of the classes, and this victim has one; choose a "
                 "classifier, or leave random_labels out"
             )

@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.special import expit, logit
 
-from moatbench import needs
 from moatbench.defense import Defense
 from moatbench.knobs import check_flag, check_number
 from moatbench.numerics.simplex import normalised
@@ -56,7 +55,7 @@ class ReverseSigmoid(Defense):
 
     def deploy(self, victim: Victim, rng: Generator) -> None:
         """Need whole distributions: a 0 that stands for 'not told' would be raised."""
-        needs.probabilities(victim, "reverse_sigmoid", full=True)
+        victim.require_probabilities("reverse_sigmoid", full=True)
 
     def respond(self, x: Array, reply: Reply, account: str) -> Reply:
         """Answer perturbed outputs; a row without outputs stays as it is."""

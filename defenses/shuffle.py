@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from moatbench import needs
 from moatbench.defense import Defense, NoiseModel
 from moatbench.knobs import check_number
 from moatbench.randomness import keyed_uniform
@@ -37,7 +36,7 @@ class Shuffle(Defense):
 
     def deploy(self, victim: Victim, rng: Generator) -> None:
         """Draw the key; need two classes to swap beside the label's."""
-        needs.probabilities(victim, "shuffle", classes=3)
+        victim.require_probabilities("shuffle", classes=3)
         self._key = rng.bytes(32)
 
     @property

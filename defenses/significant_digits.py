@@ -12,7 +12,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from moatbench import needs
 from moatbench.defense import Defense
 from moatbench.knobs import check_whole
 from moatbench.reply import Reply
@@ -51,7 +50,7 @@ class SignificantDigits(Defense):
 
     def deploy(self, victim: Victim, rng: Generator) -> None:
         """Need outputs."""
-        needs.outputs(victim, "significant_digits")
+        victim.require_outputs("significant_digits")
 
     def respond(self, x: Array, reply: Reply, account: str) -> Reply:
         """Answer rounded outputs; halves go to the even digit."""

@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from moatbench import needs
 from moatbench.defense import Defense
 from moatbench.numerics.simplex import normalised
 from moatbench.reply import Reply
@@ -47,7 +46,7 @@ class TopK(Defense):
 
     def deploy(self, victim: Victim, rng: Generator) -> None:
         """Need probabilities."""
-        needs.probabilities(victim, "top_k")
+        victim.require_probabilities("top_k")
 
     def respond(self, x: Array, reply: Reply, account: str) -> Reply:
         """Answer the k largest outputs of each row."""

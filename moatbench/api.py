@@ -1,63 +1,17 @@
 """The prediction API: all that an attack may touch, with the meter running."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from moatbench.client import Answers, BudgetExceeded, Card, InvalidQuery
 from moatbench.defense import Defense
-from moatbench.space import InputSpace
-from moatbench.types import Array, Generator, Labels, Rows
+from moatbench.types import Array, Generator
 from moatbench.victim import Victim
 
 ADVERSARY = "adversary"
 Listener = Callable[[int], None]
-
-
-class BudgetExceeded(ValueError):
-    """An attack asked for more queries than it has left."""
-
-
-class InvalidQuery(ValueError):
-    """A query that the API does not accept. Nothing was asked or billed."""
-
-
-class Answers(NamedTuple):
-    """The answered part of a query; refused rows are not in it.
-
-    x (m, d) the rows that were answered, `rows` (m,) their places in the query, `labels` (m,),
-    `outputs` (m, k) or None, a row of NaN where only the label came; `path` (m, d) or None.
-    """
-
-    x: Array
-    rows: Rows
-    labels: Labels
-    outputs: Array | None
-    path: Array | None
-
-
-@dataclass(frozen=True)
-class Card:
-    """What a client knows before the first query: the API's documentation.
-
-    `full` says that the outputs are whole distributions, `partial` that features may be left out.
-    """
-
-    space: InputSpace
-    classes: tuple[str, ...]
-    price: float
-    confidences: bool
-    partial: bool
-    family: str | None = None
-    architecture: Mapping[str, Any] = field(default_factory=dict)
-    full: bool = True
-
-    @property
-    def regression(self) -> bool:
-        """Whether the answers are values, not classes."""
-        return len(self.classes) == 1
 
 
 class Deployment:
@@ -179,3 +133,16 @@ def checked(checkpoints: Sequence[int]) -> tuple[int, ...]:
             "for example [65, 130, 650]"
         )
     return tuple(int(p) for p in points)
+
+
+class Trail(Deployment):
+    """A deployment that keeps who asked what, in order; the rows only where a monitor watches."""
+
+    def __init__(self, victim: Victim, defense: Defense, rng: Generator) -> None:
+        super().__init__(victim, defense, rng)
+        self.asked: list[tuple[str, Array]] = []
+
+    def answer(self, x: Array, account: str) -> Answers:
+        """Answer, and take down the question."""
+        self.asked.append((account, x.copy() if self.defense.monitors else np.empty((len(x), 0))))
+        return super().answer(x, account)

@@ -122,6 +122,40 @@ class InputSpace:
             return float(self.low[0]), float(self.high[0])
         return None
 
+    @cached_property
+    def numeric(self) -> Mask:
+        """(d,) which columns hold numeric features."""
+        kinds = [isinstance(feature, Numeric) for feature in self.features]
+        return np.repeat(kinds, [feature.width for feature in self.features])
+
+    def encode(self, x: Array) -> Array:
+        """Put every column on [-1, 1], raw category codes as columns of -1, +1.
+
+        What is left out (NaN) is 0. A row's code is the same whatever rows stand beside it.
+        """
+        side = np.maximum(self.high - self.low, np.finfo(np.float64).tiny)
+        z = np.nan_to_num((2 * x - self.low - self.high) / side)
+        if not self.coded.size:
+            return z
+        spread = [2.0 * (x[:, [c]] == np.arange(self.high[c] + 1)) - 1.0 for c in self.coded]
+        return np.hstack([np.delete(z, self.coded, axis=1), *spread])
+
+    def snap(self, x: Array, step: float) -> Array:
+        """(n, d) the nearest points of a grid, within the bounds; categories stay as they are.
+
+        Args:
+            x: (n, d) inputs.
+            step: of the grid, as a share of each numeric feature's range; the grid starts at its
+                low end, and its high end belongs to it as well.
+        """
+        low, high = self.low[self.numeric], self.high[self.numeric]
+        cell = step * (high - low)
+        at = x.copy()
+        at[:, self.numeric] = np.clip(
+            low + cell * np.rint((x[:, self.numeric] - low) / cell), low, high
+        )
+        return at
+
     def sample(self, n: int, rng: Generator) -> Array:
         """Draw n valid inputs uniformly: (n, d), one-hot groups respected."""
         x = self.sample_cube(n, rng)

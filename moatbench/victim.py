@@ -13,6 +13,10 @@ from moatbench.types import Array, Labels
 SIMPLEX_TOLERANCE = 1e-6
 
 
+class NotApplicable(ValueError):
+    """An attack or a defense lacks what it needs of this victim; the message is the reason."""
+
+
 @dataclass(frozen=True)
 class Shares:
     """One data set in three disjoint shares: the defender's, the attacker's, the judge's."""
@@ -72,6 +76,40 @@ class Victim:
     def classes(self) -> tuple[str, ...]:
         """The names of its classes, in the order of its outputs."""
         return self.shares.classes
+
+    def require_outputs(self, who: str) -> None:
+        """Raise NotApplicable unless it answers outputs beside its labels; `who` asks for them."""
+        if not self.confidences:
+            raise NotApplicable(
+                f"{who} acts on confidences, and this victim answers labels only; choose a victim "
+                f"that answers confidences, or leave {who} out"
+            )
+
+    def require_probabilities(self, who: str, *, classes: int = 2, full: bool = False) -> None:
+        """Raise NotApplicable unless it answers class probabilities.
+
+        Args:
+            who: the defense that asks.
+            classes: how many there must be at least.
+            full: whether its outputs must be whole distributions.
+        """
+        self.require_outputs(who)
+        k = len(self.classes)
+        if k == 1:
+            raise NotApplicable(
+                f"{who} acts on class probabilities, and this victim answers the value of a "
+                "regression; choose a classifier, or rounding, significant_digits or noise"
+            )
+        if k < classes:
+            raise NotApplicable(
+                f"{who} needs at least {classes} classes, and this victim has {k}; choose another "
+                f"data set, or leave {who} out"
+            )
+        if full and not self.full:
+            raise NotApplicable(
+                f"{who} needs whole distributions, and this victim tells the confidence of some "
+                f"classes only; choose another victim, or leave {who} out"
+            )
 
 
 def check_reply(reply: Reply, k: int, where: str, full: bool = True) -> None:

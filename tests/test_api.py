@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from moatbench.api import BudgetExceeded, Deployment, InvalidQuery, PredictionAPI, checked
-from moatbench.defense import Defense, Stack, order_problems
+from moatbench.api import Deployment, PredictionAPI, checked
+from moatbench.client import BudgetExceeded, InvalidQuery
+from moatbench.defense import Defense
 from moatbench.defenses.label_only import LabelOnly
 from moatbench.defenses.monitoring import QueryMonitoring
 from moatbench.defenses.monitors.prada import PRADA
@@ -20,6 +21,7 @@ from moatbench.randomness import AccountStreams, keyed_uniform
 from moatbench.reply import Reply
 from moatbench.runner.extract import Extraction
 from moatbench.space import Categorical, InputSpace, Numeric
+from moatbench.stack import Stack, order_problems
 from moatbench.testing import Patchy, RefuseAll, TellLabels
 from moatbench.types import Array, Mask
 from moatbench.victim import Victim

@@ -9,20 +9,22 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from omegaconf import DictConfig
 
-from moatbench.api import Answers, Deployment, PredictionAPI
+from moatbench.api import Deployment, PredictionAPI
 from moatbench.attack import Attack
 from moatbench.attacks.averaging import Averaged, Averaging, averaged, neighbours
 from moatbench.attacks.uniform_retraining import UniformRetraining
+from moatbench.client import Answers
 from moatbench.compose.build import build_attacks
-from moatbench.defense import Defense, NoiseModel, Stack
+from moatbench.defense import Defense, NoiseModel
 from moatbench.defenses.noise import Noise
 from moatbench.randomness import stream
 from moatbench.reply import Reply
-from moatbench.runner.extract import Extraction, NotApplicable
+from moatbench.runner.extract import Extraction
 from moatbench.space import Categorical, InputSpace, Numeric
+from moatbench.stack import Stack
 from moatbench.testing import HARSH, check_run
 from moatbench.types import Array
-from moatbench.victim import Shares, Victim
+from moatbench.victim import NotApplicable, Shares, Victim
 
 NAN = float("nan")
 X = np.zeros((2, 4))

@@ -10,17 +10,20 @@ import numpy as np
 import pytest
 
 from moatbench.api import PredictionAPI
-from moatbench.attack import Attack, Surrogate
+from moatbench.attack import Attack
+from moatbench.client import Surrogate
 from moatbench.defense import Defense
 from moatbench.defenses.random_labels import RandomLabels
 from moatbench.display.table import of_floor, of_run
-from moatbench.judge.floor import POOL, POOL_LABELS, at_least, best_constant, gains, trained_on_pool
+from moatbench.judge.floor import at_least, best_constant, gains, trained_on_pool
 from moatbench.judge.judge import Judge
 from moatbench.learners.learner import learner_for
+from moatbench.record.columns import POOL, POOL_LABELS
 from moatbench.record.curve import worst_case
 from moatbench.reply import Reply
 from moatbench.runner.extract import Extraction, extract
 from moatbench.tracking import log as track
+from moatbench.tracking import note
 from moatbench.types import Array, Generator
 from moatbench.victim import Victim
 
@@ -263,7 +266,7 @@ def told(**final: float) -> dict[str, Any]:
 
 
 def test_mlflow_describes_gain_floor_and_the_time_of_honest_customers() -> None:
-    text = track.note(told(honest_seconds_added=0.002, honest_seconds_waited=3.0))
+    text = note.note(told(honest_seconds_added=0.002, honest_seconds_waited=3.0))
     assert "Gain on test data: 0.75 of what the floor (pool: 0.625) leaves" in text
     assert "| seconds that the defense adds to a query | 0.002 |" in text
     assert "| virtual seconds that a query waits | 3 |" in text

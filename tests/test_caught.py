@@ -8,17 +8,19 @@ from typing import Any
 import numpy as np
 import pytest
 
+from moatbench.api import Trail
 from moatbench.attacks.uniform_retraining import UniformRetraining
-from moatbench.defense import Defense, Stack
+from moatbench.defense import Defense
 from moatbench.defenses.monitoring import QueryMonitoring
 from moatbench.defenses.monitors.prada import PRADA
 from moatbench.defenses.monitors.quota import Quota
 from moatbench.defenses.refuse import Refuse
-from moatbench.judge.caught import Trail, Watch, delay, ranked
+from moatbench.judge.caught import Watch, delay, ranked
 from moatbench.monitor import Monitor
 from moatbench.randomness import stream
 from moatbench.runner.extract import Extraction
 from moatbench.runner.suite import Finished, run_attacks
+from moatbench.stack import Stack
 from moatbench.types import Array, Generator, Labels, Mask
 from moatbench.victim import Victim
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from moatbench.cli.confirm import main
 from moatbench.report.measure.baselines import baselines_first, missing, told_missing
 from moatbench.report.measure.leaderboard import Standing, standings
 from moatbench.report.measure.statistics import t_interval
@@ -16,7 +17,7 @@ from moatbench.report.select.consistency import MixedSelection
 from moatbench.report.select.selection import select
 from moatbench.report.write.contents import tables
 from moatbench.report.write.methods import commands, notices, paragraph
-from moatbench.sweep.confirm import FIRST, Again, fresh_seeds, literal, main, sweeps
+from moatbench.sweep.confirm import FIRST, Again, fresh_seeds, literal, sweeps
 from moatbench.tracking.read import Logged
 
 Run = Callable[..., tuple[int, str, str]]
@@ -272,7 +273,7 @@ def test_a_sweep_confirms_its_worst_cases_before_its_report(
     from mlflow import MlflowClient
 
     monkeypatch.setattr(
-        "moatbench.runner.job.code_version", lambda: "0.1.0"
+        "moatbench.record.identity.code_version", lambda: "0.1.0"
     )  # others may be committing
     monkeypatch.setattr("moatbench.sweep.confirm.code_version", lambda: "0.1.0")
     monkeypatch.setattr("moatbench.sweep.confirm.subprocess.run", in_process(moatbench))

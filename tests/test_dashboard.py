@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from moatbench.cli import ui
-from moatbench.tracking import log as track
-from moatbench.tracking import views
+from moatbench.tracking import store, views
 
 
 def states() -> dict[str, dict[str, object]]:
@@ -40,14 +39,14 @@ def test_a_tag_is_short_enough_for_every_store() -> None:
 
 def test_a_new_experiment_has_its_views_and_an_old_one_keeps_its_own(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path}/mlflow.db"
-    client, number = track.open_store(uri, "bench")
+    client, number = store.open_store(uri, "bench")
     written = client.get_experiment(number).tags
     assert f"{views.TAG}{views.LEADERBOARD}" in written
     assert "viewStateShareKey=tradeoff" in written["mlflow.note.content"]
     client.set_experiment_tag(number, f"{views.TAG}{views.LEADERBOARD}", "mine")
-    track.open_store(uri, "bench")
+    store.open_store(uri, "bench")
     assert client.get_experiment(number).tags[f"{views.TAG}{views.LEADERBOARD}"] == "mine"
-    assert track.experiments(uri) == ["bench"]
+    assert store.experiments(uri) == ["bench"]
     command, links = ui.prepared([f"tracking.uri={uri}", "port=5050"])
     assert command[command.index("--host") + 1] == "127.0.0.1"
     assert command[command.index("--workers") + 1] == "1"
@@ -56,10 +55,10 @@ def test_a_new_experiment_has_its_views_and_an_old_one_keeps_its_own(tmp_path: P
 
 def test_a_deleted_experiment_is_told(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path}/mlflow.db"
-    client, number = track.open_store(uri, "bench")
+    client, number = store.open_store(uri, "bench")
     client.delete_experiment(number)
-    with pytest.raises(track.TrackingFailed, match="'bench' was deleted in MLflow; restore it"):
-        track.open_store(uri, "bench")
+    with pytest.raises(store.TrackingFailed, match="'bench' was deleted in MLflow; restore it"):
+        store.open_store(uri, "bench")
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 from moatbench.api import Deployment
-from moatbench.defense import Defense, Marks, Stack
+from moatbench.defense import Defense, Marks
 from moatbench.defenses.dawn import DAWN, first_other
 from moatbench.defenses.label_only import LabelOnly
 from moatbench.defenses.monitoring import QueryMonitoring
 from moatbench.defenses.monitors.quota import Quota
 from moatbench.reply import Reply, from_outputs
+from moatbench.stack import Stack
 from moatbench.testing import check_defense
 from moatbench.types import Array
 from moatbench.victim import Victim

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from moatbench.defense import Defense, Stack
+from moatbench.defense import Defense
 from moatbench.defenses.label_only import LabelOnly
 from moatbench.defenses.monitoring import QueryMonitoring
 from moatbench.defenses.monitors.prada import PRADA
@@ -17,6 +17,7 @@ from moatbench.defenses.top_k import TopK
 from moatbench.monitor import Monitor
 from moatbench.numerics.simplex import normalised
 from moatbench.reply import Reply, from_outputs
+from moatbench.stack import Stack
 from moatbench.testing import check_defense
 from moatbench.types import Array, Generator, Labels, Mask
 from moatbench.victim import Victim

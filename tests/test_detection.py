@@ -4,23 +4,13 @@ from math import inf, nan
 
 import numpy as np
 import pytest
+from thefts import Detection, Theft, detection, first_alarm, mixed, scores, steal
 
 from moatbench.attacks.equation_solving import EquationSolving
 from moatbench.defense import Defense
 from moatbench.defenses.monitoring import QueryMonitoring
 from moatbench.defenses.monitors.seat import SEAT
-from moatbench.judge.streams import (
-    Detection,
-    Stream,
-    Theft,
-    customers,
-    detection,
-    first_alarm,
-    mixed,
-    scores,
-    steal,
-    threshold_at,
-)
+from moatbench.judge.streams import Stream, customers, threshold_at
 from moatbench.numerics.calibration import Calibration
 from moatbench.randomness import stream
 from moatbench.runner.extract import Extraction

@@ -11,7 +11,7 @@ import torch
 from numpy.testing import assert_allclose
 from scipy.optimize import check_grad
 
-from moatbench.defense import Defense, Stack
+from moatbench.defense import Defense
 from moatbench.defenses.edm import (
     HASH_SPREAD,
     EnsembleOfDiverseModels,
@@ -21,9 +21,9 @@ from moatbench.defenses.edm import (
 )
 from moatbench.defenses.label_only import LabelOnly
 from moatbench.defenses.rounding import Rounding
-from moatbench.numerics.coordinates import coordinates
 from moatbench.randomness import stream
 from moatbench.reply import Reply
+from moatbench.stack import Stack
 from moatbench.testing import check_defense
 from moatbench.types import Array
 from moatbench.victim import Victim
@@ -44,7 +44,7 @@ def deployed(
 
 def each(defense: EnsembleOfDiverseModels, victim: Victim, x: Array) -> list[Array]:
     """The answers (n, k) of each member."""
-    return [network.outputs(coordinates(x, victim.space)) for network in defense.networks]
+    return [network.outputs(victim.space.encode(x)) for network in defense.networks]
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_the_serving_rule_by_hand() -> None:
 def test_each_row_is_answered_by_the_member_that_the_hash_names(toy: Victim) -> None:
     x, defense = toy.space.sample(300, np.random.default_rng(1)), deployed(EDM, toy)
     reply = defense.respond(x, toy.predict(x), "alice")
-    serving = member(defense._hash.outputs(coordinates(x, toy.space)), 5)
+    serving = member(defense._hash.outputs(toy.space.encode(x)), 5)
     assert reply.outputs is not None
     assert np.array_equal(reply.outputs, np.array(each(defense, toy, x))[serving, np.arange(300)])
     assert np.array_equal(reply.labels, reply.outputs.argmax(axis=1))

@@ -10,17 +10,18 @@ import pytest
 from scipy.special import softmax
 
 from moatbench.attacks.equation_solving import EquationSolving
-from moatbench.defense import Defense, Stack
+from moatbench.defense import Defense
 from moatbench.defenses.label_only import LabelOnly
 from moatbench.defenses.noise import Noise
 from moatbench.defenses.rounding import Rounding
 from moatbench.defenses.top_k import TopK
 from moatbench.randomness import stream
 from moatbench.reply import Reply, from_outputs
-from moatbench.runner.extract import Checkpoint, Extraction, NotApplicable
+from moatbench.runner.extract import Checkpoint, Extraction
 from moatbench.space import InputSpace, Numeric
+from moatbench.stack import Stack
 from moatbench.types import Array, Mask
-from moatbench.victim import Shares, Victim
+from moatbench.victim import NotApplicable, Shares, Victim
 from moatbench.victims import linear
 from moatbench.victims.datasets import bundled
 from moatbench.victims.mlp import mlp

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from moatbench.api import Answers, Deployment, PredictionAPI
-from moatbench.attack import Attack, Surrogate
+from moatbench.api import Deployment, PredictionAPI, Trail
+from moatbench.attack import Attack
 from moatbench.attacks.equation_solving import EquationSolving
 from moatbench.attacks.evasion import Evasion
 from moatbench.attacks.uniform_retraining import UniformRetraining
+from moatbench.client import Answers, Surrogate
 from moatbench.defense import Defense
 from moatbench.defenses.monitoring import QueryMonitoring
 from moatbench.defenses.monitors.hoda import HODA
@@ -23,14 +24,13 @@ from moatbench.defenses.monitors.vardetect import VarDetect
 from moatbench.defenses.proof_of_work import ProofOfWork
 from moatbench.defenses.refuse import Refuse
 from moatbench.defenses.rounding import Rounding
-from moatbench.judge.caught import Trail
 from moatbench.monitor import Monitor
 from moatbench.numerics.calibration import Calibration
 from moatbench.randomness import stream
-from moatbench.runner.extract import Checkpoint, Extraction, NotApplicable
+from moatbench.runner.extract import Checkpoint, Extraction
 from moatbench.testing.attacks import HARSH
 from moatbench.types import Array, Generator, Labels, Mask
-from moatbench.victim import Victim
+from moatbench.victim import NotApplicable, Victim
 
 INNER = UniformRetraining("confidences", "published", "cube")
 CALIBRATION = Calibration(false_positives=0.05, horizon=100, accounts=39)

@@ -7,14 +7,15 @@ from time import sleep
 import numpy as np
 import pytest
 
-from moatbench.api import BudgetExceeded, PredictionAPI
-from moatbench.attack import Attack, Needs, Surrogate, ignorant
+from moatbench.api import PredictionAPI
+from moatbench.attack import Attack, Needs
+from moatbench.client import BudgetExceeded, Surrogate, ignorant
 from moatbench.defense import Defense
 from moatbench.judge.judge import Judge
-from moatbench.runner.extract import BrokenAttack, Extraction, NotApplicable, extract
+from moatbench.runner.extract import BrokenAttack, Extraction, extract
 from moatbench.runner.suite import Failed, Finished, Point, Skipped, run_attacks
 from moatbench.types import Array, Generator
-from moatbench.victim import Victim
+from moatbench.victim import NotApplicable, Victim
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ from moatbench.defenses.noise import Noise
 from moatbench.defenses.rounding import Rounding
 from moatbench.randomness import stream
 from moatbench.reply import Reply
-from moatbench.runner.extract import Checkpoint, NotApplicable, extract
+from moatbench.runner.extract import Checkpoint, extract
 from moatbench.solvers.candidates import CANDIDATES, simplest
 from moatbench.types import Array
-from moatbench.victim import Victim
+from moatbench.victim import NotApplicable, Victim
 from moatbench.victims.datasets import bundled, generated
 from moatbench.victims.ensembles import random_forest
 from moatbench.victims.linear import one_vs_rest, softmax

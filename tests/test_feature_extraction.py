@@ -15,8 +15,8 @@ from moatbench.defenses.noise import Noise
 from moatbench.defenses.rounding import Rounding
 from moatbench.defenses.top_k import TopK
 from moatbench.randomness import stream
-from moatbench.runner.extract import Checkpoint, NotApplicable, extract
-from moatbench.victim import Victim
+from moatbench.runner.extract import Checkpoint, extract
+from moatbench.victim import NotApplicable, Victim
 
 register()
 

@@ -16,10 +16,10 @@ from moatbench.defenses.reverse_sigmoid import ReverseSigmoid
 from moatbench.defenses.rounding import Rounding
 from moatbench.randomness import stream
 from moatbench.reply import Reply
-from moatbench.runner.extract import Checkpoint, NotApplicable, extract
+from moatbench.runner.extract import Checkpoint, extract
 from moatbench.solvers.through import Changed
 from moatbench.types import Array
-from moatbench.victim import Victim
+from moatbench.victim import NotApplicable, Victim
 from moatbench.victims.datasets import bundled
 from moatbench.victims.linear import logistic, one_vs_rest, softmax
 

@@ -10,12 +10,12 @@ import torch
 from numpy.testing import assert_allclose
 from scipy.optimize import linprog
 
-from moatbench.defense import Defense, Stack
+from moatbench.defense import Defense
 from moatbench.defenses.grad2 import LEAD, GradientRedirection, redirected
 from moatbench.defenses.rounding import Rounding
 from moatbench.models.perceptron import Perceptron
-from moatbench.numerics.coordinates import coordinates
 from moatbench.reply import Reply, from_outputs
+from moatbench.stack import Stack
 from moatbench.testing import check_defense
 from moatbench.types import Array
 from moatbench.victim import Victim
@@ -88,7 +88,7 @@ def test_ones_are_no_direction_for_the_last_layer_and_signs_are_one() -> None:
 def test_a_step_on_the_answer_told_moves_further_along_the_target(toy: Victim) -> None:
     """What the defense is for: the attacker's gradient, not the closed form of it."""
     defense, x = deployed(PLAIN, toy), toy.shares.pool[:40]
-    inputs = torch.tensor(coordinates(x, toy.space))
+    inputs = torch.tensor(toy.space.encode(x))
     parts = [torch.tensor(part, requires_grad=True) for part in defense.surrogate]
     reply = toy.predict(x)
     told = defense.respond(x, reply, "alice").outputs
@@ -209,7 +209,7 @@ def test_labels_stay_under_the_guard_and_follow_the_answer_without(toy: Victim) 
 def test_the_surrogate_learns_the_victim_from_the_defender_s_data(toy: Victim) -> None:
     x = toy.shares.x_test
     surrogate = deployed(PLAIN, toy).surrogate
-    found = surrogate.outputs(coordinates(x, toy.space)).argmax(axis=1)
+    found = surrogate.outputs(toy.space.encode(x)).argmax(axis=1)
     assert np.mean(found == toy.predict(x).labels) > 0.95
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from moatbench.api import Deployment, PredictionAPI
-from moatbench.attack import Attack, Surrogate, ignorant
+from moatbench.attack import Attack
+from moatbench.client import Surrogate, ignorant
 from moatbench.defense import Defense
 from moatbench.defenses.label_only import LabelOnly
 from moatbench.defenses.monitoring import QueryMonitoring
@@ -20,8 +21,9 @@ from moatbench.judge.honest import (
     SHIFTED_ACCOUNTS,
     HonestTraffic,
 )
-from moatbench.judge.quality import MEASURES, expected_calibration_error, quality
+from moatbench.judge.quality import expected_calibration_error, quality
 from moatbench.judge.shift import far_cluster
+from moatbench.record.columns import MEASURES
 from moatbench.reply import Reply
 from moatbench.runner.extract import extract
 from moatbench.testing import Patchy, RefuseAll, TellLabels

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
 
-from moatbench.api import Card, Deployment, PredictionAPI
+from moatbench.api import Deployment, PredictionAPI
 from moatbench.attacks.equation_solving import EquationSolving
+from moatbench.client import Card
 from moatbench.defense import Defense
 from moatbench.defenses.noise import Noise
 from moatbench.defenses.rounding import Rounding

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from moatbench.attacks.equation_solving import EquationSolving, known_of
-from moatbench.defense import Defense, Stack
+from moatbench.defense import Defense
 from moatbench.defenses.binning import Binning
 from moatbench.defenses.confidence_threshold import ConfidenceThreshold
 from moatbench.defenses.rounding import Rounding
@@ -18,6 +18,7 @@ from moatbench.runner.extract import Checkpoint, Extraction
 from moatbench.solvers.grids import Bins, Decimals, Digits, Grid, bounds
 from moatbench.solvers.pooled_odds import PooledOdds
 from moatbench.solvers.withheld import Withheld
+from moatbench.stack import Stack
 from moatbench.types import Array
 from moatbench.victim import Victim
 from moatbench.victims import linear

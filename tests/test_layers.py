@@ -1,125 +1,169 @@
-"""Who may import whom: imports point down."""
+"""The house's rule: a noun imports no room, a room only what lies below it."""
 
 import ast
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
-CORE = (
-    "moatbench.strategies.accounts",
-    "moatbench.api",
-    "moatbench.attack",
-    "moatbench.data",
-    "moatbench.defense",
-    "moatbench.knobs",
-    "moatbench.monitor",
-    "moatbench.needs",
-    "moatbench.numerics",
-    "moatbench.randomness",
-    "moatbench.reply",
-    "moatbench.strategies.shadow",
-    "moatbench.strategies.simulation",
-    "moatbench.space",
-    "moatbench.types",
-    "moatbench.victim",
-    "moatbench.strategies.view",
-    "moatbench.strategies.window",
-)
-# The layers of the core, lowest first; a file may import what stands above its line here.
-ORDER = [
-    {"types", "schema", "archive", "views", "knobs"},
-    {"space", "reply", "randomness"},
-    {"victim", "data"},
-    {"defense", "monitor", "cache", "needs"},
-    {"api"},
-    {"attack", "window", "view", "shadow", "accounts", "simulation"},
-    {"quality", "shift", "baselines", "ownership"},
-    {"metrics", "honest"},
-    {"extract", "detection", "caught"},
-    {"suite", "testing"},
-    {"curve", "errors", "flags", "inversions", "selfcheck"},
-    {"build", "track", "figure", "table", "sweep"},
-    {"run", "ui"},
-    {"confirm"},
-    {"cli"},
-    {"__main__"},
+PACKAGE = ROOT / "moatbench"
+PARTS = ("attacks", "defenses", "victims")
+MOST_FILES, MOST_LINES = 16, 250
+
+# In reading order: each imports only those before it.
+NOUNS = [
+    "types",
+    "knobs",
+    "randomness",
+    "space",
+    "reply",
+    "victim",
+    "data",
+    "client",
+    "monitor",
+    "defense",
+    "stack",
+    "api",
+    "attack",
 ]
-JUDGE = next(i for i, layer in enumerate(ORDER) if "baselines" in layer)
+# A room imports rooms of earlier lines, and itself.
+FLOORS = [
+    {"record", "numerics"},
+    {"tracking", "display", "models"},
+    {"search", "report"},
+    {"learners", "sweep"},
+    {"solvers"},
+    {"strategies", "judge"},
+    {"compose"},
+    {"runner"},
+    {"testing", "reproduce", "cli"},
+]
+BLIND = {  # these see nothing else of ours
+    "record": {"types"},
+    "numerics": {"types"},
+    "models": {"types", "space", "reply", "knobs", "numerics"},
+    "display": {"record"},
+    "tracking": {"record"},
+    "report": {"types", "record", "tracking", "display"},
+    "sweep": {"record", "tracking", "report", "display"},
+}
+SHARED = {"numerics", "models", "search", "learners", "solvers", "strategies"}  # parts may use them
+ONLY = {  # libraries, and who may import them
+    "mlflow": {"tracking"},
+    "hydra.utils": {"compose"},
+    "torch": {"learners", *PARTS},
+    "matplotlib": {"display", "report", "reproduce"},
+}
+
+ROOMS = [room for floor in FLOORS for room in sorted(floor)]
+
+
+def room(module: str) -> str:
+    """Name the noun or room of one of our modules."""
+    return module.split(".")[1]
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    """Yield every module of ours, and its file."""
+    for base, prefix in ((PACKAGE, "moatbench"), *((ROOT / p, f"moatbench.{p}") for p in PARTS)):
+        for file in sorted(base.rglob("*.py")):
+            parts = file.relative_to(base).with_suffix("").parts
+            yield ".".join([prefix, *(p for p in parts if p != "__init__")]), file
 
 
 def imports(file: Path) -> set[str]:
-    """Name our modules that a file imports, at its top or within functions."""
+    """Name the modules that a file imports, at its top or within functions."""
     found = set()
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.ImportFrom):
-            module = node.module or ""
-            # `from moatbench import track` names a module in the alias
-            found |= (
-                {f"moatbench.{a.name}" for a in node.names} if module == "moatbench" else {module}
-            )
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
-    return {m for m in found if m.startswith("moatbench.") and m != "moatbench.__version__"}
+    return found
 
 
-@pytest.mark.parametrize("folder", ["attacks", "defenses", "victims"])
-def test_parts_import_only_the_core(folder: str) -> None:
-    for file in (ROOT / folder).glob("*.py"):
-        above = {m for m in imports(file) if not any(m == c or m.startswith(c + ".") for c in CORE)}
-        siblings = {m for m in above if m.startswith("moatbench.victims.") and folder == "victims"}
-        assert above == siblings, f"{file.name} reaches past the core: {above - siblings}"
+def ours(file: Path) -> set[str]:
+    """Name the nouns, rooms and parts that a file imports."""
+    known = {*NOUNS, *ROOMS, *PARTS}
+    return {room(m) for m in imports(file) if m.startswith("moatbench.")} & known
 
 
-@pytest.mark.parametrize("file", sorted((ROOT / "moatbench").glob("*.py")), ids=lambda f: f.stem)
-def test_the_core_imports_downwards(file: Path) -> None:
-    if file.stem == "__init__":
-        assert not imports(file)
-        return
-    (level,) = [i for i, layer in enumerate(ORDER) if file.stem in layer]
-    allowed = {f"moatbench.{name}" for layer in ORDER[: level + 1] for name in layer}
-    reporting = {m for m in imports(file) if m.startswith("moatbench.report.")}
-    above = reporting if file.stem in ("confirm", "cli") else set()
-    shared = {m for m in imports(file) if m.startswith("moatbench.numerics.")}
-    above |= shared if level >= JUDGE else set()  # numerics stand on attack and api
-    assert imports(file) <= allowed | {"moatbench.numerics"} | above
+FILES = [(m, f) for m, f in modules() if m.count(".")]
 
 
-def test_the_contract_knows_no_part() -> None:
-    below = {f"moatbench.{name}" for layer in ORDER[:10] for name in layer}
-    for file in (ROOT / "moatbench" / "testing").glob("*.py"):
-        strange = {m for m in imports(file) if not m.startswith("moatbench.testing")} - below
-        assert not strange, f"{file.name}: {strange}"
+def test_only_nouns_lie_directly_in_the_package() -> None:
+    found = {file.stem for file in PACKAGE.glob("*.py")} - {"__init__", "__main__"}
+    assert found == set(NOUNS)
 
 
-def test_numerics_know_neither_api_nor_judge() -> None:
-    allowed = tuple(
-        f"moatbench.{n}" for n in ("types", "numerics", "space", "reply", "attack", "api")
+@pytest.mark.parametrize("noun", NOUNS)
+def test_a_noun_imports_only_the_nouns_before_it(noun: str) -> None:
+    assert ours(PACKAGE / f"{noun}.py") <= set(NOUNS[: NOUNS.index(noun)])
+
+
+@pytest.mark.parametrize("name", ROOMS)
+def test_a_room_imports_only_what_lies_below_it(name: str) -> None:
+    floor = next(i for i, rooms in enumerate(FLOORS) if name in rooms)
+    below = {name, *NOUNS}.union(*FLOORS[:floor])
+    allowed = BLIND[name] | {name} if name in BLIND else below
+    for module, file in FILES:
+        if room(module) == name:
+            assert ours(file) <= allowed, f"{module}: {ours(file) - allowed}"
+
+
+@pytest.mark.parametrize("folder", PARTS)
+def test_parts_import_nouns_and_the_shared_rooms(folder: str) -> None:
+    for module, file in FILES:
+        if room(module) == folder:
+            above = ours(file) - {*NOUNS, *SHARED, folder}
+            assert not above, f"{module}: {above}"
+
+
+@pytest.mark.parametrize(("library", "rooms"), ONLY.items(), ids=ONLY)
+def test_a_library_is_imported_only_where_the_table_says(library: str, rooms: set[str]) -> None:
+    users = {
+        room(m)
+        for m, file in FILES
+        if any(i == library or i.startswith(f"{library}.") for i in imports(file))
+    }
+    assert users <= rooms
+
+
+@pytest.mark.parametrize("name", ROOMS)
+def test_a_room_has_few_files(name: str) -> None:
+    for folder in (PACKAGE / name, *(d for d in (PACKAGE / name).iterdir() if d.is_dir())):
+        assert len([f for f in folder.glob("*.py") if f.stem != "__init__"]) <= MOST_FILES
+
+
+@pytest.mark.parametrize("noun", NOUNS)
+def test_a_noun_is_short_and_opens_with_its_story(noun: str) -> None:
+    text = (PACKAGE / f"{noun}.py").read_text()
+    assert len(text.splitlines()) <= MOST_LINES
+    assert ast.get_docstring(ast.parse(text))
+
+
+def test_the_largest_room_holds_at_most_a_seventh_of_the_lines() -> None:
+    lines: dict[str, int] = {}
+    for module, file in FILES:
+        lines[room(module)] = lines.get(room(module), 0) + len(file.read_text().splitlines())
+    assert max(lines.values()) <= 0.14 * sum(lines.values())
+
+
+@pytest.mark.parametrize("name", ["record", "tracking", "report"])
+def test_the_wing_of_the_record_loads_no_model_library(name: str) -> None:
+    wing = [m for m, _ in FILES if room(m) == name]
+    code = (
+        f"import importlib, sys; [importlib.import_module(m) for m in {wing}]; "
+        "sys.exit(', '.join({'sklearn', 'torch'} & sys.modules.keys()) or 0)"
     )
-    for file in (ROOT / "moatbench" / "numerics").glob("*.py"):
-        assert all(m.startswith(allowed) for m in imports(file)), file.name
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("package", ["mlflow", "torch", "sklearn", "pandas", "matplotlib"])
 def test_the_command_line_imports_nothing_heavy(package: str) -> None:
-    import subprocess
-    import sys
-
-    code = f"import moatbench.cli, sys; sys.exit({package!r} in sys.modules)"
+    code = f"import moatbench.cli.main, sys; sys.exit({package!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-def test_only_track_and_the_reports_store_import_mlflow() -> None:
-    """The one writes, the other reads and never makes a store."""
-    core = ROOT / "moatbench"
-    theirs = {core / "track.py", core / "report" / "store.py"}
-    for folder in (core, *(ROOT / name for name in ("attacks", "defenses", "victims"))):
-        for file in set(folder.rglob("*.py")) - theirs:
-            assert "import mlflow" not in file.read_text()
-            assert "from mlflow" not in file.read_text()
-
-
-def test_only_build_instantiates() -> None:
-    for folder in ("moatbench", "attacks", "defenses", "victims"):
-        for file in (ROOT / folder).rglob("*.py"):
-            assert file.stem == "build" or "hydra.utils" not in file.read_text(), file.name

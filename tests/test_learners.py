@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from moatbench.api import Card
-from moatbench.learners.learner import Learner, encode, learner_for
+from moatbench.client import Card
+from moatbench.learners.learner import Learner, learner_for
 from moatbench.learners.ridge_path import Rows, fit_at
 from moatbench.models import forward
 from moatbench.models.embedding import Nystrom
@@ -136,7 +136,7 @@ def test_a_learner_that_is_asked_for_by_name_ignores_the_published_family() -> N
 
 
 def test_codes_are_spread_and_bounds_scaled_before_training() -> None:
-    z = encode(MIXED, np.array([[10.0, 2.0, -1.0, 1.0, -1.0, 0.5]]))
+    z = MIXED.encode(np.array([[10.0, 2.0, -1.0, 1.0, -1.0, 0.5]]))
     np.testing.assert_array_equal(z, [[1.0, -1.0, 1.0, -1.0, 0.5, -1.0, -1.0, 1.0]])
 
 

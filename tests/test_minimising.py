@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from moatbench.defense import Defense, Stack
+from moatbench.defense import Defense
 from moatbench.defenses.binning import Binning
 from moatbench.defenses.confidence_threshold import ConfidenceThreshold
 from moatbench.defenses.grid import Grid
@@ -17,9 +17,9 @@ from moatbench.defenses.refuse_partial import RefusePartial
 from moatbench.defenses.rounding import Rounding
 from moatbench.defenses.significant_digits import SignificantDigits
 from moatbench.defenses.top_k import TopK
-from moatbench.numerics.snapping import snapped
 from moatbench.reply import Reply, from_outputs
 from moatbench.space import Categorical, InputSpace, Numeric
+from moatbench.stack import Stack
 from moatbench.testing import check_defense
 from moatbench.types import Array
 from moatbench.victim import Shares, Victim
@@ -187,21 +187,21 @@ def test_a_grid_moves_numbers_alone_and_within_their_range(mixed: Victim) -> Non
     # a quarter of 17 to 90 is 18.25: 17, 35.25, 53.5, 71.75, 90
     x = np.array([[26.0, 1, -1, 2, 0.9], [26.2, -1, 1, 0, 0.1], [NAN, NAN, NAN, 1, 0.4]])
     expected = [[17.0, 1, -1, 2, 1.0], [35.25, -1, 1, 0, 0.0], [NAN, NAN, NAN, 1, 0.5]]
-    assert_allclose(snapped(x, mixed.space, 0.25), expected, rtol=0, atol=1e-12)
+    assert_allclose(mixed.space.snap(x, 0.25), expected, rtol=0, atol=1e-12)
 
 
 def test_a_snapped_row_is_the_nearest_of_the_grid(toy: Victim) -> None:
     x = toy.space.sample(200, np.random.default_rng(0))
     points = np.minimum(-1 + 2 * 0.3 * np.arange(5), 1.0)  # -1, -0.4, 0.2, 0.8, 1
-    assert np.abs(snapped(x, toy.space, 0.3)[:, :, None] - points).min(axis=2).max() < 1e-12
+    assert np.abs(toy.space.snap(x, 0.3)[:, :, None] - points).min(axis=2).max() < 1e-12
     inside = x[(x < 0.8).all(axis=1)]
-    assert np.abs(snapped(inside, toy.space, 0.3) - inside).max() <= 0.3 + 1e-12
+    assert np.abs(toy.space.snap(inside, 0.3) - inside).max() <= 0.3 + 1e-12
 
 
 def test_a_grid_answers_what_the_victim_says_of_the_snapped_row(toy: Victim) -> None:
     x = toy.shares.x_test
     reply = deployed(Grid(0.25), toy).respond(x, toy.predict(x), "alice")
-    truth = toy.predict(snapped(x, toy.space, 0.25))
+    truth = toy.predict(toy.space.snap(x, 0.25))
     assert reply.outputs is not None
     assert truth.outputs is not None
     assert_allclose(reply.outputs, truth.outputs, rtol=1e-12)

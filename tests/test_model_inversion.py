@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from moatbench.api import Deployment, PredictionAPI
-from moatbench.attack import Surrogate
 from moatbench.attacks.model_inversion import ModelInversion
+from moatbench.client import Surrogate
 from moatbench.defense import Defense
 from moatbench.randomness import stream
 from moatbench.search.ascent import Inversion

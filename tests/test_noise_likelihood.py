@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from moatbench.attacks.equation_solving import EquationSolving, known_of
-from moatbench.defense import Defense, Stack
+from moatbench.defense import Defense
 from moatbench.defenses.noise import Noise
 from moatbench.defenses.reverse_sigmoid import ReverseSigmoid
 from moatbench.defenses.rounding import Rounding
@@ -14,6 +14,7 @@ from moatbench.numerics.simplex import normalised
 from moatbench.randomness import stream
 from moatbench.runner.extract import Checkpoint, Extraction
 from moatbench.solvers.noise_likelihood import LAWS, Gaussian, Laplace, NoisyAnswers
+from moatbench.stack import Stack
 from moatbench.types import Array
 from moatbench.victim import Victim
 from moatbench.victims import linear

@@ -22,11 +22,11 @@ from moatbench.numerics.objectives import (
 from moatbench.numerics.simplex import normalised
 from moatbench.solvers.edges import Crossings, Edges, Joint
 from moatbench.solvers.grids import Decimals
-from moatbench.solvers.intervals import completed, decimals, explained
 from moatbench.solvers.log_intervals import LogIntervals
 from moatbench.solvers.network_solver import probe_plan, probe_points
 from moatbench.solvers.noise_likelihood import Gaussian, Laplace, NoisyAnswers
 from moatbench.solvers.pooled_odds import PooledOdds
+from moatbench.solvers.readings import completed, decimals, explained
 from moatbench.solvers.withheld import Both, Withheld
 from moatbench.types import Array
 

@@ -12,8 +12,8 @@ from moatbench.attacks.on_grid import Snapped
 from moatbench.compose.build import build_attacks, build_defense
 from moatbench.defense import Defense
 from moatbench.randomness import stream
-from moatbench.runner.extract import Extraction, NotApplicable
-from moatbench.victim import Victim
+from moatbench.runner.extract import Extraction
+from moatbench.victim import NotApplicable, Victim
 from moatbench.victims.datasets import bundled
 from moatbench.victims.linear import softmax
 

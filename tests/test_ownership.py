@@ -9,7 +9,8 @@ from omegaconf import DictConfig
 from scipy.stats import binomtest
 
 from moatbench.api import PredictionAPI
-from moatbench.attack import Attack, Surrogate
+from moatbench.attack import Attack
+from moatbench.client import Surrogate
 from moatbench.compose.build import build
 from moatbench.defense import Defense, Marks
 from moatbench.defenses.dawn import DAWN

@@ -12,7 +12,7 @@ import pytest
 from moatbench import testing
 from moatbench.attacks.path_finding import PathFinding
 from moatbench.data import Column, Dataset, Table
-from moatbench.defense import Defense, Stack
+from moatbench.defense import Defense
 from moatbench.defenses.label_only import LabelOnly
 from moatbench.defenses.monitoring import QueryMonitoring
 from moatbench.defenses.monitors.prada import PRADA
@@ -23,9 +23,10 @@ from moatbench.defenses.top_k import TopK
 from moatbench.judge.judge import Judge
 from moatbench.randomness import stream
 from moatbench.reply import Reply
-from moatbench.runner.extract import Checkpoint, Extraction, NotApplicable, extract
+from moatbench.runner.extract import Checkpoint, Extraction, extract
+from moatbench.stack import Stack
 from moatbench.types import Array
-from moatbench.victim import Victim
+from moatbench.victim import NotApplicable, Victim
 from moatbench.victims.datasets import published
 from moatbench.victims.tree import regression_tree, tree
 

@@ -11,7 +11,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from moatbench.api import Deployment, PredictionAPI
-from moatbench.defense import Defense, Stack
+from moatbench.defense import Defense
 from moatbench.defenses.bdpl import BDPL, truth_probability
 from moatbench.defenses.label_only import LabelOnly
 from moatbench.defenses.monitoring import QueryMonitoring
@@ -25,6 +25,7 @@ from moatbench.defenses.throttle import Throttle
 from moatbench.numerics import gnmax
 from moatbench.reply import Reply, from_outputs
 from moatbench.space import Categorical, InputSpace
+from moatbench.stack import Stack
 from moatbench.testing import check_defense
 from moatbench.types import Array
 from moatbench.victim import Shares, Victim

@@ -12,13 +12,14 @@ import torch
 from numpy.testing import assert_allclose
 from scipy.optimize import approx_fprime
 
-from moatbench.defense import Defense, Stack
+from moatbench.defense import Defense
 from moatbench.defenses.adaptive_misinformation import AdaptiveMisinformation, avoidance
 from moatbench.defenses.mad import MAD, objective, poisoned
 from moatbench.defenses.modelguard_s import ModelGuardS
 from moatbench.defenses.modelguard_w import FLOOR, LEAD, ModelGuardW, least_likely
 from moatbench.defenses.rounding import Rounding
 from moatbench.reply import Reply, from_outputs
+from moatbench.stack import Stack
 from moatbench.testing import check_defense
 from moatbench.types import Array
 from moatbench.victim import Victim

@@ -5,7 +5,7 @@ import pytest
 
 from moatbench.api import Deployment
 from moatbench.attacks.uniform_retraining import UniformRetraining
-from moatbench.defense import Defense, Stack, order_problems
+from moatbench.defense import Defense
 from moatbench.defenses.dawn import DAWN
 from moatbench.defenses.edm import EnsembleOfDiverseModels
 from moatbench.defenses.grad2 import GradientRedirection
@@ -16,6 +16,7 @@ from moatbench.defenses.random_labels import RandomLabels
 from moatbench.defenses.rounding import Rounding
 from moatbench.defenses.shuffle import Shuffle
 from moatbench.defenses.top_k import TopK
+from moatbench.stack import Stack, order_problems
 from moatbench.testing import check_defense, check_run
 from moatbench.victim import Victim
 

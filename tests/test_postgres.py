@@ -21,6 +21,7 @@ import pytest
 
 from moatbench.cli.ui import LEAN
 from moatbench.tracking import log as track
+from moatbench.tracking import store
 
 WRITERS, EACH = 8, 3
 FOLDERS = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
@@ -114,7 +115,7 @@ def test_eight_processes_log_at_once_and_nothing_is_lost(tracking: str, tmp_path
     here = [*command, "checkpoints=[5,10]", f"hydra.run.dir={tmp_path}", "tracking.enabled=false"]
     subprocess.run(here, check=True, cwd=tmp_path, capture_output=True)
     root = None if tracking.startswith("http") else str(tmp_path / "root")
-    track.open_store(tracking, "moatbench", root)  # as a sweep does, before its workers
+    store.open_store(tracking, "moatbench", root)  # as a sweep does, before its workers
     with ProcessPoolExecutor(WRITERS, mp_context=get_context("spawn")) as pool:
         made = list(pool.map(write, [(tracking, tmp_path, n) for n in range(WRITERS)]))
     client = MlflowClient(tracking)

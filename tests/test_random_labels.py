@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from scipy.stats import chi2_contingency, chisquare
 
-from moatbench.defense import Defense, Stack
+from moatbench.defense import Defense
 from moatbench.defenses.label_only import LabelOnly
 from moatbench.defenses.random_labels import RandomLabels
 from moatbench.reply import Reply
+from moatbench.stack import Stack
 from moatbench.testing import check_defense
 from moatbench.types import Array, Labels
 from moatbench.victim import Victim

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from moatbench.api import Card, Deployment, PredictionAPI
+from moatbench.api import Deployment, PredictionAPI
 from moatbench.attacks.recovery import Recovery
-from moatbench.defense import Defense, Stack
+from moatbench.client import Card
+from moatbench.defense import Defense
 from moatbench.defenses.mad import MAD
 from moatbench.defenses.modelguard_s import ModelGuardS
 from moatbench.defenses.modelguard_w import ModelGuardW
@@ -19,15 +20,15 @@ from moatbench.defenses.rounding import Rounding
 from moatbench.defenses.shuffle import Shuffle
 from moatbench.learners.ddae import DDAE
 from moatbench.learners.restoring import Lookup, Method, Pairs
-from moatbench.needs import NeedUnmet
 from moatbench.randomness import stream
 from moatbench.reply import Reply
-from moatbench.runner.extract import Checkpoint, Extraction, NotApplicable, extract
+from moatbench.runner.extract import Checkpoint, Extraction, extract
+from moatbench.stack import Stack
 from moatbench.strategies.simulation import Simulation, answers, stand_in, unlikeness, variants
 from moatbench.testing import RefuseAll
 from moatbench.testing.attacks import HARSH, TellLabels
 from moatbench.types import Array, Generator, Labels
-from moatbench.victim import Victim
+from moatbench.victim import NotApplicable, Victim
 from moatbench.victims.datasets import bundled
 from moatbench.victims.linear import softmax
 
@@ -221,7 +222,7 @@ def test_a_copy_that_cannot_be_deployed_leaves_the_labels(toy: Victim) -> None:
     class Choosy(Defense):
         def deploy(self, victim: Victim, rng: Generator) -> None:
             if victim is not toy:
-                raise NeedUnmet("only before the original")
+                raise NotApplicable("only before the original")
 
         def respond(self, x: Array, reply: Reply, account: str) -> Reply:
             assert reply.outputs is not None

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from moatbench.cli import report
+from moatbench.cli.report import parsed
 from moatbench.report.measure.alarms import watches
 from moatbench.report.measure.comparisons import MEASURES, comparisons
 from moatbench.report.measure.leaderboard import Standing, standings, within
@@ -24,14 +26,14 @@ from moatbench.report.select.consistency import MixedSelection
 from moatbench.report.select.records import Selection
 from moatbench.report.select.selection import select
 from moatbench.report.write import methods
-from moatbench.report.write import report as command
 from moatbench.report.write.contents import tables
 from moatbench.report.write.numerals import percent, queries, ratio, share
 from moatbench.report.write.output import OutputRefused, require_free, written
-from moatbench.report.write.report import parsed, write
+from moatbench.report.write.report import write
 from moatbench.report.write.tables import Column, Group, Table, latex, markdown, tex
 from moatbench.tracking import log as track
 from moatbench.tracking.read import Logged, StoreUnreadable, logged_runs
+from moatbench.tracking.store import open_store
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
@@ -514,7 +516,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> str:
         log(base, uri, run(seed=seed))
     skip: Any = {"status": "not_applicable", "not_applicable": {"b": "needs a pool"}}
     log(base, uri, run(attack="b", **skip))
-    client, experiment = track.open_store(uri, "bench")
+    client, experiment = open_store(uri, "bench")
     client.create_run(experiment, run_name="half")
     return uri
 
@@ -617,7 +619,7 @@ def test_the_command_writes_every_part(
     out = tmp_path / "report"
     arguments = ["experiment=bench", f"out={out}", f"tracking.uri={store}"]
     monkeypatch.setattr(sys, "argv", ["moatbench-report", *arguments])
-    command.main()
+    report.main()
     assert str(out / "index.html") in capsys.readouterr().out
     names = {str(p.relative_to(out)) for p in out.rglob("*") if p.is_file()}
     assert {"index.html", "curves.csv", "curves.parquet", "methods.md", "commands.txt"} <= names
@@ -633,7 +635,7 @@ def test_errors_are_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     arguments = ["experiment=a", f"out={tmp_path / 'x'}", f"tracking.uri=sqlite:///{tmp_path}/no"]
     monkeypatch.setattr(sys, "argv", ["moatbench-report", *arguments])
     with pytest.raises(SystemExit, match="moatbench-report: no MLflow store") as error:
-        command.main()
+        report.main()
     assert "\n" not in str(error.value)
     assert not list(tmp_path.iterdir())
 

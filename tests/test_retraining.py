@@ -20,11 +20,11 @@ from moatbench.defenses.adaptive_misinformation import AdaptiveMisinformation
 from moatbench.models import forward
 from moatbench.randomness import stream
 from moatbench.reply import Reply, from_outputs
-from moatbench.runner.extract import Checkpoint, NotApplicable, extract
+from moatbench.runner.extract import Checkpoint, extract
 from moatbench.space import Categorical, InputSpace, Numeric
 from moatbench.testing import RefuseAll
 from moatbench.types import Array
-from moatbench.victim import Shares, Victim
+from moatbench.victim import NotApplicable, Shares, Victim
 from moatbench.victims.datasets import bundled, generated
 from moatbench.victims.kernel_logistic import kernel_logistic
 from moatbench.victims.linear import softmax

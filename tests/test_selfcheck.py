@@ -11,14 +11,17 @@ import pytest
 from omegaconf import DictConfig
 
 from moatbench.api import PredictionAPI
-from moatbench.attack import Attack, Surrogate
+from moatbench.attack import Attack
+from moatbench.client import Surrogate
 from moatbench.compose.build import build_defense, build_victim, instantiate, options
-from moatbench.defense import Defense, NoiseModel, Stack
+from moatbench.defense import Defense, NoiseModel
 from moatbench.randomness import stream
+from moatbench.record import marks
 from moatbench.reply import Reply
 from moatbench.runner import doubts as inversions
 from moatbench.runner import flags
 from moatbench.runner.selfcheck import of_layers
+from moatbench.stack import Stack
 from moatbench.types import Array, Generator
 from moatbench.victim import Victim
 
@@ -335,7 +338,7 @@ def told(**changes: Any) -> list[str]:
         "winner": None,
         "flags": [],
     }
-    return flags.marks({**base, "aware": {}, "oracles": [], **changes})
+    return marks.marks({**base, "aware": {}, "oracles": [], **changes})
 
 
 def test_a_runs_marks_say_what_is_less_than_it_seems() -> None:
@@ -348,9 +351,9 @@ def test_a_runs_marks_say_what_is_less_than_it_seems() -> None:
 
 
 def test_a_stack_is_naive_until_each_layer_met_an_attack_made_for_it() -> None:
-    assert flags.naive("prada+mad", [{"a": ["mad"]}])
-    assert not flags.naive("prada+mad", [{"a": ["mad"]}, {"b": ["prada"]}])
-    assert not flags.naive("none", [])
+    assert marks.naive("prada+mad", [{"a": ["mad"]}])
+    assert not marks.naive("prada+mad", [{"a": ["mad"]}, {"b": ["prada"]}])
+    assert not marks.naive("none", [])
 
 
 def test_flags_stand_in_the_summary_and_the_marks_in_mlflow(

@@ -8,7 +8,8 @@ import pytest
 from omegaconf import DictConfig
 
 from moatbench.compose.build import build_defense
-from moatbench.defense import Defense, Stack
+from moatbench.defense import Defense
+from moatbench.stack import Stack
 from moatbench.testing import check_defense
 from moatbench.victim import Victim
 

@@ -18,7 +18,8 @@ from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig, OmegaConf
 
 import moatbench.conf
-from moatbench.sweep.watch import Watch, Watched, compose_seeds_once, planned, result, results
+from moatbench.sweep.callback import Watched, compose_seeds_once, planned
+from moatbench.sweep.watch import Watch, result, results
 
 Run = Callable[..., tuple[int, str, str]]
 QUICK = ("data=iris", "attack=equation_solving", "checkpoints=[5,10]")

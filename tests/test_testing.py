@@ -9,7 +9,8 @@ import pytest
 
 from moatbench import testing
 from moatbench.api import PredictionAPI
-from moatbench.attack import Attack, Needs, Purchases, Surrogate, ignorant
+from moatbench.attack import Attack, Needs
+from moatbench.client import Purchases, Surrogate, ignorant
 from moatbench.defense import Defense
 from moatbench.reply import Reply, from_outputs
 from moatbench.types import Array, Generator, Mask

@@ -12,10 +12,11 @@ from moatbench.api import Deployment, PredictionAPI
 from moatbench.attack import Attack, Needs
 from moatbench.attacks.top1 import Labels, Top1
 from moatbench.compose.build import build_attacks, build_defense
-from moatbench.defense import Defense, Stack
+from moatbench.defense import Defense
 from moatbench.randomness import stream
-from moatbench.runner.extract import Checkpoint, Extraction, NotApplicable
-from moatbench.victim import Victim
+from moatbench.runner.extract import Checkpoint, Extraction
+from moatbench.stack import Stack
+from moatbench.victim import NotApplicable, Victim
 from moatbench.victims.datasets import bundled
 from moatbench.victims.linear import softmax
 

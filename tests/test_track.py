@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from moatbench.cli import log
 from moatbench.tracking import log as track
+from moatbench.tracking import store
 
 SUMMARY: dict[str, Any] = {
     "victim": "softmax",
@@ -122,7 +124,7 @@ def test_a_finished_run_is_found_by_the_hash_of_its_config(logged: Any) -> None:
 
 def test_a_run_left_half_written_is_marked_and_not_counted(folder: Path) -> None:
     uri = f"sqlite:///{folder.parent}/killed.db"
-    client, experiment = track.open_store(uri, "bench")
+    client, experiment = store.open_store(uri, "bench")
     tags = {"config_hash": "half", "writer": f"{socket.gethostname()}:999999999"}
     half = client.create_run(experiment, tags=tags).info.run_id
     assert track.finished(uri, "bench", "half") is None
@@ -131,7 +133,7 @@ def test_a_run_left_half_written_is_marked_and_not_counted(folder: Path) -> None
 
 def test_a_run_that_another_machine_is_writing_is_left_alone(folder: Path) -> None:
     uri = f"sqlite:///{folder.parent}/busy.db"
-    client, experiment = track.open_store(uri, "bench")
+    client, experiment = store.open_store(uri, "bench")
     tags = {"config_hash": "half", "writer": "elsewhere:1"}
     half = client.create_run(experiment, tags=tags).info.run_id
     assert track.finished(uri, "bench", "half") is None
@@ -149,7 +151,7 @@ def test_a_server_that_is_down_says_how_to_log_later(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    with pytest.raises(track.TrackingFailed, match="log it later with: moatbench-log") as error:
+    with pytest.raises(store.TrackingFailed, match="log it later with: moatbench-log") as error:
         track.log(folder, "http://127.0.0.1:9")
     assert str(folder) in str(error.value)
 
@@ -159,7 +161,7 @@ def test_moatbench_log_takes_a_folder_later(
 ) -> None:
     uri = f"sqlite:///{folder.parent}/later.db"
     monkeypatch.setattr("sys.argv", ["moatbench-log", str(folder), f"tracking.uri={uri}"])
-    track.main()
+    log.main()
     assert uri in capsys.readouterr().out
 
 
@@ -172,4 +174,4 @@ def test_moatbench_log_says_what_it_lacks(
 ) -> None:
     monkeypatch.setattr("sys.argv", ["moatbench-log", *arguments])
     with pytest.raises(SystemExit, match=message):
-        track.main()
+        log.main()

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from moatbench.attack import Surrogate
+from moatbench.client import Surrogate
 from moatbench.data import Column, Dataset, Table
 from moatbench.judge.judge import Judge
 from moatbench.models.tree import LEAF, Tree, indicators, raw_tree

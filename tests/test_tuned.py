@@ -8,16 +8,17 @@ import numpy as np
 import pytest
 from omegaconf import DictConfig
 
-from moatbench.api import BudgetExceeded, Card, Deployment, PredictionAPI
-from moatbench.attack import Attack, Purchases, Surrogate, ignorant
+from moatbench.api import Deployment, PredictionAPI
+from moatbench.attack import Attack
 from moatbench.attacks.tuned import Tuned
 from moatbench.attacks.uniform_retraining import UniformRetraining
+from moatbench.client import BudgetExceeded, Card, Purchases, Surrogate, ignorant
 from moatbench.compose.build import build_attacks
 from moatbench.defense import Defense
-from moatbench.runner.extract import Extraction, NotApplicable
+from moatbench.runner.extract import Extraction
 from moatbench.strategies.window import Window
 from moatbench.types import Array, Generator
-from moatbench.victim import Victim
+from moatbench.victim import NotApplicable, Victim
 
 
 def api_of(victim: Victim, checkpoints: list[int]) -> PredictionAPI:

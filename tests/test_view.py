@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from moatbench.api import Answers, BudgetExceeded, Deployment, InvalidQuery, PredictionAPI
+from moatbench.api import Deployment, PredictionAPI
+from moatbench.client import Answers, BudgetExceeded, InvalidQuery
 from moatbench.defense import Defense
 from moatbench.randomness import stream
 from moatbench.strategies.view import View, paced

@@ -13,10 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moatbench.monitor import Monitor
-from moatbench.needs import NeedUnmet
 from moatbench.numerics.calibration import Calibration, Latch, Scaling, check_count
 from moatbench.types import Array, Generator, Labels, Mask, Rows
-from moatbench.victim import Victim
+from moatbench.victim import NotApplicable, Victim
 
 STRATEGIES = {
     "information_gain": ("information_gain",),
@@ -88,7 +87,9 @@ class ExtractionWarning(Monitor):
             ValueError: a regression victim, or one that answers a single class.
         """
         if len(victim.classes) == 1:
-            raise NeedUnmet("extraction_warning needs classes: regression labels have no entropy")
+            raise NotApplicable(
+                "extraction_warning needs classes: regression labels have no entropy"
+            )
         self._accounts: dict[str, _Account] = {}
         self._latch = Latch()
         self._filled = Scaling.of(victim.shares.x_train).filled
@@ -99,7 +100,7 @@ class ExtractionWarning(Monitor):
         self._leaves = Leaves.of(grown, victim.space.low, victim.space.high)
         self._gain = information_gain(grown, *self._judged)
         if not self._gain > 0:
-            raise NeedUnmet(
+            raise NotApplicable(
                 "extraction_warning: a tree on the victim's labels of its training data learns "
                 "nothing of them; there is no information to be gained"
             )

@@ -13,10 +13,9 @@ import numpy as np
 
 from moatbench.models import forward
 from moatbench.monitor import Monitor
-from moatbench.needs import NeedUnmet
 from moatbench.numerics.calibration import Calibration, Latch, Scaling, check_count
 from moatbench.types import Array, Generator, Labels, Mask, Rows
-from moatbench.victim import Victim
+from moatbench.victim import NotApplicable, Victim
 
 ROWS = 2000  # of the defender's data, at most
 SEEDS = 2**31  # scikit-learn takes a seed of 32 bits
@@ -112,7 +111,7 @@ class HODA(Monitor):
         family, seed = victim.family, int(rng.integers(SEEDS))
         if family not in (*LINEAR, NETWORK, BOOSTING):
             what = f"of family {family}" if family else "whose family is not published"
-            raise NeedUnmet(
+            raise NotApplicable(
                 f"hoda needs a victim that is trained in stages ({', '.join(LINEAR)}, {NETWORK} or "
                 f"{BOOSTING}); a model {what} has none"
             )

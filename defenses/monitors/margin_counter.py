@@ -13,12 +13,11 @@ from math import inf
 import numpy as np
 
 from moatbench.monitor import Monitor
-from moatbench.needs import NeedUnmet
 from moatbench.numerics.calibration import Calibration, Latch, check_count
 from moatbench.reply import Predict
 from moatbench.space import InputSpace
 from moatbench.types import Array, Generator, Labels, Mask
-from moatbench.victim import Victim
+from moatbench.victim import NotApplicable, Victim
 
 ROWS = 1000  # of the defender's data, at most, to calibrate on
 BLOCK = 8192  # probes at a time: bounds memory
@@ -67,7 +66,7 @@ class MarginCounter(Monitor):
             ValueError: a regression victim, or a space of categorical codes only.
         """
         if len(victim.classes) == 1:
-            raise NeedUnmet("margin_counter needs classes: a regression victim has no boundary")
+            raise NotApplicable("margin_counter needs classes: a regression victim has no boundary")
         self._near = Margin(victim.predict, victim.space, self.margin)
         self._accounts: dict[str, _Count] = {}
         self._latch = Latch()
@@ -128,7 +127,7 @@ class Margin:
     def __post_init__(self) -> None:
         real = np.setdiff1d(np.arange(self.space.d), self.space.coded)
         if not real.size:
-            raise NeedUnmet(
+            raise NotApplicable(
                 "margin_counter needs a real-valued column to move; all features of this victim "
                 "are categorical codes"
             )

@@ -34,7 +34,7 @@ def prepared(arguments: list[str]) -> tuple[list[str], dict[str, str]]:
     Raises:
         ValueError: an unknown option, or there is no store.
     """
-    from moatbench.tracking import log as track
+    from moatbench.tracking import store
 
     options = {"host": HOST, "port": str(PORT), "tracking.uri": ""}
     for argument in arguments:
@@ -44,16 +44,16 @@ def prepared(arguments: list[str]) -> tuple[list[str], dict[str, str]]:
         options[key] = value
     if not options["port"].isdigit() or not 0 < int(options["port"]) < 65536:
         raise ValueError(f"port must be a number from 1 to 65535, got {options['port']!r}")
-    uri = track.store(options["tracking.uri"] or os.environ.get("MLFLOW_TRACKING_URI"))
+    uri = store.address(options["tracking.uri"] or os.environ.get("MLFLOW_TRACKING_URI"))
     if uri.startswith("http"):
         raise ValueError(f"{uri} is a server: open it in a browser")
-    if uri.startswith(track.SQLITE) and not Path(uri[len(track.SQLITE) :]).is_file():
+    if uri.startswith(store.SQLITE) and not Path(uri[len(store.SQLITE) :]).is_file():
         raise ValueError(f"there is no store at {uri}; run moatbench there first, or name another")
     command = [sys.executable, "-m", "mlflow", "ui", "--workers", "1"]
     command += ["--backend-store-uri", uri, "--host", options["host"], "--port", options["port"]]
     server = f"http://{options['host']}:{options['port']}"
     links = {}
-    for experiment in track.experiments(uri):
-        for what, address in track.links(uri, experiment, server).items():
+    for experiment in store.experiments(uri):
+        for what, address in store.links(uri, experiment, server).items():
             links[f"{experiment}, {what}"] = address
     return command, links

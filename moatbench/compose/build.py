@@ -18,8 +18,9 @@ from moatbench.api import checked
 from moatbench.attack import Attack
 from moatbench.compose.cache import trained, victim_key
 from moatbench.data import Dataset
-from moatbench.defense import Defense, Stack
+from moatbench.defense import Defense
 from moatbench.randomness import stream
+from moatbench.stack import Stack
 from moatbench.victim import Victim
 
 SUITE = "suite"

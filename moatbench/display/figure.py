@@ -3,12 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from moatbench.display.style import COLOURS, MARKERS
+from moatbench.record.columns import WORST_CASE
 from moatbench.record.curve import Row, by_attack
-from moatbench.runner.suite import WORST_CASE
 
-# Okabe and Ito's colours, told apart by colour-blind readers
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
-MARKERS = "os^Dv<>P"
 LEGEND = 8  # lines that a legend within a panel may name
 PANELS = (("fidelity_test", "on test data"), ("fidelity_uniform", "on uniform inputs"))
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard
 
-from moatbench.judge import honest
-from moatbench.judge.floor import FLOORS
+from moatbench.record import columns
+from moatbench.record.columns import FLOORS
 from moatbench.record.curve import LEVELS, Row, by_attack
 
 CUSTOMERS = {
@@ -17,7 +17,7 @@ CUSTOMERS = {
     "refused": "refused",
     "accounts alarmed": "alarmed_accounts",
 }
-SHIFTED = {what: name for what, name in CUSTOMERS.items() if name in honest.SHIFTED}
+SHIFTED = {what: name for what, name in CUSTOMERS.items() if name in columns.SHIFTED}
 TIMES = {  # a query
     "ms added": ("honest_seconds_added", 1e3),
     "s waited": ("honest_seconds_waited", 1.0),

@@ -7,31 +7,18 @@ from math import ceil, inf, nan
 
 import numpy as np
 
-from moatbench.api import Answers, Deployment
+from moatbench.api import Trail
 from moatbench.defense import Defense
 from moatbench.judge.streams import Stream, customers, threshold_at
 from moatbench.monitor import Monitor
 from moatbench.randomness import stream
-from moatbench.types import Array, Generator, Mask
+from moatbench.types import Array, Mask
 from moatbench.victim import Victim
 
 ACCOUNTS, QUERIES = 200, 500  # customers, and what each asks, at most all test rows
 RATE = 0.01  # of customers that may be alarmed
 LEVEL = 0.95  # of fidelity on the test data
 Curve = Sequence[tuple[int, float]]  # (queries, fidelity) of each surrogate
-
-
-class Trail(Deployment):
-    """A deployment that keeps who asked what, in order; the rows only where a monitor watches."""
-
-    def __init__(self, victim: Victim, defense: Defense, rng: Generator) -> None:
-        super().__init__(victim, defense, rng)
-        self.asked: list[tuple[str, Array]] = []
-
-    def answer(self, x: Array, account: str) -> Answers:
-        """Answer, and take down the question."""
-        self.asked.append((account, x.copy() if self.defense.monitors else np.empty((len(x), 0))))
-        return super().answer(x, account)
 
 
 class Watch:

@@ -4,19 +4,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from moatbench.api import Card
-from moatbench.attack import Surrogate
+from moatbench.client import Card, Surrogate
 from moatbench.learners.learner import PUBLISHED, learner_for
 from moatbench.types import Array, Generator
 from moatbench.victim import Victim
-
-POOL = "pool"  # inputs and no answers: the best constant answer is all that they give
-POOL_LABELS = "pool_labels"  # inputs with their true labels: a model of one's own
-FLOORS = {
-    POOL: "the best constant answer",
-    POOL_LABELS: "a model of the published family, trained on the pool with its true labels, "
-    "or the best constant answer where that is better",
-}
 
 
 def best_constant(answers: Array) -> float:

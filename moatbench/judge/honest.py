@@ -13,7 +13,6 @@ ACCOUNTS = 5
 SHIFTED_ACCOUNTS = 3
 QUERIES_AN_ACCOUNT = 500
 BATCH = 10
-SHIFTED = ("label_agreement", "accuracy_lost", "l1_mean", "l1_p99", "refused", "alarmed_accounts")
 
 
 class HonestTraffic:

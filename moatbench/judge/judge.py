@@ -5,10 +5,11 @@ from functools import cached_property
 
 import numpy as np
 
-from moatbench.attack import Surrogate
-from moatbench.judge.floor import POOL, POOL_LABELS, at_least, best_constant, gains, trained_on_pool
+from moatbench.client import Surrogate
+from moatbench.judge.floor import at_least, best_constant, gains, trained_on_pool
 from moatbench.judge.shift import far_cluster
 from moatbench.judge.watermark import Owner
+from moatbench.record.columns import POOL, POOL_LABELS
 from moatbench.reply import Reply
 from moatbench.types import Array, Generator, Labels, Mask, Rows
 from moatbench.victim import Victim

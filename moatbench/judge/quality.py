@@ -4,18 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from moatbench.record.columns import MEASURES
 from moatbench.reply import Reply
 from moatbench.types import Array, Labels
 
-MEASURES = (
-    "label_agreement",
-    "accuracy_lost",
-    "l1_mean",
-    "l1_p99",
-    "l1_max",
-    "ece",
-    "ece_undefended",
-)
 UNKNOWN = dict.fromkeys(MEASURES, float("nan"))
 
 

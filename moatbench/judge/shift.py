@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from moatbench.learners.learner import encode
 from moatbench.types import Generator, Rows
 from moatbench.victim import Shares
 
@@ -25,7 +24,7 @@ def far_cluster(shares: Shares, rng: Generator) -> Rows:
     """
     from sklearn.cluster import KMeans  # heavy, and not wanted by those who only import the core
 
-    train, test = encode(shares.space, shares.x_train), encode(shares.space, shares.x_test)
+    train, test = shares.space.encode(shares.x_train), shares.space.encode(shares.x_test)
     spread = train.std(axis=0)
     varied = spread > 0
     z = (test[:, varied] - train[:, varied].mean(axis=0)) / spread[varied]

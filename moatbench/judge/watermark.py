@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 from scipy.stats import binom
 
-from moatbench.attack import Surrogate
+from moatbench.client import Surrogate
 from moatbench.defense import Marks
 from moatbench.judge.floor import published
 from moatbench.learners.learner import PUBLISHED, Fit, learner_for

@@ -4,8 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from moatbench.api import Card
-from moatbench.attack import Purchases, Surrogate, ignorant
+from moatbench.client import Card, Purchases, Surrogate, ignorant
 from moatbench.models.tree import Tree, indicators, raw_tree
 from moatbench.reply import Predict, Reply
 from moatbench.space import InputSpace

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.special import softmax
 
-from moatbench.api import Card
-from moatbench.attack import Surrogate
+from moatbench.client import Card, Surrogate
 from moatbench.learners.ridge_path import Rows, Thetas, fit_at, walk
 from moatbench.models.embedding import Embedding, Monomials, Nystrom, gaussian
 from moatbench.models.linear import Linear, design
@@ -72,7 +71,7 @@ class Fit:
         embedding, k = self.learner.embedding, self.learner.k
         if isinstance(embedding, Nystrom):
             coef = self.thetas[0].reshape(k, -1).T
-            scores = [embedding.scores(encode(self.learner.space, x), coef)]
+            scores = [embedding.scores(self.learner.space.encode(x), coef)]
         else:
             model = self.learner.model(x)
             scores = [model.scores(theta) for theta in self.thetas]
@@ -168,7 +167,7 @@ class Learner:
     def unknowns(self) -> int:
         """Equations that determine the model."""
         if self.family == "rbf":  # as many as it has support vectors, whose number is not known
-            return int(SUPPORT * (encode(self.space, self.space.low[None]).shape[1] + 1))
+            return int(SUPPORT * (self.space.encode(self.space.low[None]).shape[1] + 1))
         return int(self.model(self.space.low[None]).unknowns)
 
     def fit(
@@ -190,7 +189,7 @@ class Learner:
         """
         if self.family == "rbf" and self.embedding is None:
             known = resume.learner.embedding if resume else None
-            embedding = gaussian(encode(self.space, x), targets, known, self.gamma)
+            embedding = gaussian(self.space.encode(x), targets, known, self.gamma)
             resume = resume.moved(embedding) if resume else None
             return replace(self, embedding=embedding).fit(x, targets, rng, resume, brief)
         model = self.model(x)
@@ -229,7 +228,7 @@ class Learner:
 
     def model(self, x: Array) -> Linear | OneVsRest | Network:
         """Return the model on the rows of x (n, d): scores (n, k) as a function of theta."""
-        z = encode(self.space, x)
+        z = self.space.encode(x)
         a = design(z if self.embedding is None else self.embedding(z))
         if self.family == "mlp":
             return Network(a, self.k, self.hidden, self.activation)
@@ -278,12 +277,3 @@ def _gamma(told: Mapping[str, Any], space: InputSpace) -> float | None:
     """Return the published width of a kernel, if it is one on inputs as they are encoded."""
     as_encoded = space.uniform_bounds == (-1.0, 1.0) and not space.coded.size
     return float(told["gamma"]) if "gamma" in told and as_encoded else None
-
-
-def encode(space: InputSpace, x: Array) -> Array:
-    """Scale the columns to [-1, 1], and spread each raw categorical code over columns of -1, +1."""
-    z: Array = (2 * x - space.low - space.high) / np.maximum(space.high - space.low, 1e-300)
-    if not space.coded.size:
-        return z
-    spread = [2.0 * (x[:, [c]] == np.arange(space.high[c] + 1)) - 1.0 for c in space.coded]
-    return np.hstack([np.delete(z, space.coded, axis=1), *spread])

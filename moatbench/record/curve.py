@@ -7,7 +7,7 @@ from math import isnan, log
 from pathlib import Path
 from typing import Any
 
-from moatbench.runner.suite import WORST_CASE
+from moatbench.record.columns import WORST_CASE
 
 Row = dict[str, Any]
 HEADLINE = "fidelity_test"

@@ -4,7 +4,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from moatbench.display.figure import COLOURS, MARKERS
+from moatbench.display.style import COLOURS, MARKERS
 from moatbench.reproduce.of_figures import averaged, averages, lines_of
 from moatbench.reproduce.results import Results
 from moatbench.reproduce.spec import Section

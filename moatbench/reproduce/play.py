@@ -14,10 +14,11 @@ from hydra import compose, initialize_config_module
 from moatbench.compose.build import build
 from moatbench.compose.errors import explain
 from moatbench.compose.schema import register
+from moatbench.record.identity import code_version
 from moatbench.reproduce.results import FAILED, FINISHED, Job, Record
 from moatbench.reproduce.spec import Row, unknowns
 from moatbench.runner.extract import Checkpoint, Extraction
-from moatbench.runner.job import code_version, one_pool
+from moatbench.runner.job import one_pool
 
 THREADS = 1  # of a run's BLAS
 DIED = "the process that ran it died (out of memory?); the same command tries it again"

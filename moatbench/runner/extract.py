@@ -5,19 +5,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 
-from moatbench.api import ADVERSARY, Deployment, PredictionAPI, checked
-from moatbench.attack import Attack, Surrogate
+from moatbench.api import ADVERSARY, Deployment, PredictionAPI, Trail, checked
+from moatbench.attack import Attack
+from moatbench.client import Surrogate
 from moatbench.defense import Defense
-from moatbench.judge.caught import Trail
-from moatbench.judge.honest import SHIFTED, HonestTraffic
+from moatbench.judge.honest import HonestTraffic
 from moatbench.judge.judge import Judge
 from moatbench.randomness import stream
+from moatbench.record.columns import SHIFTED
 from moatbench.types import Array, Mask
-from moatbench.victim import Victim
-
-
-class NotApplicable(ValueError):
-    """The attack does not apply to this API; the message is the reason."""
+from moatbench.victim import NotApplicable, Victim
 
 
 class BrokenAttack(RuntimeError):

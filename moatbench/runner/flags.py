@@ -1,15 +1,12 @@
 """What a run says against itself: what a reader must know before trusting its curves."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
 
 from moatbench.attack import Attack
 from moatbench.defense import Defense
+from moatbench.record.columns import WORST_CASE
 from moatbench.record.curve import Row
 from moatbench.runner.doubts import Hits, more_information_gave_less, more_queries_gave_less
-from moatbench.runner.suite import WORST_CASE
-
-CONTROLS = ("none", "random_labels")  # before these, there is nothing to know
 
 
 def of_run(
@@ -62,17 +59,6 @@ def aware(
     return {name: against for name, against in made.items() if against}
 
 
-def naive(defense: str, made_for: Iterable[Mapping[str, Collection[str]]]) -> bool:
-    """Whether some layer of a defense has met no attack that was made to withstand it.
-
-    Args:
-        defense: its name, a stack's with a plus sign between the layers; `none` is none.
-        made_for: what `aware` told, of each run against it.
-    """
-    met = {layer for run in made_for for layers in run.values() for layer in layers}
-    return defense not in CONTROLS and not met >= set(defense.split("+"))
-
-
 def labels_changed(defense: Defense, curves: Mapping[str, Sequence[Row]]) -> list[str]:
     """The promise to answer the victim's label, where honest customers saw it broken."""
     seen = [
@@ -86,13 +72,3 @@ def labels_changed(defense: Defense, curves: Mapping[str, Sequence[Row]]) -> lis
     share, under = min(seen)
     kept = f"{100 * share:.2f} % of honest customers' labels, under {under}"
     return [f"declared label-preserving, the defense kept {kept}"]
-
-
-def marks(summary: Mapping[str, Any]) -> list[str]:
-    """Say in a few words each what is less about a finished run than its numbers seem."""
-    if summary["status"] != "finished":
-        return []
-    out = ["naive only"] if naive(summary["defense"], [summary["aware"]]) else []
-    ran = summary["winner"] or summary["attack"]
-    out += ["upper bound"] if ran in summary["oracles"] else []
-    return out + ([f"flagged ({len(summary['flags'])})"] if summary["flags"] else [])

@@ -1,18 +1,13 @@
 """One run, from a composed config to a folder: curve.csv, summary.json, a figure, an MLflow run."""
 
-import hashlib
 import json
 import logging
-import subprocess
 import sys
 import time
 import traceback
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache
 from importlib import import_module
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -22,38 +17,25 @@ from omegaconf import DictConfig, OmegaConf
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from moatbench import __version__
-from moatbench.compose.archive import NotArchivable, dump
 from moatbench.compose.build import SUITE, Parts, build
 from moatbench.compose.errors import explain
-from moatbench.defense import Stack
 from moatbench.display.figure import draw
 from moatbench.judge.judge import Judge
 from moatbench.randomness import stream
+from moatbench.record import marks
+from moatbench.record.columns import WORST_CASE
 from moatbench.record.curve import CurveFile, Row, by_attack, summary, worst_case
+from moatbench.record.identity import PACKAGES, command, config_hash, flat, title, version_of
+from moatbench.record.summary import CONFIRMATION, MEASUREMENT, without_nan
 from moatbench.runner import flags, selfcheck
-from moatbench.runner.suite import WORST_CASE, Failed, Finished, Point, Skipped, run_attacks
-from moatbench.space import Categorical, Numeric
+from moatbench.runner.card import accuracy, write_victim
+from moatbench.runner.suite import Failed, Finished, Point, Skipped, run_attacks
+from moatbench.stack import Stack
 from moatbench.tracking import log as track
+from moatbench.tracking import store
 from moatbench.types import Mask
-from moatbench.victim import Victim
 
 log = logging.getLogger(__name__)
-
-ELSEWHERE = (  # where things lie and what follows, not what they are
-    "tracking",
-    "data_dir",
-    "cache",
-    "name",
-    "force",
-    "report",
-    "confirm",
-)
-MOST_BYTES = 2**22  # of a model that is kept with each run
-PACKAGES = ("moatbench", "numpy", "scipy", "scikit-learn", "hydra-core", "mlflow")
-
-
-QUIETLY: dict[str, Any] = {"capture_output": True, "text": True, "check": False}
 
 
 class RunFailed(RuntimeError):
@@ -98,7 +80,7 @@ def run(cfg: DictConfig) -> dict[str, Any]:
 
     Raises:
         RunFailed: an attack or a constructor raised. Folder and MLflow keep what was reached.
-        track.TrackingFailed: all ran, but MLflow could not be reached.
+        store.TrackingFailed: all ran, but MLflow could not be reached.
     """
     hydra = HydraConfig.get()
     attack = str(hydra.runtime.choices["attack"])
@@ -139,25 +121,13 @@ def _done_before(cfg: DictConfig, folder: Path) -> dict[str, Any] | None:
     """In a sweep, fetch what MLflow has of this very config, instead of running it again."""
     if HydraConfig.get().mode != RunMode.MULTIRUN or cfg.force or not cfg.tracking.enabled:
         return None
-    uri = track.store(cfg.tracking.uri)
+    uri = store.address(cfg.tracking.uri)
     try:
         run = track.finished(uri, cfg.name, config_hash(cfg))
-    except track.TrackingFailed as down:
+    except store.TrackingFailed as down:
         log.warning("%s; nothing is skipped", down)
         return None
     return track.fetch(uri, run, folder) if run else None
-
-
-def config_hash(cfg: DictConfig) -> str:
-    """Identify a run by all in its config that can change its result."""
-    tree: Any = OmegaConf.to_container(cfg, resolve=True)
-    kept = {key: value for key, value in tree.items() if key not in ELSEWHERE}
-    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def title(report: Mapping[str, Any]) -> str:
-    """Name a run for people."""
-    return "{defense} / {attack} / {victim} on {data} / s{seed}".format(**report)
 
 
 def _names(cfg: DictConfig, attack: str) -> dict[str, Any]:
@@ -245,36 +215,6 @@ def _say_finished(last: Row) -> None:
     log.info("%s: %s at %s, %.1f s", last["attack"], fidelity, last["queries"], last["seconds"])
 
 
-def write_victim(victim: Victim, folder: Path) -> None:
-    """Write victim.npz, the model as plain data (`archive.load` reads it), and card.json."""
-    file = folder / "victim.npz"
-    with suppress(NotArchivable):  # somebody's own model, which lies where they keep it
-        dump(victim.predict, file)
-    if file.exists() and file.stat().st_size > MOST_BYTES:
-        file.unlink()
-    space = victim.space
-    card = {
-        "family": victim.family,
-        "architecture": dict(victim.architecture),
-        "classes": list(victim.classes),
-        "columns": space.d,
-        "features": [{"name": f.name, **_kind(f)} for f in space.features],
-        "confidences": victim.confidences,
-        "full": victim.full,
-        "partial": victim.partial,
-        "accuracy": _accuracy(victim),
-        "data": dict(victim.shares.provenance),
-        "model": file.name if file.exists() else None,
-    }
-    (folder / "card.json").write_text(json.dumps(card, indent=2) + "\n")
-
-
-def _kind(feature: Numeric | Categorical) -> dict[str, Any]:
-    if isinstance(feature, Numeric):
-        return {"low": feature.low, "high": feature.high}
-    return {"values": list(feature.values), "one_hot": feature.one_hot}
-
-
 def _report(cfg: DictConfig, parts: Parts | None, record: Record, started: float) -> dict[str, Any]:
     """Gather all that a reader of the folder needs, as plain JSON."""
     curves = by_attack(record.rows)
@@ -291,10 +231,10 @@ def _report(cfg: DictConfig, parts: Parts | None, record: Record, started: float
         "status": record.status(),
         "reason": record.reason(),
         "name": cfg.name,
-        "tracking_uri": track.store(cfg.tracking.uri) if cfg.tracking.enabled else None,
+        "tracking_uri": store.address(cfg.tracking.uri) if cfg.tracking.enabled else None,
         "artifacts": cfg.tracking.artifacts,
         "report": cfg.report,
-        "role": track.CONFIRMATION if cfg.confirmation else track.MEASUREMENT,
+        "role": CONFIRMATION if cfg.confirmation else MEASUREMENT,
         "winner": curves[WORST_CASE][-1]["winner"] if WORST_CASE in curves else None,
         "aware": flags.aware(attacks, cfg.defense, whole),
         "oracles": flags.oracles(attacks, curves),
@@ -306,73 +246,20 @@ def _report(cfg: DictConfig, parts: Parts | None, record: Record, started: float
         "flags": record.flags,
         "repeated": record.repeated,
         "checkpoints": list(parts.checkpoints) if parts else [],
-        "victim_accuracy": _accuracy(parts.victim) if parts else None,
+        "victim_accuracy": accuracy(parts.victim) if parts else None,
         "data_provenance": dict(parts.victim.shares.provenance) if parts else {},
         "command": command(),
         "knobs": flat(OmegaConf.to_container(cfg, resolve=True)),
-        "versions": {"python": sys.version.split()[0], **{p: _version(p) for p in PACKAGES}},
+        "versions": {"python": sys.version.split()[0], **{p: version_of(p) for p in PACKAGES}},
         "started": started,
         "seconds": time.time() - started,
         "trace": record.trace,
     }
-    out["marks"] = flags.marks(out)
-    return dict(_without_nan(out))
+    out["marks"] = marks.marks(out)
+    return dict(without_nan(out))
 
 
 def _sweep() -> str:
     """Name the sweep that the run is part of; '' for a single run."""
     hydra = HydraConfig.get()
     return str(Path(hydra.sweep.dir).absolute()) if hydra.mode == RunMode.MULTIRUN else ""
-
-
-def command() -> str:
-    """Return the command that repeats this run alone."""
-    return " ".join(["moatbench", *(_quoted(o) for o in HydraConfig.get().overrides.task)])
-
-
-def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
-    """Flatten a config to `a.b.c: value`, without the keys that say where things lie."""
-    out: dict[str, Any] = {}
-    for key, value in tree.items():
-        path = f"{prefix}{key}"
-        if key.startswith("_") or path in ELSEWHERE:
-            continue
-        out |= flat(value, f"{path}.") if isinstance(value, dict) else {path: value}
-    return out
-
-
-def _quoted(override: str) -> str:
-    return f"'{override}'" if set(override) & set("[]{}()$*? ,;&|<>") else override
-
-
-def _version(package: str) -> str:
-    return code_version() if package == "moatbench" else version(package)
-
-
-@cache
-def code_version() -> str:
-    """Return the version, with the commit where the package runs from a checkout of its own."""
-    root = Path(__file__).parents[2]
-    if not (root / ".git").exists():
-        return __version__
-    git = ("git", "-C", str(root))
-    commit = subprocess.run([*git, "rev-parse", "--short=10", "HEAD"], **QUIETLY).stdout.strip()
-    dirty = subprocess.run([*git, "status", "--porcelain", "-uno"], **QUIETLY).stdout.strip()
-    return f"{__version__}+g{commit}{'.dirty' if dirty else ''}" if commit else __version__
-
-
-def _accuracy(victim: Victim) -> float | None:
-    """Share of the test rows that the victim labels rightly; None for a regression."""
-    shares = victim.shares
-    if len(victim.classes) == 1:
-        return None
-    return float((victim.predict(shares.x_test).labels == shares.y_test).mean())
-
-
-def _without_nan(value: Any) -> Any:
-    """JSON has no NaN; null says as well that nothing was measured."""
-    if isinstance(value, dict):
-        return {key: _without_nan(v) for key, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(v) for v in value]
-    return None if isinstance(value, float) and value != value else value

@@ -9,7 +9,6 @@ import numpy as np
 from moatbench.api import Deployment
 from moatbench.compose.errors import explain
 from moatbench.defense import Defense, weakened
-from moatbench.numerics.snapping import numeric_columns
 from moatbench.randomness import stream
 from moatbench.space import InputSpace
 from moatbench.types import Array, Mask
@@ -126,7 +125,7 @@ def same(one: Array, two: Array, tolerance: float) -> Mask:
 
 def _jittered(x: Array, space: InputSpace) -> Array:
     """Move every numeric feature by `JITTER`, within its bounds."""
-    columns = numeric_columns(space)
+    columns = space.numeric
     step = np.where(x[:, columns] + JITTER > space.high[columns], -JITTER, JITTER)
     at = x.copy()
     at[:, columns] += step

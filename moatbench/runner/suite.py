@@ -7,12 +7,9 @@ from moatbench.attack import Attack
 from moatbench.defense import Defense
 from moatbench.judge.caught import Watch
 from moatbench.judge.judge import Judge
-from moatbench.needs import NeedUnmet
 from moatbench.randomness import stream
-from moatbench.runner.extract import Checkpoint, Extraction, NotApplicable
-from moatbench.victim import Victim
-
-WORST_CASE = "worst_case"
+from moatbench.runner.extract import Checkpoint, Extraction
+from moatbench.victim import NotApplicable, Victim
 
 
 @dataclass(frozen=True)
@@ -86,7 +83,7 @@ def run_attacks(
             assert run.trail is not None
             detection = watch.verdict(run.trail, run.accounts, curve)
             yield Finished(name, run.seconds_added, run.seconds_waited, detection)
-        except (NotApplicable, NeedUnmet) as reason:
+        except NotApplicable as reason:
             yield Skipped(name, str(reason))
         except Exception as error:  # an attack may be anybody's code
             yield Failed(name, error)

@@ -9,10 +9,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from moatbench.api import Answers, Card
-from moatbench.attack import Purchases, Surrogate, ignorant
+from moatbench.client import Answers, Card, Purchases, Surrogate, ignorant
 from moatbench.learners.grown_tree import tree_surrogate
-from moatbench.learners.learner import DEGREE, FAMILIES, HIDDEN, encode, learner_for
+from moatbench.learners.learner import DEGREE, FAMILIES, HIDDEN, learner_for
 from moatbench.models.embedding import Monomials
 from moatbench.reply import Reply
 from moatbench.solvers.reconstruction import Reconstruction
@@ -160,13 +159,13 @@ class Candidates:
         part = Purchases(card)
         part.add(
             Answers(
-                encode(raw, bought.x), np.arange(len(bought)), bought.labels, bought.outputs, None
+                raw.encode(bought.x), np.arange(len(bought)), bought.labels, bought.outputs, None
             )
         )
         surrogate = reconstruct(part)
 
         def predict(x: Array) -> Reply:
-            return surrogate.predict(encode(raw, x))
+            return surrogate.predict(raw.encode(x))
 
         return replace(surrogate, predict=predict)
 
@@ -203,7 +202,7 @@ def fitting(card: Card, families: Sequence[str]) -> tuple[str, ...]:
 
 def _spread(space: InputSpace) -> InputSpace:
     """Return the space in which categorical codes are spread over columns of their own."""
-    return InputSpace.box(encode(space, space.low[None]).shape[1])
+    return InputSpace.box(space.encode(space.low[None]).shape[1])
 
 
 def _told(bought: Purchases) -> Mask:

@@ -6,15 +6,14 @@ from dataclasses import replace
 import numpy as np
 from scipy.special import softmax
 
-from moatbench.api import Card
-from moatbench.attack import Purchases, Surrogate
+from moatbench.client import Card, Purchases, Surrogate
 from moatbench.learners.learner import learner_for
 from moatbench.models import forward
 from moatbench.models.kernel_logistic import KernelLogistic, kernel_scores
 from moatbench.numerics.minimise import Fit
 from moatbench.numerics.objectives import LogOdds
 from moatbench.reply import Reply, from_outputs
-from moatbench.solvers import intervals as told
+from moatbench.solvers import readings
 from moatbench.solvers.edges import Edges
 from moatbench.types import Array, Generator, Rows
 
@@ -62,7 +61,7 @@ class KernelReconstruction:
         """Fit to the answers, at least one."""
         rows = (bought.outputs >= 0).all(axis=1) & (bought.outputs.sum(axis=1) > 0)
         x, answers = bought.x[rows], bought.outputs[rows]
-        places = told.decimals(answers)
+        places = readings.decimals(answers)
         if places is None and (fit := self._solve(x, answers)) is not None:
             return self._surrogate(fit, "equations solved")
         linear = learner_for("softmax", self._card).fit(bought.x, bought.targets(), self._rng)
@@ -88,7 +87,7 @@ class KernelReconstruction:
         """Solve for exact answers; None where they are too few, or contradict each other."""
         whole = (answers > 0).all(axis=1)
         model, answers = self._model(x[whole]), answers[whole]
-        if self._known is not None and told.explained(model.scores(self._known), answers):
+        if self._known is not None and readings.explained(model.scores(self._known), answers):
             return Fit(self._known, 0.0, True)
         self._known = None
         equations = LogOdds(answers).equations
@@ -97,7 +96,7 @@ class KernelReconstruction:
             return None
         inputs = self._card.space.sample_cube(CANDIDATES, self._rng)
         fit = model.solve(answers, inputs, self._rng)
-        if told.explained(model.scores(fit.theta), answers):
+        if readings.explained(model.scores(fit.theta), answers):
             self._known = fit.theta
             return fit
         self._failed = equations  # maybe in a local minimum, of which more answers leave fewer

@@ -5,7 +5,7 @@ from math import ceil
 import numpy as np
 from scipy.special import softmax
 
-from moatbench.learners.learner import Learner, encode
+from moatbench.learners.learner import Learner
 from moatbench.models.linear import Linear
 from moatbench.models.network import Network
 from moatbench.models.one_vs_rest import OneVsRest
@@ -93,7 +93,7 @@ class Noisy:
         if isinstance(model, Linear) and model.k == 2:  # there may be no pair on both sides
             normal = np.diff(model.coef(theta), axis=1)[:, 0]
             offset = normal[-1] + self._rng.uniform(-REACH, REACH, m)
-            z = project(encode(space, space.sample_cube(m, self._rng)), normal[:-1], offset)
+            z = project(space.encode(space.sample_cube(m, self._rng)), normal[:-1], offset)
             half = (space.high - space.low) / 2
             return np.clip(space.low + (z + 1) * half, space.low, space.high)
         ends = space.sample_cube(ENDS * m, self._rng)

@@ -7,8 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import softmax
 
-from moatbench.api import Card
-from moatbench.attack import Purchases, Surrogate
+from moatbench.client import Card, Purchases, Surrogate
 from moatbench.learners.learner import PUBLISHED, learner_for
 from moatbench.models.linear import Linear
 from moatbench.models.network import Network
@@ -17,6 +16,7 @@ from moatbench.numerics.minimise import Fit
 from moatbench.numerics.objectives import LogOdds
 from moatbench.reply import Reply, from_outputs
 from moatbench.solvers import intervals as told
+from moatbench.solvers import readings
 from moatbench.solvers.edges import Edges
 from moatbench.solvers.grids import Decimals, Grid
 from moatbench.solvers.network_solver import solve_network
@@ -88,8 +88,8 @@ class Reconstruction:
             return self._likeliest(bought, rows)
         grid = self._grid_of(answers)
         if grid is None:
-            answers = told.completed(answers)
-            cut = (answers == 0).any(axis=1) & (answers.sum(axis=1) < 1 - told.EXACT)
+            answers = readings.completed(answers)
+            cut = (answers == 0).any(axis=1) & (answers.sum(axis=1) < 1 - readings.EXACT)
             grid = Decimals(CUT) if cut.any() else None
             whole = [np.searchsorted(rows, p) for p in probes if np.isin(p, rows).all()]
             fit = self._solve(x, answers, whole)
@@ -148,7 +148,7 @@ class Reconstruction:
 
     def _grid_of(self, answers: Array) -> Grid | None:
         """Return what the answers are rounded to, as is known or as they show."""
-        places = told.decimals(answers)
+        places = readings.decimals(answers)
         return self._grid or (None if places is None else Decimals(places))
 
     def _soft(self, bought: Purchases) -> Surrogate:
@@ -158,7 +158,7 @@ class Reconstruction:
     def _solve(self, x: Array, answers: Array, probes: Sequence[Rows]) -> Fit | None:
         """Solve for exact answers; None where they are too few, or contradict each other."""
         model, odds = self._learner.model(x), LogOdds(answers)
-        if self._known is not None and told.explained(model.scores(self._known), answers):
+        if self._known is not None and readings.explained(model.scores(self._known), answers):
             return Fit(self._known, 0.0, True)
         self._known = None
         if self._inexact or not (probes or _solvable(model, odds)):
@@ -167,7 +167,9 @@ class Reconstruction:
             fit = solve_network(model, answers, self._rng, probes)
         else:
             fit = model.solve(answers, self._rng)
-        if told.explained(model.scores(fit.theta), answers) and _determined(model, odds, fit.theta):
+        if readings.explained(model.scores(fit.theta), answers) and _determined(
+            model, odds, fit.theta
+        ):
             # Too few equations hold for many parameters, of which the least are not the victim's.
             self._known = fit.theta if odds.equations >= model.unknowns else None
             return fit
@@ -182,11 +184,11 @@ class Reconstruction:
         model, odds = self._learner.model(x), PooledOdds(answers)
         if odds.equations < model.unknowns:
             return None
-        if self._known is not None and odds.explained(model.scores(self._known), told.EXACT):
+        if self._known is not None and odds.explained(model.scores(self._known), readings.EXACT):
             return Fit(self._known, 0.0, True)
         fit = told.fit_pooled(model, answers, self._rng)
         scores = model.scores(fit.theta)
-        if not odds.explained(scores, told.EXACT):
+        if not odds.explained(scores, readings.EXACT):
             return None
         normal = model.normal(fit.theta, odds.curvature(scores))
         if not _full(normal, model.unknowns):

@@ -8,6 +8,7 @@ from moatbench.models.linear import Linear
 from moatbench.models.network import Network
 from moatbench.numerics.minimise import Fit, levenberg_marquardt
 from moatbench.solvers import intervals as told
+from moatbench.solvers import readings
 from moatbench.solvers.edges import Edges, Joint
 from moatbench.solvers.grids import Grid, bounds
 from moatbench.types import Array, Generator
@@ -47,7 +48,7 @@ class Rounded:
         count = int(OVER * model.unknowns)
         if grid is None or isinstance(model, Network) or budget < BITS * count:
             return None
-        if (bounds(grid, answers)[1].sum(axis=1) < 1 - told.EXACT).any():
+        if (bounds(grid, answers)[1].sum(axis=1) < 1 - readings.EXACT).any():
             return None  # classes are left out: they step where they fall behind others
         theta = self._bounded(x, answers, grid).theta
         if self._broken(x, answers, grid, theta):

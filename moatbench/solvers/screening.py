@@ -5,17 +5,16 @@ from dataclasses import replace
 import numpy as np
 from scipy.special import softmax
 
-from moatbench.api import Answers, Card
-from moatbench.attack import Purchases
-from moatbench.learners.learner import Learner, encode
+from moatbench.client import Answers, Card, Purchases
+from moatbench.learners.learner import Learner
 from moatbench.learners.ridge_path import Rows, walk
 from moatbench.models.embedding import Nystrom
 from moatbench.models.kernels import Kernel
 from moatbench.models.linear import Linear
-from moatbench.solvers import intervals as told
+from moatbench.solvers import readings
 from moatbench.types import Array, Generator, Mask
 
-EXACT = told.EXACT**2  # squared gap of an answer that is foretold exactly
+EXACT = readings.EXACT**2  # squared gap of an answer that is foretold exactly
 RIDGES: Array = 10.0 ** -np.arange(1.0, 10.0, 2.0)
 WIDTHS = 2.0 ** np.array([-4.0, -1.0, 2.0, 5.0])  # gammas, in units of 1 / columns
 FEW, FINE = 8, 10.0  # answers, and possible answers for each, that show what recurs
@@ -32,7 +31,7 @@ def trial(learner: Learner, train: Purchases, exam: Purchases, rng: Generator, s
         steps: iterations, at each ridge.
     """
     if learner.family == "rbf" and learner.embedding is None:
-        z = encode(learner.space, train.x)
+        z = learner.space.encode(train.x)
         kernels = [Kernel("rbf", float(width) / z.shape[1]) for width in WIDTHS]
         learners = [replace(learner, embedding=Nystrom.of(k, z, len(z))) for k in kernels]
     else:
@@ -41,7 +40,7 @@ def trial(learner: Learner, train: Purchases, exam: Purchases, rng: Generator, s
     if learner.family == "softmax" and exact(train):
         model = learner.model(train.x)
         assert isinstance(model, Linear)
-        theta = model.solve(told.completed(train.outputs), rng).theta
+        theta = model.solve(readings.completed(train.outputs), rng).theta
         found.append(gaps(softmax(learner.model(exam.x).scores(theta), axis=1), exam))
     return min(found, key=lambda gap: float(gap.mean()))
 
@@ -51,10 +50,10 @@ def gaps(foretold: Array, bought: Purchases) -> Array:
 
     Proper for labels as for probabilities: the truth makes it least.
     """
-    answers = told.completed(bought.outputs)
+    answers = readings.completed(bought.outputs)
     none = ~(answers.sum(axis=1) > 0)
     answers[none] = bought.targets()[none]
-    cut = (answers == 0) & (answers.sum(axis=1, keepdims=True) < 1 - told.EXACT)
+    cut = (answers == 0) & (answers.sum(axis=1, keepdims=True) < 1 - readings.EXACT)
     squares: Array = (np.where(cut, 0.0, foretold - answers) ** 2).sum(axis=1)
     return squares
 
@@ -62,7 +61,7 @@ def gaps(foretold: Array, bought: Purchases) -> Array:
 def exact(bought: Purchases) -> bool:
     """Whether confidences come with all answers, and are not rounded."""
     outputs = bought.outputs
-    return not np.isnan(outputs).any() and told.decimals(outputs) is None
+    return not np.isnan(outputs).any() and readings.decimals(outputs) is None
 
 
 def recurring(bought: Purchases) -> bool:
@@ -71,7 +70,7 @@ def recurring(bought: Purchases) -> bool:
     Answers that are sure of a class tell nothing of it: any model may be.
     """
     outputs = bought.outputs[(bought.outputs < 1).all(axis=1)]
-    places = told.decimals(outputs)
+    places = readings.decimals(outputs)
     fine = places is None or 10.0**places > FINE * len(outputs)
     return fine and len(outputs) >= FEW and 2 * len(np.unique(outputs, axis=0)) <= len(outputs)
 

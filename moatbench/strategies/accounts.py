@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from math import inf
 from typing import Protocol
 
-from moatbench.api import Answers, Card
-from moatbench.attack import Purchases
+from moatbench.client import Answers, Card, Purchases
 from moatbench.strategies.shadow import Shadow
 from moatbench.types import Array, Generator
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from moatbench.api import PredictionAPI
-from moatbench.attack import Purchases, Surrogate
+from moatbench.client import Purchases, Surrogate
 from moatbench.learners.learner import Fit, learner_for
 from moatbench.strategies.retraining import Retraining
 from moatbench.types import Array, Generator

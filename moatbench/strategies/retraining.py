@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from moatbench.api import PredictionAPI
-from moatbench.attack import Purchases, Surrogate, ignorant
+from moatbench.client import Purchases, Surrogate, ignorant
 from moatbench.learners.learner import LEARNERS, PUBLISHED, Fit, learner_for
 from moatbench.search.boundary import Segments, bisect, opposites, project
 from moatbench.types import Array, Generator, Labels, Rows

@@ -6,8 +6,7 @@ from math import inf
 
 import numpy as np
 
-from moatbench.api import Card
-from moatbench.attack import Purchases
+from moatbench.client import Card, Purchases
 from moatbench.monitor import Monitor
 from moatbench.reply import Predict, Reply, from_outputs
 from moatbench.types import Array, Generator, Labels

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from moatbench.api import ADVERSARY, Card
-from moatbench.defense import Defense, Stack
+from moatbench.api import ADVERSARY
+from moatbench.client import Card
+from moatbench.defense import Defense
 from moatbench.reply import Predict, from_outputs
+from moatbench.stack import Stack
 from moatbench.types import Array, Generator, Labels, Rows
 from moatbench.victim import Shares, Victim
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from moatbench.api import ADVERSARY, Answers, BudgetExceeded, InvalidQuery, PredictionAPI, checked
+from moatbench.api import ADVERSARY, PredictionAPI, checked
+from moatbench.client import Answers, BudgetExceeded, InvalidQuery
 from moatbench.types import Array, Rows
 
 

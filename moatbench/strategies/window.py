@@ -1,7 +1,7 @@
 """A stretch of an API's budget, as an API of its own: for attacks that are made of attacks."""
 
-from moatbench.api import ADVERSARY, Answers, BudgetExceeded, PredictionAPI
-from moatbench.attack import Purchases
+from moatbench.api import ADVERSARY, PredictionAPI
+from moatbench.client import Answers, BudgetExceeded, Purchases
 from moatbench.types import Array
 
 

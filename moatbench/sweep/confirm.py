@@ -15,17 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from moatbench.record.identity import code_version
 from moatbench.report.measure.worst import Field, fields, worst
-from moatbench.report.select.consistency import MixedSelection
 from moatbench.report.select.records import Selection
 from moatbench.report.select.selection import SUITE, select
-from moatbench.runner.job import code_version
-from moatbench.tracking.read import Logged, StoreUnreadable, logged_runs
+from moatbench.tracking.read import Logged, logged_runs
 
 FIRST = 1000  # of the fresh seeds: an experiment that grows does not soon run into them
 OURS = ("seed", "name", "tracking", "force", "report", "confirm", "confirmation", "hydra")
-OPTIONS = ("experiment", "seeds", "tracking.uri")
-USAGE = "usage: moatbench-confirm experiment=NAME [seeds=3] [tracking.uri=URI] [hydra...=...]"
 
 
 @dataclass(frozen=True)
@@ -46,27 +43,6 @@ class Again:
         """Return what the command line needs for it."""
         chosen = [f"defense={','.join(self.defenses)}"] if self.defenses else []
         return [*self.shared, *chosen, *self.attack]
-
-
-def main() -> None:
-    """moatbench-confirm experiment=NAME [seeds=3] [tracking.uri=URI] [hydra...=...]."""
-    if {"-h", "--help"} & set(sys.argv[1:]):
-        print(f"{main.__doc__}\n\n{__doc__}\n{confirm.__doc__}")
-        return
-    stray = next((a for a in sys.argv[1:] if "=" not in a), None)
-    given = dict(a.split("=", 1) for a in sys.argv[1:] if "=" in a)
-    passed_on = [f"{key}={value}" for key, value in given.items() if key.startswith("hydra")]
-    options = {key: value for key, value in given.items() if not key.startswith("hydra")}
-    unknown = stray or next((k for k in options if k not in OPTIONS), None)
-    if unknown or not options.get("experiment") or not options.get("seeds", "3").isdigit():
-        said = f"{unknown!r} is no option; " if unknown else ""
-        sys.exit(f"moatbench-confirm: {said}{USAGE}")
-    uri = options.get("tracking.uri") or os.environ.get("MLFLOW_TRACKING_URI")
-    local = f"sqlite:///{(Path.cwd() / 'runs' / 'mlflow.db').as_posix()}"
-    try:
-        confirm(options["experiment"], int(options.get("seeds", "3")), uri or local, passed_on)
-    except (StoreUnreadable, MixedSelection, ValueError, RuntimeError) as error:
-        sys.exit(f"moatbench-confirm: {error}")
 
 
 def confirm(experiment: str, seeds: int, uri: str, passed_on: Sequence[str] = ()) -> None:
@@ -162,7 +138,3 @@ def _group(override: str) -> str:
     """Name the first part of an override's key: `attack` of `+attack.knobs.x=1`."""
     key = override.lstrip("+~").partition("=")[0]
     return key.partition(".")[0].partition("@")[0].partition("/")[0]
-
-
-if __name__ == "__main__":
-    main()

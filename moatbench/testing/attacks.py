@@ -11,10 +11,10 @@ from moatbench.defense import Defense
 from moatbench.judge.judge import Judge
 from moatbench.randomness import stream
 from moatbench.reply import Reply
-from moatbench.runner.extract import Checkpoint, Extraction, NotApplicable
+from moatbench.runner.extract import Checkpoint, Extraction
 from moatbench.testing.evidence import SEED, frozen, no_writing, undeployable
 from moatbench.types import Array, Generator, Mask
-from moatbench.victim import Victim, check_reply
+from moatbench.victim import NotApplicable, Victim, check_reply
 
 CHECKPOINTS = (20, 60, 150)
 PRICE = 0.01

@@ -7,8 +7,6 @@ from math import isnan, nan
 from moatbench.report.measure.statistics import median
 from moatbench.report.measure.worst import Field, number
 from moatbench.report.select.records import Curve
-from moatbench.report.write.numerals import percent, whole
-from moatbench.report.write.tables import NOTHING, Column, Group, Table
 
 
 @dataclass(frozen=True)
@@ -114,57 +112,3 @@ def _fidelity_from(curve: Curve, queries: float) -> float:
 
 def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values) if values else nan
-
-
-def monitors(fields: Sequence[Field]) -> Table:
-    """Alarms of attackers and of honest accounts."""
-    return Table(
-        "monitors",
-        "Monitors",
-        "Runs in which an attacker's account was in alarm. Caught at 1 %: the share of its "
-        "accounts beyond the least threshold that alarms at most 1 % of 200 customers. Medians "
-        "of the queries at the first alarm as deployed, and fidelity (%, test data) of the last "
-        "surrogate before it and at the first checkpoint from it on. Accounts for 95 %: queries "
-        "to 95 % fidelity over those of an account before its alarm; the accounts used, where "
-        "no alarm came first; runs that did not reach 95 % are left out, and counted. An alarm "
-        "of the attacker proves nothing where honest accounts are in alarm too: of 5 a run, "
-        "beside the attack, and of 200 customers on a twin. All ask test data.",
-        [
-            Column("defense", number=False),
-            Column("attack", number=False),
-            Column("attacker in alarm", "runs"),
-            Column("caught at 1 %", "% of its accounts"),
-            Column("first alarm", "queries of the account, median"),
-            Column("queries by then", "of all its accounts, median", paper=False),
-            Column("fidelity before"),
-            Column("fidelity then"),
-            Column("accounts for 95 %", "median (runs that tell it)"),
-            Column("attacker refused", "% of the queries"),
-            Column("honest accounts in alarm", "%"),
-            Column("customers in alarm", "% of 200"),
-            Column("earliest honest alarm", "queries of the account", paper=False),
-        ],
-        [
-            Group(str(f.setting) if len(fields) > 1 else "", [_row(w) for w in watches(f)])
-            for f in fields
-            if watches(f)
-        ],
-    )
-
-
-def _row(w: Watch) -> list[str]:
-    return [
-        w.defense,
-        w.attack,
-        f"{w.alarmed} of {w.runs}",
-        percent(w.caught),
-        whole(w.first),
-        whole(w.asked),
-        percent(w.held),
-        percent(w.fidelity),
-        f"{whole(w.accounts)} ({w.reached} of {w.runs})" if w.reached else NOTHING,
-        percent(w.refused),
-        percent(w.honest),
-        percent(w.customers),
-        whole(w.honest_first),
-    ]

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import inf, isnan, nan
 
-from moatbench.judge.honest import SHIFTED
+from moatbench.record.columns import SHIFTED
 from moatbench.record.curve import Row
+from moatbench.record.marks import naive
 from moatbench.report.measure.statistics import Interval
 from moatbench.report.measure.worst import (
     UNDEFENDED,
@@ -16,7 +17,6 @@ from moatbench.report.measure.worst import (
     over_seeds,
     worst,
 )
-from moatbench.runner.flags import naive
 
 LABEL_ONLY = "label_only"
 WITHHELD = 2.0  # the L1 distance of an answer that tells nothing right: the largest there is

@@ -4,7 +4,9 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from moatbench.record.columns import WORST_CASE
 from moatbench.record.curve import by_attack
+from moatbench.record.summary import CONFIRMATION
 from moatbench.report.select.consistency import (
     MixedSelection,
     require_one_content,
@@ -13,8 +15,6 @@ from moatbench.report.select.consistency import (
     require_records,
 )
 from moatbench.report.select.records import ROLES, Curve, Selection, Setting, Skip, varied
-from moatbench.runner.suite import WORST_CASE
-from moatbench.tracking.log import CONFIRMATION
 from moatbench.tracking.read import Logged
 
 SUITE = "suite"

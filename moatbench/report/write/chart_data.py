@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from math import isnan
 from typing import Any
 
+from moatbench.record.columns import WORST_CASE
 from moatbench.report.measure.leaderboard import Standing, standings
 from moatbench.report.measure.statistics import Interval
 from moatbench.report.measure.worst import UNDEFENDED, Field, number, worst
 from moatbench.report.select.records import Curve
 from moatbench.report.write.style import looks
-from moatbench.runner.suite import WORST_CASE
 
 METRICS = {
     "fidelity_test": "fidelity on test data",

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from moatbench.report.measure.alarms import monitors
 from moatbench.report.measure.comparisons import MEASURES
 from moatbench.report.measure.leaderboard import Standing, standings
 from moatbench.report.measure.statistics import t_interval
 from moatbench.report.measure.worst import Field
 from moatbench.report.select.records import Curve, Selection
+from moatbench.report.write.alarm_table import monitors
 from moatbench.report.write.attack_tables import compared, cost_multipliers, heat
 from moatbench.report.write.board_tables import equal_cost, honest, leaderboard
 from moatbench.report.write.numerals import INTERVAL, share

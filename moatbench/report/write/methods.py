@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from moatbench import __version__
-from moatbench.judge.floor import FLOORS
 from moatbench.judge.honest import ACCOUNTS, QUERIES_AN_ACCOUNT, SHIFTED_ACCOUNTS
 from moatbench.judge.judge import SAME_VALUE, UNIFORM_POINTS
 from moatbench.judge.shift import CLUSTERS, LEAST
+from moatbench.record.columns import FLOORS
 from moatbench.report.measure.baselines import told_missing
 from moatbench.report.measure.bootstrap import ENOUGH, RESAMPLES
 from moatbench.report.measure.leaderboard import standings

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from moatbench.display.figure import COLOURS
+from moatbench.display.style import COLOURS
 from moatbench.report.measure.worst import UNDEFENDED
 
 if TYPE_CHECKING:

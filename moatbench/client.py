@@ -1,0 +1,140 @@
+"""What a client sees, and what it makes of it: answers, the card, purchases, a surrogate."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from moatbench.reply import Predict, Reply, from_outputs
+from moatbench.space import InputSpace
+from moatbench.types import Array, Labels, Rows
+
+T = TypeVar("T", Array, Labels)
+
+
+class BudgetExceeded(ValueError):
+    """An attack asked for more queries than it has left."""
+
+
+class InvalidQuery(ValueError):
+    """A query that the API does not accept. Nothing was asked or billed."""
+
+
+class Answers(NamedTuple):
+    """The answered part of a query; refused rows are not in it.
+
+    x (m, d) the rows that were answered, `rows` (m,) their places in the query, `labels` (m,),
+    `outputs` (m, k) or None, a row of NaN where only the label came; `path` (m, d) or None.
+    """
+
+    x: Array
+    rows: Rows
+    labels: Labels
+    outputs: Array | None
+    path: Array | None
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a client knows before the first query: the API's documentation.
+
+    `full` says that the outputs are whole distributions, `partial` that features may be left out.
+    """
+
+    space: InputSpace
+    classes: tuple[str, ...]
+    price: float
+    confidences: bool
+    partial: bool
+    family: str | None = None
+    architecture: Mapping[str, Any] = field(default_factory=dict)
+    full: bool = True
+
+    @property
+    def regression(self) -> bool:
+        """Whether the answers are values, not classes."""
+        return len(self.classes) == 1
+
+
+@dataclass(frozen=True)
+class Surrogate:
+    """A stolen model.
+
+    Args:
+        predict: (n, d) rows to a Reply.
+        parameters: what was recovered of the victim's own parameters, where the attack is exact.
+        converged: whether the fit ran to its tolerance; a curve from fits that did not says so.
+        note: how it was come by, in a few words.
+    """
+
+    predict: Predict
+    parameters: Mapping[str, Array] = field(default_factory=dict)
+    converged: bool = True
+    note: str = ""
+
+
+class Purchases:
+    """The answers bought so far, in order."""
+
+    def __init__(self, card: Card) -> None:
+        self._k = len(card.classes)
+        self._x: list[Array] = [np.empty((0, card.space.d))]
+        self._labels: list[Labels] = [np.empty(0, np.int64)]
+        self._outputs: list[Array] = [np.empty((0, self._k))]
+
+    def add(self, answers: Answers) -> None:
+        """Keep the answers to one more query."""
+        self._x.append(answers.x)
+        self._labels.append(answers.labels)
+        outputs = answers.outputs
+        self._outputs.append(
+            np.full((len(answers.labels), self._k), np.nan) if outputs is None else outputs
+        )
+
+    def __len__(self) -> int:
+        return sum(map(len, self._labels))
+
+    @property
+    def x(self) -> Array:
+        """(n, d) the inputs that were answered."""
+        return _joined(self._x)
+
+    @property
+    def labels(self) -> Labels:
+        """(n,) the answered labels."""
+        return _joined(self._labels)
+
+    @property
+    def outputs(self) -> Array:
+        """(n, k) the answered outputs; a row of NaN where only the label came."""
+        return _joined(self._outputs)
+
+    def targets(self, use_confidences: bool = True) -> Array:
+        """(n, k) soft labels to train on: the outputs, or the label itself where there are none."""
+        hard: Array = np.eye(self._k)[self.labels]
+        if not use_confidences:
+            return hard
+        total = self.outputs.sum(axis=1, keepdims=True)
+        # Rounded and truncated answers need not sum to one; some sum to nothing.
+        np.divide(self.outputs, total, out=hard, where=total > 0)
+        return hard
+
+
+def ignorant(card: Card, answers: Labels | None = None) -> Surrogate:
+    """Return the surrogate of an attacker that learnt nothing but the share of each class."""
+    k = len(card.classes)
+    seen = np.bincount(answers, minlength=k) if answers is not None else np.zeros(k)
+    share = (seen + 1) / (seen.sum() + k)
+
+    def predict(x: Array) -> Reply:
+        return from_outputs(np.tile(share, (len(x), 1)))
+
+    return Surrogate(predict, converged=False, note="no usable answers")
+
+
+def _joined(parts: list[T]) -> T:
+    """Concatenate once: later calls find one part."""
+    if len(parts) > 1:
+        parts[:] = [np.concatenate(parts)]
+    return parts[0]

@@ -1,0 +1,34 @@
+"""What a client can tell from answers alone."""
+
+import numpy as np
+
+from moatbench.types import Array
+
+FINEST = 12  # decimals up to which rounding is told from chance in float64
+EXACT = 1e-6  # gap in probability that no defense bothers to make
+
+
+def decimals(answers: Array) -> int | None:
+    """Count the decimals to which all answers are rounded; None where they are not rounded."""
+    answers = answers[~np.isnan(answers)]
+    for places in range(FINEST + 1):
+        scaled = answers * 10.0**places
+        if (np.abs(scaled - np.round(scaled)) <= 1e-15 * 10.0**places).all():
+            return places
+    return None
+
+
+def completed(answers: Array) -> Array:
+    """Fill in the one class that a row leaves out, where the others do not sum to one."""
+    rest = 1 - answers.sum(axis=1, keepdims=True)
+    missing = answers == 0
+    alone = (missing.sum(axis=1, keepdims=True) == 1) & (rest > EXACT)
+    return np.where(missing & alone, rest, answers)
+
+
+def explained(scores: Array, answers: Array) -> bool:
+    """Whether scores reproduce the answers, each row compared over the classes it reports."""
+    kept = np.where(answers > 0, scores, -np.inf)
+    p = np.exp(kept - kept.max(axis=1, keepdims=True))
+    gap = p / p.sum(axis=1, keepdims=True) - answers / answers.sum(axis=1, keepdims=True)
+    return bool(np.abs(gap).max() <= EXACT)
