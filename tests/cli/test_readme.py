@@ -10,7 +10,7 @@ import pytest
 from moatbench.testing import check_defense
 from moatbench.victim import Victim
 
-README = Path(__file__).parents[1] / "README.md"
+README = Path(__file__).parents[2] / "README.md"
 Run = Callable[..., tuple[int, str, str]]
 
 pytestmark = pytest.mark.skipif(not README.exists(), reason="the README is not in the wheel")

@@ -20,7 +20,7 @@ from moatbench.randomness import stream
 from moatbench.runner.extract import Extraction
 from moatbench.victim import Victim
 
-DATA_DIR = Path(__file__).parents[2] / "shared" / "data"
+DATA_DIR = Path(__file__).parents[3] / "shared" / "data"
 SEEDS = range(3)
 
 pytestmark = [

@@ -20,7 +20,7 @@ from moatbench.victim import NotApplicable, Victim
 
 register()
 
-DATA_DIR = Path(__file__).parents[2] / "shared" / "data"
+DATA_DIR = Path(__file__).parents[3] / "shared" / "data"
 
 
 def served(*overrides: str) -> tuple[Victim, Attack]:

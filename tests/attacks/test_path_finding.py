@@ -31,7 +31,7 @@ from moatbench.victims.datasets import published
 from moatbench.victims.tree import regression_tree, tree
 
 pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")  # such as a mean of nothing
-DATA_DIR = Path(__file__).parents[2] / "shared" / "data"
+DATA_DIR = Path(__file__).parents[3] / "shared" / "data"
 MODES = [(True, True), (True, False), (False, True), (False, False)]
 SEEDS = (0, 1, 2)
 REAL = {

@@ -19,7 +19,7 @@ from moatbench.randomness import stream
 from moatbench.runner.extract import Extraction
 from moatbench.victim import Victim
 
-DATA_DIR = Path(__file__).parents[2] / "shared" / "data"
+DATA_DIR = Path(__file__).parents[3] / "shared" / "data"
 SEEDS = range(3)
 SLACK = 0.005
 LABELS = AdaptiveRetraining("labels", "published", "cube", 0.25, 0.05, 0.05)

@@ -14,7 +14,7 @@ from moatbench.victims.datasets import bundled, csv
 
 register()
 
-DATA_DIR = Path(__file__).parents[2] / "shared" / "data"
+DATA_DIR = Path(__file__).parents[3] / "shared" / "data"
 # ../shared/data/README.md, which agrees with Tramèr et al. 2016, Table 3: rows, classes, features
 PUBLISHED = {
     "adult_income": (48_842, 2, 108),

@@ -15,7 +15,7 @@ from moatbench.randomness import stream
 from moatbench.runner.extract import Checkpoint, Extraction
 from moatbench.victim import Victim
 
-DATA_DIR = Path(__file__).parents[2] / "shared" / "data"
+DATA_DIR = Path(__file__).parents[3] / "shared" / "data"
 SMALL = ("circles", "moons", "diabetes", "breast_cancer_wisconsin", "breast_cancer")  # d <= 30
 SEEDS, UNIFORM = range(3), {"fidelity_uniform", "fidelity_cube"}
 
