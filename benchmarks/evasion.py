@@ -22,7 +22,7 @@ from hydra import compose, initialize_config_module
 from omegaconf import DictConfig
 from threadpoolctl import threadpool_limits
 
-from moatbench.api import PredictionAPI, Trail
+from moatbench.api import MeteredAPI, Trail
 from moatbench.attacks.evasion import Evasion
 from moatbench.compose.build import build_attacks, build_defense, instantiate
 from moatbench.compose.schema import register
@@ -89,7 +89,7 @@ def play(
     knobs: dict[str, Any] = {"accounts": accounts, "benign": benign, "matched": matched}
     attack = replace(attack, **knobs).informed(deepcopy(defense), None)
     trail = Trail(victim, defense, stream(seed, "defense"))
-    api = PredictionAPI(trail, CHECKPOINTS)
+    api = MeteredAPI(trail, CHECKPOINTS)
     judge, curve = Judge(victim, stream(seed, "judge")), []
     for surrogate in attack.run(api, victim.shares.pool, stream(seed, "attack")):
         curve.append((api.queries, judge.score(surrogate)["fidelity_test"]))

@@ -6,7 +6,7 @@ from math import ceil
 
 import numpy as np
 
-from moatbench.api import Deployment, PredictionAPI
+from moatbench.api import Deployment, MeteredAPI
 from moatbench.attack import Attack
 from moatbench.defense import Defense
 from moatbench.judge.judge import Judge
@@ -57,7 +57,7 @@ def steal(
     """Run the attack undefended; `metric` is the judge's name of the fidelity that is kept."""
     notebook, judge = _Notebook(), Judge(victim, stream(seed, "judge"))
     deployment = Deployment(victim, notebook, stream(seed, "defense"))
-    api = PredictionAPI(deployment, checkpoints)
+    api = MeteredAPI(deployment, checkpoints)
     fidelity = []
     for surrogate in attack.run(api, victim.shares.pool, stream(seed, "attack")):
         fidelity.append(judge.score(surrogate)[metric])

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 
-from moatbench.api import ADVERSARY, Deployment, PredictionAPI, Trail, checked
+from moatbench.api import ADVERSARY, Deployment, MeteredAPI, PredictionAPI, Trail, valid_checkpoints
 from moatbench.attack import Attack
 from moatbench.client import Surrogate
 from moatbench.defense import Defense
@@ -94,7 +94,7 @@ class Extraction:
     judge: Judge | None = None
 
     def __post_init__(self) -> None:
-        self.checkpoints = checked(self.checkpoints)
+        self.checkpoints = valid_checkpoints(self.checkpoints)
         self.judge = self.judge or Judge(self.victim, stream(self.seed, "judge"))
         self.seconds_added = float("nan")  # per honest query, once the run is over
         self.seconds_waited = float("nan")
@@ -120,7 +120,7 @@ class Extraction:
                 honest.keep_pace(queries)
                 shifted.keep_pace(queries)
 
-        api = PredictionAPI(deployment, self.checkpoints, price=self.price, listener=listen)
+        api = MeteredAPI(deployment, self.checkpoints, price=self.price, listener=listen)
         if reason := attack.unmet(api.card, self.victim.shares.pool):
             raise NotApplicable(reason)
         yield from self._points(attack, api, deployment, (honest, shifted), clock)

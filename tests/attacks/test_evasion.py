@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from moatbench.api import Deployment, PredictionAPI, Trail
+from moatbench.api import Deployment, MeteredAPI, PredictionAPI, Trail
 from moatbench.attack import Attack
 from moatbench.attacks.equation_solving import EquationSolving
 from moatbench.attacks.evasion import Evasion
@@ -363,14 +363,14 @@ def test_harsh_answers_are_survived_and_every_row_is_metered(
 
     attack = hidden(benign=0.5, matched=matched)
     told = attack.informed(watched(Quota(5)), None)
-    api = PredictionAPI(Deployment(toy, harsh, stream(0, "defense")), CHECKPOINTS)
+    api = MeteredAPI(Deployment(toy, harsh, stream(0, "defense")), CHECKPOINTS)
     for checkpoint, surrogate in zip(
         CHECKPOINTS, told.run(api, toy.shares.pool, stream(0, "attack")), strict=True
     ):
         assert api.queries == checkpoint
         assert len(surrogate.predict(toy.shares.x_test).labels) == len(toy.shares.x_test)
     spy = replace(toy, predict=spied)
-    api = PredictionAPI(Deployment(spy, Defense(), stream(0, "defense")), CHECKPOINTS)
+    api = MeteredAPI(Deployment(spy, Defense(), stream(0, "defense")), CHECKPOINTS)
     reached = 0
     for _ in told.run(api, toy.shares.pool, stream(0, "attack")):
         assert reached == api.queries

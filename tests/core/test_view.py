@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from moatbench.api import Deployment, PredictionAPI
+from moatbench.api import Deployment, MeteredAPI
 from moatbench.client import Answers, BudgetExceeded, InvalidQuery
 from moatbench.defense import Defense
 from moatbench.randomness import stream
@@ -48,7 +48,7 @@ def test_a_query_costs_no_less_than_one() -> None:
 
 
 def test_queries_are_metered_and_billed_behind(toy: Victim) -> None:
-    api = PredictionAPI(Deployment(toy, Defense(), stream(0, "d")), (10, 30), price=0.5)
+    api = MeteredAPI(Deployment(toy, Defense(), stream(0, "d")), (10, 30), price=0.5)
     view = Wasteful(api, 3)
     assert view.checkpoints == (3, 10)
     view.query(toy.shares.x_test[:3])
