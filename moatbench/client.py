@@ -1,12 +1,12 @@
 """What a client sees, and what it makes of it: answers, the card, purchases, a surrogate."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from moatbench.reply import Predict, Reply, from_outputs
+from moatbench.reply import Predict, Reply, concatenated, from_outputs
 from moatbench.space import InputSpace
 from moatbench.types import Array, Labels, Rows
 
@@ -33,6 +33,19 @@ class Answers(NamedTuple):
     labels: Labels
     outputs: Array | None
     path: Array | None
+
+    @staticmethod
+    def joined(parts: Sequence["Answers"]) -> "Answers":
+        """Put the answers to several queries together, each with its rows as it counts them."""
+        kept = [part for part in parts if len(part.x)] or parts[:1]
+        reply = concatenated([Reply(part.labels, part.outputs, part.path) for part in kept])
+        return Answers(
+            np.concatenate([part.x for part in kept]),
+            np.concatenate([part.rows for part in kept]),
+            reply.labels,
+            reply.outputs,
+            reply.path,
+        )
 
 
 @dataclass(frozen=True)
@@ -98,17 +111,17 @@ class Purchases:
     @property
     def x(self) -> Array:
         """(n, d) the inputs that were answered."""
-        return _joined(self._x)
+        return _concatenated(self._x)
 
     @property
     def labels(self) -> Labels:
         """(n,) the answered labels."""
-        return _joined(self._labels)
+        return _concatenated(self._labels)
 
     @property
     def outputs(self) -> Array:
         """(n, k) the answered outputs; a row of NaN where only the label came."""
-        return _joined(self._outputs)
+        return _concatenated(self._outputs)
 
     def targets(self, use_confidences: bool = True) -> Array:
         """(n, k) soft labels to train on: the outputs, or the label itself where there are none."""
@@ -133,7 +146,7 @@ def ignorant(card: Card, answers: Labels | None = None) -> Surrogate:
     return Surrogate(predict, converged=False, note="no usable answers")
 
 
-def _joined(parts: list[T]) -> T:
+def _concatenated(parts: list[T]) -> T:
     """Concatenate once: later calls find one part."""
     if len(parts) > 1:
         parts[:] = [np.concatenate(parts)]
