@@ -1,5 +1,6 @@
 """Names of earlier versions: old victims load; old configs and imports are told the new name."""
 
+from collections.abc import Callable
 from functools import reduce
 from importlib import import_module
 from importlib.util import find_spec
@@ -93,11 +94,12 @@ def test_what_never_was_ours_has_not_moved() -> None:
 
 def victim(family: str) -> Victim:
     data, rng = bundled("iris"), np.random.default_rng(0)
-    if family == "softmax":
-        return softmax(data, rng)
-    if family == "forest":
-        return random_forest(data, rng, trees=3, leaves=8, min_samples_leaf=1)
-    return kernel_logistic(data, rng)
+    made: dict[str, Callable[[], Victim]] = {
+        "softmax": lambda: softmax(data, rng),
+        "forest": lambda: random_forest(data, rng, trees=3, leaves=8, min_samples_leaf=1),
+        "kernels": lambda: kernel_logistic(data, rng),
+    }
+    return made[family]()
 
 
 @pytest.mark.parametrize("family", ["softmax", "forest", "kernels"])
