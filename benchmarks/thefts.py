@@ -1,4 +1,8 @@
-"""What a query monitor makes of thieves and of customers, on streams of queries recorded before."""
+"""What a query monitor makes of thieves, on streams of queries that were recorded before.
+
+A monitor whose alarms change no answer (the response `log`) changes nothing of what is asked. So an
+attack is run once, its queries are kept, and every monitor is shown the same.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

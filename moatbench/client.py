@@ -1,4 +1,4 @@
-"""What a client sees, and what it makes of it: answers, the card, purchases, a surrogate."""
+"""A client reads a card, buys answers, keeps its purchases and makes a surrogate of them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +11,28 @@ from moatbench.space import InputSpace
 from moatbench.types import Array, Labels, Rows
 
 T = TypeVar("T", Array, Labels)
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a client knows before the first query: the API's documentation.
+
+    `full` says that the outputs are whole distributions, `partial` that features may be left out.
+    """
+
+    space: InputSpace
+    classes: tuple[str, ...]
+    price: float
+    confidences: bool
+    partial: bool
+    family: str | None = None
+    architecture: Mapping[str, Any] = field(default_factory=dict)
+    full: bool = True
+
+    @property
+    def regression(self) -> bool:
+        """Whether the answers are values, not classes."""
+        return len(self.classes) == 1
 
 
 class BudgetExceeded(ValueError):
@@ -46,45 +68,6 @@ class Answers(NamedTuple):
             reply.outputs,
             reply.path,
         )
-
-
-@dataclass(frozen=True)
-class Card:
-    """What a client knows before the first query: the API's documentation.
-
-    `full` says that the outputs are whole distributions, `partial` that features may be left out.
-    """
-
-    space: InputSpace
-    classes: tuple[str, ...]
-    price: float
-    confidences: bool
-    partial: bool
-    family: str | None = None
-    architecture: Mapping[str, Any] = field(default_factory=dict)
-    full: bool = True
-
-    @property
-    def regression(self) -> bool:
-        """Whether the answers are values, not classes."""
-        return len(self.classes) == 1
-
-
-@dataclass(frozen=True)
-class Surrogate:
-    """A stolen model.
-
-    Args:
-        predict: (n, d) rows to a Reply.
-        parameters: what was recovered of the victim's own parameters, where the attack is exact.
-        converged: whether the fit ran to its tolerance; a curve from fits that did not says so.
-        note: how it was come by, in a few words.
-    """
-
-    predict: Predict
-    parameters: Mapping[str, Array] = field(default_factory=dict)
-    converged: bool = True
-    note: str = ""
 
 
 class Purchases:
@@ -132,6 +115,23 @@ class Purchases:
         # Rounded and truncated answers need not sum to one; some sum to nothing.
         np.divide(self.outputs, total, out=hard, where=total > 0)
         return hard
+
+
+@dataclass(frozen=True)
+class Surrogate:
+    """A stolen model.
+
+    Args:
+        predict: (n, d) rows to a Reply.
+        parameters: what was recovered of the victim's own parameters, where the attack is exact.
+        converged: whether the fit ran to its tolerance; a curve from fits that did not says so.
+        note: how it was come by, in a few words.
+    """
+
+    predict: Predict
+    parameters: Mapping[str, Array] = field(default_factory=dict)
+    converged: bool = True
+    note: str = ""
 
 
 def ignorant(card: Card, answers: Labels | None = None) -> Surrogate:

@@ -126,11 +126,11 @@ def time_to_alarm(
     return {
         "queries_to_first_alarm": float(first) if first < inf else nan,
         "fidelity_at_first_alarm": held[-1] if held and first < inf else nan,
-        "accounts_for_95": nan if needed is None else _accounts(needed, first, free, owners),
+        "accounts_for_95": nan if needed is None else _accounts_needed(needed, first, free, owners),
     }
 
 
-def _accounts(needed: int, first: float, free: int, owners: Array) -> float:
+def _accounts_needed(needed: int, first: float, free: int, owners: Array) -> float:
     """Accounts for so many queries, if each may ask `free` of them; NaN where none would do."""
     if first > needed:
         return float(len(set(owners[:needed].tolist())))

@@ -63,9 +63,9 @@ class Recovering(Retraining):
             targets, note = None, f"labels: {reason}"
         if targets is None:
             plain = super().surrogate()
-            return replace(plain, note=_noted(plain.note, note))
+            return replace(plain, note=_one_note(plain.note, note))
         fit = self._on_restored.fit(self.bought.x, targets, deepcopy(self._training))
-        return replace(fit.surrogate(), note=_noted(self._on_restored.note, note))
+        return replace(fit.surrogate(), note=_one_note(self._on_restored.note, note))
 
     def _best_targets(self) -> tuple[Array | None, str]:
         """Return the soft labels to train on, None for the labels alone, and why."""
@@ -93,5 +93,5 @@ class Recovering(Retraining):
         return soft
 
 
-def _noted(*notes: str) -> str:
+def _one_note(*notes: str) -> str:
     return "; ".join(filter(None, notes))

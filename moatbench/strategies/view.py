@@ -1,4 +1,4 @@
-"""An API seen through what an attacker puts before it: for attacks that other attacks can wear."""
+"""An API seen through what an attacker puts before it: what a wrapper runs its inner attack on."""
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ class View(PredictionAPI):
     """
 
     def __init__(self, api: PredictionAPI, cost: float = 1.0) -> None:
-        checkpoints, self._ends = paced(api.checkpoints, cost)
+        checkpoints, self._ends = inner_checkpoints(api.checkpoints, cost)
         super().__init__(api.card, checkpoints)
         self._api = api
 
@@ -58,7 +58,7 @@ class View(PredictionAPI):
         """
 
 
-def paced(checkpoints: Sequence[int], cost: float) -> tuple[tuple[int, ...], Rows]:
+def inner_checkpoints(checkpoints: Sequence[int], cost: float) -> tuple[tuple[int, ...], Rows]:
     """Return checkpoints for queries that cost so many, and the queries made by each of them.
 
     Args:
