@@ -1,6 +1,7 @@
 """Names of earlier versions: old victims load; old configs and imports are told the new name."""
 
 from collections.abc import Callable
+from dataclasses import MISSING, fields
 from functools import reduce
 from importlib import import_module
 from importlib.util import find_spec
@@ -20,6 +21,29 @@ from moatbench.victims.datasets import bundled
 from moatbench.victims.ensembles import random_forest
 from moatbench.victims.kernel_logistic import kernel_logistic
 from moatbench.victims.linear import softmax
+
+KEPT = {  # by version 724cb49: the classes that a victim on disk may name, and their fields
+    "moatbench.numerics.forest:Forest": "feature left right roots threshold values",
+    "moatbench.numerics.kernels:Kernel": "coef0 degree gamma name",
+    "moatbench.numerics.kernels:Machine": "dual intercept k kernel support",
+    "moatbench.numerics.tree:Tree": "feature inside labels left outputs right threshold",
+    "moatbench.space:Categorical": "name one_hot values",
+    "moatbench.space:InputSpace": "features image",
+    "moatbench.space:Numeric": "high low name",
+    "moatbench.victim:Shares": (
+        "classes pool provenance space x_test x_train y_pool y_test y_train"
+    ),
+    "moatbench.victim:Victim": "architecture family full partial predict shares",
+    "moatbench.victims.ensembles:Ensemble": "link start trees",
+    "moatbench.victims.kernel_logistic:Similarity": "coef gamma representers",
+    "moatbench.victims.linear:LinearModel": "intercept link weights",
+    "moatbench.victims.mlp:Network": "activation b c link v w",
+    "moatbench.victims.services:Extraction": "edges",
+    "moatbench.victims.services:Service": "extraction intercept weights",
+    "moatbench.victims.svm:Hyperplanes": "bias weights",
+    "moatbench.victims.svm:Voting": "machine",
+    "moatbench.victims.tree:Served": "fields grown",
+}
 
 
 def exists(name: str) -> bool:
@@ -90,6 +114,14 @@ def test_what_never_was_ours_has_not_moved() -> None:
     assert new_place("moatbench.defenses.monitors.prada.PRADA") is None
     assert moved("No module named 'moatbench.nothing'") == ""
     assert moved("No module named 'theirs.view'") == ""
+
+
+@pytest.mark.parametrize(("name", "given"), KEPT.items(), ids=KEPT)
+def test_every_class_of_an_old_victim_still_takes_what_was_kept(name: str, given: str) -> None:
+    found = fields(archive._dataclass(name, archive.TRUSTED))
+    assert set(given.split()) <= {f.name for f in found if f.init}
+    needed = {f.name for f in found if f.init and f.default is f.default_factory is MISSING}
+    assert needed <= set(given.split())
 
 
 def victim(family: str) -> Victim:

@@ -15,7 +15,7 @@ from moatbench.compose.build import build
 from moatbench.defense import Defense, Marks
 from moatbench.defenses.dawn import DAWN
 from moatbench.display.table import of_watermark
-from moatbench.judge.floor import published
+from moatbench.judge.floor import public_card
 from moatbench.judge.judge import Judge
 from moatbench.judge.watermark import MODELS, Owner, p_value
 from moatbench.learners.learner import learner_for
@@ -93,7 +93,7 @@ def test_the_victim_itself_does_not_bear_the_mark(toy: Victim) -> None:
 
 def test_models_trained_elsewhere_are_not_accused(toy: Victim) -> None:
     victim, marks, judge = owned(toy), planted(toy), owner(toy)
-    learner, rng = learner_for("published", published(victim)), np.random.default_rng(3)
+    learner, rng = learner_for("published", public_card(victim)), np.random.default_rng(3)
     x, y = victim.shares.x_test, victim.shares.y_test
     found = []
     for _ in range(20):
