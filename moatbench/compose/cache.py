@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch")
 # What no victim imports. All else of ours can change one, a new noun or room too.
-NOUNS_ABOVE = {"__main__", "api", "attack", "defense", "monitor", "stack"}
+NOUNS_ABOVE = {"__main__", "api", "attack", "defense", "monitor", "stack", "traits"}
 SHOWN = {"cli", "conf", "display", "record", "report", "reproduce", "sweep", "tracking"}
 ROOMS_ABOVE = {"compose", "judge", "runner", "solvers", "strategies", "testing"}
 ABOVE = {"attacks", "defenses", *NOUNS_ABOVE, *SHOWN, *ROOMS_ABOVE}
