@@ -14,6 +14,7 @@ from moatbench.attack import Attack, Worn
 from moatbench.client import Answers, Card, Surrogate
 from moatbench.defense import Defense
 from moatbench.knobs import check_number, check_whole
+from moatbench.reply import has_outputs
 from moatbench.space import InputSpace
 from moatbench.strategies.view import View
 from moatbench.types import Array, Generator, Labels, Rows
@@ -134,7 +135,7 @@ def averaged(x: Array, owner: Rows, answers: Answers, k: int) -> Answers:
     rows = np.flatnonzero(votes.any(axis=1))
     if answers.outputs is None:
         return Answers(x[rows], rows, _most(votes[rows]), None, None)
-    told = ~np.isnan(answers.outputs).any(axis=1)
+    told = has_outputs(answers.outputs)
     counts = np.bincount(owner[told], minlength=n)[:, None]
     mean = np.full((n, k), np.nan)
     np.divide(_sums(owner[told], answers.outputs[told], n), counts, out=mean, where=counts > 0)

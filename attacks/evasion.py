@@ -6,7 +6,7 @@ detector's own score decides, as in Carlini et al. 2019, "On Evaluating Adversar
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 
@@ -162,7 +162,9 @@ class Crowd(View):
                 found.append(answers)
             else:
                 benign -= 1
-        return _joined(x, found, len(self.card.classes))
+        rows = np.flatnonzero([len(one.x) > 0 for one in found])
+        nothing = Answers(x[:0], rows[:0], np.empty(0, np.int64), None, None)
+        return Answers.joined([nothing, *found])._replace(x=x[rows], rows=rows)
 
     def _benign(self) -> Array:
         if not self._unasked:
@@ -183,23 +185,3 @@ def softmax_of(card: Card) -> Train:
         return lambda x: from_outputs(fit.outputs(np.nan_to_num(x)))
 
     return train
-
-
-def _joined(x: Array, found: Sequence[Answers], k: int) -> Answers:
-    """Put the answers to single rows of x (n, d) together."""
-    rows = np.array([row for row, one in enumerate(found) if len(one.x)], np.intp)
-    told = [one for one in found if len(one.x)]
-    labels = np.array([one.labels[0] for one in told], np.int64)
-    outputs = np.array([_or_nan(one.outputs, k) for one in told]).reshape(-1, k)
-    paths = [one.path[0] for one in told if one.path is not None]
-    return Answers(
-        x[rows],
-        rows,
-        labels,
-        outputs if any(one.outputs is not None for one in told) else None,
-        np.array(paths) if told and len(paths) == len(told) else None,
-    )
-
-
-def _or_nan(outputs: Array | None, k: int) -> Array:
-    return np.full(k, np.nan) if outputs is None else outputs[0]

@@ -14,7 +14,7 @@ from moatbench.api import PredictionAPI
 from moatbench.attack import Attack, Needs
 from moatbench.client import Answers, Purchases, Surrogate, ignorant
 from moatbench.models.linear import Linear, cross_entropy, design
-from moatbench.reply import Reply, from_outputs
+from moatbench.reply import Reply, from_outputs, has_outputs
 from moatbench.search.feature_bins import Effects, Search
 from moatbench.solvers import readings
 from moatbench.types import Array, Generator
@@ -82,8 +82,8 @@ class _Session:
         if rest := checkpoint - self._api.queries:
             answers = self._ask(self._api.card.space.sample(rest, self._rng))
             if answers.outputs is not None and not self._effects.half:
-                outputs = answers.outputs[~np.isnan(answers.outputs).any(axis=1)]
-                x = answers.x[~np.isnan(answers.outputs).any(axis=1)]
+                whole = has_outputs(answers.outputs)
+                x, outputs = answers.x[whole], answers.outputs[whole]
                 if len(x):
                     explained = readings.explained(
                         self._effects.scores(x), readings.completed(outputs)

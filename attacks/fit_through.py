@@ -21,9 +21,8 @@ from moatbench.knobs import check_choice
 from moatbench.learners.learner import PUBLISHED, learner_for
 from moatbench.models.linear import Linear
 from moatbench.models.one_vs_rest import OneVsRest
-from moatbench.reply import Reply, from_outputs
+from moatbench.reply import Reply, from_outputs, has_outputs
 from moatbench.solvers.through import Changed, Through, fit_through
-from moatbench.strategies.recovering import told
 from moatbench.strategies.retraining import Retraining, check_knobs
 from moatbench.strategies.simulation import Simulation, stand_in, unlikeness, variants
 from moatbench.types import Array, Generator, Rows
@@ -114,7 +113,7 @@ class Seeing(Retraining):
 
     def surrogate(self) -> Surrogate:
         """Fit through the defense; to the labels, where that serves better."""
-        plain, rows = super().surrogate(), np.flatnonzero(told(self.bought))
+        plain, rows = super().surrogate(), np.flatnonzero(has_outputs(self.bought.outputs))
         x, answers = self.bought.x[rows], self.bought.outputs[rows]
         equations = len(rows) * (self._family.k - 1)
         if equations < ENOUGH * self._family.unknowns:

@@ -16,6 +16,7 @@ from moatbench.attack import Attack, Needs
 from moatbench.client import Answers, Card, Purchases, Surrogate
 from moatbench.learners.grown_tree import HELD_OUT, clueless, predictor, tree_surrogate
 from moatbench.models.tree import Tree
+from moatbench.reply import has_outputs
 from moatbench.search.borders import Steps, as_rows
 from moatbench.search.box_search import BoxSearch
 from moatbench.search.boxes import Answer, Point, as_tree, moved, pieces
@@ -258,5 +259,5 @@ def _told(answers: list[Answer | None], bought: Purchases, card: Card) -> tuple[
 
 
 def _mean(targets: Array) -> Array:
-    told = targets[~np.isnan(targets).any(axis=1)]
+    told = targets[has_outputs(targets)]
     return told.mean(axis=0) if len(told) else np.zeros(targets.shape[1])

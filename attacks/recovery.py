@@ -19,7 +19,8 @@ from moatbench.knobs import check_choice, check_number, check_whole
 from moatbench.learners.learner import Fit
 from moatbench.learners.restoring import Method, Pairs
 from moatbench.numerics.simplex import normalised
-from moatbench.strategies.recovering import CannotRestore, Recovering, told
+from moatbench.reply import has_outputs
+from moatbench.strategies.recovering import CannotRestore, Recovering
 from moatbench.strategies.retraining import check_knobs
 from moatbench.strategies.simulation import Simulation, answers, stand_in, unlikeness, variants
 from moatbench.types import Array, Generator
@@ -166,7 +167,7 @@ class Undoing:
         Raises:
             CannotRestore: there is no copy of the defense to be had, or none that answers.
         """
-        rows = np.flatnonzero(told(bought))
+        rows = np.flatnonzero(has_outputs(bought.outputs))
         x, outputs, labels = bought.x[rows], bought.outputs[rows], bought.labels[rows]
         if not len(rows):
             raise CannotRestore("no answer came with outputs")

@@ -134,7 +134,7 @@ class Search:
             )
             if self._api.queries in self._api.checkpoints:
                 yield self._best
-        self._truth = _joined(parts)
+        self._truth = Answers.joined(parts)
 
     def play(
         self,
@@ -165,20 +165,3 @@ class Search:
             apart = np.abs(reply.outputs - truth.outputs).sum(axis=1) / 2
             wrong = np.where(np.isnan(apart), wrong, apart)
         return float(wrong.mean())
-
-
-def _joined(parts: Sequence[Answers]) -> Answers:
-    """Put batches of answers together; a batch without outputs leaves NaN."""
-    kept = [p for p in parts if len(p.x)]
-    if not kept:
-        return parts[0]
-    told = [p.outputs for p in kept if p.outputs is not None]
-    k = told[0].shape[1] if told else 0
-    blanks = [np.full((len(p.x), k), np.nan) if p.outputs is None else p.outputs for p in kept]
-    return Answers(
-        np.concatenate([p.x for p in kept]),
-        np.concatenate([p.rows for p in kept]),
-        np.concatenate([p.labels for p in kept]),
-        np.concatenate(blanks) if told else None,
-        None,
-    )

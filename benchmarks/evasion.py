@@ -22,12 +22,12 @@ from hydra import compose, initialize_config_module
 from omegaconf import DictConfig
 from threadpoolctl import threadpool_limits
 
-from moatbench.api import PredictionAPI, Trail
+from moatbench.api import MeteredAPI, Trail
 from moatbench.attacks.evasion import Evasion
 from moatbench.compose.build import build_attacks, build_defense, instantiate
 from moatbench.compose.schema import register
 from moatbench.defense import Defense
-from moatbench.judge.caught import Watch
+from moatbench.judge.caught import Verdict
 from moatbench.judge.judge import Judge
 from moatbench.randomness import stream
 from moatbench.victim import Victim
@@ -89,24 +89,24 @@ def play(
     knobs: dict[str, Any] = {"accounts": accounts, "benign": benign, "matched": matched}
     attack = replace(attack, **knobs).informed(deepcopy(defense), None)
     trail = Trail(victim, defense, stream(seed, "defense"))
-    api = PredictionAPI(trail, CHECKPOINTS)
+    api = MeteredAPI(trail, CHECKPOINTS)
     judge, curve = Judge(victim, stream(seed, "judge")), []
     for surrogate in attack.run(api, victim.shares.pool, stream(seed, "attack")):
         curve.append((api.queries, judge.score(surrogate)["fidelity_test"]))
-    verdict = watch_of(victim, seed, monitor).verdict(trail, api.per_account, curve)
+    verdict = verdict_of(victim, seed, monitor).of(trail, api.per_account, curve)
     alarms = sum(account in defense.alarms for account in api.per_account)
     return {**verdict, "fidelity": curve[-1][1], "alarms": alarms}
 
 
-WATCHES: dict[tuple[int, int, str], Watch] = {}
+VERDICTS: dict[tuple[int, int, str], Verdict] = {}
 
 
-def watch_of(victim: Victim, seed: int, monitor: str) -> Watch:
+def verdict_of(victim: Victim, seed: int, monitor: str) -> Verdict:
     """Return the one that knows the customers' scores already, where there is one."""
     key = id(victim), seed, monitor
-    if key not in WATCHES:
-        WATCHES[key] = Watch(victim, parts(monitor)[0], seed)
-    return WATCHES[key]
+    if key not in VERDICTS:
+        VERDICTS[key] = Verdict(victim, parts(monitor)[0], seed)
+    return VERDICTS[key]
 
 
 @cache

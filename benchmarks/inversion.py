@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from moatbench.api import Deployment, PredictionAPI
+from moatbench.api import Deployment, MeteredAPI
 from moatbench.attacks.model_inversion import ModelInversion
 from moatbench.defense import Defense
 from moatbench.randomness import stream
@@ -56,7 +56,7 @@ def main() -> None:
 def climbed(victim: Victim, mode: str, seed: int) -> list[Array]:
     """(k, d) prototypes at each budget."""
     attack = ModelInversion(mode, step=0.01, length=0.2, goal=0.95, rounds=200)
-    api = PredictionAPI(Deployment(victim, Defense(), stream(seed, "defense")), BUDGETS)
+    api = MeteredAPI(Deployment(victim, Defense(), stream(seed, "defense")), BUDGETS)
     run = attack.run(api, victim.shares.pool, stream(seed, "attack"))
     return [surrogate.parameters["prototypes"] for surrogate in run]
 

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from threadpoolctl import threadpool_limits
 
-from moatbench.api import Deployment, PredictionAPI
+from moatbench.api import Deployment, MeteredAPI
 from moatbench.attack import Attack
 from moatbench.attacks.equation_solving import EquationSolving
 from moatbench.client import Surrogate
@@ -49,7 +49,7 @@ def main() -> None:
 def run(victim: Victim, attack: Attack, checkpoints: tuple[int, ...], seed: int) -> list[Surrogate]:
     """Attack the undefended victim; return the surrogates of all checkpoints."""
     deployment = Deployment(victim, Defense(), stream(seed, "defense"))
-    api = PredictionAPI(deployment, checkpoints)
+    api = MeteredAPI(deployment, checkpoints)
     return list(attack.run(api, victim.shares.pool, stream(seed, "attack")))
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
-from moatbench.api import Deployment, PredictionAPI
+from moatbench.api import Deployment, MeteredAPI
 from moatbench.defense import Defense
 from moatbench.randomness import stream
 from moatbench.victims.datasets import bundled
@@ -27,7 +27,7 @@ def main() -> None:
     shares = victim.shares
     model = LogisticRegression(max_iter=5000).fit(shares.x_train, shares.y_train)
     x = victim.space.sample(BATCH, np.random.default_rng(0))
-    api = PredictionAPI(
+    api = MeteredAPI(
         Deployment(victim, Defense(), stream(0, "defense")), [BATCH * BATCHES * (ROUNDS + 1)]
     )
     ways: dict[str, Callable[[], object]] = {

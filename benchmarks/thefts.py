@@ -1,4 +1,8 @@
-"""What a query monitor makes of thieves and of customers, on streams of queries recorded before."""
+"""What a query monitor makes of thieves, on streams of queries that were recorded before.
+
+A monitor whose alarms change no answer (the response `log`) changes nothing of what is asked. So an
+attack is run once, its queries are kept, and every monitor is shown the same.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +10,7 @@ from math import ceil
 
 import numpy as np
 
-from moatbench.api import Deployment, PredictionAPI
+from moatbench.api import Deployment, MeteredAPI
 from moatbench.attack import Attack
 from moatbench.defense import Defense
 from moatbench.judge.judge import Judge
@@ -57,7 +61,7 @@ def steal(
     """Run the attack undefended; `metric` is the judge's name of the fidelity that is kept."""
     notebook, judge = _Notebook(), Judge(victim, stream(seed, "judge"))
     deployment = Deployment(victim, notebook, stream(seed, "defense"))
-    api = PredictionAPI(deployment, checkpoints)
+    api = MeteredAPI(deployment, checkpoints)
     fidelity = []
     for surrogate in attack.run(api, victim.shares.pool, stream(seed, "attack")):
         fidelity.append(judge.score(surrogate)[metric])

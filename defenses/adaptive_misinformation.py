@@ -15,7 +15,7 @@ from moatbench.defense import Defense
 from moatbench.knobs import check_number, check_whole
 from moatbench.models.forward import affine, softmax
 from moatbench.numerics.simplex import normalised
-from moatbench.reply import Reply
+from moatbench.reply import Reply, has_outputs
 from moatbench.types import Array, Generator, Labels
 from moatbench.victim import NotApplicable, Victim
 
@@ -83,7 +83,7 @@ class AdaptiveMisinformation(Defense):
         if reply.outputs is None or self.tau == 0:
             return reply
         outputs, labels = reply.outputs.copy(), reply.labels.copy()
-        told = np.flatnonzero(~np.isnan(outputs).any(axis=1))
+        told = np.flatnonzero(has_outputs(outputs))
         share = self.gate(outputs[told])[:, None]
         outputs[told] = normalised((1 - share) * outputs[told] + share * self.wrong(x[told]))
         labels[told] = outputs[told].argmax(axis=1)

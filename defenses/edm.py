@@ -17,7 +17,7 @@ from moatbench.models.linear import design
 from moatbench.models.network import Network
 from moatbench.models.perceptron import Perceptron
 from moatbench.numerics.objectives import CrossEntropy
-from moatbench.reply import Reply
+from moatbench.reply import Reply, has_outputs
 from moatbench.types import Array, Generator, Labels, Rows
 from moatbench.victim import NotApplicable, Victim
 
@@ -95,7 +95,7 @@ class EnsembleOfDiverseModels(Defense):
         labels: Labels = outputs.argmax(axis=1).astype(np.int64)
         if reply.outputs is None:
             return Reply(labels, refused=reply.refused)
-        outputs[np.isnan(reply.outputs).any(axis=1)] = np.nan
+        outputs[~has_outputs(reply.outputs)] = np.nan
         return Reply(labels, outputs, refused=reply.refused)
 
     def _trained(

@@ -17,7 +17,7 @@ from moatbench.models.perceptron import DIRECTIONS, Perceptron
 from moatbench.numerics.minimise import descend
 from moatbench.numerics.objectives import CrossEntropy
 from moatbench.numerics.simplex import normalised
-from moatbench.reply import Reply
+from moatbench.reply import Reply, has_outputs
 from moatbench.types import Array, Generator, Mask
 from moatbench.victim import NotApplicable, Victim
 
@@ -101,7 +101,7 @@ class GradientRedirection(Defense):
         if reply.outputs is None or self.epsilon == 0:
             return reply
         outputs, labels = reply.outputs.copy(), reply.labels.copy()
-        told = np.flatnonzero(~np.isnan(outputs).any(axis=1))
+        told = np.flatnonzero(has_outputs(outputs))
         c = self.surrogate.slopes(self._space.encode(x[told]), self.target)
         outputs[told] = redirected(outputs[told], c, self.epsilon, self.guard)
         if not self.guard:

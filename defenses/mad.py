@@ -14,7 +14,7 @@ from moatbench.defense import Defense
 from moatbench.knobs import check_flag, check_number
 from moatbench.models.forward import affine, softmax
 from moatbench.numerics.simplex import normalised
-from moatbench.reply import Reply
+from moatbench.reply import Reply, has_outputs
 from moatbench.types import Array, Generator, Mask, Rows
 from moatbench.victim import Victim
 
@@ -69,7 +69,7 @@ class MAD(Defense):
         if reply.outputs is None or self.epsilon == 0:
             return reply
         outputs, labels = reply.outputs.copy(), reply.labels.copy()
-        told = np.flatnonzero(~np.isnan(outputs).any(axis=1))
+        told = np.flatnonzero(has_outputs(outputs))
         p = self.surrogate(x[told])
         outputs[told] = poisoned(outputs[told], p, self.epsilon, self.guard)
         if not self.guard:

@@ -11,7 +11,7 @@ import numpy as np
 
 from moatbench.defense import Defense
 from moatbench.knobs import check_number
-from moatbench.reply import Reply
+from moatbench.reply import Reply, has_outputs
 from moatbench.types import Array, Generator
 from moatbench.victim import Victim
 
@@ -54,7 +54,7 @@ class ModelGuardS(Defense):
         if reply.outputs is None or self.epsilon == 0:
             return reply
         outputs = np.array(reply.outputs, order="C")
-        told = ~np.isnan(outputs).any(axis=1)
+        told = has_outputs(outputs)
         top = np.where(told, outputs.argmax(axis=1), -1)
         for c in np.unique(top[told]):
             outputs[top == c] = self._quantised(outputs[top == c], int(c))

@@ -14,7 +14,7 @@ from scipy.optimize import linprog
 from moatbench.defense import Defense
 from moatbench.knobs import check_number
 from moatbench.numerics.simplex import normalised
-from moatbench.reply import Reply
+from moatbench.reply import Reply, has_outputs
 from moatbench.types import Array, Generator
 from moatbench.victim import Victim
 
@@ -57,7 +57,7 @@ class ModelGuardW(Defense):
         if reply.outputs is None or self.epsilon == 0:
             return reply
         outputs = reply.outputs.copy()
-        for row in np.flatnonzero(~np.isnan(outputs).any(axis=1)):
+        for row in np.flatnonzero(has_outputs(outputs)):
             outputs[row] = self._solved(outputs[row].tobytes())
         return reply.with_outputs(outputs)
 

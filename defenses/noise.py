@@ -17,7 +17,7 @@ from scipy.special import ndtri
 from moatbench.defense import Defense, NoiseModel
 from moatbench.numerics.simplex import normalised
 from moatbench.randomness import AccountStreams, keyed_uniform
-from moatbench.reply import Reply
+from moatbench.reply import Reply, has_outputs
 from moatbench.types import Array, Generator
 from moatbench.victim import Victim
 
@@ -76,7 +76,7 @@ class Noise(Defense):
         if reply.outputs is None or self.sigma == 0:
             return reply
         outputs, labels = reply.outputs.copy(), reply.labels.copy()
-        told = ~np.isnan(outputs).any(axis=1)
+        told = has_outputs(outputs)
         noise = self.sigma * self._draw(x[told], outputs.shape[1], account)
         noisy = outputs[told] + noise
         outputs[told] = noisy if outputs.shape[1] == 1 else normalised(noisy.clip(0, 1))

@@ -13,7 +13,7 @@ from scipy.special import expit, logit
 from moatbench.defense import Defense
 from moatbench.knobs import check_flag, check_number
 from moatbench.numerics.simplex import normalised
-from moatbench.reply import Reply
+from moatbench.reply import Reply, has_outputs
 from moatbench.types import Array, Generator, Rows
 from moatbench.victim import Victim
 
@@ -62,7 +62,7 @@ class ReverseSigmoid(Defense):
         if reply.outputs is None or self.beta == 0 or self.gamma == 0:
             return reply
         outputs, labels = reply.outputs.copy(), reply.labels.copy()
-        told = np.flatnonzero(~np.isnan(outputs).any(axis=1))
+        told = np.flatnonzero(has_outputs(outputs))
         outputs[told] = self._guarded(outputs[told]) if self.guard else self._bent(outputs[told])
         if not self.guard:
             labels[told] = outputs[told].argmax(axis=1)

@@ -10,7 +10,7 @@ import numpy as np
 
 from moatbench.defense import Defense
 from moatbench.numerics.simplex import normalised
-from moatbench.reply import Reply
+from moatbench.reply import Reply, has_outputs
 from moatbench.types import Array, Generator
 from moatbench.victim import Victim
 
@@ -56,5 +56,5 @@ class TopK(Defense):
         top = np.argsort(-outputs, axis=1, kind="stable")[:, : self.k]
         kept = np.zeros_like(outputs)
         np.put_along_axis(kept, top, np.take_along_axis(outputs, top, axis=1), axis=1)
-        kept[np.isnan(outputs).any(axis=1)] = np.nan
+        kept[~has_outputs(outputs)] = np.nan
         return reply.with_outputs(normalised(kept) if self.renormalise else kept)

@@ -1,7 +1,9 @@
 """The prediction API: all that an attack may touch, with the meter running."""
 
+from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Self
 
 import numpy as np
 
@@ -38,28 +40,10 @@ class Deployment:
             reply, kept, rows = reply.take(given), kept[given], rows[given]
         return Answers(kept, rows, reply.labels, reply.outputs, reply.path)
 
-
-class PredictionAPI:
-    """A metered, billed session with a deployment, under one purse and any number of accounts.
-
-    Args:
-        deployment: what answers.
-        checkpoints: cumulative query counts at which the attack is scored; the last is the budget.
-        price: US dollars an answered query; a refused one is counted but not billed.
-        listener: told the number of queries after each batch (honest traffic follows it).
-    """
-
-    def __init__(
-        self,
-        deployment: Deployment,
-        checkpoints: Sequence[int],
-        *,
-        price: float = 0.0,
-        listener: Listener | None = None,
-    ) -> None:
-        self.checkpoints = checked(checkpoints)
-        victim, defense = deployment.victim, deployment.defense
-        self.card = Card(
+    def card(self, price: float) -> Card:
+        """Return what its clients are told before the first query, at so many dollars an answer."""
+        victim, defense = self.victim, self.defense
+        return Card(
             space=victim.space,
             classes=victim.classes,
             price=price,
@@ -69,12 +53,48 @@ class PredictionAPI:
             architecture=dict(victim.architecture),
             full=victim.full,
         )
+
+
+class Trail(Deployment):
+    """A deployment that keeps who asked what, in order; the rows only where a monitor watches."""
+
+    def __init__(self, victim: Victim, defense: Defense, rng: Generator) -> None:
+        super().__init__(victim, defense, rng)
+        self.asked: list[tuple[str, Array]] = []
+
+    def answer(self, x: Array, account: str) -> Answers:
+        """Answer, and take down the question."""
+        self.asked.append((account, x.copy() if self.defense.monitors else np.empty((len(x), 0))))
+        return super().answer(x, account)
+
+
+class PredictionAPI(ABC):
+    """A session with an API that counts queries, under one purse and any number of accounts.
+
+    The interface of whatever an attack asks: `MeteredAPI` is the one that bills, and a smaller view
+    of it is one as well.
+
+    Args:
+        card: what a client knows before the first query.
+        checkpoints: cumulative query counts at which the attack is scored; the last is the budget.
+
+    Attributes:
+        queries: asked so far, answered or refused.
+        refused: of those, how many got no answer.
+    """
+
+    def __new__(cls, *_: object, **__: object) -> Self:
+        if cls is PredictionAPI:
+            raise TypeError(
+                "PredictionAPI is an interface; use MeteredAPI(deployment, checkpoints)"
+            )
+        return super().__new__(cls)
+
+    def __init__(self, card: Card, checkpoints: Sequence[int]) -> None:
+        self.card = card
+        self.checkpoints = valid_checkpoints(checkpoints)
         self.queries = 0
         self.refused = 0
-        self.waited = 0.0  # virtual seconds
-        self.per_account: Counter[str] = Counter()
-        self.__deployment = deployment
-        self.__listener = listener
 
     @property
     def budget(self) -> int:
@@ -90,6 +110,16 @@ class PredictionAPI:
     def dollars(self) -> float:
         """Money spent so far."""
         return round(self.card.price * (self.queries - self.refused), 9)
+
+    @property
+    @abstractmethod
+    def waited(self) -> float:
+        """Virtual seconds that the attacker had to wait so far."""
+
+    @property
+    @abstractmethod
+    def per_account(self) -> Mapping[str, int]:
+        """Queries of each account so far."""
 
     def query(self, x: Array, account: str = ADVERSARY) -> Answers:
         """Buy predictions.
@@ -114,16 +144,59 @@ class PredictionAPI:
                 "slice the batch to api.remaining"
             )
         self.queries += len(x)
-        self.per_account[account] += len(x)
-        answers = self.__deployment.answer(x, account)
-        self.waited += self.__deployment.defense.wait(len(x), account)  # for what was just asked
+        answers = self._ask(x, account)
         self.refused += len(x) - len(answers.rows)
+        return answers
+
+    @abstractmethod
+    def _ask(self, x: Array, account: str) -> Answers:
+        """Answer rows (n, d) that are valid and within the budget; they are counted already."""
+
+
+class MeteredAPI(PredictionAPI):
+    """A metered, billed session with a deployment.
+
+    Args:
+        deployment: what answers.
+        checkpoints: cumulative query counts at which the attack is scored; the last is the budget.
+        price: US dollars an answered query; a refused one is counted but not billed.
+        listener: told the number of queries after each batch (honest traffic follows it).
+    """
+
+    def __init__(
+        self,
+        deployment: Deployment,
+        checkpoints: Sequence[int],
+        *,
+        price: float = 0.0,
+        listener: Listener | None = None,
+    ) -> None:
+        super().__init__(deployment.card(price), checkpoints)
+        self.__deployment = deployment
+        self.__listener = listener
+        self.__waited = 0.0
+        self.__per_account: Counter[str] = Counter()
+
+    @property
+    def waited(self) -> float:
+        """Virtual seconds that the defense made the attacker wait so far."""
+        return self.__waited
+
+    @property
+    def per_account(self) -> Mapping[str, int]:
+        """Queries of each account so far."""
+        return self.__per_account
+
+    def _ask(self, x: Array, account: str) -> Answers:
+        self.__per_account[account] += len(x)
+        answers = self.__deployment.answer(x, account)
+        self.__waited += self.__deployment.defense.wait(len(x), account)  # for what was just asked
         if self.__listener is not None:
             self.__listener(self.queries)
         return answers
 
 
-def checked(checkpoints: Sequence[int]) -> tuple[int, ...]:
+def valid_checkpoints(checkpoints: Sequence[int]) -> tuple[int, ...]:
     """Return the checkpoints; raise a ValueError unless they are positive and increasing."""
     points = tuple(checkpoints)
     whole = all(isinstance(p, int | np.integer) for p in points)
@@ -133,16 +206,3 @@ def checked(checkpoints: Sequence[int]) -> tuple[int, ...]:
             "for example [65, 130, 650]"
         )
     return tuple(int(p) for p in points)
-
-
-class Trail(Deployment):
-    """A deployment that keeps who asked what, in order; the rows only where a monitor watches."""
-
-    def __init__(self, victim: Victim, defense: Defense, rng: Generator) -> None:
-        super().__init__(victim, defense, rng)
-        self.asked: list[tuple[str, Array]] = []
-
-    def answer(self, x: Array, account: str) -> Answers:
-        """Answer, and take down the question."""
-        self.asked.append((account, x.copy() if self.defense.monitors else np.empty((len(x), 0))))
-        return super().answer(x, account)

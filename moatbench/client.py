@@ -1,38 +1,16 @@
-"""What a client sees, and what it makes of it: answers, the card, purchases, a surrogate."""
+"""A client reads a card, buys answers, keeps its purchases and makes a surrogate of them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from moatbench.reply import Predict, Reply, from_outputs
+from moatbench.reply import Predict, Reply, concatenated, from_outputs
 from moatbench.space import InputSpace
 from moatbench.types import Array, Labels, Rows
 
 T = TypeVar("T", Array, Labels)
-
-
-class BudgetExceeded(ValueError):
-    """An attack asked for more queries than it has left."""
-
-
-class InvalidQuery(ValueError):
-    """A query that the API does not accept. Nothing was asked or billed."""
-
-
-class Answers(NamedTuple):
-    """The answered part of a query; refused rows are not in it.
-
-    x (m, d) the rows that were answered, `rows` (m,) their places in the query, `labels` (m,),
-    `outputs` (m, k) or None, a row of NaN where only the label came; `path` (m, d) or None.
-    """
-
-    x: Array
-    rows: Rows
-    labels: Labels
-    outputs: Array | None
-    path: Array | None
 
 
 @dataclass(frozen=True)
@@ -57,21 +35,39 @@ class Card:
         return len(self.classes) == 1
 
 
-@dataclass(frozen=True)
-class Surrogate:
-    """A stolen model.
+class BudgetExceeded(ValueError):
+    """An attack asked for more queries than it has left."""
 
-    Args:
-        predict: (n, d) rows to a Reply.
-        parameters: what was recovered of the victim's own parameters, where the attack is exact.
-        converged: whether the fit ran to its tolerance; a curve from fits that did not says so.
-        note: how it was come by, in a few words.
+
+class InvalidQuery(ValueError):
+    """A query that the API does not accept. Nothing was asked or billed."""
+
+
+class Answers(NamedTuple):
+    """The answered part of a query; refused rows are not in it.
+
+    x (m, d) the rows that were answered, `rows` (m,) their places in the query, `labels` (m,),
+    `outputs` (m, k) or None, a row of NaN where only the label came; `path` (m, d) or None.
     """
 
-    predict: Predict
-    parameters: Mapping[str, Array] = field(default_factory=dict)
-    converged: bool = True
-    note: str = ""
+    x: Array
+    rows: Rows
+    labels: Labels
+    outputs: Array | None
+    path: Array | None
+
+    @staticmethod
+    def joined(parts: Sequence["Answers"]) -> "Answers":
+        """Put the answers to several queries together, each with its rows as it counts them."""
+        kept = [part for part in parts if len(part.x)] or parts[:1]
+        reply = concatenated([Reply(part.labels, part.outputs, part.path) for part in kept])
+        return Answers(
+            np.concatenate([part.x for part in kept]),
+            np.concatenate([part.rows for part in kept]),
+            reply.labels,
+            reply.outputs,
+            reply.path,
+        )
 
 
 class Purchases:
@@ -98,17 +94,17 @@ class Purchases:
     @property
     def x(self) -> Array:
         """(n, d) the inputs that were answered."""
-        return _joined(self._x)
+        return _concatenated(self._x)
 
     @property
     def labels(self) -> Labels:
         """(n,) the answered labels."""
-        return _joined(self._labels)
+        return _concatenated(self._labels)
 
     @property
     def outputs(self) -> Array:
         """(n, k) the answered outputs; a row of NaN where only the label came."""
-        return _joined(self._outputs)
+        return _concatenated(self._outputs)
 
     def targets(self, use_confidences: bool = True) -> Array:
         """(n, k) soft labels to train on: the outputs, or the label itself where there are none."""
@@ -119,6 +115,23 @@ class Purchases:
         # Rounded and truncated answers need not sum to one; some sum to nothing.
         np.divide(self.outputs, total, out=hard, where=total > 0)
         return hard
+
+
+@dataclass(frozen=True)
+class Surrogate:
+    """A stolen model.
+
+    Args:
+        predict: (n, d) rows to a Reply.
+        parameters: what was recovered of the victim's own parameters, where the attack is exact.
+        converged: whether the fit ran to its tolerance; a curve from fits that did not says so.
+        note: how it was come by, in a few words.
+    """
+
+    predict: Predict
+    parameters: Mapping[str, Array] = field(default_factory=dict)
+    converged: bool = True
+    note: str = ""
 
 
 def ignorant(card: Card, answers: Labels | None = None) -> Surrogate:
@@ -133,7 +146,7 @@ def ignorant(card: Card, answers: Labels | None = None) -> Surrogate:
     return Surrogate(predict, converged=False, note="no usable answers")
 
 
-def _joined(parts: list[T]) -> T:
+def _concatenated(parts: list[T]) -> T:
     """Concatenate once: later calls find one part."""
     if len(parts) > 1:
         parts[:] = [np.concatenate(parts)]

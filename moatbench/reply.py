@@ -1,6 +1,6 @@
 """The answers to a batch of queries."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -68,6 +68,27 @@ Predict = Callable[[Array], Reply]
 def from_outputs(outputs: Array) -> Reply:
     """Reply with probabilities and the label that they make largest (the first, in a tie)."""
     return Reply(outputs.argmax(axis=1).astype(np.int64), outputs)
+
+
+def has_outputs(outputs: Array) -> Mask:
+    """(n,) which rows of outputs (n, k) have any: a row of NaN gives the label only."""
+    return np.asarray(~np.isnan(outputs).any(axis=1))
+
+
+def concatenated(replies: Sequence[Reply]) -> Reply:
+    """Return the answers to several batches as one; a batch of labels only leaves rows of NaN.
+
+    The path is kept where every batch tells one; what was refused is not.
+    """
+    k = next((r.outputs.shape[1] for r in replies if r.outputs is not None), None)
+    paths = [r.path for r in replies if r.path is not None]
+    return Reply(
+        np.concatenate([r.labels for r in replies] or [np.empty(0, np.int64)]),
+        None
+        if k is None
+        else np.concatenate([_filled(r.outputs, (len(r), k), np.nan) for r in replies]),
+        np.concatenate(paths) if paths and len(paths) == len(replies) else None,
+    )
 
 
 def _filled(array: Array | None, shape: tuple[int, int], value: float) -> Array:

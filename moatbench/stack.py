@@ -1,4 +1,4 @@
-"""Several defenses as one."""
+"""Several defenses one behind another, which clients meet as one."""
 
 import logging
 from collections.abc import Mapping, Sequence

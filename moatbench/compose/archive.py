@@ -15,6 +15,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from moatbench.compose.moved import new_place
 from moatbench.types import Array
 
 STRUCTURE = "structure"
@@ -105,8 +106,10 @@ def _put_together(node: Any, arrays: dict[str, Array], trusted: tuple[str, ...])
 
 
 def _dataclass(name: str, trusted: tuple[str, ...]) -> Any:
-    """Find the class `module:Name`."""
+    """Find the class `module:Name`; one that was written by an earlier version, where it is now."""
     module, _, qualname = name.partition(":")
+    if new := new_place(f"{module}.{qualname}"):
+        module, _, qualname = new.rpartition(".")
     if module.split(".")[0] not in trusted:
         raise ValueError(f"{name} is in none of the trusted packages ({', '.join(trusted)})")
     found = getattr(import_module(module), qualname, None)

@@ -14,7 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from moatbench.api import checked
+from moatbench.api import valid_checkpoints
 from moatbench.attack import Attack
 from moatbench.compose.cache import trained, victim_key
 from moatbench.data import Dataset
@@ -107,7 +107,7 @@ def options(group: str) -> list[str]:
 def checkpoints(asked: Sequence[int] | None, victim: Victim) -> tuple[int, ...]:
     """Return the checkpoints asked for, or the default multiples of d + 1."""
     if asked is not None:
-        return checked(tuple(asked))
+        return valid_checkpoints(tuple(asked))
     return tuple(multiple * (victim.space.d + 1) for multiple in MULTIPLES)
 
 

@@ -14,10 +14,12 @@ from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any
 
 from filelock import FileLock
 
+import moatbench
 from moatbench.compose.archive import TRUSTED, DamagedArchive, NotArchivable, dump, load
 from moatbench.data import Dataset
 from moatbench.victim import Victim
@@ -25,20 +27,12 @@ from moatbench.victim import Victim
 log = logging.getLogger(__name__)
 
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch")
-OURS = tuple(
-    f"moatbench.{name}"
-    for name in (
-        "data",
-        "learners",
-        "models",
-        "numerics",
-        "randomness",
-        "reply",
-        "space",
-        "victim",
-        "victims",
-    )
-)
+# What no victim imports. All else of ours can change one, a new noun or room too.
+NOUNS_ABOVE = {"__main__", "api", "attack", "defense", "monitor", "stack", "traits"}
+SHOWN = {"cli", "conf", "display", "record", "report", "reproduce", "sweep", "tracking"}
+ROOMS_ABOVE = {"compose", "judge", "runner", "solvers", "strategies", "testing"}
+ABOVE = {"attacks", "defenses", *NOUNS_ABOVE, *SHOWN, *ROOMS_ABOVE}
+OURS = sorted({m.name for m in iter_modules(moatbench.__path__)} - ABOVE | {"victims"})
 MOST_BYTES = 2**28  # of a victim with its data; a larger one is trained each time
 
 
@@ -46,13 +40,14 @@ def victim_key(node: Mapping[str, Any], data: Dataset, seed: int, threads: int) 
     """Hash all that can change the victim which `node`, a resolved config, describes."""
     table = data.table
     shared = (table.name, table.sha256(), data.test_share, data.pool_share, dict(table.notes))
+    ours = [f"moatbench.{name}" for name in OURS]
     origin = {
         "victim": node,
         "data": repr(shared),
         "seed": seed,
         "threads": threads,
         "versions": [sys.version, *(f"{name} {version(name)}" for name in LIBRARIES)],
-        "source": [_source(package) for package in (*OURS, *_modules(node))],
+        "source": [_source(package) for package in (*ours, *_modules(node))],
     }
     return hashlib.sha256(json.dumps(origin, sort_keys=True).encode()).hexdigest()[:32]
 

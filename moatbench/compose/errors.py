@@ -8,6 +8,8 @@ from typing import Any
 from hydra.errors import HydraException, InstantiationException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 
+from moatbench.compose.moved import moved
+
 _KEY = re.compile(r"Could not override '([^']+)'")
 
 
@@ -69,6 +71,8 @@ def _did_you_mean(name: str, known: Sequence[str]) -> str:
 
 
 def _line(error: BaseException) -> str:
+    if told := moved(str(error)):
+        return told
     text = " ".join(str(error).split()) or "no message"
     known = (ValueError, OSError, RuntimeError, HydraException)
     return text if isinstance(error, known) else f"{type(error).__name__}: {text}"

@@ -21,7 +21,7 @@ LEVEL = 0.95  # of fidelity on the test data
 Curve = Sequence[tuple[int, float]]  # (queries, fidelity) of each surrogate
 
 
-class Watch:
+class Verdict:
     """What the monitors of a defense make of customers, and of attacks on it.
 
     Its copy of the defense is deployed as the run's own was, from the same stream, when it is first
@@ -37,7 +37,7 @@ class Watch:
     def __init__(self, victim: Victim, defense: Defense, seed: int) -> None:
         self._victim, self._defense, self._seed = victim, deepcopy(defense), seed
 
-    def verdict(self, trail: Trail, accounts: Collection[str], curve: Curve) -> dict[str, float]:
+    def of(self, trail: Trail, accounts: Collection[str], curve: Curve) -> dict[str, float]:
         """Tell how the attack fared; nothing where the defense has no monitor and no alarms.
 
         Args:
@@ -59,7 +59,7 @@ class Watch:
         if not self._defense.monitors and not trail.defense.alarms:
             return {}
         asked = [(account, x) for account, x in trail.asked if account in accounts and len(x)]
-        return self._rates(asked) | delay(alarms, [(a, len(x)) for a, x in asked], curve)
+        return self._rates(asked) | time_to_alarm(alarms, [(a, len(x)) for a, x in asked], curve)
 
     def _rates(self, asked: Sequence[tuple[str, Array]]) -> dict[str, float]:
         """Judge the accounts against the customers; NaN where there is no monitor to ask."""
@@ -69,10 +69,10 @@ class Watch:
         for account in dict.fromkeys(account for account, _ in asked):
             x = np.concatenate([rows for who, rows in asked if who == account])
             streams.append(Stream(x, self._victim.predict(x).labels, np.ones(len(x), bool)))
-        thieves = [greatest(monitor, streams) for monitor in self._monitors]
+        thieves = [greatest_scores(monitor, streams) for monitor in self._monitors]
         usual = self._usual
-        ranks = np.max([ranked(t, u) for t, u in zip(thieves, usual, strict=True)], axis=0)
-        own = np.max([ranked(u, u) for u in usual], axis=0)
+        ranks = np.max([share_exceeded(t, u) for t, u in zip(thieves, usual, strict=True)], axis=0)
+        own = np.max([share_exceeded(u, u) for u in usual], axis=0)
         limit = threshold_at([own[[i]] for i in range(len(own))], RATE)
         over: Mask = np.any(
             [u > m.threshold for u, m in zip(usual, self._monitors, strict=True)], axis=0
@@ -91,24 +91,24 @@ class Watch:
     def _usual(self) -> list[Array]:
         """(customers,) the greatest score of each, by monitor."""
         drawn = customers(self._victim, ACCOUNTS, QUERIES, stream(self._seed, "customers"))
-        return [greatest(monitor, drawn) for monitor in self._monitors]
+        return [greatest_scores(monitor, drawn) for monitor in self._monitors]
 
 
-def greatest(monitor: Monitor, streams: Sequence[Stream]) -> Array:
+def greatest_scores(monitor: Monitor, streams: Sequence[Stream]) -> Array:
     """(streams,) the greatest score of each, as a new account of a deployed monitor."""
     found = [monitor.peek(one.x, one.labels, "someone") for one in streams]
     return np.array([scores.max(initial=-inf) for scores in found])
 
 
-def ranked(found: Array, usual: Array) -> Array:
+def share_exceeded(found: Array, usual: Array) -> Array:
     """(n,) the share of the usual scores that each exceeds: scores of monitors, made comparable."""
     return np.searchsorted(np.sort(usual), found, side="left") / len(usual)
 
 
-def delay(
+def time_to_alarm(
     alarms: Mapping[str, int], asked: Sequence[tuple[str, int]], curve: Curve
 ) -> dict[str, float]:
-    """Tell how late the first alarm was, as in `Watch.verdict`.
+    """Tell how late the first alarm was, as in `Verdict.of`.
 
     Args:
         alarms: of the attacker's accounts, the queries of each at its first.
@@ -126,11 +126,11 @@ def delay(
     return {
         "queries_to_first_alarm": float(first) if first < inf else nan,
         "fidelity_at_first_alarm": held[-1] if held and first < inf else nan,
-        "accounts_for_95": nan if needed is None else _accounts(needed, first, free, owners),
+        "accounts_for_95": nan if needed is None else _accounts_needed(needed, first, free, owners),
     }
 
 
-def _accounts(needed: int, first: float, free: int, owners: Array) -> float:
+def _accounts_needed(needed: int, first: float, free: int, owners: Array) -> float:
     """Accounts for so many queries, if each may ask `free` of them; NaN where none would do."""
     if first > needed:
         return float(len(set(owners[:needed].tolist())))

@@ -37,12 +37,12 @@ def trained_on_pool(victim: Victim, rng: Generator) -> Surrogate:
             f"{len(shares.pool)} rows{'' if shares.y_pool is not None else ' and no labels'} for a "
             f"model of {len(victim.classes)} classes; set side_labels=false, or data.pool_share > 0"
         )
-    card = published(victim)
+    card = public_card(victim)
     targets = np.eye(len(victim.classes))[shares.y_pool]
     return learner_for(PUBLISHED, card).fit(shares.pool, targets, rng).surrogate()
 
 
-def published(victim: Victim) -> Card:
+def public_card(victim: Victim) -> Card:
     """Return what is known of a model to one who has no access to it."""
     return Card(
         space=victim.space,

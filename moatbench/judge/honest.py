@@ -5,8 +5,8 @@ import time
 import numpy as np
 
 from moatbench.api import Deployment
-from moatbench.judge.quality import UNKNOWN, joined, quality
-from moatbench.reply import Reply
+from moatbench.judge.quality import UNKNOWN, quality
+from moatbench.reply import Reply, concatenated
 from moatbench.types import Generator, Labels, Rows
 
 ACCOUNTS = 5
@@ -72,7 +72,7 @@ class HonestTraffic:
         report = self._admission() | UNKNOWN
         if self._asked:
             victim = self._deployment.victim
-            told, clean = joined(self._told), joined(self._clean)
+            told, clean = concatenated(self._told), concatenated(self._clean)
             report |= quality(
                 told, clean, victim.shares.y_test[self._answered], len(victim.classes)
             )
@@ -81,7 +81,7 @@ class HonestTraffic:
     @property
     def told(self) -> tuple[Rows, Labels]:
         """(m,) the rows of the test data that were answered so far, and (m,) the labels told."""
-        return self._answered, joined(self._told).labels
+        return self._answered, concatenated(self._told).labels
 
     def seconds_added(self) -> float:
         """Mean seconds that the defense adds to a query, by the clock."""

@@ -1,7 +1,9 @@
 """What a stolen model is worth: the judge, who scores surrogates off the meter."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,7 +12,7 @@ from moatbench.judge.floor import at_least, best_constant, gains, trained_on_poo
 from moatbench.judge.shift import far_cluster
 from moatbench.judge.watermark import Owner
 from moatbench.record.columns import POOL, POOL_LABELS
-from moatbench.reply import Reply
+from moatbench.reply import Reply, concatenated
 from moatbench.types import Array, Generator, Labels, Mask, Rows
 from moatbench.victim import Victim
 
@@ -26,6 +28,16 @@ class Sample:
     name: str
     x: Array
     truth: Reply
+
+
+class Assessment(NamedTuple):
+    """What a surrogate is worth: scores by name, and hits (n,), the test rows it has right.
+
+    Right is what the undefended victim answers, not what is true.
+    """
+
+    scores: dict[str, float]
+    hits: Mask
 
 
 class Judge:
@@ -73,7 +85,7 @@ class Judge:
 
         self.baselines = {POOL: self._constant()}
         if side_labels:
-            known = self._measure(trained_on_pool(victim, trained))
+            known = self._measure(self._ask(trained_on_pool(victim, trained)))
             self.baselines[POOL_LABELS] = at_least(known, self.baselines[POOL])
         self.floor = POOL_LABELS if side_labels else POOL
 
@@ -84,23 +96,25 @@ class Judge:
 
     def score(self, surrogate: Surrogate) -> dict[str, float]:
         """Score on every sample: fidelity, gain, accuracy, total variation (NaN if no outputs)."""
-        scores = self._measure(surrogate)
-        return scores | gains(scores, self.baselines[self.floor])
+        return self._scores(self._ask(surrogate))
 
-    def defended_fidelity(self, surrogate: Surrogate, told: tuple[Rows, Labels]) -> float:
-        """Share of the answers that customers were told, on which the surrogate gives the same.
+    def assess(self, surrogate: Surrogate, told: tuple[Rows, Labels]) -> Assessment:
+        """Score, and compare with what customers were told; each sample is asked once.
 
-        The clean fidelity is what was stolen; this is how well the surrogate copies the API as it
-        is deployed, lies included. NaN for values, and before anybody was answered.
+        `fidelity_defended` is the share of the answers that customers were told, on which the
+        surrogate gives the same. The clean fidelity is what was stolen; this is how well the
+        surrogate copies the API as it is deployed, lies included. NaN for values, and before
+        anybody was answered.
 
         Args:
             surrogate: to be judged.
             told: rows of the test data, and the labels that they were told.
         """
-        if self._regression or not len(told[0]):
-            return float("nan")
-        labels = in_chunks(surrogate, self.samples[0].x).labels
-        return fidelity(labels[told[0]], told[1])
+        replies, (rows, labels) = self._ask(surrogate), told
+        known = len(rows) and not self._regression
+        defended = fidelity(replies[0].labels[rows], labels) if known else float("nan")
+        scores = self._scores(replies) | {"fidelity_defended": defended}
+        return Assessment(scores, self._hits(self.samples[0], replies[0]))
 
     def _constant(self) -> dict[str, float]:
         """Score the best constant answer on each sample."""
@@ -112,36 +126,33 @@ class Judge:
         named = zip(self.samples, answers, strict=True)
         return {f"fidelity_{sample.name}": best_constant(a) for sample, a in named}
 
-    def _measure(self, surrogate: Surrogate) -> dict[str, float]:
-        if self._regression:
-            return self._score_values(surrogate)
+    def _ask(self, surrogate: Surrogate) -> list[Reply]:
+        return [in_chunks(surrogate, sample.x) for sample in self.samples]
+
+    def _scores(self, replies: Sequence[Reply]) -> dict[str, float]:
+        scores = self._measure(replies)
+        return scores | gains(scores, self.baselines[self.floor])
+
+    def _measure(self, replies: Sequence[Reply]) -> dict[str, float]:
         scores: dict[str, float] = {}
-        for sample in self.samples:
-            reply = in_chunks(surrogate, sample.x)
-            scores[f"fidelity_{sample.name}"] = fidelity(reply.labels, sample.truth.labels)
-            scores[f"tv_{sample.name}"] = total_variation(reply.outputs, sample.truth.outputs)
-            if sample.name == "test":
-                scores["accuracy"] = fidelity(reply.labels, self._y)
+        for sample, reply in zip(self.samples, replies, strict=True):
+            name, truth = sample.name, sample.truth
+            scores[f"fidelity_{name}"] = float(np.mean(self._hits(sample, reply)))
+            if self._regression:
+                scores[f"tv_{name}"] = float("nan")
+                scores[f"error_{name}"] = float(np.abs(values(reply) - values(truth)).mean())
+            else:
+                scores[f"tv_{name}"] = total_variation(reply.outputs, truth.outputs)
+            if name == "test":
+                accuracy = fidelity(reply.labels, self._y)
+                scores["accuracy"] = float("nan") if self._regression else accuracy
         return scores
 
-    def hits(self, surrogate: Surrogate) -> Mask:
-        """(n,) on which rows of the test data it does as the victim: their mean is the fidelity."""
-        sample = self.samples[0]
-        reply = in_chunks(surrogate, sample.x)
+    def _hits(self, sample: Sample, reply: Reply) -> Mask:
+        """(n,) on which rows the reply is the victim's: their mean is the fidelity."""
         if not self._regression:
             return np.asarray(reply.labels == sample.truth.labels)
         return np.asarray(np.abs(values(reply) - values(sample.truth)) <= self._tolerance)
-
-    def _score_values(self, surrogate: Surrogate) -> dict[str, float]:
-        scores: dict[str, float] = {}
-        for sample in self.samples:
-            gap = np.abs(values(in_chunks(surrogate, sample.x)) - values(sample.truth))
-            scores[f"fidelity_{sample.name}"] = float(np.mean(gap <= self._tolerance))
-            scores[f"tv_{sample.name}"] = float("nan")
-            scores[f"error_{sample.name}"] = float(gap.mean())
-            if sample.name == "test":
-                scores["accuracy"] = float("nan")
-        return scores
 
 
 def values(reply: Reply) -> Array:
@@ -165,9 +176,4 @@ def total_variation(outputs: Array | None, truth: Array | None) -> float:
 
 def in_chunks(surrogate: Surrogate, x: Array) -> Reply:
     """Predict in pieces of a size that keeps memory flat for kernel surrogates."""
-    parts = [surrogate.predict(x[i : i + CHUNK]) for i in range(0, len(x), CHUNK)]
-    outputs = [p.outputs for p in parts if p.outputs is not None]
-    return Reply(
-        np.concatenate([p.labels for p in parts]),
-        np.concatenate(outputs) if len(outputs) == len(parts) else None,
-    )
+    return concatenated([surrogate.predict(x[i : i + CHUNK]) for i in range(0, len(x), CHUNK)])

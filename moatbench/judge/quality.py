@@ -1,11 +1,9 @@
 """What answers are worth to the customer who gets them, beside the undefended victim's."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from moatbench.record.columns import MEASURES
-from moatbench.reply import Reply
+from moatbench.reply import Reply, has_outputs
 from moatbench.types import Array, Labels
 
 UNKNOWN = dict.fromkeys(MEASURES, float("nan"))
@@ -28,7 +26,7 @@ def quality(told: Reply, clean: Reply, y: Labels, k: int) -> dict[str, float]:
     }
     if clean.outputs is None:
         return UNKNOWN | labels
-    given = np.zeros(len(y), bool) if told.outputs is None else ~np.isnan(told.outputs).any(axis=1)
+    given = np.zeros(len(y), bool) if told.outputs is None else has_outputs(told.outputs)
     if k == 1:
         gap = np.empty(0) if told.outputs is None else np.abs(told.outputs - clean.outputs)[given]
         return UNKNOWN | labels | {"accuracy_lost": float("nan")} | _distances(gap)
@@ -62,15 +60,3 @@ def expected_calibration_error(outputs: Array, y: Labels, bins: int = 15) -> flo
     place = np.clip((confidence * bins).astype(int), 0, bins - 1)
     gap = np.bincount(place, weights=hit - confidence, minlength=bins)
     return float(np.abs(gap).sum() / len(y))
-
-
-def joined(replies: Sequence[Reply]) -> Reply:
-    """Return the replies of several batches as one; where a batch had labels only, rows of NaN."""
-    width = next((r.outputs.shape[1] for r in replies if r.outputs is not None), None)
-    labels = [r.labels for r in replies] or [np.empty(0, np.int64)]
-    if width is None:
-        return Reply(np.concatenate(labels))
-    outputs = [
-        np.full((len(r), width), np.nan) if r.outputs is None else r.outputs for r in replies
-    ]
-    return Reply(np.concatenate(labels), np.concatenate(outputs))

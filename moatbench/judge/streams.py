@@ -1,8 +1,4 @@
-"""What a query monitor makes of thieves and of customers, on streams of queries recorded before.
-
-A monitor whose alarms change no answer (the response `log`) changes nothing of what is asked. So an
-attack is run once, its queries are kept, and every monitor is shown the same.
-"""
+"""What accounts ask, in order, as monitors are shown it, and a threshold that spares customers."""
 
 from collections.abc import Sequence
 from math import inf

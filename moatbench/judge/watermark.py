@@ -13,7 +13,7 @@ from scipy.stats import binom
 
 from moatbench.client import Surrogate
 from moatbench.defense import Marks
-from moatbench.judge.floor import published
+from moatbench.judge.floor import public_card
 from moatbench.learners.learner import PUBLISHED, Fit, learner_for
 from moatbench.types import Array, Generator, Labels
 from moatbench.victim import Victim
@@ -65,7 +65,7 @@ class Owner:
         They are trained once, on the pool, or where its labels are not known on the judge's rows.
         """
         x, y = self._labelled()
-        learner = learner_for(PUBLISHED, published(self._victim))
+        learner = learner_for(PUBLISHED, public_card(self._victim))
         targets = np.eye(len(self._victim.classes))[y]
         first = learner.fit(x, targets, self._rng, brief=True)  # chooses the ridge, for all
         fits = []

@@ -6,7 +6,7 @@ import numpy as np
 
 from moatbench.client import Card, Purchases, Surrogate, ignorant
 from moatbench.models.tree import Tree, indicators, raw_tree
-from moatbench.reply import Predict, Reply
+from moatbench.reply import Predict, Reply, has_outputs
 from moatbench.space import InputSpace
 from moatbench.types import Array, Generator, Labels, Mask
 
@@ -77,7 +77,7 @@ def _means(model: Any, a: Array, values: Array) -> Array:
 def tree_surrogate(card: Card, bought: Purchases, rng: Generator) -> Surrogate:
     """Return the tree grown on all whole inputs; where only the label came, it is the answer."""
     whole = ~np.isnan(bought.x).any(axis=1)
-    silent: Mask = np.any(np.isnan(bought.outputs), axis=1)
+    silent = ~has_outputs(bought.outputs)
     if card.regression:
         whole &= ~silent
     if not whole.any():

@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 
-from moatbench.api import ADVERSARY, Deployment, PredictionAPI, Trail, checked
+from moatbench.api import ADVERSARY, Deployment, MeteredAPI, PredictionAPI, Trail, valid_checkpoints
 from moatbench.attack import Attack
 from moatbench.client import Surrogate
 from moatbench.defense import Defense
@@ -67,7 +68,23 @@ class Checkpoint:
         }
 
 
-@dataclass
+@dataclass(frozen=True)
+class Ended:
+    """What is known once the budget is spent.
+
+    Args:
+        trail: the deployment that was attacked, and who asked it what.
+        accounts: the attacker's.
+        seconds_added: to an honest query, by the clock.
+        seconds_waited: by an honest query, virtual.
+    """
+
+    trail: Trail
+    accounts: frozenset[str]
+    seconds_added: float
+    seconds_waited: float
+
+
 class Extraction:
     """An attack on a freshly deployed defense; iterate over it for the curve.
 
@@ -85,47 +102,47 @@ class Extraction:
         BrokenAttack: the attack yielded off a checkpoint, or ended before the last.
     """
 
-    victim: Victim
-    defense: Defense
-    attack: Attack
-    checkpoints: Sequence[int]
-    seed: int = 0
-    price: float = 0.0
-    judge: Judge | None = None
-
-    def __post_init__(self) -> None:
-        self.checkpoints = checked(self.checkpoints)
-        self.judge = self.judge or Judge(self.victim, stream(self.seed, "judge"))
-        self.seconds_added = float("nan")  # per honest query, once the run is over
-        self.seconds_waited = float("nan")
-        self.trail: Trail | None = None  # who asked what, once the run has begun
-        self.accounts: frozenset[str] = frozenset()  # the attacker's, once the run is over
+    def __init__(
+        self,
+        victim: Victim,
+        defense: Defense,
+        attack: Attack,
+        checkpoints: Sequence[int],
+        seed: int = 0,
+        price: float = 0.0,
+        judge: Judge | None = None,
+    ) -> None:
+        self.victim, self.defense, self.attack = victim, defense, attack
+        self.checkpoints, self.seed, self.price = valid_checkpoints(checkpoints), seed, price
+        self.judge = judge or Judge(victim, stream(seed, "judge"))
 
     def __iter__(self) -> Iterator[Checkpoint]:
+        return (event for event in self.events() if isinstance(event, Checkpoint))
+
+    def events(self) -> Iterator[Checkpoint | Ended]:
+        """Yield the curve point by point; at last, what is known once it is drawn."""
         # Only a copy is ever deployed: what an attack is told must hold no secrets of this run, nor
         # of an earlier one on the same seed.
         told = deepcopy(self.defense), self.victim if self.attack.oracle else None
         attack = self.attack.informed(*told)
-        deployment = Trail(self.victim, deepcopy(self.defense), stream(self.seed, "defense"))
-        self.trail = deployment
+        trail = Trail(self.victim, deepcopy(self.defense), stream(self.seed, "defense"))
         budget, clock = self.checkpoints[-1], _Clock()
-        honest = HonestTraffic(deployment, budget, stream(self.seed, "honest"))
-        assert self.judge is not None
+        honest = HonestTraffic(trail, budget, stream(self.seed, "honest"))
         shifted = HonestTraffic.shifted(
-            deployment, budget, stream(self.seed, "shifted"), self.judge.far_rows
+            trail, budget, stream(self.seed, "shifted"), self.judge.far_rows
         )
 
         def listen(queries: int) -> None:
-            with clock.stopped():
+            with clock.adding(-1):  # within a span that the attacker pays for
                 honest.keep_pace(queries)
                 shifted.keep_pace(queries)
 
-        api = PredictionAPI(deployment, self.checkpoints, price=self.price, listener=listen)
+        api = MeteredAPI(trail, self.checkpoints, price=self.price, listener=listen)
         if reason := attack.unmet(api.card, self.victim.shares.pool):
             raise NotApplicable(reason)
-        yield from self._points(attack, api, deployment, (honest, shifted), clock)
-        self.seconds_added, self.seconds_waited = honest.seconds_added(), honest.seconds_waited()
-        self.accounts = frozenset(api.per_account)
+        yield from self._points(attack, api, trail, (honest, shifted), clock)
+        accounts = frozenset(api.per_account)
+        yield Ended(trail, accounts, honest.seconds_added(), honest.seconds_waited())
 
     def _points(
         self,
@@ -135,10 +152,9 @@ class Extraction:
         customers: tuple[HonestTraffic, HonestTraffic],
         clock: "_Clock",
     ) -> Iterator[Checkpoint]:
-        assert self.judge is not None
         surrogates = attack.run(api, self.victim.shares.pool, stream(self.seed, "attack"))
         for checkpoint in api.checkpoints:
-            with clock.running():
+            with clock.adding():
                 surrogate = next(surrogates, None)
             if surrogate is None or api.queries != checkpoint:
                 did = "ended" if surrogate is None else "yielded"
@@ -147,6 +163,7 @@ class Extraction:
                     f"one surrogate at each checkpoint, and the next is {checkpoint}"
                 )
             alarms = [q for a, q in deployment.defense.alarms.items() if a in api.per_account]
+            found = self.judge.assess(surrogate, customers[0].told)
             yield Checkpoint(
                 queries=api.queries,
                 refused=api.refused,
@@ -155,32 +172,19 @@ class Extraction:
                 seconds=clock.seconds,
                 converged=surrogate.converged,
                 first_alarm=float(min(alarms, default=float("nan"))),
-                metrics=self._measured(surrogate, deployment, api, customers),
+                metrics=found.scores | self._owned(surrogate, deployment, api) | _felt(*customers),
                 parameters=surrogate.parameters,
                 note=surrogate.note,
-                hits=self.judge.hits(surrogate),
+                hits=found.hits,
             )
 
-    def _measured(
-        self,
-        surrogate: Surrogate,
-        deployment: Deployment,
-        api: PredictionAPI,
-        customers: tuple[HonestTraffic, HonestTraffic],
+    def _owned(
+        self, surrogate: Surrogate, deployment: Deployment, api: PredictionAPI
     ) -> dict[str, float]:
-        """Ask the judge, the owner of the model, and the customers."""
-        assert self.judge is not None
-        honest, shifted = customers
+        """Let the owner of the model look for its marks."""
         marks = deployment.defense.marks
         marks = marks.told_to(api.per_account) if marks is not None else None
-        felt = shifted.report()
-        return {
-            **self.judge.score(surrogate),
-            "fidelity_defended": self.judge.defended_fidelity(surrogate, honest.told),
-            **self.judge.owner.verify(surrogate, marks),
-            **honest.report(),
-            **{f"shifted_{name}": felt[f"shifted_{name}"] for name in SHIFTED},
-        }
+        return self.judge.owner.verify(surrogate, marks)
 
 
 def extract(
@@ -196,35 +200,33 @@ def extract(
     return iter(Extraction(victim, defense, attack, checkpoints, seed, price))
 
 
+def _felt(honest: HonestTraffic, shifted: HonestTraffic) -> dict[str, float]:
+    """Ask the customers; of those whose inputs are unlike most, only the measures that are kept."""
+    unlike = shifted.report()
+    return honest.report() | {f"shifted_{name}": unlike[f"shifted_{name}"] for name in SHIFTED}
+
+
 class _Clock:
     """Adds up the attacker's seconds."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
 
-    def running(self) -> "_Span":
-        return _Span(self, +1.0)
-
-    def stopped(self) -> "_Span":
-        """Take out a span that lies within a running one."""
-        return _Span(self, -1.0)
-
-
-class _Span:
-    def __init__(self, clock: _Clock, sign: float) -> None:
-        self._clock, self._sign = clock, sign
-
-    def __enter__(self) -> None:
-        self._start = time.perf_counter()
-
-    def __exit__(self, *_: object) -> None:
-        self._clock.seconds += self._sign * (time.perf_counter() - self._start)
+    @contextmanager
+    def adding(self, sign: int = 1) -> Iterator[None]:
+        """Count what is done meanwhile; with -1, take it out again."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds += sign * (time.perf_counter() - start)
 
 
 __all__ = [
     "ADVERSARY",
     "BrokenAttack",
     "Checkpoint",
+    "Ended",
     "Extraction",
     "NotApplicable",
     "extract",

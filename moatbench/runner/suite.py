@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from moatbench.attack import Attack
 from moatbench.defense import Defense
-from moatbench.judge.caught import Watch
+from moatbench.judge.caught import Verdict
 from moatbench.judge.judge import Judge
 from moatbench.randomness import stream
 from moatbench.runner.extract import Checkpoint, Extraction
@@ -44,7 +44,7 @@ class Finished:
         attack: its name.
         seconds_added: to an honest query, by the clock.
         seconds_waited: by an honest query, virtual.
-        detection: how it fared with monitors, as `caught.Watch.verdict` tells.
+        detection: how it fared with monitors, as `caught.Verdict.of` tells.
     """
 
     attack: str
@@ -72,17 +72,18 @@ def run_attacks(
     same judge; None makes one from `seed`.
     """
     judge = judge or Judge(victim, stream(seed, "judge"))
-    watch = Watch(victim, defense, seed)
+    verdict = Verdict(victim, defense, seed)
     for name, attack in attacks.items():
         run = Extraction(victim, defense, attack, checkpoints, seed, price, judge)
-        curve = []
+        curve: list[tuple[int, float]] = []
         try:
-            for checkpoint in run:
-                yield Point(name, checkpoint)
-                curve.append((checkpoint.queries, checkpoint.metrics["fidelity_test"]))
-            assert run.trail is not None
-            detection = watch.verdict(run.trail, run.accounts, curve)
-            yield Finished(name, run.seconds_added, run.seconds_waited, detection)
+            for event in run.events():
+                if isinstance(event, Checkpoint):
+                    yield Point(name, event)
+                    curve.append((event.queries, event.metrics["fidelity_test"]))
+                else:
+                    detection = verdict.of(event.trail, event.accounts, curve)
+                    yield Finished(name, event.seconds_added, event.seconds_waited, detection)
         except NotApplicable as reason:
             yield Skipped(name, str(reason))
         except Exception as error:  # an attack may be anybody's code

@@ -13,11 +13,11 @@ from moatbench.client import Answers, Card, Purchases, Surrogate, ignorant
 from moatbench.learners.grown_tree import tree_surrogate
 from moatbench.learners.learner import DEGREE, FAMILIES, HIDDEN, learner_for
 from moatbench.models.embedding import Monomials
-from moatbench.reply import Reply
+from moatbench.reply import Reply, has_outputs
 from moatbench.solvers.reconstruction import Reconstruction
 from moatbench.solvers.screening import EXACT, exact, gaps, recurring, subset, trial
 from moatbench.space import InputSpace
-from moatbench.types import Array, Generator, Mask
+from moatbench.types import Array, Generator
 
 CANDIDATES = ("softmax", "one_vs_rest", "poly", "rbf", "mlp", "tree")  # the simplest first
 PUBLISHED = {**FAMILIES, "kernel_logistic": "rbf", "tree": "tree"}
@@ -62,7 +62,7 @@ class Candidates:
         The parameters are those of the fit, and `held_out_<family>`, the mean squared gap from
         held-out answers, of each candidate that was screened.
         """
-        if not _told(bought).any() and (bought.labels == bought.labels[0]).all():
+        if not has_outputs(bought.outputs).any() and (bought.labels == bought.labels[0]).all():
             return replace(ignorant(self._card, bought.labels), note="all answers alike")
         if self._open and not self._explained(bought):
             self._choose(bought)
@@ -135,7 +135,7 @@ class Candidates:
 
     def _fitted(self, bought: Purchases) -> Surrogate:
         """Fit the chosen family to all purchases, as the attack that is told of it would."""
-        name, solvable = self._name, bool(_told(bought).any())
+        name, solvable = self._name, bool(has_outputs(bought.outputs).any())
         if name == "tree":
             return tree_surrogate(self._card, bought, self._fitting)
         if name in SOLVED and solvable:
@@ -203,8 +203,3 @@ def fitting(card: Card, families: Sequence[str]) -> tuple[str, ...]:
 def _spread(space: InputSpace) -> InputSpace:
     """Return the space in which categorical codes are spread over columns of their own."""
     return InputSpace.box(space.encode(space.low[None]).shape[1])
-
-
-def _told(bought: Purchases) -> Mask:
-    told: Mask = np.all(~np.isnan(bought.outputs), axis=1)
-    return told

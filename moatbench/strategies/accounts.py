@@ -3,30 +3,12 @@
 from collections import deque
 from collections.abc import Sequence
 from math import inf
-from typing import Protocol
 
 from moatbench.client import Answers, Card, Purchases
 from moatbench.strategies.shadow import Shadow
 from moatbench.types import Array, Generator
 
 CHOICE = 4  # accounts that a row is tried on at once
-
-
-class Sender(Protocol):
-    """Says from which account a row is asked."""
-
-    @property
-    def note(self) -> str:
-        """How it went, in a few words."""
-
-    def account(self, x: Array, *, own: bool, may_wait: bool) -> str | None:
-        """Name the account for a row (d,), the attack's own or benign.
-
-        None asks for a benign row first, which it may only where there is one left.
-        """
-
-    def told(self, x: Array, account: str, answers: Answers) -> None:
-        """Learn what became of the row."""
 
 
 class Turns:
@@ -49,7 +31,7 @@ class Turns:
         return f"{len(self._used)} accounts, {len(self._refused)} of them refused"
 
     def account(self, x: Array, *, own: bool, may_wait: bool) -> str:
-        """Name the account for a row (d,)."""
+        """Name the account for a row (d,), the attack's own or benign."""
         if self._rng is not None:
             self._live.rotate(-int(self._rng.integers(len(self._live))))
         return self._live[0]
@@ -91,7 +73,10 @@ class Matched:
         return f"{self._turns.note}; {copies}"
 
     def account(self, x: Array, *, own: bool, may_wait: bool) -> str | None:
-        """Name the account for a row (d,); None asks for a benign row first."""
+        """Name the account for a row (d,), the attack's own or benign.
+
+        None asks for a benign row first, which it may only where there is one left.
+        """
         if self._shadow.learn(self._bought):
             self._resting.clear()
         if self._shadow.problem:
@@ -155,3 +140,6 @@ class Matched:
 
     def _excess(self, account: str) -> float:
         return self._shadow.excess.get(account, -inf)
+
+
+Sender = Turns | Matched

@@ -9,6 +9,7 @@ import numpy as np
 from moatbench.api import PredictionAPI
 from moatbench.client import Purchases, Surrogate
 from moatbench.learners.learner import Fit, learner_for
+from moatbench.reply import has_outputs
 from moatbench.strategies.retraining import Retraining
 from moatbench.types import Array, Generator
 
@@ -62,9 +63,9 @@ class Recovering(Retraining):
             targets, note = None, f"labels: {reason}"
         if targets is None:
             plain = super().surrogate()
-            return replace(plain, note=_joined(plain.note, note))
+            return replace(plain, note=_one_note(plain.note, note))
         fit = self._on_restored.fit(self.bought.x, targets, deepcopy(self._training))
-        return replace(fit.surrogate(), note=_joined(self._on_restored.note, note))
+        return replace(fit.surrogate(), note=_one_note(self._on_restored.note, note))
 
     def _best_targets(self) -> tuple[Array | None, str]:
         """Return the soft labels to train on, None for the labels alone, and why."""
@@ -88,14 +89,9 @@ class Recovering(Retraining):
     def _targets(self, hard: Array, estimates: Array) -> Array:
         """(n, k) estimates, and the label where only that came."""
         soft = hard.copy()
-        soft[told(self.bought)] = estimates
+        soft[has_outputs(self.bought.outputs)] = estimates
         return soft
 
 
-def told(bought: Purchases) -> Array:
-    """(n,) which purchases came with outputs."""
-    return np.asarray(~np.isnan(bought.outputs).any(axis=1))
-
-
-def _joined(*notes: str) -> str:
+def _one_note(*notes: str) -> str:
     return "; ".join(filter(None, notes))

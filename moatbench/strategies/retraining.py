@@ -15,10 +15,8 @@ from moatbench.types import Array, Generator, Labels, Rows
 ANSWERS = ("confidences", "labels")
 INPUTS = ("cube", "valid")
 ENDS = 4  # candidates for the ends of a segment, for each crossing wanted
-CHOICE, MOST = (
-    8,
-    2000,
-)  # candidates for each query on the boundary; and at most, unless more are asked
+CHOICE = 8  # candidates for each query on the boundary
+MOST = 2000  # candidates at most, unless more queries are asked for
 REFUSED = -1  # in place of a label
 UNMET = 0.5  # at least this share of a round is uniform while a class has not been met
 

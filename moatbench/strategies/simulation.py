@@ -11,7 +11,7 @@ import numpy as np
 from moatbench.api import ADVERSARY
 from moatbench.client import Card
 from moatbench.defense import Defense
-from moatbench.reply import Predict, from_outputs
+from moatbench.reply import Predict, from_outputs, has_outputs
 from moatbench.stack import Stack
 from moatbench.types import Array, Generator, Labels, Rows
 from moatbench.victim import Shares, Victim
@@ -48,7 +48,7 @@ class Simulation:
         told = self._defense.respond(x[rows], from_outputs(true[rows]), ADVERSARY)
         if told.outputs is None:
             return rows[:0], true[:0], told.labels[:0]
-        whole = ~np.isnan(told.outputs).any(axis=1)
+        whole = has_outputs(told.outputs)
         if told.refused is not None:
             whole &= ~told.refused
         return rows[whole], told.outputs[whole], told.labels[whole]

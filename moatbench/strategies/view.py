@@ -1,12 +1,12 @@
-"""An API seen through what an attacker puts before it: for attacks that other attacks can wear."""
+"""An API seen through what an attacker puts before it: what a wrapper runs its inner attack on."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from moatbench.api import ADVERSARY, PredictionAPI, checked
-from moatbench.client import Answers, BudgetExceeded, InvalidQuery
+from moatbench.api import PredictionAPI, valid_checkpoints
+from moatbench.client import Answers
 from moatbench.types import Array, Rows
 
 
@@ -24,13 +24,12 @@ class View(PredictionAPI):
     """
 
     def __init__(self, api: PredictionAPI, cost: float = 1.0) -> None:
+        checkpoints, self._ends = inner_checkpoints(api.checkpoints, cost)
+        super().__init__(api.card, checkpoints)
         self._api = api
-        self.checkpoints, self._ends = paced(api.checkpoints, cost)
-        self.card = api.card
-        self.queries = self.refused = 0
 
     @property
-    def waited(self) -> float:  # type: ignore[override]
+    def waited(self) -> float:
         """Virtual seconds that the API behind made the attacker wait."""
         return self._api.waited
 
@@ -40,28 +39,13 @@ class View(PredictionAPI):
         return self._api.dollars
 
     @property
-    def per_account(self):  # type: ignore[no-untyped-def,override]
+    def per_account(self) -> Mapping[str, int]:
         """Queries of each account behind."""
         return self._api.per_account
 
-    def query(self, x: Array, account: str = ADVERSARY) -> Answers:
-        """Buy predictions; as `PredictionAPI.query`."""
-        try:
-            x = np.asarray(x, dtype=np.float64)
-        except (TypeError, ValueError) as error:
-            raise InvalidQuery(f"a query is an array of numbers; {error}") from error
-        if problem := self.card.space.problem(x, self.card.partial):
-            raise InvalidQuery(problem)
-        if len(x) > self.remaining:
-            raise BudgetExceeded(
-                f"asked for {len(x)} queries, but {self.remaining} of {self.budget} remain; "
-                "slice the batch to api.remaining"
-            )
-        behind = np.diff(self._ends[self.queries : self.queries + len(x) + 1])
-        answers = self.ask(x, behind, account)
-        self.queries += len(x)
-        self.refused += len(x) - len(answers.rows)
-        return answers
+    def _ask(self, x: Array, account: str) -> Answers:
+        behind = np.diff(self._ends[self.queries - len(x) : self.queries + 1])
+        return self.ask(x, behind, account)
 
     @abstractmethod
     def ask(self, x: Array, behind: Rows, account: str) -> Answers:
@@ -74,7 +58,7 @@ class View(PredictionAPI):
         """
 
 
-def paced(checkpoints: Sequence[int], cost: float) -> tuple[tuple[int, ...], Rows]:
+def inner_checkpoints(checkpoints: Sequence[int], cost: float) -> tuple[tuple[int, ...], Rows]:
     """Return checkpoints for queries that cost so many, and the queries made by each of them.
 
     Args:
@@ -90,7 +74,7 @@ def paced(checkpoints: Sequence[int], cost: float) -> tuple[tuple[int, ...], Row
     inner: list[int] = []
     ends = [np.zeros(1, np.intp)]
     last = 0
-    for place, outer in enumerate(checked(checkpoints)):
+    for place, outer in enumerate(valid_checkpoints(checkpoints)):
         begun = checkpoints[place - 1] if place else 0
         count = max(1, min(outer - begun, int(outer / cost) - last))
         ends.append(begun + np.arange(1, count + 1) * (outer - begun) // count)

@@ -1,7 +1,9 @@
 """A stretch of an API's budget, as an API of its own: for attacks that are made of attacks."""
 
-from moatbench.api import ADVERSARY, PredictionAPI
-from moatbench.client import Answers, BudgetExceeded, Purchases
+from collections.abc import Mapping
+
+from moatbench.api import PredictionAPI
+from moatbench.client import Answers, Purchases
 from moatbench.types import Array
 
 
@@ -18,26 +20,22 @@ class Window(PredictionAPI):
     """
 
     def __init__(self, api: PredictionAPI, size: int, purchases: Purchases | None = None) -> None:
-        self._api, self._start, self._purchases = api, api.queries, purchases
         inside = [c - api.queries for c in api.checkpoints if 0 < c - api.queries < size]
-        self.checkpoints = (*inside, size)
-        self.card = api.card
-        self.queries = self.refused = 0
-        self.waited = 0.0
-        self.per_account = api.per_account
+        super().__init__(api.card, (*inside, size))
+        self._api, self._purchases, self._waited_before = api, purchases, api.waited
 
-    def query(self, x: Array, account: str = ADVERSARY) -> Answers:
-        """Buy predictions; as `PredictionAPI.query`, from what remains of the stretch."""
-        if len(x) > self.remaining:
-            raise BudgetExceeded(
-                f"asked for {len(x)} queries, but {self.remaining} of {self.budget} remain; "
-                "slice the batch to api.remaining"
-            )
-        refused, waited = self._api.refused, self._api.waited
+    @property
+    def waited(self) -> float:
+        """Virtual seconds that the attacker had to wait within the stretch."""
+        return self._api.waited - self._waited_before
+
+    @property
+    def per_account(self) -> Mapping[str, int]:
+        """Queries of each account so far, those before the stretch included."""
+        return self._api.per_account
+
+    def _ask(self, x: Array, account: str) -> Answers:
         answers = self._api.query(x, account)
-        self.queries = self._api.queries - self._start
-        self.refused += self._api.refused - refused
-        self.waited += self._api.waited - waited
         if self._purchases is not None:
             self._purchases.add(answers)
         return answers

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from moatbench.api import Deployment, PredictionAPI
+from moatbench.api import Deployment, MeteredAPI
 from moatbench.attack import Attack
 from moatbench.defense import Defense
 from moatbench.judge.judge import Judge
@@ -95,7 +95,7 @@ def _check_payment(victim: Victim, attack: Attack, checkpoints: Sequence[int]) -
         return victim.predict(x)
 
     spy = replace(victim, predict=spied)
-    api = PredictionAPI(Deployment(spy, Defense(), stream(SEED, "defense")), checkpoints)
+    api = MeteredAPI(Deployment(spy, Defense(), stream(SEED, "defense")), checkpoints)
     reached = 0  # a victim is asked when it is made
     for surrogate in attack.run(api, victim.shares.pool, stream(SEED, "attack")):
         metered = f"{reached} rows reached the victim, {api.queries} were metered"

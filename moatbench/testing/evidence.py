@@ -1,6 +1,6 @@
 """What the checks ask, and how they compare what they are told."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -66,14 +66,6 @@ def difference(one: Reply, two: Reply, tolerance: float = 0.0) -> str:
     row = int(np.argmax(differ))
     said = [f"{r.labels[row]} {'' if r.outputs is None else r.outputs[row]}" for r in (one, two)]
     return f"row {row} is answered {said[0]}, then {said[1]}"
-
-
-def joined(parts: Sequence[Reply]) -> Reply:
-    """Put the replies to several batches together."""
-    outputs = [p.outputs for p in parts if p.outputs is not None]
-    assert len(outputs) in (0, len(parts)), "outputs were answered to some batches only"
-    labels = np.concatenate([p.labels for p in parts])
-    return Reply(labels, np.concatenate(outputs) if outputs else None)
 
 
 def frozen(x: T) -> T:

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from moatbench.reply import Reply
-from moatbench.testing.evidence import BATCHES, difference, frozen, joined, no_writing, traffic
+from moatbench.reply import Reply, concatenated
+from moatbench.testing.evidence import BATCHES, difference, frozen, no_writing, traffic
 from moatbench.types import Array
 from moatbench.victim import Victim, check_reply
 
@@ -23,7 +23,9 @@ def check_victim(victim: Victim) -> str:
     assert not gap, f"asked the same twice, the victim answers otherwise: {gap}"
     for batch in BATCHES:
         parts = [_predicted(victim, x[i : i + batch]) for i in range(0, len(x), batch)]
-        gap = difference(whole, joined(parts), CLOSE)
+        some = len({part.outputs is None for part in parts}) > 1
+        assert not some, "outputs were answered to some batches only"
+        gap = difference(whole, concatenated(parts), CLOSE)
         assert not gap, f"in batches of {batch}, the victim answers otherwise: {gap}"
     return ""
 

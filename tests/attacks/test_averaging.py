@@ -9,7 +9,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from omegaconf import DictConfig
 
-from moatbench.api import Deployment, PredictionAPI
+from moatbench.api import Deployment, MeteredAPI
 from moatbench.attack import Attack
 from moatbench.attacks.averaging import Averaged, Averaging, averaged, neighbours
 from moatbench.attacks.uniform_retraining import UniformRetraining
@@ -71,7 +71,7 @@ def asked(victim: Victim, attack: Attack, mode: str) -> Array:
     """(queries / copies, copies, d) what reached the defense, questions together."""
     informed = attack.informed(Spy(mode), None)
     spy = Spy(mode)
-    api = PredictionAPI(Deployment(victim, spy, stream(0, "d")), [30, 60])
+    api = MeteredAPI(Deployment(victim, spy, stream(0, "d")), [30, 60])
     list(informed.run(api, victim.shares.pool, stream(0, "attack")))
     seen = np.vstack(spy.seen)
     return seen.reshape(-1, 3, seen.shape[1])
@@ -106,7 +106,7 @@ def test_of_refused_copies_what_was_answered_counts_and_a_row_without_any_is_ref
 
 def test_every_copy_reaches_the_victim_and_the_meter(toy: Victim) -> None:
     spy = Spy("fresh")
-    api = PredictionAPI(Deployment(toy, spy, stream(0, "d")), [5, 6, 99])
+    api = MeteredAPI(Deployment(toy, spy, stream(0, "d")), [5, 6, 99])
     surrogates = Averaging(WITHIN, 7, "auto").run(api, toy.shares.pool, stream(0, "attack"))
     for checkpoint, _ in zip(api.checkpoints, surrogates, strict=True):
         assert sum(map(len, spy.seen)) == api.queries == checkpoint
@@ -154,7 +154,7 @@ def test_neighbours_keep_categories_gaps_and_bounds() -> None:
 
 def error(victim: Victim, defense: Defense, copies: int, jitter: float) -> float:
     """Root mean square error of the answers, where no noise clips."""
-    api = PredictionAPI(Deployment(victim, defense, stream(0, "d")), [1_000_000])
+    api = MeteredAPI(Deployment(victim, defense, stream(0, "d")), [1_000_000])
     x = victim.space.sample(20_000, stream(1, "x"))
     x = x[victim.predict(x).outputs.min(axis=1) > 0.2]  # type: ignore[union-attr]
     assert len(x) > 300
@@ -185,7 +185,7 @@ def test_without_a_numeric_column_there_are_no_neighbours(toy: Victim) -> None:
     space = InputSpace((Categorical("day", ("a", "b", "c", "d")),))
     shares = replace(toy.shares, space=space, x_test=space.sample(300, stream(0, "x")))
     victim = Victim(Shares(**vars(shares)), toy.predict, "softmax")
-    api = PredictionAPI(Deployment(victim, Defense(), stream(0, "d")), [9])
+    api = MeteredAPI(Deployment(victim, Defense(), stream(0, "d")), [9])
     attack = Averaging(WITHIN, 3, "auto")
     told = attack.informed(noise("keyed"), None).unmet(api.card, victim.shares.pool)
     assert told == "needs a numeric column, along which to ask neighbours"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from moatbench.api import Deployment, PredictionAPI, Trail
+from moatbench.api import Deployment, MeteredAPI, PredictionAPI
 from moatbench.attack import Attack
 from moatbench.attacks.equation_solving import EquationSolving
 from moatbench.attacks.evasion import Evasion
@@ -27,7 +27,7 @@ from moatbench.defenses.rounding import Rounding
 from moatbench.monitor import Monitor
 from moatbench.numerics.calibration import Calibration
 from moatbench.randomness import stream
-from moatbench.runner.extract import Checkpoint, Extraction
+from moatbench.runner.extract import Checkpoint, Ended, Extraction
 from moatbench.testing.attacks import HARSH
 from moatbench.types import Array, Generator, Labels, Mask
 from moatbench.victim import NotApplicable, Victim
@@ -50,11 +50,11 @@ def play(
     victim: Victim, defense: Defense, attack: Attack, checkpoints: tuple[int, ...] = CHECKPOINTS
 ) -> tuple[list[Checkpoint], list[tuple[str, Array]]]:
     """Run; return the curve and the attacker's questions; the defense is left as deployed."""
-    run = Extraction(victim, defense, attack, checkpoints, 0)
-    points = list(run)
-    assert isinstance(run.trail, Trail)
-    vars(defense).update(vars(run.trail.defense))  # what a run deploys is a copy
-    return points, [(who, x) for who, x in run.trail.asked if who in run.accounts]
+    *events, ended = Extraction(victim, defense, attack, checkpoints, 0).events()
+    assert isinstance(ended, Ended)
+    vars(defense).update(vars(ended.trail.defense))  # what a run deploys is a copy
+    points = [event for event in events if isinstance(event, Checkpoint)]
+    return points, [(who, x) for who, x in ended.trail.asked if who in ended.accounts]
 
 
 def is_of(rows: Array, pool: Array) -> Mask:
@@ -363,14 +363,14 @@ def test_harsh_answers_are_survived_and_every_row_is_metered(
 
     attack = hidden(benign=0.5, matched=matched)
     told = attack.informed(watched(Quota(5)), None)
-    api = PredictionAPI(Deployment(toy, harsh, stream(0, "defense")), CHECKPOINTS)
+    api = MeteredAPI(Deployment(toy, harsh, stream(0, "defense")), CHECKPOINTS)
     for checkpoint, surrogate in zip(
         CHECKPOINTS, told.run(api, toy.shares.pool, stream(0, "attack")), strict=True
     ):
         assert api.queries == checkpoint
         assert len(surrogate.predict(toy.shares.x_test).labels) == len(toy.shares.x_test)
     spy = replace(toy, predict=spied)
-    api = PredictionAPI(Deployment(spy, Defense(), stream(0, "defense")), CHECKPOINTS)
+    api = MeteredAPI(Deployment(spy, Defense(), stream(0, "defense")), CHECKPOINTS)
     reached = 0
     for _ in told.run(api, toy.shares.pool, stream(0, "attack")):
         assert reached == api.queries

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from moatbench.api import Deployment, PredictionAPI
+from moatbench.api import Deployment, MeteredAPI
 from moatbench.attacks.lowd_meek import LowdMeek
 from moatbench.defense import Defense
 from moatbench.defenses.label_only import LabelOnly
@@ -30,7 +30,7 @@ def cancer(make: Callable[..., Victim]) -> Victim:
 
 
 def reason(victim: Victim, most: int = 1000) -> str:
-    api = PredictionAPI(Deployment(victim, Defense(), np.random.default_rng(0)), [1])
+    api = MeteredAPI(Deployment(victim, Defense(), np.random.default_rng(0)), [1])
     return str(LowdMeek(most=most).unmet(api.card, victim.shares.pool))
 
 

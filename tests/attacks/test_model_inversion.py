@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from moatbench.api import Deployment, PredictionAPI
+from moatbench.api import Deployment, MeteredAPI
 from moatbench.attacks.model_inversion import ModelInversion
 from moatbench.client import Surrogate
 from moatbench.defense import Defense
@@ -32,7 +32,7 @@ def attack(mode: str, **knobs: Any) -> ModelInversion:
 
 def surrogates(victim: Victim, mode: str, checkpoints: list[int]) -> list[Surrogate]:
     deployment = Deployment(victim, Defense(), stream(0, "defense"))
-    api = PredictionAPI(deployment, checkpoints)
+    api = MeteredAPI(deployment, checkpoints)
     found: list[Surrogate] = []
     for surrogate in attack(mode).run(api, victim.shares.pool, stream(0, "attack")):
         assert api.queries == checkpoints[len(found)]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from omegaconf import DictConfig
 
-from moatbench.api import Deployment, PredictionAPI
+from moatbench.api import Deployment, MeteredAPI
 from moatbench.attack import Attack
 from moatbench.attacks.on_grid import Snapped
 from moatbench.compose.build import build_attacks, build_defense
@@ -46,7 +46,7 @@ def test_behind_a_grid_it_is_as_exact_as_before_nothing(
 
 
 def test_it_asks_points_of_the_grid_and_says_so(toy: Victim) -> None:
-    api = PredictionAPI(Deployment(toy, Defense(), stream(0, "d")), [50])
+    api = MeteredAPI(Deployment(toy, Defense(), stream(0, "d")), [50])
     answers = Snapped(api, 0.1).query(toy.space.sample(50, stream(0, "x")))
     np.testing.assert_allclose(answers.x, np.rint(answers.x * 5) / 5, atol=1e-12)
     np.testing.assert_array_equal(answers.outputs, toy.predict(answers.x).outputs)

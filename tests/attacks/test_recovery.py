@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from moatbench.api import Deployment, PredictionAPI
+from moatbench.api import Deployment, MeteredAPI
 from moatbench.attacks.recovery import Recovery
 from moatbench.client import Card
 from moatbench.defense import Defense
@@ -271,7 +271,7 @@ def error(found: Array, true: Array) -> float:
 
 
 def card_of(victim: Victim) -> Card:
-    return PredictionAPI(Deployment(victim, Defense(), stream(0, "d")), [1]).card
+    return MeteredAPI(Deployment(victim, Defense(), stream(0, "d")), [1]).card
 
 
 class Watched:
@@ -305,7 +305,7 @@ def shares_of_error_left(
         fresh[name] = answered.outputs, answered.labels, answers(victim, x)
     watched = Watched(LOOKUP, fresh)
     attack = recovery(watched, **knobs).informed(defense, victim)
-    api = PredictionAPI(deployment, [queries])
+    api = MeteredAPI(deployment, [queries])
     assert len(list(attack.run(api, victim.shares.pool, stream(seed, "attack")))) == 1
     return {name: watched.errors[name] / error(f[0], f[2]) for name, f in fresh.items()}
 

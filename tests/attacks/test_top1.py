@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from omegaconf import DictConfig
 
-from moatbench.api import Deployment, PredictionAPI
+from moatbench.api import Deployment, MeteredAPI
 from moatbench.attack import Attack, Needs
 from moatbench.attacks.top1 import Labels, Top1
 from moatbench.compose.build import build_attacks, build_defense
@@ -138,7 +138,7 @@ def test_an_attack_that_needs_confidences_cannot_wear_it(toy: Victim) -> None:
 
 
 def test_labels_are_all_that_passes(toy: Victim) -> None:
-    api = PredictionAPI(Deployment(toy, Defense(), stream(0, "d")), (10,))
+    api = MeteredAPI(Deployment(toy, Defense(), stream(0, "d")), (10,))
     view = Labels(api)
     answers = view.query(toy.shares.x_test[:6])
     np.testing.assert_array_equal(answers.labels, toy.predict(toy.shares.x_test[:6]).labels)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from omegaconf import DictConfig
 
-from moatbench.api import Deployment, PredictionAPI
+from moatbench.api import Deployment, MeteredAPI, PredictionAPI
 from moatbench.attack import Attack
 from moatbench.attacks.tuned import Tuned
 from moatbench.attacks.uniform_retraining import UniformRetraining
@@ -22,7 +22,7 @@ from moatbench.victim import NotApplicable, Victim
 
 
 def api_of(victim: Victim, checkpoints: list[int]) -> PredictionAPI:
-    return PredictionAPI(Deployment(victim, Defense(), np.random.default_rng(0)), checkpoints)
+    return MeteredAPI(Deployment(victim, Defense(), np.random.default_rng(0)), checkpoints)
 
 
 class Quiet(Defense):

@@ -1,9 +1,11 @@
 """Trained victims on disk: bit for bit the same, never stale, never half written."""
 
 import pickle
+import re
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +90,18 @@ def test_whatever_can_change_a_victim_changes_its_key(monkeypatch: pytest.Monkey
     monkeypatch.setattr(cache, "_source", lambda package: "edited")
     keys.append(victim_key(node, data, 0, 1))
     assert len(set(keys)) == len(keys)
+
+
+def test_whatever_victims_import_of_ours_is_part_of_their_key() -> None:
+    for name in cache.OURS:
+        spec = find_spec(f"moatbench.{name}")
+        assert spec is not None
+        assert spec.origin is not None
+        places = [Path(place) for place in spec.submodule_search_locations or ()]
+        files = [file for place in places for file in place.rglob("*.py")] or [Path(spec.origin)]
+        for file in files:
+            used = set(re.findall(r"(?:from|import) moatbench\.(\w+)", file.read_text()))
+            assert used <= set(cache.OURS), file
 
 
 def test_the_source_of_somebody_elses_victim_is_part_of_its_key(

@@ -15,7 +15,7 @@ import pytest
 from hydra import compose, initialize_config_module
 from omegaconf import DictConfig
 
-from moatbench.api import Deployment, PredictionAPI
+from moatbench.api import Deployment, MeteredAPI
 from moatbench.attack import Attack
 from moatbench.compose.build import build_attacks, build_defense, instantiate
 from moatbench.compose.build import options as names
@@ -204,7 +204,7 @@ def test_no_defense_is_skipped_by_every_victim(
 
 def reason(victim: Victim, attack: Attack) -> str:
     """Why the attack does not apply to the undefended victim; '' where it does."""
-    card = PredictionAPI(Deployment(victim, Defense(), stream(0, "d")), [1]).card
+    card = MeteredAPI(Deployment(victim, Defense(), stream(0, "d")), [1]).card
     return attack.unmet(card, victim.shares.pool)
 
 

@@ -38,7 +38,7 @@ class Thief(Sound):
     """Climbs over the fence."""
 
     def ask(self, api: PredictionAPI, pool: Array, n: int, rng: Generator) -> Any:
-        api._PredictionAPI__deployment.victim.predict(pool[:5])  # type: ignore[attr-defined]
+        api._MeteredAPI__deployment.victim.predict(pool[:5])  # type: ignore[attr-defined]
         return super().ask(api, pool, n, rng)
 
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from moatbench.api import Deployment, PredictionAPI, checked
-from moatbench.client import BudgetExceeded, InvalidQuery
+from moatbench.api import Deployment, MeteredAPI, PredictionAPI, valid_checkpoints
+from moatbench.client import Answers, BudgetExceeded, InvalidQuery
 from moatbench.defense import Defense
 from moatbench.defenses.label_only import LabelOnly
 from moatbench.defenses.monitoring import QueryMonitoring
@@ -33,7 +33,7 @@ def open_api(
     victim: Victim, defense: Defense | None = None, budget: int = 100, price: float = 0.0
 ) -> PredictionAPI:
     deployment = Deployment(victim, defense or Defense(), np.random.default_rng(0))
-    return PredictionAPI(deployment, [budget], price=price)
+    return MeteredAPI(deployment, [budget], price=price)
 
 
 def rows(n: int) -> Array:
@@ -213,7 +213,7 @@ def test_the_card_says_what_a_client_knows(toy: Victim) -> None:
 def test_the_listener_is_told_the_meter_after_each_batch(toy: Victim) -> None:
     told: list[int] = []
     deployment = Deployment(toy, Defense(), np.random.default_rng(0))
-    api = PredictionAPI(deployment, [10], listener=told.append)
+    api = MeteredAPI(deployment, [10], listener=told.append)
     api.query(rows(3))
     api.query(rows(4))
     assert told == [3, 7]
@@ -222,7 +222,7 @@ def test_the_listener_is_told_the_meter_after_each_batch(toy: Victim) -> None:
 @pytest.mark.parametrize("bad", [[], [0, 5], [5, 5], [10, 5], [1.5, 3], ["10"]])
 def test_checkpoints_must_increase(bad: list[int]) -> None:
     with pytest.raises(ValueError, match="whole, positive and increasing"):
-        checked(bad)
+        valid_checkpoints(bad)
 
 
 def test_an_extraction_checks_its_checkpoints_at_once(toy: Victim) -> None:
@@ -350,3 +350,30 @@ def test_a_reply_takes_and_puts_rows() -> None:
     np.testing.assert_array_equal(changed.outputs, [[NAN] * 3, [0, 1, 0], [NAN] * 3])
     assert reply.take(mask).labels.tolist() == [0, 2]
     assert reply.labels.tolist() == [0, 1, 2]
+
+
+def test_the_interface_is_no_api_and_says_which_is(toy: Victim) -> None:
+    deployment = Deployment(toy, Defense(), np.random.default_rng(0))
+    with pytest.raises(TypeError, match=r"use MeteredAPI\(deployment, checkpoints\)"):
+        PredictionAPI(deployment, [10])  # type: ignore[abstract, arg-type]
+
+
+class Echo(PredictionAPI):
+    """An API over nothing: every row is of the first class, and every second is refused."""
+
+    waited = 0.0
+    per_account: Mapping[str, int] = {}
+
+    def _ask(self, x: Array, account: str) -> Answers:
+        rows = np.arange(0, len(x), 2)
+        return Answers(x[rows], rows, np.zeros(len(rows), np.int64), None, None)
+
+
+def test_whatever_answers_is_counted_billed_and_guarded_in_one_place(toy: Victim) -> None:
+    api = Echo(open_api(toy, price=1.0).card, [4, 10])
+    api.query(rows(4))
+    assert (api.queries, api.refused, api.dollars, api.remaining) == (4, 2, 2.0, 6)
+    with pytest.raises(BudgetExceeded, match="asked for 7 queries, but 6 of 10 remain"):
+        api.query(rows(7))
+    with pytest.raises(InvalidQuery, match="expected rows of 4 columns"):
+        api.query([[0.0] * 3])  # type: ignore[arg-type]

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from moatbench.api import Deployment, PredictionAPI
+from moatbench.api import Deployment, MeteredAPI
 from moatbench.client import Answers, BudgetExceeded, InvalidQuery
 from moatbench.defense import Defense
 from moatbench.randomness import stream
-from moatbench.strategies.view import View, paced
+from moatbench.strategies.view import View, inner_checkpoints
 from moatbench.types import Array, Rows
 from moatbench.victim import Victim
 
@@ -29,7 +29,7 @@ class Wasteful(View):
 def test_checkpoints_behind_are_met_exactly_and_none_is_lost(
     checkpoints: tuple[int, ...], cost: float
 ) -> None:
-    inner, ends = paced(checkpoints, cost)
+    inner, ends = inner_checkpoints(checkpoints, cost)
     assert len(inner) == len(checkpoints)
     assert (np.diff((0, *inner)) >= 1).all()
     assert (np.diff(ends) >= 1).all()
@@ -37,18 +37,18 @@ def test_checkpoints_behind_are_met_exactly_and_none_is_lost(
 
 
 def test_a_query_costs_what_was_asked_for() -> None:
-    inner, ends = paced((20, 60, 150), 4)
+    inner, ends = inner_checkpoints((20, 60, 150), 4)
     assert inner == (5, 15, 37)
     assert set(np.diff(ends)[:15]) == {4}
 
 
 def test_a_query_costs_no_less_than_one() -> None:
     with pytest.raises(ValueError, match="at least one"):
-        paced((10,), 0.5)
+        inner_checkpoints((10,), 0.5)
 
 
 def test_queries_are_metered_and_billed_behind(toy: Victim) -> None:
-    api = PredictionAPI(Deployment(toy, Defense(), stream(0, "d")), (10, 30), price=0.5)
+    api = MeteredAPI(Deployment(toy, Defense(), stream(0, "d")), (10, 30), price=0.5)
     view = Wasteful(api, 3)
     assert view.checkpoints == (3, 10)
     view.query(toy.shares.x_test[:3])

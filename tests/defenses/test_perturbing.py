@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from moatbench.api import Deployment, PredictionAPI
+from moatbench.api import Deployment, MeteredAPI
 from moatbench.defense import Defense
 from moatbench.defenses.bdpl import BDPL, truth_probability
 from moatbench.defenses.label_only import LabelOnly
@@ -383,7 +383,7 @@ def test_the_quota_is_an_account_s_own_and_ends_never(toy: Victim) -> None:
 
 def test_a_quota_refuses_what_lies_beyond_it(toy: Victim) -> None:
     defense = QueryMonitoring(Quota(70), Refuse())
-    api = PredictionAPI(Deployment(toy, defense, np.random.default_rng(0)), [200])
+    api = MeteredAPI(Deployment(toy, defense, np.random.default_rng(0)), [200])
     for start in range(0, 120, 40):
         api.query(toy.shares.pool[start : start + 40])
     assert (api.queries, api.refused) == (120, 50)

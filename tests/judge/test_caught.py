@@ -15,10 +15,10 @@ from moatbench.defenses.monitoring import QueryMonitoring
 from moatbench.defenses.monitors.prada import PRADA
 from moatbench.defenses.monitors.quota import Quota
 from moatbench.defenses.refuse import Refuse
-from moatbench.judge.caught import Watch, delay, ranked
+from moatbench.judge.caught import Verdict, share_exceeded, time_to_alarm
 from moatbench.monitor import Monitor
 from moatbench.randomness import stream
-from moatbench.runner.extract import Extraction
+from moatbench.runner.extract import Checkpoint, Ended, Extraction
 from moatbench.runner.suite import Finished, run_attacks
 from moatbench.stack import Stack
 from moatbench.types import Array, Generator, Labels, Mask
@@ -85,38 +85,38 @@ def with_test_rows(victim: Victim, n: int) -> Victim:
 
 def test_the_first_alarm_is_counted_over_all_accounts() -> None:
     # a's 15th query is the 35th of all, b's 12th the 22nd
-    assert delay({"a": 15}, ASKED, CURVE)["queries_to_first_alarm"] == 35
-    assert delay({"a": 15, "b": 12}, ASKED, CURVE)["queries_to_first_alarm"] == 22
+    assert time_to_alarm({"a": 15}, ASKED, CURVE)["queries_to_first_alarm"] == 35
+    assert time_to_alarm({"a": 15, "b": 12}, ASKED, CURVE)["queries_to_first_alarm"] == 22
 
 
 def test_fidelity_at_the_alarm_is_that_of_the_surrogate_before() -> None:
-    assert delay({"a": 15}, ASKED, CURVE)["fidelity_at_first_alarm"] == 0.8
-    np.testing.assert_equal(delay({"b": 12}, ASKED, CURVE)["fidelity_at_first_alarm"], nan)
+    assert time_to_alarm({"a": 15}, ASKED, CURVE)["fidelity_at_first_alarm"] == 0.8
+    np.testing.assert_equal(time_to_alarm({"b": 12}, ASKED, CURVE)["fidelity_at_first_alarm"], nan)
 
 
 def test_accounts_are_the_queries_over_those_before_an_alarm() -> None:
     # 100 queries to 95 %; an account may ask 14 before its alarm: eight are needed
-    assert delay({"a": 15, "b": 30}, ASKED, CURVE)["accounts_for_95"] == 8
+    assert time_to_alarm({"a": 15, "b": 30}, ASKED, CURVE)["accounts_for_95"] == 8
 
 
 def test_without_an_alarm_before_the_accounts_that_were_used_are_enough() -> None:
-    assert delay({}, ASKED, CURVE)["accounts_for_95"] == 2
-    assert delay({}, [("a", 100)], CURVE)["accounts_for_95"] == 1
+    assert time_to_alarm({}, ASKED, CURVE)["accounts_for_95"] == 2
+    assert time_to_alarm({}, [("a", 100)], CURVE)["accounts_for_95"] == 1
     late = [*CURVE[:2], (90, 0.96), (100, 0.97)]
-    assert delay({"b": 55}, ASKED, late)["accounts_for_95"] == 2  # the alarm is at query 95
+    assert time_to_alarm({"b": 55}, ASKED, late)["accounts_for_95"] == 2  # the alarm is at query 95
 
 
 def test_a_level_not_reached_leaves_the_accounts_open() -> None:
-    np.testing.assert_equal(delay({"a": 15}, ASKED, CURVE[:2])["accounts_for_95"], nan)
+    np.testing.assert_equal(time_to_alarm({"a": 15}, ASKED, CURVE[:2])["accounts_for_95"], nan)
 
 
 def test_accounts_alarmed_at_once_are_never_enough() -> None:
-    np.testing.assert_equal(delay({"a": 1}, ASKED, CURVE)["accounts_for_95"], nan)
+    np.testing.assert_equal(time_to_alarm({"a": 1}, ASKED, CURVE)["accounts_for_95"], nan)
 
 
 def test_a_rank_is_the_share_of_customers_below() -> None:
     usual = np.array([3.0, 1.0, 2.0, 4.0])
-    assert ranked(np.array([0.0, 2.5, 4.0, 9.0]), usual).tolist() == [0, 0.5, 0.75, 1.0]
+    assert share_exceeded(np.array([0.0, 2.5, 4.0, 9.0]), usual).tolist() == [0, 0.5, 0.75, 1.0]
 
 
 # In a run
@@ -129,16 +129,16 @@ def test_a_defense_that_does_not_watch_tells_nothing(toy: Victim) -> None:
 def test_the_numbers_of_a_run_are_those_of_its_definition(toy: Victim) -> None:
     # 300 test rows: a customer asks them all, so that all have the same greatest score
     found = detected(toy, watched(Far()))
-    run = Extraction(toy, watched(Far()), ATTACK, CHECKPOINTS, 0)
-    points = list(run)
-    assert run.trail is not None
-    asked = np.concatenate([x for who, x in run.trail.asked if who in run.accounts])
+    *_, last, ended = Extraction(toy, watched(Far()), ATTACK, CHECKPOINTS, 0).events()
+    assert isinstance(last, Checkpoint)
+    assert isinstance(ended, Ended)
+    asked = np.concatenate([x for who, x in ended.trail.asked if who in ended.accounts])
     assert len(asked) == CHECKPOINTS[-1]
     limit = toy.shares.x_test[:, 0].max()
     assert found["tpr_at_1_percent"] == float(asked[:, 0].max() > limit)
     assert found["customers_alarmed"] == float(limit > 0.5) == 1
     alarm = int(np.argmax(asked[:, 0] > 0.5)) + 1
-    assert found["queries_to_first_alarm"] == alarm == points[-1].first_alarm
+    assert found["queries_to_first_alarm"] == alarm == last.first_alarm
 
 
 @pytest.mark.parametrize(("longest", "caught"), [(100, 1.0), (300, 0.0)])
@@ -186,15 +186,16 @@ def test_the_judge_draws_the_same_customers_again(small: Victim) -> None:
     np.testing.assert_equal(one, two)
 
 
-def test_a_watch_does_not_disturb_the_run(toy: Victim) -> None:
+def test_a_verdict_does_not_disturb_the_run(toy: Victim) -> None:
     defense = watched(Quota(30), Refuse())
-    alone = [p.row() for p in Extraction(toy, defense, ATTACK, CHECKPOINTS, 0)]
-    watch = Watch(toy, defense, 0)
     run = Extraction(toy, defense, ATTACK, CHECKPOINTS, 0)
+    *points, ended = run.events()
+    alone = [point.row() for point in points if isinstance(point, Checkpoint)]
+    assert isinstance(ended, Ended)
+    verdict = Verdict(toy, defense, 0)
     beside = []
     for point in run:
-        assert run.trail is not None
-        watch.verdict(run.trail, {"adversary"}, [(1, 0.5)])
+        verdict.of(ended.trail, {"adversary"}, [(1, 0.5)])
         beside.append(point.row())
     for one, two in zip(alone, beside, strict=True):
         np.testing.assert_equal(one | {"seconds": 0}, two | {"seconds": 0})

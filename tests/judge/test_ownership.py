@@ -15,12 +15,12 @@ from moatbench.compose.build import build
 from moatbench.defense import Defense, Marks
 from moatbench.defenses.dawn import DAWN
 from moatbench.display.table import of_watermark
-from moatbench.judge.floor import published
+from moatbench.judge.floor import public_card
 from moatbench.judge.judge import Judge
 from moatbench.judge.watermark import MODELS, Owner, p_value
 from moatbench.learners.learner import learner_for
 from moatbench.reply import Reply
-from moatbench.runner.extract import Extraction, extract
+from moatbench.runner.extract import Checkpoint, Ended, Extraction, extract
 from moatbench.types import Array, Generator
 from moatbench.victim import Victim
 
@@ -93,7 +93,7 @@ def test_the_victim_itself_does_not_bear_the_mark(toy: Victim) -> None:
 
 def test_models_trained_elsewhere_are_not_accused(toy: Victim) -> None:
     victim, marks, judge = owned(toy), planted(toy), owner(toy)
-    learner, rng = learner_for("published", published(victim)), np.random.default_rng(3)
+    learner, rng = learner_for("published", public_card(victim)), np.random.default_rng(3)
     x, y = victim.shares.x_test, victim.shares.y_test
     found = []
     for _ in range(20):
@@ -202,8 +202,10 @@ def test_marks_told_to_any_of_the_attackers_accounts_count_and_to_customers_do_n
     toy: Victim,
 ) -> None:
     run = Extraction(owned(toy), DAWN(share=0.3, grid=0.01), Memory(), [100])
-    (point,) = run
-    marks = run.trail.defense.marks if run.trail is not None else None
+    point, ended = run.events()
+    assert isinstance(point, Checkpoint)
+    assert isinstance(ended, Ended)
+    marks = ended.trail.defense.marks
     assert marks is not None
     mine = [not told.isdisjoint({"one", "two"}) for told in marks.accounts]
     assert point.metrics["watermark_pairs"] == sum(mine)

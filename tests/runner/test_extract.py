@@ -1,7 +1,7 @@
 """One run: checkpoints, streams, the judge, the suite."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import sleep
 
 import numpy as np
@@ -11,10 +11,11 @@ from moatbench.api import PredictionAPI
 from moatbench.attack import Attack, Needs
 from moatbench.client import BudgetExceeded, Surrogate, ignorant
 from moatbench.defense import Defense
-from moatbench.judge.judge import Judge
+from moatbench.judge.judge import Assessment, Judge
+from moatbench.reply import Reply
 from moatbench.runner.extract import BrokenAttack, Extraction, extract
 from moatbench.runner.suite import Failed, Finished, Point, Skipped, run_attacks
-from moatbench.types import Array, Generator
+from moatbench.types import Array, Generator, Labels, Rows
 from moatbench.victim import NotApplicable, Victim
 
 
@@ -90,15 +91,31 @@ def test_the_judge_uses_ten_thousand_uniform_points(toy: Victim) -> None:
 class SlowJudge(Judge):
     """Takes its time."""
 
-    def score(self, surrogate: Surrogate) -> dict[str, float]:
+    def assess(self, surrogate: Surrogate, told: tuple[Rows, Labels]) -> Assessment:
         sleep(0.5)
-        return super().score(surrogate)
+        return super().assess(surrogate, told)
 
 
 def test_the_judge_costs_the_attacker_no_time(toy: Victim) -> None:
     judge = SlowJudge(toy, np.random.default_rng(0))
     seconds = [p.seconds for p in Extraction(toy, Defense(), Perfect(toy), [3, 10], judge=judge)]
     assert 0 < seconds[0] < seconds[1] < 0.5
+
+
+def test_the_judge_asks_a_surrogate_for_each_sample_once(toy: Victim) -> None:
+    asked: list[int] = []
+
+    def counted(x: Array) -> Reply:
+        asked.append(len(x))
+        return toy.predict(x)
+
+    model = replace(toy, predict=counted)
+    asked.clear()  # a victim is asked when it is made
+    judge = Judge(toy, np.random.default_rng(0))
+    points = list(Extraction(toy, Defense(), Perfect(model), [3, 10], judge=judge))
+    assert points[-1].metrics["fidelity_defended"] == 1
+    assert points[-1].hits.all()
+    assert sum(asked) == 2 * sum(len(sample.x) for sample in judge.samples)
 
 
 def test_a_suite_survives_what_fails_and_names_what_does_not_apply(toy: Victim) -> None:

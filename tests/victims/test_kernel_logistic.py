@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
 
-from moatbench.api import Deployment, PredictionAPI
+from moatbench.api import Deployment, MeteredAPI
 from moatbench.attacks.equation_solving import EquationSolving
 from moatbench.client import Card
 from moatbench.defense import Defense
@@ -28,7 +28,7 @@ def trained(representers: int, seed: int = 0) -> Victim:
 
 def stolen(victim: Victim, queries: int, defense: Defense | None = None, seed: int = 0) -> Any:
     deployment = Deployment(victim, defense or Defense(), stream(seed, "defense"))
-    api = PredictionAPI(deployment, [queries])
+    api = MeteredAPI(deployment, [queries])
     attack = EquationSolving(intervals=True)
     return next(iter(attack.run(api, victim.shares.pool[:0], stream(seed, "attack"))))
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.svm import SVC, LinearSVC
 
-from moatbench.api import Deployment, PredictionAPI
+from moatbench.api import Deployment, MeteredAPI
 from moatbench.data import Dataset
 from moatbench.defense import Defense
 from moatbench.models.kernels import one_vs_one
@@ -55,7 +55,7 @@ def test_the_batch_size_does_not_change_a_label(name: str, batch: int) -> None:
 @pytest.mark.parametrize("name", BUILDERS)
 def test_the_card_says_that_there_are_labels_only(name: str) -> None:
     victim = BUILDERS[name](bundled("iris"), rng())
-    api = PredictionAPI(Deployment(victim, Defense(), rng()), [10])
+    api = MeteredAPI(Deployment(victim, Defense(), rng()), [10])
     assert not api.card.confidences
     assert api.card.family == name
     assert api.query(victim.shares.pool[:5]).outputs is None
