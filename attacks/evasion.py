@@ -16,7 +16,7 @@ from moatbench.api import ADVERSARY, PredictionAPI
 from moatbench.attack import Attack, Worn
 from moatbench.client import Answers, Card, Purchases, Surrogate
 from moatbench.defense import Defense
-from moatbench.knobs import check_choice, check_flag, check_number, check_whole
+from moatbench.knobs import check_choice, check_flag, check_kind, check_number, check_whole
 from moatbench.learners.learner import learner_for
 from moatbench.reply import Predict, from_outputs
 from moatbench.strategies.accounts import Matched, Sender, Turns
@@ -72,11 +72,8 @@ class Evasion(Worn):
     told: Defense | None = field(default=None, init=False, repr=False)  # by `informed`
 
     def __post_init__(self) -> None:
-        if not isinstance(self.attack, Attack):
-            raise ValueError(
-                f"evasion: attack must be an Attack, got {self.attack!r}; on the command line "
-                "choose one with attack@attack.attack=uniform_retraining"
-            )
+        hint = "; on the command line choose one with attack@attack.attack=uniform_retraining"
+        check_kind("evasion: attack", self.attack, Attack, hint=hint)
         check_whole("evasion: accounts", self.accounts, 1)
         check_choice("evasion: assignment", self.assignment, TURNS)
         check_number("evasion: benign", self.benign, 0, MOST)

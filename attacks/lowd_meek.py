@@ -10,6 +10,7 @@ import numpy as np
 from moatbench.api import PredictionAPI
 from moatbench.attack import Attack, Needs
 from moatbench.client import Card, Purchases, Surrogate, ignorant
+from moatbench.knobs import check_whole
 from moatbench.learners.learner import Learner
 from moatbench.models.embedding import Monomials
 from moatbench.reply import Reply
@@ -52,8 +53,7 @@ class LowdMeek(Attack):
     needs = Needs(families=frozenset({*LINEAR, POLYNOMIAL}), numeric=True)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.most, int) or self.most < 1:
-            raise ValueError(f"most is {self.most!r}; give a whole number of monomials from 1 on")
+        check_whole("lowd_meek: most", self.most, 1, hint="; it counts monomials, for example 500")
 
     def unmet(self, card: Card, pool: Array) -> str:
         """Say also where there is no single boundary, or its feature space is too large."""

@@ -6,7 +6,6 @@ Algorithm 1; how the boxes are found is in `moatbench.search.box_search`.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from math import inf
 from typing import ClassVar
 
 import numpy as np
@@ -14,6 +13,7 @@ import numpy as np
 from moatbench.api import PredictionAPI
 from moatbench.attack import Attack, Needs
 from moatbench.client import Answers, Card, Purchases, Surrogate
+from moatbench.knobs import check_number, check_whole
 from moatbench.learners.grown_tree import HELD_OUT, clueless, predictor, tree_surrogate
 from moatbench.models.tree import Tree
 from moatbench.search.borders import Steps, as_rows
@@ -59,12 +59,8 @@ class PathFinding(Attack):
     )
 
     def __post_init__(self) -> None:
-        if not 0 < self.eps < 1:
-            raise ValueError(f"path_finding: eps must lie between 0 and 1, got {self.eps!r}")
-        if not isinstance(self.probes, int) or not 0 <= self.probes < inf:
-            raise ValueError(
-                f"path_finding: probes must be a whole number of at least 0, got {self.probes!r}"
-            )
+        check_number("path_finding: eps", self.eps, 0, 1, above=True, below=True)
+        check_whole("path_finding: probes", self.probes, 0)
 
     def run(self, api: PredictionAPI, pool: Array, rng: Generator) -> Iterator[Surrogate]:
         """Spend up to each checkpoint, in the middle of a batch where need be."""

@@ -99,8 +99,8 @@ class Recovery(Attack):
         check_choice("recovery: prior", self.prior, PRIORS)
         if self.knowledge == "none" and self.prior != "shadow":
             raise ValueError(
-                "recovery: without knowledge of the defense nothing is simulated, and the prior "
-                f"must be shadow, got {self.prior!r}"
+                "recovery: prior must be shadow where knowledge is none, as nothing is simulated, "
+                f"got {self.prior!r}; set prior or knowledge"
             )
         check_number("recovery: first", self.first, 0)
         check_number("recovery: growth", self.growth, 0, above=True)

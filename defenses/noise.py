@@ -8,13 +8,14 @@ logits.
 """
 
 from dataclasses import dataclass, replace
-from math import inf, sqrt
+from math import sqrt
 from typing import Any, ClassVar
 
 import numpy as np
 from scipy.special import ndtri
 
 from moatbench.defense import Defense, NoiseModel
+from moatbench.knobs import check_choice, check_number
 from moatbench.numerics.simplex import normalised
 from moatbench.randomness import AccountStreams, keyed_uniform
 from moatbench.reply import Reply
@@ -52,19 +53,10 @@ class Noise(Defense):
     strengths: ClassVar[dict[str, Any]] = {"sigma": (0.01, 0.02, 0.05, 0.1, 0.2)}
 
     def __post_init__(self) -> None:
-        for knob, allowed in (("distribution", DISTRIBUTIONS), ("mode", MODES)):
-            if getattr(self, knob) not in allowed:
-                raise ValueError(
-                    f"noise: {knob} must be {' or '.join(allowed)}, got {getattr(self, knob)!r}"
-                )
-        if not isinstance(self.sigma, float | int) or not 0 <= self.sigma < inf:
-            raise ValueError(
-                f"noise: sigma must be a number of at least 0, got {self.sigma!r}; 0 is no noise"
-            )
-        if not isinstance(self.grid, float | int) or not 0 < self.grid < inf:
-            raise ValueError(
-                f"noise: grid must be a number above 0, got {self.grid!r}; for example 1e-6"
-            )
+        check_choice("noise: distribution", self.distribution, DISTRIBUTIONS)
+        check_choice("noise: mode", self.mode, MODES)
+        check_number("noise: sigma", self.sigma, 0, hint="; 0 is no noise")
+        check_number("noise: grid", self.grid, 0, above=True, hint="; for example 1e-6")
 
     def deploy(self, victim: Victim, rng: Generator) -> None:
         """Draw the key and the accounts' streams."""

@@ -11,9 +11,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from moatbench.knobs import check_whole
 from moatbench.models import forward
 from moatbench.monitor import Monitor
-from moatbench.numerics.calibration import Calibration, Latch, Scaling, check_count
+from moatbench.numerics.calibration import Calibration, Latch, Scaling
 from moatbench.types import Array, Generator, Labels, Mask, Rows
 from moatbench.victim import NotApplicable, Victim
 
@@ -64,9 +65,9 @@ class HODA(Monitor):
     calibration: Calibration
 
     def __post_init__(self) -> None:
-        check_count("hoda", "stages", self.stages, 2)
-        check_count("hoda", "epochs", self.epochs, self.stages)
-        check_count("hoda", "window", self.window, 2)
+        check_whole("hoda: stages", self.stages, 2)
+        check_whole("hoda: epochs", self.epochs, self.stages)
+        check_whole("hoda: window", self.window, 2)
 
     def deploy(self, victim: Victim, rng: Generator) -> None:
         """Forget every account; train the stages, and find how customers' hardness varies.

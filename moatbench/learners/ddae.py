@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from moatbench.knobs import check_number, check_whole
 from moatbench.learners.restoring import Pairs
 from moatbench.types import Array, Generator, Labels
 
@@ -39,14 +40,9 @@ class DDAE:
     rate: float
 
     def __post_init__(self) -> None:
-        for knob, least in (("epochs", 1), ("batch", 2)):
-            value = getattr(self, knob)
-            if not isinstance(value, int) or value < least:
-                raise ValueError(
-                    f"d-dae: {knob} must be a whole number of at least {least}, got {value!r}"
-                )
-        if not self.rate > 0:
-            raise ValueError(f"d-dae: rate must be a number above 0, got {self.rate!r}")
+        check_whole("d-dae: epochs", self.epochs, 1)
+        check_whole("d-dae: batch", self.batch, 2)
+        check_number("d-dae: rate", self.rate, 0, above=True)
 
     def learn(self, pairs: Pairs, keeps_labels: bool, rng: Generator) -> "Network":
         """Train from scratch; whether the labels are kept does not matter to it."""

@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from scipy.spatial.distance import cdist
 
+from moatbench.knobs import check_number, check_whole
 from moatbench.numerics.simplex import normalised
 from moatbench.types import Array, Generator, Labels
 
@@ -58,12 +59,8 @@ class Lookup:
     neighbours: int
 
     def __post_init__(self) -> None:
-        if not self.radius >= 0:
-            raise ValueError(f"lookup: radius must be a number of at least 0, got {self.radius!r}")
-        if not isinstance(self.neighbours, int) or self.neighbours < 1:
-            raise ValueError(
-                f"lookup: neighbours must be a whole number of at least 1, got {self.neighbours!r}"
-            )
+        check_number("lookup: radius", self.radius, 0)
+        check_whole("lookup: neighbours", self.neighbours, 1)
 
     def learn(self, pairs: Pairs, keeps_labels: bool, rng: Generator) -> "Table":
         """Keep the pairs."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from moatbench.api import PredictionAPI
 from moatbench.client import Purchases, Surrogate, ignorant
+from moatbench.knobs import check_choice
 from moatbench.learners.learner import LEARNERS, PUBLISHED, Fit, learner_for
 from moatbench.search.boundary import Segments, bisect, opposites, project
 from moatbench.types import Array, Generator, Labels, Rows
@@ -177,8 +178,6 @@ class Retraining:
 
 def check_knobs(answers: str, learner: str, inputs: str) -> None:
     """Raise a ValueError that names the first knob with a value that is not allowed."""
-    allowed = {"answers": ANSWERS, "learner": LEARNERS, "inputs": INPUTS}
-    given = {"answers": answers, "learner": learner, "inputs": inputs}
-    for knob, value in given.items():
-        if value not in allowed[knob]:
-            raise ValueError(f"{knob} is {value!r}; use {', '.join(allowed[knob])}")
+    check_choice("answers", answers, ANSWERS)
+    check_choice("learner", learner, LEARNERS)
+    check_choice("inputs", inputs, INPUTS)
