@@ -1,4 +1,4 @@
-"""Try the families that fit the answers, and keep the one that foretells held-out answers best."""
+"""Try the families that fit the answers, and keep the one that predicts held-out answers best."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

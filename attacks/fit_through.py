@@ -129,9 +129,9 @@ class Seeing(Retraining):
         if seen.gap <= EXPLAINED:
             self._last = [seen.theta]
             return self._made(seen, "every answer explained, through the defense")
-        if self._foretells(chosen[0], rows):
+        if self._predicts(chosen[0], rows):
             return self._made(seen, "through the defense", exact=False)
-        return replace(plain, note="labels: they are foretold better than through the defense")
+        return replace(plain, note="labels: they are predicted better than through the defense")
 
     def _copies(self, plain: Surrogate, x: Array, answers: Array) -> list[Simulation]:
         """Deploy copies before the fit to the labels: the defense's, or its likeliest variants'."""
@@ -165,7 +165,7 @@ class Seeing(Retraining):
         starts = [self._family.fit(x, targets, rng).thetas[0] for targets in (hard, answers)]
         return fit_through(model, change, answers, [*self._last, *starts])
 
-    def _foretells(self, copy: Simulation, rows: Rows) -> bool:
+    def _predicts(self, copy: Simulation, rows: Rows) -> bool:
         """Whether a fit through the defense predicts held-out labels as well as one to labels."""
         x, labels = self.bought.x[rows], self.bought.labels[rows]
         held = np.arange(len(rows)) % HELD_OUT == HELD_OUT - 1

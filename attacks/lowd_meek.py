@@ -71,10 +71,10 @@ class LowdMeek(Attack):
 
     def run(self, api: PredictionAPI, pool: Array, rng: Generator) -> Iterator[Surrogate]:
         """Search; a coroutine buys each batch, exactly up to the checkpoints on its way."""
-        return Theft(api, pool, rng).run()
+        return _Session(api, pool, rng).run()
 
 
-class Theft:
+class _Session:
     """One run: what was bought, the open searches, and the best surrogate so far."""
 
     def __init__(self, api: PredictionAPI, pool: Array, rng: Generator) -> None:

@@ -82,7 +82,7 @@ class Tuned(Attack):
     def run(self, api: PredictionAPI, pool: Array, rng: Generator) -> Iterator[Surrogate]:
         """Yield the best that was found so far; after the search, what its winner finds."""
         settings = [s for s in self._settings(rng) if not self._made(s).unmet(api.card, pool)]
-        search = Search(api, ceil(self.share * api.budget))
+        search = Trials(api, ceil(self.share * api.budget))
         yield from search.compare_on(ceil(self.compared * self.share * api.budget), rng)
         for left, setting in zip(range(len(settings), 0, -1), settings, strict=True):
             room = (search.end - api.queries) // left
@@ -110,7 +110,7 @@ class Tuned(Attack):
         return attack if self._told is None else attack.informed(*self._told)
 
 
-class Search:
+class Trials:
     """The best surrogate so far, by its answers to questions whose answers were bought.
 
     Args:

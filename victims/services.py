@@ -38,7 +38,7 @@ def amazon_logistic(
         check_whole("victim.bins", bins, 2, other="0 for none")
     check_number("victim.C", C, 0, above=True)
     shares = data.shares(rng, encoding="codes")
-    extraction = Extraction.of(shares.space, shares.x_train, bins)
+    extraction = Indicators.of(shares.space, shares.x_train, bins)
     model = LogisticRegression(C=C, max_iter=max_iter)
     model.fit(extraction(shares.x_train), shares.y_train)
     coef, intercept = model.coef_, model.intercept_
@@ -49,8 +49,8 @@ def amazon_logistic(
 
 
 @dataclass(frozen=True)
-class Extraction:
-    """Raw features to indicators.
+class Indicators:
+    """Indicators of raw features: one for each bin of a numeric feature, or value of another.
 
     Args:
         edges: of each column's bins; None takes the column as it is.
@@ -59,7 +59,7 @@ class Extraction:
     edges: tuple[Array | None, ...]
 
     @classmethod
-    def of(cls, space: InputSpace, x: Array, bins: int) -> "Extraction":
+    def of(cls, space: InputSpace, x: Array, bins: int) -> "Indicators":
         """Cut numeric columns at the quantiles of x (n, d), categorical ones between codes."""
         coded = set(space.coded.tolist())
         return cls(
@@ -80,7 +80,7 @@ class Extraction:
 class Service:
     """Softmax regression on extracted features: weights (features, k), intercept (k,)."""
 
-    extraction: Extraction
+    extraction: Indicators
     weights: Array
     intercept: Array
 

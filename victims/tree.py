@@ -52,7 +52,7 @@ def tree(
     """
     from sklearn.tree import DecisionTreeClassifier
 
-    knobs = Service(partial, fields, decimals)
+    knobs = Serving(partial, fields, decimals)
     _check_size(leaves, min_samples_leaf)
     check_choice("tree: answers", answers, ANSWERS)
     shares = data.shares(rng, encoding="codes")
@@ -100,7 +100,7 @@ def regression_tree(
     """
     from sklearn.tree import DecisionTreeRegressor
 
-    knobs = Service(partial, fields, decimals)
+    knobs = Serving(partial, fields, decimals)
     _check_size(leaves, min_samples_leaf)
     shares, y = without(data.shares(rng, encoding="codes"), target)
     model = DecisionTreeRegressor(
@@ -113,7 +113,7 @@ def regression_tree(
 
 
 @dataclass(frozen=True)
-class Service:
+class Serving:
     """How a tree is served; knobs as in `tree`."""
 
     partial: bool

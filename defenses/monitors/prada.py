@@ -55,7 +55,7 @@ class PRADA(Monitor):
 
     @property
     def threshold(self) -> float:  # type: ignore[override]
-        """Of -W."""
+        """The score is -W, so that larger is more suspicious."""
         return -float(self.delta)
 
     def observe(self, x: Array, labels: Labels, account: str) -> Mask:

@@ -153,7 +153,7 @@ class LinearVAE:
 
     @property
     def width(self) -> int:
-        """Latents."""
+        """Number of latent dimensions."""
         return int(self.weights.shape[1])
 
     def __call__(self, x: Array) -> Array:

@@ -44,7 +44,7 @@ class DDAE:
         check_whole("d-dae: batch", self.batch, 2)
         check_number("d-dae: rate", self.rate, 0, above=True)
 
-    def learn(self, pairs: Pairs, keeps_labels: bool, rng: Generator) -> "Network":
+    def learn(self, pairs: Pairs, keeps_labels: bool, rng: Generator) -> "RestoringNet":
         """Train from scratch; whether the labels are kept does not matter to it."""
         import torch
 
@@ -52,7 +52,7 @@ class DDAE:
         with _one_stream(int(rng.integers(2**63))):
             net = _network(told.shape[1])
             self._train(net, torch.from_numpy(told), torch.from_numpy(true))
-        return Network(net.eval())
+        return RestoringNet(net.eval())
 
     def _train(self, net: Any, told: Any, true: Any) -> None:
         import torch
@@ -73,8 +73,8 @@ class DDAE:
 
 
 @dataclass(frozen=True)
-class Network:
-    """A trained one."""
+class RestoringNet:
+    """A trained network: `restore` takes answers told to estimates of the true ones."""
 
     net: Any
 

@@ -62,13 +62,13 @@ class Lookup:
         check_number("lookup: radius", self.radius, 0)
         check_whole("lookup: neighbours", self.neighbours, 1)
 
-    def learn(self, pairs: Pairs, keeps_labels: bool, rng: Generator) -> "Table":
+    def learn(self, pairs: Pairs, keeps_labels: bool, rng: Generator) -> "AnswerTable":
         """Keep the pairs."""
-        return Table(pairs, keeps_labels, self.radius, self.neighbours)
+        return AnswerTable(pairs, keeps_labels, self.radius, self.neighbours)
 
 
 @dataclass(frozen=True)
-class Table:
+class AnswerTable:
     """The pairs to look answers up in; arguments as for `Lookup`."""
 
     pairs: Pairs

@@ -138,13 +138,13 @@ class Retraining:
 
     def questions(self, guide: Fit | None, n: int, uniform_share: float) -> Array:
         """(n, d) inputs on the guide's boundary, and this share of them uniform."""
-        doubtful = self.uniform(0)
+        uncertain = self.uniform(0)
         if guide is not None:
             share = max(uniform_share, UNMET if self.unmet else 0.0)
             # At random, so that small rounds too have their share in the long run.
             scattered = int(share * n + self.rng.random())
-            doubtful = self.boundary(guide, n - scattered)
-        return np.vstack([doubtful, self.scattered(n - len(doubtful))])
+            uncertain = self.boundary(guide, n - scattered)
+        return np.vstack([uncertain, self.scattered(n - len(uncertain))])
 
     def segments(self, start: Array, end: Array) -> Segments:
         """Lay paths between inputs."""
@@ -155,7 +155,7 @@ class Retraining:
         candidates = self._crossings(fit, max(n, min(CHOICE * n, MOST)))
         if len(candidates) <= n:
             return candidates
-        return candidates[fit.doubtful(candidates, n, self.bought.x)]
+        return candidates[fit.uncertain(candidates, n, self.bought.x)]
 
     def _crossings(self, fit: Fit, m: int) -> Array:
         """Find up to m inputs on a fit's boundary, one on the way between two of its classes."""
