@@ -2,14 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import ceil
 from typing import ClassVar
 
 from moatbench.api import PredictionAPI
 from moatbench.attack import Attack
 from moatbench.client import Surrogate
 from moatbench.knobs import check_number
-from moatbench.learners.learner import Fit
 from moatbench.strategies.retraining import Retraining, check_knobs
 from moatbench.types import Array, Generator
 
@@ -52,9 +50,4 @@ class AdaptiveRetraining(Attack):
     def run(self, api: PredictionAPI, pool: Array, rng: Generator) -> Iterator[Surrogate]:
         """Go on between rounds from the last fit."""
         retraining = Retraining(api, self.answers, self.learner, self.inputs, rng)
-        guide: Fit | None = None
-        n = max(1, ceil(self.first * retraining.rows_needed))
-        while retraining.open:
-            yield from retraining.buy(retraining.questions(guide, n, self.uniform_share))
-            if retraining.open:
-                guide, n = retraining.guide(), ceil(self.growth * api.queries)
+        yield from retraining.adapt(self.first, self.growth, self.uniform_share)

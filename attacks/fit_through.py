@@ -131,7 +131,7 @@ class Seeing(Retraining):
             return self._made(seen, "every answer explained, through the defense")
         if self._predicts(chosen[0], rows):
             return self._made(seen, "through the defense", exact=False)
-        return replace(plain, note="labels: they are predicted better than through the defense")
+        return replace(plain, note="labels: they are foretold better than through the defense")
 
     def _copies(self, plain: Surrogate, x: Array, answers: Array) -> list[Simulation]:
         """Deploy copies before the fit to the labels: the defense's, or its likeliest variants'."""

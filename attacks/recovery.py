@@ -6,7 +6,6 @@ Security); the trained restorer, Chen et al. 2023, "D-DAE" (IEEE S&P).
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from math import ceil
 from typing import ClassVar
 
 import numpy as np
@@ -134,12 +133,7 @@ class Recovery(Attack):
         """Ask as adaptive retraining does."""
         undoing = Undoing(self, api.card, pool, self._defense, self._victim)
         attacker = Recovering(api, self.learner, self.inputs, rng, undoing, self.rounds)
-        guide: Fit | None = None
-        n = max(1, ceil(self.first * attacker.rows_needed))
-        while attacker.open:
-            yield from attacker.buy(attacker.questions(guide, n, self.uniform_share))
-            if attacker.open:
-                guide, n = attacker.guide(), ceil(self.growth * api.queries)
+        yield from attacker.adapt(self.first, self.growth, self.uniform_share)
 
 
 @dataclass(frozen=True)

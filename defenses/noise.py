@@ -7,7 +7,7 @@ Source: a baseline in Orekondy et al. 2020, "Prediction Poisoning", arXiv:1906.1
 logits.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import sqrt
 from typing import Any, ClassVar
 
@@ -19,7 +19,7 @@ from moatbench.knobs import check_choice, check_number
 from moatbench.numerics.simplex import normalised
 from moatbench.randomness import AccountStreams, keyed_uniform
 from moatbench.reply import Reply
-from moatbench.types import Array, Generator
+from moatbench.types import Array, Generator, Rows
 from moatbench.victim import Victim
 
 DISTRIBUTIONS = ("gaussian", "laplace")
@@ -65,15 +65,14 @@ class Noise(Defense):
 
     def respond(self, x: Array, reply: Reply, account: str) -> Reply:
         """Answer noisy outputs; a row without outputs stays as it is and draws nothing."""
-        if reply.outputs is None or self.sigma == 0:
+        if self.sigma == 0:
             return reply
-        outputs, labels = reply.outputs.copy(), reply.labels.copy()
-        told = ~np.isnan(outputs).any(axis=1)
-        noise = self.sigma * self._draw(x[told], outputs.shape[1], account)
-        noisy = outputs[told] + noise
-        outputs[told] = noisy if outputs.shape[1] == 1 else normalised(noisy.clip(0, 1))
-        labels[told] = outputs[told].argmax(axis=1)
-        return replace(reply, labels=labels, outputs=outputs)
+
+        def blur(rows: Rows, y: Array) -> Array:
+            noisy = y + self.sigma * self._draw(x[rows], y.shape[1], account)
+            return noisy if y.shape[1] == 1 else normalised(noisy.clip(0, 1))
+
+        return reply.perturbed(blur, keep_labels=False)
 
     @property
     def noise(self) -> NoiseModel | None:

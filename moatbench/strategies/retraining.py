@@ -1,8 +1,10 @@
 """What the retraining attacks of Tramèr et al. 2016, sec. 6.1, have in common."""
 
 from collections.abc import Generator as Coroutine
+from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import replace
+from math import ceil
 
 import numpy as np
 
@@ -145,6 +147,21 @@ class Retraining:
             scattered = int(share * n + self.rng.random())
             uncertain = self.boundary(guide, n - scattered)
         return np.vstack([uncertain, self.scattered(n - len(uncertain))])
+
+    def adapt(self, first: float, growth: float, uniform_share: float) -> Iterator[Surrogate]:
+        """Buy in rounds, each on the boundary of the last round's fit, until the budget is spent.
+
+        Args:
+            first: size of the first round, as a share of the answers that determine a surrogate.
+            growth: size of a round, as a share of the queries before it.
+            uniform_share: of a round's queries, those that are uniform.
+        """
+        guide: Fit | None = None
+        n = max(1, ceil(first * self.rows_needed))
+        while self.open:
+            yield from self.buy(self.questions(guide, n, uniform_share))
+            if self.open:
+                guide, n = self.guide(), ceil(growth * self.api.queries)
 
     def segments(self, start: Array, end: Array) -> Segments:
         """Lay paths between inputs."""
