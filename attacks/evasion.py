@@ -135,7 +135,7 @@ class Crowd(View):
     def __init__(
         self, api: PredictionAPI, benign: float, pool: Array, sender: Sender, rng: Generator
     ) -> None:
-        # A hair less, so that rounding never takes a query from the attack within
+        # The factor is less than one, so that no rounding error costs the inner attack a query
         super().__init__(api, max(1.0, (1 - 1e-12) / (1 - benign)))
         self._pool, self._sender, self._rng = pool, sender, rng
         self._unasked: list[int] = []

@@ -19,7 +19,7 @@ from moatbench.types import Array, Generator
 
 LINEAR = ("logistic", "softmax", "linear_svm")
 POLYNOMIAL = "poly_svm"
-SPARE = 1.2  # random lines an unknown; some cross where others do, or nearly
+SPARE = 1.2  # random lines an unknown: a crossing next to another one tells nothing new
 
 Asking = Coroutine[Surrogate, None, Array]
 Working = Coroutine[Surrogate, None, None]

@@ -78,7 +78,7 @@ class ExtractionWarning(Monitor):
         """Forget every account; grow the reference tree, and find what customers learn.
 
         Raises:
-            ValueError: a regression victim, or one that answers a single class.
+            NotApplicable: a regression victim, or one that answers a single class.
         """
         if len(victim.classes) == 1:
             raise NotApplicable(

@@ -60,7 +60,7 @@ class MarginCounter(Monitor):
         """Forget every account; find the share that customers do not exceed.
 
         Raises:
-            ValueError: a regression victim, or a space of categorical codes only.
+            NotApplicable: a regression victim, or a space of categorical codes only.
         """
         if len(victim.classes) == 1:
             raise NotApplicable("margin_counter needs classes: a regression victim has no boundary")
@@ -112,7 +112,7 @@ class Margin:
         margin: as in `MarginCounter`.
 
     Raises:
-        ValueError: there is no real-valued column.
+        NotApplicable: there is no real-valued column.
     """
 
     predict: Predict

@@ -1,4 +1,4 @@
-"""A network that undoes a perturbation, trained on pairs of what is told and what is true."""
+"""Estimates of true answers from those that a defense told, by a network trained on pairs."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Decision trees grown on bought answers, for where nobody can choose what is asked next."""
+"""Decision trees grown on bought answers, where the attack cannot choose what is asked."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Undo a perturbation: from pairs of what is told and what is true, to estimates of the truth."""
+"""Estimates of true answers from those that a defense told, by a table of pairs of both."""
 
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -26,14 +26,14 @@ class Pairs(NamedTuple):
 
 
 class Restorer(Protocol):
-    """Estimates true answers."""
+    """Turns answers told into estimates of the true ones."""
 
     def restore(self, told: Array, labels: Labels) -> Array:
         """(n, k) estimates, from the answers told (n, k) and the labels told (n,)."""
 
 
 class Method(Protocol):
-    """A way to learn from pairs."""
+    """Learns a restorer from pairs."""
 
     def learn(self, pairs: Pairs, keeps_labels: bool, rng: Generator) -> Restorer:
         """Learn from pairs, at least one, of a defense that keeps all labels, or does not."""
@@ -77,7 +77,7 @@ class AnswerTable:
     neighbours: int
 
     def restore(self, told: Array, labels: Labels) -> Array:
-        """Estimate; an answer whose label the table lacks is believed."""
+        """Estimate by near pairs; an answer whose label the table lacks is believed."""
         if not self.keeps_labels:
             return self._means(told, np.ones(len(self.pairs.told), dtype=bool))
         found = normalised(told.clip(0))

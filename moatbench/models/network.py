@@ -77,7 +77,7 @@ class Network:
 
     @cached_property
     def _last(self) -> list[Array]:
-        """The weights that the activations were last computed for, and these."""
+        """A cache: the weights that were asked for last, and the activations under them."""
         return []
 
     def scores(self, theta: Array) -> Array:

@@ -17,7 +17,7 @@ class Model(Protocol):
     """Scores of n fixed rows as a function of a flat vector of unknowns, theta (m,)."""
 
     def scores(self, theta: Array) -> Array:
-        """(n, k)."""
+        """(n, k) scores of the rows."""
 
     def gradient(self, theta: Array, by_score: Array) -> Array:
         """Turn a gradient by score (n, k) into one by unknown (m,)."""

@@ -26,10 +26,10 @@ class Fitted(Model, Protocol):
         """The least penalty with which a fit from `begin` ends where it should."""
 
     def begin(self, rng: Generator) -> Array:
-        """Where to start."""
+        """Draw unknowns (m,) to start from."""
 
     def fit(self, objective: Objective, theta: Array, ridge: float) -> Solution:
-        """Go downhill from theta."""
+        """Minimise the objective, with this ridge, from theta."""
 
 
 def penalty(grid: Grid, answers: Array, softness: float) -> Intervals | LogIntervals:
