@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import ceil
 from typing import ClassVar
 
 from moatbench.api import PredictionAPI
 from moatbench.attack import Attack
 from moatbench.client import Surrogate
-from moatbench.learners.learner import Fit
+from moatbench.knobs import check_number
 from moatbench.strategies.retraining import Retraining, check_knobs
 from moatbench.types import Array, Generator
 
@@ -44,19 +43,11 @@ class AdaptiveRetraining(Attack):
 
     def __post_init__(self) -> None:
         check_knobs(self.answers, self.learner, self.inputs)
-        if not self.first >= 0:
-            raise ValueError(f"first is {self.first}; give a share of 0 or more")
-        if not self.growth > 0:
-            raise ValueError(f"growth is {self.growth}; give a share above 0")
-        if not 0 <= self.uniform_share <= 1:
-            raise ValueError(f"uniform_share is {self.uniform_share}; give a share from 0 to 1")
+        check_number("adaptive_retraining: first", self.first, 0)
+        check_number("adaptive_retraining: growth", self.growth, 0, above=True)
+        check_number("adaptive_retraining: uniform_share", self.uniform_share, 0, 1)
 
     def run(self, api: PredictionAPI, pool: Array, rng: Generator) -> Iterator[Surrogate]:
         """Go on between rounds from the last fit."""
         retraining = Retraining(api, self.answers, self.learner, self.inputs, rng)
-        guide: Fit | None = None
-        n = max(1, ceil(self.first * retraining.rows_needed))
-        while retraining.open:
-            yield from retraining.buy(retraining.questions(guide, n, self.uniform_share))
-            if retraining.open:
-                guide, n = retraining.guide(), ceil(self.growth * api.queries)
+        yield from retraining.adapt(self.first, self.growth, self.uniform_share)

@@ -47,7 +47,7 @@ class Averaging(Worn):
     def __post_init__(self) -> None:
         check_whole("averaging: copies", self.copies, 2, hint="; 1 is the other attack itself")
         if self.jitter != AUTO:
-            check_number("averaging: jitter", self.jitter, 0, 1, hint=f", or {AUTO}")
+            check_number("averaging: jitter", self.jitter, 0, 1, other=AUTO)
 
     @property
     def aware(self) -> frozenset[str]:  # type: ignore[override]

@@ -10,7 +10,7 @@ from moatbench.api import PredictionAPI
 from moatbench.attack import Attack, Needs
 from moatbench.client import Answers, Card, Purchases, Surrogate, ignorant
 from moatbench.defense import Defense
-from moatbench.knobs import check_choice
+from moatbench.knobs import check_choice, check_flag
 from moatbench.models.forward import ACTIVATIONS
 from moatbench.solvers.edges import Edges
 from moatbench.solvers.grids import Bins, Decimals, Digits, Grid
@@ -72,10 +72,7 @@ class EquationSolving(Attack):
     )
 
     def __post_init__(self) -> None:
-        if not isinstance(self.intervals, bool):
-            raise ValueError(
-                f"equation_solving: intervals must be true or false, got {self.intervals!r}"
-            )
+        check_flag("equation_solving: intervals", self.intervals)
         check_choice("equation_solving: noise", self.noise, NOISE)
         object.__setattr__(self, "_known", Known())
 

@@ -16,7 +16,7 @@ from moatbench.api import ADVERSARY, PredictionAPI
 from moatbench.attack import Attack, Worn
 from moatbench.client import Answers, Card, Purchases, Surrogate
 from moatbench.defense import Defense
-from moatbench.knobs import check_choice, check_flag, check_number, check_whole
+from moatbench.knobs import check_choice, check_flag, check_kind, check_number, check_whole
 from moatbench.learners.learner import learner_for
 from moatbench.reply import Predict, from_outputs
 from moatbench.strategies.accounts import Matched, Sender, Turns
@@ -72,11 +72,8 @@ class Evasion(Worn):
     told: Defense | None = field(default=None, init=False, repr=False)  # by `informed`
 
     def __post_init__(self) -> None:
-        if not isinstance(self.attack, Attack):
-            raise ValueError(
-                f"evasion: attack must be an Attack, got {self.attack!r}; on the command line "
-                "choose one with attack@attack.attack=uniform_retraining"
-            )
+        hint = "; on the command line choose one with attack@attack.attack=uniform_retraining"
+        check_kind("evasion: attack", self.attack, Attack, hint=hint)
         check_whole("evasion: accounts", self.accounts, 1)
         check_choice("evasion: assignment", self.assignment, TURNS)
         check_number("evasion: benign", self.benign, 0, MOST)
@@ -138,7 +135,7 @@ class Crowd(View):
     def __init__(
         self, api: PredictionAPI, benign: float, pool: Array, sender: Sender, rng: Generator
     ) -> None:
-        # A hair less, so that rounding never takes a query from the attack within
+        # The factor is less than one, so that no rounding error costs the inner attack a query
         super().__init__(api, max(1.0, (1 - 1e-12) / (1 - benign)))
         self._pool, self._sender, self._rng = pool, sender, rng
         self._unasked: list[int] = []

@@ -1,4 +1,4 @@
-"""Try the families that fit the answers, and keep the one that foretells held-out answers best."""
+"""Try the families that fit the answers, and keep the one that predicts held-out answers best."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from moatbench.api import PredictionAPI
 from moatbench.attack import Attack
 from moatbench.client import Purchases, Surrogate, ignorant
+from moatbench.knobs import check_choice
 from moatbench.solvers.candidates import CANDIDATES, Candidates
 from moatbench.types import Array, Generator
 
@@ -33,13 +34,14 @@ class ExtractAndTest(Attack):
     inputs: str
 
     def __post_init__(self) -> None:
-        known = ", ".join(CANDIDATES)
         if isinstance(self.families, str) or not self.families:
-            raise ValueError(f"families is {self.families!r}; give a list of some of {known}")
-        if unknown := [name for name in self.families if name not in CANDIDATES]:
-            raise ValueError(f"families names {', '.join(map(str, unknown))}; use some of {known}")
-        if self.inputs not in INPUTS:
-            raise ValueError(f"inputs is {self.inputs!r}; use {', '.join(INPUTS)}")
+            raise ValueError(
+                "extract_and_test: families must be a list, got "
+                f"{self.families!r}; name some of {', '.join(CANDIDATES)}"
+            )
+        for family in self.families:
+            check_choice("extract_and_test: each of families", family, CANDIDATES)
+        check_choice("extract_and_test: inputs", self.inputs, INPUTS)
 
     def run(self, api: PredictionAPI, pool: Array, rng: Generator) -> Iterator[Surrogate]:
         """Choose anew at each checkpoint, until a family explains all answers exactly."""

@@ -13,6 +13,7 @@ from scipy.special import softmax
 from moatbench.api import PredictionAPI
 from moatbench.attack import Attack, Needs
 from moatbench.client import Answers, Purchases, Surrogate, ignorant
+from moatbench.knobs import check_number
 from moatbench.models.linear import Linear, cross_entropy, design
 from moatbench.reply import Reply, from_outputs, has_outputs
 from moatbench.search.feature_bins import Effects, Search
@@ -41,8 +42,7 @@ class FeatureExtraction(Attack):
     needs: ClassVar[Needs] = Needs(confidences=True, families=frozenset({"amazon_logistic"}))
 
     def __post_init__(self) -> None:
-        if isinstance(self.eps, bool) or not 0 <= self.eps < 1:
-            raise ValueError(f"feature_extraction: eps must lie in [0, 1), got {self.eps!r}")
+        check_number("feature_extraction: eps", self.eps, 0, 1, below=True)
 
     def run(self, api: PredictionAPI, pool: Array, rng: Generator) -> Iterator[Surrogate]:
         """Yield what is known so far; edges are refined the widest bracket first."""

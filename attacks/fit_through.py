@@ -128,7 +128,7 @@ class Seeing(Retraining):
         if seen.gap <= EXPLAINED:
             self._last = [seen.theta]
             return self._made(seen, "every answer explained, through the defense")
-        if self._foretells(chosen[0], rows):
+        if self._predicts(chosen[0], rows):
             return self._made(seen, "through the defense", exact=False)
         return replace(plain, note="labels: they are foretold better than through the defense")
 
@@ -164,7 +164,7 @@ class Seeing(Retraining):
         starts = [self._family.fit(x, targets, rng).thetas[0] for targets in (hard, answers)]
         return fit_through(model, change, answers, [*self._last, *starts])
 
-    def _foretells(self, copy: Simulation, rows: Rows) -> bool:
+    def _predicts(self, copy: Simulation, rows: Rows) -> bool:
         """Whether a fit through the defense predicts held-out labels as well as one to labels."""
         x, labels = self.bought.x[rows], self.bought.labels[rows]
         held = np.arange(len(rows)) % HELD_OUT == HELD_OUT - 1

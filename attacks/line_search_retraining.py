@@ -10,6 +10,7 @@ import numpy as np
 from moatbench.api import PredictionAPI
 from moatbench.attack import Attack
 from moatbench.client import Surrogate
+from moatbench.knobs import check_number
 from moatbench.search.boundary import Segments, opposites
 from moatbench.strategies.retraining import REFUSED, Retraining, check_knobs
 from moatbench.types import Array, Generator, Labels
@@ -42,10 +43,9 @@ class LineSearchRetraining(Attack):
 
     def __post_init__(self) -> None:
         check_knobs(self.answers, self.learner, self.inputs)
-        if not self.width > 0:
-            raise ValueError(f"width is {self.width}; give a distance above 0")
-        if not 0 < self.uniform_share <= 1:
-            raise ValueError(f"uniform_share is {self.uniform_share}; give a share in (0, 1]")
+        name = "line_search_retraining"
+        check_number(f"{name}: width", self.width, 0, above=True)
+        check_number(f"{name}: uniform_share", self.uniform_share, 0, 1, above=True)
 
     def run(self, api: PredictionAPI, pool: Array, rng: Generator) -> Iterator[Surrogate]:
         """Scatter inputs and search between them in turn."""

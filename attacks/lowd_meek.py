@@ -10,6 +10,7 @@ import numpy as np
 from moatbench.api import PredictionAPI
 from moatbench.attack import Attack, Needs
 from moatbench.client import Card, Purchases, Surrogate, ignorant
+from moatbench.knobs import check_whole
 from moatbench.learners.learner import Learner
 from moatbench.models.embedding import Monomials
 from moatbench.reply import Reply
@@ -18,7 +19,7 @@ from moatbench.types import Array, Generator
 
 LINEAR = ("logistic", "softmax", "linear_svm")
 POLYNOMIAL = "poly_svm"
-SPARE = 1.2  # random lines an unknown; some cross where others do, or nearly
+SPARE = 1.2  # random lines an unknown: a crossing next to another one tells nothing new
 
 Asking = Coroutine[Surrogate, None, Array]
 Working = Coroutine[Surrogate, None, None]
@@ -52,8 +53,7 @@ class LowdMeek(Attack):
     needs = Needs(families=frozenset({*LINEAR, POLYNOMIAL}), numeric=True)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.most, int) or self.most < 1:
-            raise ValueError(f"most is {self.most!r}; give a whole number of monomials from 1 on")
+        check_whole("lowd_meek: most", self.most, 1, hint="; it counts monomials, for example 500")
 
     def unmet(self, card: Card, pool: Array) -> str:
         """Say also where there is no single boundary, or its feature space is too large."""
@@ -71,10 +71,10 @@ class LowdMeek(Attack):
 
     def run(self, api: PredictionAPI, pool: Array, rng: Generator) -> Iterator[Surrogate]:
         """Search; a coroutine buys each batch, exactly up to the checkpoints on its way."""
-        return Theft(api, pool, rng).run()
+        return _Session(api, pool, rng).run()
 
 
-class Theft:
+class _Session:
     """One run: what was bought, the open searches, and the best surrogate so far."""
 
     def __init__(self, api: PredictionAPI, pool: Array, rng: Generator) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from moatbench.api import PredictionAPI
 from moatbench.attack import Attack, Needs
 from moatbench.client import Card, Purchases, Surrogate, ignorant
+from moatbench.knobs import check_choice, check_number, check_whole
 from moatbench.learners.learner import PUBLISHED, learner_for
 from moatbench.search.ascent import Inversion
 from moatbench.solvers.kernel_reconstruction import KernelReconstruction, kernel_unmet
@@ -47,13 +48,10 @@ class ModelInversion(Attack):
     needs: ClassVar[Needs] = Needs(confidences=True, numeric=True)
 
     def __post_init__(self) -> None:
-        if self.mode not in MODES:
-            raise ValueError(f"mode is {self.mode!r}; use {' or '.join(MODES)}")
-        for name, value in (("step", self.step), ("length", self.length), ("goal", self.goal)):
-            if not 0 < value < 1:
-                raise ValueError(f"{name} is {value}; give a share between 0 and 1")
-        if self.rounds < 1:
-            raise ValueError(f"rounds is {self.rounds}; give 1 or more")
+        check_choice("model_inversion: mode", self.mode, MODES)
+        for knob, value in (("step", self.step), ("length", self.length), ("goal", self.goal)):
+            check_number(f"model_inversion: {knob}", value, 0, 1, above=True, below=True)
+        check_whole("model_inversion: rounds", self.rounds, 1)
 
     def run(self, api: PredictionAPI, pool: Array, rng: Generator) -> Iterator[Surrogate]:
         """Yield the prototypes so far, with the model that all answers so far make."""

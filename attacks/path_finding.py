@@ -6,7 +6,6 @@ Algorithm 1; how the boxes are found is in `moatbench.search.box_search`.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from math import inf
 from typing import ClassVar
 
 import numpy as np
@@ -14,12 +13,13 @@ import numpy as np
 from moatbench.api import PredictionAPI
 from moatbench.attack import Attack, Needs
 from moatbench.client import Answers, Card, Purchases, Surrogate
+from moatbench.knobs import check_number, check_whole
 from moatbench.learners.grown_tree import HELD_OUT, clueless, predictor, tree_surrogate
 from moatbench.models.tree import Tree
 from moatbench.reply import has_outputs
 from moatbench.search.borders import Steps, as_rows
 from moatbench.search.box_search import BoxSearch
-from moatbench.search.boxes import Answer, Point, as_tree, moved, pieces
+from moatbench.search.boxes import Leaf, Point, as_tree, moved, pieces
 from moatbench.solvers.screening import subset
 from moatbench.types import Array, Generator, Labels
 
@@ -60,12 +60,8 @@ class PathFinding(Attack):
     )
 
     def __post_init__(self) -> None:
-        if not 0 < self.eps < 1:
-            raise ValueError(f"path_finding: eps must lie between 0 and 1, got {self.eps!r}")
-        if not isinstance(self.probes, int) or not 0 <= self.probes < inf:
-            raise ValueError(
-                f"path_finding: probes must be a whole number of at least 0, got {self.probes!r}"
-            )
+        check_number("path_finding: eps", self.eps, 0, 1, above=True, below=True)
+        check_whole("path_finding: probes", self.probes, 0)
 
     def run(self, api: PredictionAPI, pool: Array, rng: Generator) -> Iterator[Surrogate]:
         """Spend up to each checkpoint, in the middle of a batch where need be."""
@@ -83,7 +79,7 @@ class _Session:
         (self._growing,) = rng.spawn(1)  # apart, so that the search does not depend on it
         self._bought = Purchases(api.card)
         self._noisy = False
-        self._unsure: list[tuple[Point, Answer]] = []
+        self._unsure: list[tuple[Point, Leaf]] = []
         self._distinct: set[tuple[float, ...]] = set()
         self._cleared = 0  # answers at which noise was last suspected, wrongly
         self._search = BoxSearch(
@@ -96,7 +92,7 @@ class _Session:
         )
         self._steps = self._questions()
         self._asked: list[Point] = next(self._steps)
-        self._told: list[Answer | None] = []
+        self._told: list[Leaf | None] = []
 
     def spend(self, queries: int) -> None:
         """Ask what is to be known next, exactly so often."""
@@ -125,25 +121,25 @@ class _Session:
     def _sample(self, n: int) -> list[Point]:
         return [tuple(row) for row in self._api.card.space.sample(n, self._rng).tolist()]
 
-    def _buy(self, points: list[Point]) -> list[Answer | None]:
+    def _buy(self, points: list[Point]) -> list[Leaf | None]:
         answers = self._api.query(as_rows(points))
         self._bought.add(answers)
-        told: list[Answer | None] = [None] * len(points)
+        told: list[Leaf | None] = [None] * len(points)
         for at, row in enumerate(answers.rows):
             told[row] = self._answer(answers, at)
         return told
 
-    def _answer(self, answers: Answers, at: int) -> Answer:
+    def _answer(self, answers: Answers, at: int) -> Leaf:
         outputs, path = answers.outputs, answers.path
         silent = outputs is None or np.isnan(outputs[at]).any()
         untold = path is None or np.isnan(path[at]).any() or not self._attack.fields
-        return Answer(
+        return Leaf(
             int(answers.labels[at]),
             None if silent else tuple(outputs[at].tolist()),  # type: ignore[index]
             None if untold else frozenset(np.flatnonzero(path[at]).tolist()),  # type: ignore[index]
         )
 
-    def _note(self, asked: list[Point], told: list[Answer | None]) -> None:
+    def _note(self, asked: list[Point], told: list[Leaf | None]) -> None:
         """Count the answers and what is distinct; what is sure of a class has its noise clipped."""
         for x, answer in zip(asked, told, strict=True):
             if answer is None or answer.outputs is None:
@@ -218,7 +214,7 @@ class _Session:
         return replace(grown, converged=False, note=f"{reason}: {grown.note}")
 
     def _contradicted(self, tree: Tree) -> bool:
-        """Whether the boxes reproduce fewer labels than a grown tree foretells of held-out ones."""
+        """Whether the boxes reproduce fewer labels than a grown tree predicts of held-out ones."""
         bought, card = self._bought, self._api.card
         whole = np.flatnonzero(~np.isnan(bought.x).any(axis=1))
         if len(whole) < max(JUDGED, HELD_OUT) or card.regression:  # some must be held out
@@ -243,7 +239,7 @@ class _Session:
         return as_tree(root, int(coded.max(initial=0.0)) + 1, labels, outputs)
 
 
-def _told(answers: list[Answer | None], bought: Purchases, card: Card) -> tuple[Labels, Array]:
+def _told(answers: list[Leaf | None], bought: Purchases, card: Card) -> tuple[Labels, Array]:
     """(m,) labels and (m, k) outputs of answers; where nothing is known, the average answer."""
     regression = card.regression
     mean = _mean(bought.outputs if regression else bought.targets())

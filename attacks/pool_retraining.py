@@ -13,6 +13,7 @@ from sklearn.neighbors import NearestNeighbors
 from moatbench.api import PredictionAPI
 from moatbench.attack import Attack, Needs
 from moatbench.client import Surrogate
+from moatbench.knobs import check_whole
 from moatbench.space import InputSpace
 from moatbench.strategies.retraining import Retraining, check_knobs
 from moatbench.types import Array, Generator, Rows
@@ -55,8 +56,7 @@ class PoolRetraining(Attack):
 
     def __post_init__(self) -> None:
         check_knobs(self.answers, self.learner, "valid")
-        if self.neighbours < 1:
-            raise ValueError(f"neighbours is {self.neighbours}; give 1 or more")
+        check_whole("pool_retraining: neighbours", self.neighbours, 1)
 
     def run(self, api: PredictionAPI, pool: Array, rng: Generator) -> Iterator[Surrogate]:
         """Begin a larger budget with the inputs of a smaller one."""

@@ -6,7 +6,6 @@ Security); the trained restorer, Chen et al. 2023, "D-DAE" (IEEE S&P).
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from math import ceil
 from typing import ClassVar
 
 import numpy as np
@@ -100,8 +99,8 @@ class Recovery(Attack):
         check_choice("recovery: prior", self.prior, PRIORS)
         if self.knowledge == "none" and self.prior != "shadow":
             raise ValueError(
-                "recovery: without knowledge of the defense nothing is simulated, and the prior "
-                f"must be shadow, got {self.prior!r}"
+                "recovery: prior must be shadow where knowledge is none, as nothing is simulated, "
+                f"got {self.prior!r}; set prior or knowledge"
             )
         check_number("recovery: first", self.first, 0)
         check_number("recovery: growth", self.growth, 0, above=True)
@@ -135,12 +134,7 @@ class Recovery(Attack):
         """Ask as adaptive retraining does."""
         undoing = Undoing(self, api.card, pool, self._defense, self._victim)
         attacker = Recovering(api, self.learner, self.inputs, rng, undoing, self.rounds)
-        guide: Fit | None = None
-        n = max(1, ceil(self.first * attacker.rows_needed))
-        while attacker.open:
-            yield from attacker.buy(attacker.questions(guide, n, self.uniform_share))
-            if attacker.open:
-                guide, n = attacker.guide(), ceil(self.growth * api.queries)
+        yield from attacker.adapt(self.first, self.growth, self.uniform_share)
 
 
 @dataclass(frozen=True)

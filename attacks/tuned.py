@@ -17,6 +17,7 @@ from moatbench.api import PredictionAPI
 from moatbench.attack import Attack
 from moatbench.client import Answers, Card, Surrogate, ignorant
 from moatbench.defense import Defense
+from moatbench.knobs import check_number, check_whole
 from moatbench.strategies.window import Window
 from moatbench.types import Array, Generator
 from moatbench.victim import Victim
@@ -43,12 +44,13 @@ class Tuned(Attack):
 
     def __post_init__(self) -> None:
         if not self.space or not all(self.space.values()):
-            raise ValueError("tuned: space is empty; give at least one knob and values for it")
-        if not isinstance(self.trials, int) or self.trials < 2:
-            raise ValueError(f"tuned: trials must be a whole number from 2 on, got {self.trials!r}")
-        for name, value in (("share", self.share), ("compared", self.compared)):
-            if not 0 < value < 1:
-                raise ValueError(f"tuned: {name} must lie between 0 and 1, got {value!r}")
+            raise ValueError(
+                "tuned: space must be knobs with values to try for each, got "
+                f"{dict(self.space)!r}; give at least one knob, and none without values"
+            )
+        check_whole("tuned: trials", self.trials, 2)
+        for knob, value in (("share", self.share), ("compared", self.compared)):
+            check_number(f"tuned: {knob}", value, 0, 1, above=True, below=True)
         for setting in self._settings(np.random.default_rng(0)):
             self._made(setting)
 
@@ -80,7 +82,7 @@ class Tuned(Attack):
     def run(self, api: PredictionAPI, pool: Array, rng: Generator) -> Iterator[Surrogate]:
         """Yield the best that was found so far; after the search, what its winner finds."""
         settings = [s for s in self._settings(rng) if not self._made(s).unmet(api.card, pool)]
-        search = Search(api, ceil(self.share * api.budget))
+        search = Trials(api, ceil(self.share * api.budget))
         yield from search.compare_on(ceil(self.compared * self.share * api.budget), rng)
         for left, setting in zip(range(len(settings), 0, -1), settings, strict=True):
             room = (search.end - api.queries) // left
@@ -108,7 +110,7 @@ class Tuned(Attack):
         return attack if self._told is None else attack.informed(*self._told)
 
 
-class Search:
+class Trials:
     """The best surrogate so far, by its answers to questions whose answers were bought.
 
     Args:

@@ -4,7 +4,7 @@ Source: Kariyappa and Qureshi 2020, "Defending Against Model Stealing Attacks wi
 Misinformation", arXiv:1911.07100.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,9 +15,9 @@ from moatbench.defense import Defense
 from moatbench.knobs import check_number, check_whole
 from moatbench.models.forward import affine, softmax
 from moatbench.numerics.simplex import normalised
-from moatbench.reply import Reply, has_outputs
-from moatbench.types import Array, Generator, Labels
-from moatbench.victim import NotApplicable, Victim
+from moatbench.reply import Reply
+from moatbench.types import Array, Generator, Labels, Rows
+from moatbench.victim import Victim
 
 MOST_ROWS = 1_000  # of the training data, and as many outliers
 RIDGE = 1e-3  # on the weights: without it, more certainty of being wrong always pays
@@ -65,12 +65,8 @@ class AdaptiveMisinformation(Defense):
     def deploy(self, victim: Victim, rng: Generator) -> None:
         """Train the misinformation model; need whole distributions, and training rows."""
         victim.require_probabilities("adaptive_misinformation", full=True)
+        victim.require_training_rows("adaptive_misinformation")
         known = victim.shares.x_train
-        if len(known) < 2:
-            raise NotApplicable(
-                "adaptive_misinformation trains a model on the defender's data, and this victim "
-                f"has {len(known)} training rows; choose another data set, or leave it out"
-            )
         known = known[rng.permutation(len(known))[: self.rows]]
         x = np.concatenate([known, victim.space.sample(len(known), rng)])
         self._space = victim.space
@@ -80,14 +76,14 @@ class AdaptiveMisinformation(Defense):
 
     def respond(self, x: Array, reply: Reply, account: str) -> Reply:
         """Answer the mixture; a row without outputs stays as it is."""
-        if reply.outputs is None or self.tau == 0:
+        if self.tau == 0:
             return reply
-        outputs, labels = reply.outputs.copy(), reply.labels.copy()
-        told = np.flatnonzero(has_outputs(outputs))
-        share = self.gate(outputs[told])[:, None]
-        outputs[told] = normalised((1 - share) * outputs[told] + share * self.wrong(x[told]))
-        labels[told] = outputs[told].argmax(axis=1)
-        return replace(reply, labels=labels, outputs=outputs)
+
+        def mix(rows: Rows, y: Array) -> Array:
+            share = self.gate(y)[:, None]
+            return normalised((1 - share) * y + share * self.wrong(x[rows]))
+
+        return reply.perturbed(mix, keep_labels=False)
 
     def gate(self, y: Array) -> Array:
         """(n,) the share of misinformation in the answers whose truth is y (n, k)."""

@@ -19,7 +19,7 @@ from moatbench.models.perceptron import Perceptron
 from moatbench.numerics.objectives import CrossEntropy
 from moatbench.reply import Reply, has_outputs
 from moatbench.types import Array, Generator, Labels, Rows
-from moatbench.victim import NotApplicable, Victim
+from moatbench.victim import Victim
 
 MOST_ROWS = 1_000  # of the training data
 OUTLIERS = 200
@@ -72,12 +72,8 @@ class EnsembleOfDiverseModels(Defense):
     def deploy(self, victim: Victim, rng: Generator) -> None:
         """Train the members; need class probabilities to replace, and training rows."""
         victim.require_probabilities("edm", full=True)
+        victim.require_training_rows("edm")
         x, y = victim.shares.x_train, victim.shares.y_train
-        if len(x) < 2:
-            raise NotApplicable(
-                f"edm trains models on the defender's data, and this victim has {len(x)} training "
-                "rows; choose another data set, or leave edm out"
-            )
         rows = rng.permutation(len(x))[:MOST_ROWS]
         outliers = victim.space.sample(OUTLIERS, rng)
         self._space, k = victim.space, len(victim.classes)

@@ -4,7 +4,7 @@ Source: Mazeika et al. 2022, "How to Steer Your Adversary: Targeted and Efficien
 Defenses with Gradient Redirection", arXiv:2206.14157, with the greedy solver of the authors' code.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,9 +17,9 @@ from moatbench.models.perceptron import DIRECTIONS, Perceptron
 from moatbench.numerics.minimise import descend
 from moatbench.numerics.objectives import CrossEntropy
 from moatbench.numerics.simplex import normalised
-from moatbench.reply import Reply, has_outputs
-from moatbench.types import Array, Generator, Mask
-from moatbench.victim import NotApplicable, Victim
+from moatbench.reply import Reply
+from moatbench.types import Array, Generator, Mask, Rows
+from moatbench.victim import Victim
 
 MOST_ROWS = 1_000  # of the training data
 RIDGE, TOLERANCE = 1e-4, 1e-5  # of the surrogate's fit
@@ -79,12 +79,8 @@ class GradientRedirection(Defense):
     def deploy(self, victim: Victim, rng: Generator) -> None:
         """Train the surrogate and draw the direction; need whole distributions, training rows."""
         victim.require_probabilities("grad2", full=True)
+        victim.require_training_rows("grad2")
         known = victim.shares.x_train
-        if len(known) < 2:
-            raise NotApplicable(
-                "grad2 trains a surrogate on the defender's data, and this victim has "
-                f"{len(known)} training rows; choose another data set, or leave grad2 out"
-            )
         known = known[rng.permutation(len(known))[:MOST_ROWS]]
         targets = victim.predict(known).outputs
         assert targets is not None
@@ -98,15 +94,14 @@ class GradientRedirection(Defense):
 
     def respond(self, x: Array, reply: Reply, account: str) -> Reply:
         """Answer redirected outputs; a row without outputs stays as it is."""
-        if reply.outputs is None or self.epsilon == 0:
+        if self.epsilon == 0:
             return reply
-        outputs, labels = reply.outputs.copy(), reply.labels.copy()
-        told = np.flatnonzero(has_outputs(outputs))
-        c = self.surrogate.slopes(self._space.encode(x[told]), self.target)
-        outputs[told] = redirected(outputs[told], c, self.epsilon, self.guard)
-        if not self.guard:
-            labels[told] = outputs[told].argmax(axis=1)
-        return replace(reply, labels=labels, outputs=outputs)
+
+        def redirect(rows: Rows, y: Array) -> Array:
+            c = self.surrogate.slopes(self._space.encode(x[rows]), self.target)
+            return redirected(y, c, self.epsilon, self.guard)
+
+        return reply.perturbed(redirect, keep_labels=self.guard)
 
     @property
     def label_preserving(self) -> bool:  # type: ignore[override]

@@ -4,7 +4,7 @@ Source: Orekondy et al. 2020, "Prediction Poisoning: Towards Defenses Against DN
 Attacks", arXiv:1906.10908, with the two-step solver of the authors' code.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import sqrt
 from typing import Any, ClassVar
 
@@ -14,7 +14,7 @@ from moatbench.defense import Defense
 from moatbench.knobs import check_flag, check_number
 from moatbench.models.forward import affine, softmax
 from moatbench.numerics.simplex import normalised
-from moatbench.reply import Reply, has_outputs
+from moatbench.reply import Reply
 from moatbench.types import Array, Generator, Mask, Rows
 from moatbench.victim import Victim
 
@@ -66,15 +66,13 @@ class MAD(Defense):
 
     def respond(self, x: Array, reply: Reply, account: str) -> Reply:
         """Answer poisoned outputs; a row without outputs stays as it is."""
-        if reply.outputs is None or self.epsilon == 0:
+        if self.epsilon == 0:
             return reply
-        outputs, labels = reply.outputs.copy(), reply.labels.copy()
-        told = np.flatnonzero(has_outputs(outputs))
-        p = self.surrogate(x[told])
-        outputs[told] = poisoned(outputs[told], p, self.epsilon, self.guard)
-        if not self.guard:
-            labels[told] = outputs[told].argmax(axis=1)
-        return replace(reply, labels=labels, outputs=outputs)
+
+        def poison(rows: Rows, y: Array) -> Array:
+            return poisoned(y, self.surrogate(x[rows]), self.epsilon, self.guard)
+
+        return reply.perturbed(poison, keep_labels=self.guard)
 
     @property
     def label_preserving(self) -> bool:  # type: ignore[override]

@@ -8,10 +8,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from moatbench.defense import Defense, Marks, NoiseModel
+from moatbench.knobs import check_kind
 from moatbench.monitor import Monitor
 from moatbench.reply import Reply
 from moatbench.types import Array, Generator, Mask
 from moatbench.victim import Victim
+
+CHOOSING = "; on the command line choose a response with response@defense.NAME.response=refuse"
 
 
 @dataclass
@@ -33,14 +36,8 @@ class QueryMonitoring(Defense):
     harmless: ClassVar[dict[str, Any]] = {"response": Defense()}
 
     def __post_init__(self) -> None:
-        kinds = {"monitor": Monitor, "response": Defense}
-        for knob, kind in kinds.items():
-            if not isinstance(getattr(self, knob), kind):
-                raise ValueError(
-                    f"query monitoring: {knob} must be a {kind.__name__}, got "
-                    f"{getattr(self, knob)!r}; on the command line choose a response with "
-                    "response@defense.NAME.response=refuse"
-                )
+        check_kind("query monitoring: monitor", self.monitor, Monitor, hint=CHOOSING)
+        check_kind("query monitoring: response", self.response, Defense, hint=CHOOSING)
         self._forget()
 
     def deploy(self, victim: Victim, rng: Generator) -> None:

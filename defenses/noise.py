@@ -7,18 +7,19 @@ Source: a baseline in Orekondy et al. 2020, "Prediction Poisoning", arXiv:1906.1
 logits.
 """
 
-from dataclasses import dataclass, replace
-from math import inf, sqrt
+from dataclasses import dataclass
+from math import sqrt
 from typing import Any, ClassVar
 
 import numpy as np
 from scipy.special import ndtri
 
 from moatbench.defense import Defense, NoiseModel
+from moatbench.knobs import check_choice, check_number
 from moatbench.numerics.simplex import normalised
 from moatbench.randomness import AccountStreams, keyed_uniform
-from moatbench.reply import Reply, has_outputs
-from moatbench.types import Array, Generator
+from moatbench.reply import Reply
+from moatbench.types import Array, Generator, Rows
 from moatbench.victim import Victim
 
 DISTRIBUTIONS = ("gaussian", "laplace")
@@ -52,19 +53,10 @@ class Noise(Defense):
     strengths: ClassVar[dict[str, Any]] = {"sigma": (0.01, 0.02, 0.05, 0.1, 0.2)}
 
     def __post_init__(self) -> None:
-        for knob, allowed in (("distribution", DISTRIBUTIONS), ("mode", MODES)):
-            if getattr(self, knob) not in allowed:
-                raise ValueError(
-                    f"noise: {knob} must be {' or '.join(allowed)}, got {getattr(self, knob)!r}"
-                )
-        if not isinstance(self.sigma, float | int) or not 0 <= self.sigma < inf:
-            raise ValueError(
-                f"noise: sigma must be a number of at least 0, got {self.sigma!r}; 0 is no noise"
-            )
-        if not isinstance(self.grid, float | int) or not 0 < self.grid < inf:
-            raise ValueError(
-                f"noise: grid must be a number above 0, got {self.grid!r}; for example 1e-6"
-            )
+        check_choice("noise: distribution", self.distribution, DISTRIBUTIONS)
+        check_choice("noise: mode", self.mode, MODES)
+        check_number("noise: sigma", self.sigma, 0, hint="; 0 is no noise")
+        check_number("noise: grid", self.grid, 0, above=True, hint="; for example 1e-6")
 
     def deploy(self, victim: Victim, rng: Generator) -> None:
         """Draw the key and the accounts' streams."""
@@ -73,15 +65,14 @@ class Noise(Defense):
 
     def respond(self, x: Array, reply: Reply, account: str) -> Reply:
         """Answer noisy outputs; a row without outputs stays as it is and draws nothing."""
-        if reply.outputs is None or self.sigma == 0:
+        if self.sigma == 0:
             return reply
-        outputs, labels = reply.outputs.copy(), reply.labels.copy()
-        told = has_outputs(outputs)
-        noise = self.sigma * self._draw(x[told], outputs.shape[1], account)
-        noisy = outputs[told] + noise
-        outputs[told] = noisy if outputs.shape[1] == 1 else normalised(noisy.clip(0, 1))
-        labels[told] = outputs[told].argmax(axis=1)
-        return replace(reply, labels=labels, outputs=outputs)
+
+        def blur(rows: Rows, y: Array) -> Array:
+            noisy = y + self.sigma * self._draw(x[rows], y.shape[1], account)
+            return noisy if y.shape[1] == 1 else normalised(noisy.clip(0, 1))
+
+        return reply.perturbed(blur, keep_labels=False)
 
     @property
     def noise(self) -> NoiseModel | None:

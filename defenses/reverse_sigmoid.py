@@ -4,7 +4,7 @@ Source: Lee et al. 2019, "Defending Against Neural Network Model Stealing Attack
 Perturbations", arXiv:1806.00054.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,7 +13,7 @@ from scipy.special import expit, logit
 from moatbench.defense import Defense
 from moatbench.knobs import check_flag, check_number
 from moatbench.numerics.simplex import normalised
-from moatbench.reply import Reply, has_outputs
+from moatbench.reply import Reply
 from moatbench.types import Array, Generator, Rows
 from moatbench.victim import Victim
 
@@ -59,14 +59,13 @@ class ReverseSigmoid(Defense):
 
     def respond(self, x: Array, reply: Reply, account: str) -> Reply:
         """Answer perturbed outputs; a row without outputs stays as it is."""
-        if reply.outputs is None or self.beta == 0 or self.gamma == 0:
+        if self.beta == 0 or self.gamma == 0:
             return reply
-        outputs, labels = reply.outputs.copy(), reply.labels.copy()
-        told = np.flatnonzero(has_outputs(outputs))
-        outputs[told] = self._guarded(outputs[told]) if self.guard else self._bent(outputs[told])
-        if not self.guard:
-            labels[told] = outputs[told].argmax(axis=1)
-        return replace(reply, labels=labels, outputs=outputs)
+
+        def bend(_: Rows, y: Array) -> Array:
+            return self._guarded(y) if self.guard else self._bent(y)
+
+        return reply.perturbed(bend, keep_labels=self.guard)
 
     @property
     def label_preserving(self) -> bool:  # type: ignore[override]

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from moatbench.defense import Defense
+from moatbench.knobs import check_whole
 from moatbench.reply import Reply
 from moatbench.types import Array
 
@@ -31,11 +32,8 @@ class Rounding(Defense):
     strengths: ClassVar[dict[str, Any]] = {"decimals": (0, 1, 2, 3, 4, 5)}
 
     def __post_init__(self) -> None:
-        if not isinstance(self.decimals, int) or not 0 <= self.decimals <= MOST:
-            raise ValueError(
-                f"rounding: decimals must be a whole number from 0 to {MOST}, got "
-                f"{self.decimals!r}; for no confidences at all use label_only"
-            )
+        hint = "; for no confidences at all use label_only"
+        check_whole("rounding: decimals", self.decimals, 0, MOST, hint=hint)
 
     def respond(self, x: Array, reply: Reply, account: str) -> Reply:
         """Answer rounded outputs, in steps of 10^-decimals; halves go to the even digit."""

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from moatbench.defense import Defense
+from moatbench.knobs import check_flag, check_whole
 from moatbench.numerics.simplex import normalised
 from moatbench.reply import Reply, has_outputs
 from moatbench.types import Array, Generator
@@ -36,13 +37,8 @@ class TopK(Defense):
     strengths: ClassVar[dict[str, Any]] = {"k": (1, 2, 3, 5)}
 
     def __post_init__(self) -> None:
-        if not isinstance(self.k, int) or self.k < 1:
-            raise ValueError(
-                f"top_k: k must be a whole number of at least 1, got {self.k!r}; for no "
-                "confidences at all use label_only"
-            )
-        if not isinstance(self.renormalise, bool):
-            raise ValueError(f"top_k: renormalise must be true or false, got {self.renormalise!r}")
+        check_whole("top_k: k", self.k, 1, hint="; for no confidences at all use label_only")
+        check_flag("top_k: renormalise", self.renormalise)
 
     def deploy(self, victim: Victim, rng: Generator) -> None:
         """Need probabilities."""

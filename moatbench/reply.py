@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from moatbench.types import Array, Labels, Mask
+from moatbench.types import Array, Labels, Mask, Rows
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,22 @@ class Reply:
     def with_outputs(self, outputs: Array | None) -> "Reply":
         """Return the same labels with other outputs."""
         return replace(self, outputs=outputs)
+
+    def perturbed(self, change: Callable[[Rows, Array], Array], *, keep_labels: bool) -> "Reply":
+        """Return the reply with its outputs changed, where a row has any.
+
+        Args:
+            change: turns (m,) rows with outputs, and these outputs (m, k), into other outputs.
+            keep_labels: whether labels stay; else they become the top classes of what is told.
+        """
+        if self.outputs is None:
+            return self
+        outputs, labels = self.outputs.copy(), self.labels.copy()
+        rows = np.flatnonzero(has_outputs(outputs))
+        outputs[rows] = change(rows, outputs[rows])
+        if not keep_labels:
+            labels[rows] = outputs[rows].argmax(axis=1)
+        return replace(self, labels=labels, outputs=outputs)
 
     def refuse(self, rows: Mask) -> "Reply":
         """Return the same answers with some rows withheld."""

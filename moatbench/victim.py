@@ -85,6 +85,14 @@ class Victim:
                 f"that answers confidences, or leave {who} out"
             )
 
+    def require_training_rows(self, who: str) -> None:
+        """Raise NotApplicable unless there are two rows at least to train a model of `who` on."""
+        if (n := len(self.shares.x_train)) < 2:
+            raise NotApplicable(
+                f"{who} trains a model on the defender's data, and this victim has {n} training "
+                f"rows; choose another data set, or leave {who} out"
+            )
+
     def require_probabilities(self, who: str, *, classes: int = 2, full: bool = False) -> None:
         """Raise NotApplicable unless it answers class probabilities.
 

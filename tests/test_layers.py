@@ -43,7 +43,7 @@ FLOORS = [
 ]
 BLIND = {  # these see nothing else of ours
     "record": {"types"},
-    "numerics": {"types"},
+    "numerics": {"types", "knobs"},
     "models": {"types", "space", "reply", "knobs", "numerics"},
     "display": {"record"},
     "tracking": {"record"},

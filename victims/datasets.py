@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from moatbench.data import Column, Dataset, Table
+from moatbench.knobs import check_choice
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +25,10 @@ def bundled(name: str, test_share: float = 0.3, pool_share: float = 0.25) -> Dat
 
     load = getattr(sklearn.datasets, f"load_{name}", None)
     if load is None:
-        raise ValueError(f"scikit-learn bundles no data {name!r}; it has digits, iris, wine, ...")
+        raise ValueError(
+            "data.name must be a set that scikit-learn bundles (digits, iris, wine, ...), got "
+            f"{name!r}"
+        )
     raw = load()
     columns = tuple(
         Column(str(feature), np.asarray(values, dtype=np.float64), bounds=RANGES.get(name))
@@ -52,7 +56,10 @@ def generated(
 
     make = getattr(sklearn.datasets, maker, None)
     if make is None or not maker.startswith("make_"):
-        raise ValueError(f"scikit-learn has no generator {maker!r}; it has make_circles, ...")
+        raise ValueError(
+            "data.maker must be a generator of scikit-learn (make_circles, make_moons, ...), got "
+            f"{maker!r}"
+        )
     x, y = make(random_state=data_seed, **options)[:2]
     columns = tuple(Column(f"x{i}", values) for i, values in enumerate(np.asarray(x, float).T))
     classes = tuple(str(c) for c in np.unique(y))
@@ -78,7 +85,7 @@ def csv(
     file = Path(path)
     if not file.is_file():
         raise ValueError(
-            f"data.path: there is no file {path}; give the path of a CSV with a header"
+            f"data.path must be a CSV file with a header, got {path}; there is no such file"
         )
     frame = pd.read_csv(file, skipinitialspace=True)
     table = from_frame(frame, file.stem, target, drop, missing, categorical, {"source": file.name})
@@ -174,8 +181,7 @@ def from_frame(
         categorical: columns of numbers that are names all the same.
         notes: where it came from.
     """
-    if missing not in MISSING:
-        raise ValueError(f"data.missing must be {' or '.join(MISSING)}, got {missing!r}")
+    check_choice("data.missing", missing, MISSING)
     for column in (target, *drop, *categorical):
         _check_column(frame, column, name)
     frame = frame.drop(columns=list(drop))

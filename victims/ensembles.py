@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from moatbench.data import Dataset
+from moatbench.knobs import check_number, check_whole
 from moatbench.models import forward
 from moatbench.models.forest import Forest, forest
 from moatbench.numerics.simplex import normalised
@@ -32,9 +33,10 @@ def random_forest(
     """
     from sklearn.ensemble import RandomForestClassifier
 
-    _check("random_forest", trees=trees, min_samples_leaf=min_samples_leaf)
-    if leaves is not None and leaves < 2:
-        raise ValueError(f"random_forest: leaves must be at least 2, or null, got {leaves!r}")
+    check_whole("random_forest: trees", trees, 1)
+    check_whole("random_forest: min_samples_leaf", min_samples_leaf, 1)
+    if leaves is not None:
+        check_whole("random_forest: leaves", leaves, 2, other="null for no limit")
     shares = data.shares(rng)
     model = RandomForestClassifier(
         n_estimators=trees,
@@ -67,12 +69,9 @@ def gradient_boosting(
     """
     from sklearn.ensemble import GradientBoostingClassifier
 
-    _check("gradient_boosting", trees=trees)
-    if leaves < 2 or not learning_rate > 0:
-        raise ValueError(
-            "gradient_boosting: leaves must be at least 2 and learning_rate above 0, got "
-            f"{leaves!r} and {learning_rate!r}"
-        )
+    check_whole("gradient_boosting: trees", trees, 1)
+    check_whole("gradient_boosting: leaves", leaves, 2)
+    check_number("gradient_boosting: learning_rate", learning_rate, 0, above=True)
     shares = data.shares(rng)
     model = GradientBoostingClassifier(
         n_estimators=trees,
@@ -115,9 +114,3 @@ class Ensemble:
         """Answer (n, d) rows."""
         total = self.start + self.trees.total(x)
         return from_outputs(forward.LINKS[self.link](total) if self.link else normalised(total))
-
-
-def _check(name: str, **knobs: int) -> None:
-    for knob, value in knobs.items():
-        if value < 1:
-            raise ValueError(f"{name}: {knob} must be at least 1, got {value!r}")

@@ -1,11 +1,11 @@
 """Kernel logistic regression, whose representers are training rows (Tramèr et al. 2016, 4.1.3)."""
 
 from dataclasses import dataclass
-from math import isfinite
 
 import numpy as np
 
 from moatbench.data import Dataset
+from moatbench.knobs import check_number, check_whole
 from moatbench.models import forward
 from moatbench.models.kernel_logistic import kernel_scores
 from moatbench.models.kernels import Kernel
@@ -58,14 +58,11 @@ def kernel_logistic(
     """
     shares = data.shares(rng)
     x, y = shares.x_train, shares.y_train
-    if not 1 <= representers <= len(x):
-        raise ValueError(
-            f"victim.representers must lie in 1..{len(x)}, the rows of training data, got "
-            f"{representers}"
-        )
-    for name, value in (("gamma", gamma), ("C", C)):
-        if value is not None and not (value > 0 and isfinite(value)):
-            raise ValueError(f"victim.{name} must be above 0 and finite, got {value}")
+    hint = f"; there are {len(x)} rows of training data"
+    check_whole("victim.representers", representers, 1, len(x), hint=hint)
+    check_number("victim.C", C, 0, above=True)
+    if gamma is not None:
+        check_number("victim.gamma", gamma, 0, above=True, other="null")
     width = float(gamma or 1 / (x.shape[1] * max(float(x.var()), 1e-12)))
     chosen: Array = x[rng.choice(len(x), representers, replace=False)]
     coef, _ = cross_entropy(

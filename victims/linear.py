@@ -115,7 +115,7 @@ def dp_softmax(
     if delta * n >= 1:
         raise ValueError(
             f"dp_softmax: delta must be below one in {n}, the number of training rows, got "
-            f"{delta!r}: to publish some row or other would be private"
+            f"{delta!r}; at that, to publish some row or other would be private"
         )
     coef = private_softmax(
         shares.x_train,
@@ -134,8 +134,7 @@ def dp_softmax(
 def _fit(shares: Shares, C: float, max_iter: int, y: Array | None = None):  # type: ignore[no-untyped-def]
     from sklearn.linear_model import LogisticRegression
 
-    if C <= 0:
-        raise ValueError(f"victim.C must be above 0, got {C}")
+    check_number("victim.C", C, 0, above=True)
     model = LogisticRegression(C=C, max_iter=max_iter)
     return model.fit(shares.x_train, shares.y_train if y is None else y)
 

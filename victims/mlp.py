@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from moatbench.data import Dataset
+from moatbench.knobs import check_choice, check_whole
 from moatbench.models import forward
 from moatbench.reply import Reply, from_outputs
 from moatbench.types import Array, Generator
@@ -57,11 +58,8 @@ def mlp(
     """
     from sklearn.neural_network import MLPClassifier
 
-    if activation not in forward.ACTIVATIONS:
-        allowed = ", ".join(forward.ACTIVATIONS)
-        raise ValueError(f"victim.activation must be one of {allowed}, got {activation!r}")
-    if hidden < 1:
-        raise ValueError(f"victim.hidden must be at least 1, got {hidden}")
+    check_choice("victim.activation", activation, forward.ACTIVATIONS)
+    check_whole("victim.hidden", hidden, 1)
     shares = data.shares(rng)
     model = MLPClassifier(
         (hidden,),

@@ -35,18 +35,18 @@ def skops_model(
     import skops.io
 
     if not Path(path).is_file():
-        raise ValueError(f"victim.path: there is no file {path}; save one with skops.io.dump")
+        raise ValueError(f"victim.path must be a file, got {path}; save one with skops.io.dump")
     try:
         types = skops.io.get_untrusted_types(file=path)
     except (BadZipFile, KeyError) as error:
         raise ValueError(
-            f"victim.path: {path} was not saved with skops ({error}); use skops.io.dump"
+            f"victim.path must be a file of skops, got {path} ({error}); save it with skops.io.dump"
         ) from error
     unknown = sorted(set(types) - set(trusted))
     if unknown:
         raise ValueError(
-            f"{path} holds types that are not trusted: {', '.join(unknown)}; if the file is yours, "
-            f"vouch for them with 'victim.trusted=[{','.join(unknown)}]'"
+            f"victim.path must hold trusted types only, got {', '.join(unknown)} in {path}; if the "
+            f"file is yours, vouch for them with 'victim.trusted=[{','.join(unknown)}]'"
         )
     return own_model(data, rng, skops.io.load(path, trusted=list(trusted)), family, encoding)
 
@@ -65,15 +65,15 @@ def own_model(
     """
     if not hasattr(model, "predict_proba"):
         raise ValueError(
-            f"victim.model is a {type(model).__name__} without predict_proba; give an object that "
-            "answers (n, d) rows with (n, k) probabilities"
+            "victim.model must have predict_proba, which answers (n, d) rows with (n, k) "
+            f"probabilities, got a {type(model).__name__} without"
         )
     shares = data.shares(rng, encoding)
     wanted = getattr(model, "n_features_in_", shares.space.d)
     if wanted != shares.space.d:
         raise ValueError(
-            f"the model takes {wanted} columns, and {data.table.name} encoded as {encoding} has "
-            f"{shares.space.d}; choose the data it was trained on, or victim.encoding"
+            f"the model must take {shares.space.d} columns, as {data.table.name} encoded as "
+            f"{encoding} has, got {wanted}; choose the data it was trained on, or victim.encoding"
         )
     order = _class_order(model, shares)
 
@@ -94,6 +94,6 @@ def _class_order(model: Any, shares: Shares) -> Rows:
         if sorted(given) == sorted(names):
             return np.array([given.index(name) for name in names], dtype=np.intp)
     raise ValueError(
-        f"the model's classes are {', '.join(given)}, the data's {', '.join(shares.classes)}; they "
-        f"must be the same names, or 0 to {k - 1}"
+        f"the model's classes must be the data's ({', '.join(shares.classes)}) or 0 to {k - 1}, "
+        f"got {', '.join(given)}"
     )

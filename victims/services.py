@@ -4,11 +4,11 @@ Tramèr et al. 2016, sec. 3.2 and 5.2, table 7.
 """
 
 from dataclasses import dataclass
-from math import inf
 
 import numpy as np
 
 from moatbench.data import Dataset
+from moatbench.knobs import check_number, check_whole
 from moatbench.models import forward
 from moatbench.reply import Reply, from_outputs
 from moatbench.space import InputSpace
@@ -34,12 +34,11 @@ def amazon_logistic(
     """
     from sklearn.linear_model import LogisticRegression
 
-    if not isinstance(bins, int) or isinstance(bins, bool) or bins < 0 or bins == 1:
-        raise ValueError(f"victim.bins must be 0 (none) or a whole number from 2 on, got {bins!r}")
-    if not 0 < C < inf:
-        raise ValueError(f"victim.C must be a number above 0, got {C}")
+    if bins is False or bins != 0:
+        check_whole("victim.bins", bins, 2, other="0 for none")
+    check_number("victim.C", C, 0, above=True)
     shares = data.shares(rng, encoding="codes")
-    extraction = Extraction.of(shares.space, shares.x_train, bins)
+    extraction = Indicators.of(shares.space, shares.x_train, bins)
     model = LogisticRegression(C=C, max_iter=max_iter)
     model.fit(extraction(shares.x_train), shares.y_train)
     coef, intercept = model.coef_, model.intercept_
@@ -50,8 +49,8 @@ def amazon_logistic(
 
 
 @dataclass(frozen=True)
-class Extraction:
-    """Raw features to indicators.
+class Indicators:
+    """Indicators of raw features: one for each bin of a numeric feature, or value of another.
 
     Args:
         edges: of each column's bins; None takes the column as it is.
@@ -60,7 +59,7 @@ class Extraction:
     edges: tuple[Array | None, ...]
 
     @classmethod
-    def of(cls, space: InputSpace, x: Array, bins: int) -> "Extraction":
+    def of(cls, space: InputSpace, x: Array, bins: int) -> "Indicators":
         """Cut numeric columns at the quantiles of x (n, d), categorical ones between codes."""
         coded = set(space.coded.tolist())
         return cls(
@@ -81,7 +80,7 @@ class Extraction:
 class Service:
     """Softmax regression on extracted features: weights (features, k), intercept (k,)."""
 
-    extraction: Extraction
+    extraction: Indicators
     weights: Array
     intercept: Array
 

@@ -4,12 +4,12 @@ Trained by scikit-learn, answered by our own forward pass.
 """
 
 from dataclasses import dataclass
-from math import inf
 from typing import Any
 
 import numpy as np
 
 from moatbench.data import Dataset
+from moatbench.knobs import check_number, check_whole
 from moatbench.models import forward
 from moatbench.models.kernels import Kernel, Machine, machine
 from moatbench.reply import Reply
@@ -55,7 +55,7 @@ def linear_svm(data: Dataset, rng: Generator, C: float = 1.0, max_iter: int = 10
     """
     from sklearn.svm import LinearSVC
 
-    _check("C", C, 0 < C < inf, "a number above 0")
+    check_number("victim.C", C, 0, above=True)
     shares = data.shares(rng)
     # random_state orders the coordinates of the dual problem, which is solved where rows are few.
     model = LinearSVC(C=C, max_iter=max_iter, dual="auto", random_state=0)
@@ -82,8 +82,8 @@ def poly_svm(
         coef0: at least 0; 0 leaves only the monomials of the full degree.
         gamma: a number above 0, `auto` (1 / d) or `scale` (1 / (d times the inputs' variance)).
     """
-    _check("degree", degree, isinstance(degree, int) and degree >= 1, "a whole number from 1 on")
-    _check("coef0", coef0, 0 <= coef0 < inf, "a number of at least 0")
+    check_whole("victim.degree", degree, 1)
+    check_number("victim.coef0", coef0, 0)
     shares, width = _shares(data, rng, C, gamma)
     fitted = _fit(shares, C, Kernel("poly", width, degree, float(coef0)))
     return _victim(shares, fitted, "poly_svm", {"degree": degree, "coef0": float(coef0)})
@@ -100,10 +100,10 @@ def rbf_svm(data: Dataset, rng: Generator, C: float = 1.0, gamma: float | str = 
 
 def _shares(data: Dataset, rng: Generator, C: float, gamma: float | str) -> tuple[Shares, float]:
     """Draw the shares; turn a gamma that is named into a number."""
-    _check("C", C, 0 < C < inf, "a number above 0")
-    named = isinstance(gamma, str)
-    fits = gamma in GAMMAS if isinstance(gamma, str) else 0 < gamma < inf
-    _check("gamma", gamma, fits, f"a number above 0, {' or '.join(GAMMAS)}")
+    check_number("victim.C", C, 0, above=True)
+    named = gamma in GAMMAS
+    if not named:
+        check_number("victim.gamma", gamma, 0, above=True, other=" or ".join(GAMMAS))
     shares = data.shares(rng)
     if not named:
         return shares, float(gamma)
@@ -122,8 +122,3 @@ def _fit(shares: Shares, C: float, kernel: Kernel) -> Machine:
 
 def _victim(shares: Shares, fitted: Machine, family: str, architecture: dict[str, Any]) -> Victim:
     return Victim(shares, Voting(fitted), family, architecture)
-
-
-def _check(knob: str, value: object, fits: bool, allowed: str) -> None:
-    if not fits:
-        raise ValueError(f"victim.{knob} must be {allowed}, got {value!r}")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from moatbench.data import Dataset
+from moatbench.knobs import check_choice, check_whole
 from moatbench.models.tree import Tree, indicators, raw_tree
 from moatbench.reply import Reply
 from moatbench.space import InputSpace, Numeric
@@ -51,10 +52,9 @@ def tree(
     """
     from sklearn.tree import DecisionTreeClassifier
 
-    knobs = Service(partial, fields, decimals)
+    knobs = Serving(partial, fields, decimals)
     _check_size(leaves, min_samples_leaf)
-    if answers not in ANSWERS:
-        raise ValueError(f"tree: answers must be {' or '.join(ANSWERS)}, got {answers!r}")
+    check_choice("tree: answers", answers, ANSWERS)
     shares = data.shares(rng, encoding="codes")
     model = DecisionTreeClassifier(
         max_leaf_nodes=leaves, min_samples_leaf=min_samples_leaf, random_state=_seed(rng)
@@ -100,7 +100,7 @@ def regression_tree(
     """
     from sklearn.tree import DecisionTreeRegressor
 
-    knobs = Service(partial, fields, decimals)
+    knobs = Serving(partial, fields, decimals)
     _check_size(leaves, min_samples_leaf)
     shares, y = without(data.shares(rng, encoding="codes"), target)
     model = DecisionTreeRegressor(
@@ -113,7 +113,7 @@ def regression_tree(
 
 
 @dataclass(frozen=True)
-class Service:
+class Serving:
     """How a tree is served; knobs as in `tree`."""
 
     partial: bool
@@ -121,12 +121,9 @@ class Service:
     decimals: int | None
 
     def __post_init__(self) -> None:
-        whole = isinstance(self.decimals, int) and 0 <= self.decimals <= MOST_DECIMALS
-        if self.decimals is not None and not whole:
-            raise ValueError(
-                f"tree: decimals must be a whole number from 0 to {MOST_DECIMALS}, or null for "
-                f"all, got {self.decimals!r}"
-            )
+        if self.decimals is not None:
+            other = "null for all"
+            check_whole("tree: decimals", self.decimals, 0, MOST_DECIMALS, other=other)
 
     def rounded(self, outputs: Array, full: bool) -> Array:
         """Round (n, k) outputs; of a whole distribution, the top entry takes up the difference."""
@@ -167,8 +164,8 @@ def without(shares: Shares, target: str | None) -> tuple[Shares, Array]:
     name = target if target is not None else next(reversed(numeric), None)
     if name not in numeric or shares.space.d < 2:
         raise ValueError(
-            f"regression_tree: target {name!r} is no numeric feature of the table that leaves "
-            f"others to predict it from; numeric are: {', '.join(numeric) or 'none'}"
+            "regression_tree: target must be a numeric feature of the table that leaves others "
+            f"to predict it from, got {name!r}; numeric are: {', '.join(numeric) or 'none'}"
         )
     at = shares.space.columns[numeric[name]].start
     features = tuple(f for f in shares.space.features if f.name != name)
@@ -199,10 +196,8 @@ def _label_only(seen: Array, confidence: Array) -> Array:
 
 
 def _check_size(leaves: int, min_samples_leaf: int) -> None:
-    if leaves < 2:
-        raise ValueError(f"tree: leaves must be at least 2, got {leaves!r}")
-    if min_samples_leaf < 1:
-        raise ValueError(f"tree: min_samples_leaf must be at least 1, got {min_samples_leaf!r}")
+    check_whole("tree: leaves", leaves, 2)
+    check_whole("tree: min_samples_leaf", min_samples_leaf, 1)
 
 
 def _seed(rng: Generator) -> int:

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from moatbench.knobs import check_choice, check_number, check_whole
 from moatbench.monitor import Monitor
-from moatbench.numerics.calibration import Calibration, Latch, Scaling, check_count
+from moatbench.numerics.calibration import Calibration, Latch, Scaling
 from moatbench.types import Array, Generator, Labels, Mask, Rows
 from moatbench.victim import NotApplicable, Victim
 
@@ -65,17 +66,10 @@ class ExtractionWarning(Monitor):
     calibration: Calibration
 
     def __post_init__(self) -> None:
-        if self.strategy not in STRATEGIES:
-            raise ValueError(
-                f"extraction_warning: strategy must be one of {', '.join(STRATEGIES)}, got "
-                f"{self.strategy!r}"
-            )
-        check_count("extraction_warning", "leaves", self.leaves, 2)
-        check_count("extraction_warning", "check_every", self.check_every, 1)
-        if not isinstance(self.growth, float | int) or not 0 <= self.growth < inf:
-            raise ValueError(
-                f"extraction_warning: growth must be a number of at least 0, got {self.growth!r}"
-            )
+        check_choice("extraction_warning: strategy", self.strategy, STRATEGIES)
+        check_whole("extraction_warning: leaves", self.leaves, 2)
+        check_whole("extraction_warning: check_every", self.check_every, 1)
+        check_number("extraction_warning: growth", self.growth, 0)
         rate, accounts = self.calibration.false_positives, self.calibration.accounts
         parts = len(STRATEGIES[self.strategy])
         self._part = Calibration(rate / parts, self.calibration.horizon, accounts)
@@ -84,7 +78,7 @@ class ExtractionWarning(Monitor):
         """Forget every account; grow the reference tree, and find what customers learn.
 
         Raises:
-            ValueError: a regression victim, or one that answers a single class.
+            NotApplicable: a regression victim, or one that answers a single class.
         """
         if len(victim.classes) == 1:
             raise NotApplicable(

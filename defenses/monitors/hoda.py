@@ -11,9 +11,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from moatbench.knobs import check_whole
 from moatbench.models import forward
 from moatbench.monitor import Monitor
-from moatbench.numerics.calibration import Calibration, Latch, Scaling, check_count
+from moatbench.numerics.calibration import Calibration, Latch, Scaling
 from moatbench.types import Array, Generator, Labels, Mask, Rows
 from moatbench.victim import NotApplicable, Victim
 
@@ -64,15 +65,15 @@ class HODA(Monitor):
     calibration: Calibration
 
     def __post_init__(self) -> None:
-        check_count("hoda", "stages", self.stages, 2)
-        check_count("hoda", "epochs", self.epochs, self.stages)
-        check_count("hoda", "window", self.window, 2)
+        check_whole("hoda: stages", self.stages, 2)
+        check_whole("hoda: epochs", self.epochs, self.stages)
+        check_whole("hoda: window", self.window, 2)
 
     def deploy(self, victim: Victim, rng: Generator) -> None:
         """Forget every account; train the stages, and find how customers' hardness varies.
 
         Raises:
-            ValueError: the victim has no training stages, or too few labels to train on.
+            NotApplicable: the victim has no training stages, or too few labels to train on.
         """
         self._accounts: dict[str, Rows] = {}  # hardness of the latest window - 1
         self._latch = Latch()
@@ -116,7 +117,7 @@ class HODA(Monitor):
                 f"{BOOSTING}); a model {what} has none"
             )
         if len(set(labels.tolist())) < 2:
-            raise ValueError(
+            raise NotApplicable(
                 f"hoda: the victim answers one class on {len(x)} rows of its training data; stages "
                 "need two to be trained on"
             )

@@ -12,8 +12,9 @@ from math import inf
 
 import numpy as np
 
+from moatbench.knobs import check_number, check_whole
 from moatbench.monitor import Monitor
-from moatbench.numerics.calibration import Calibration, Latch, check_count
+from moatbench.numerics.calibration import Calibration, Latch
 from moatbench.reply import Predict
 from moatbench.space import InputSpace
 from moatbench.types import Array, Generator, Labels, Mask
@@ -51,19 +52,15 @@ class MarginCounter(Monitor):
     calibration: Calibration
 
     def __post_init__(self) -> None:
-        if not isinstance(self.margin, float | int) or not 0 < self.margin < 1:
-            raise ValueError(
-                f"margin_counter: margin must be a number between 0 and 1, got {self.margin!r}"
-            )
-        if not isinstance(self.tau, float | int) or not 0 <= self.tau <= 1:
-            raise ValueError(f"margin_counter: tau must be a number from 0 to 1, got {self.tau!r}")
-        check_count("margin_counter", "least", self.least, 1)
+        check_number("margin_counter: margin", self.margin, 0, 1, above=True, below=True)
+        check_number("margin_counter: tau", self.tau, 0, 1)
+        check_whole("margin_counter: least", self.least, 1)
 
     def deploy(self, victim: Victim, rng: Generator) -> None:
         """Forget every account; find the share that customers do not exceed.
 
         Raises:
-            ValueError: a regression victim, or a space of categorical codes only.
+            NotApplicable: a regression victim, or a space of categorical codes only.
         """
         if len(victim.classes) == 1:
             raise NotApplicable("margin_counter needs classes: a regression victim has no boundary")
@@ -115,7 +112,7 @@ class Margin:
         margin: as in `MarginCounter`.
 
     Raises:
-        ValueError: there is no real-valued column.
+        NotApplicable: there is no real-valued column.
     """
 
     predict: Predict

@@ -12,6 +12,7 @@ from math import inf
 import numpy as np
 from scipy.stats import shapiro
 
+from moatbench.knobs import check_flag, check_number, check_whole
 from moatbench.monitor import Monitor
 from moatbench.types import Array, Generator, Labels, Mask
 from moatbench.victim import Victim
@@ -43,16 +44,10 @@ class PRADA(Monitor):
     min_distances: int
 
     def __post_init__(self) -> None:
-        if not isinstance(self.delta, float | int) or not 0 <= self.delta <= 1:
-            raise ValueError(f"prada: delta must be a number from 0 to 1, got {self.delta!r}")
-        if not isinstance(self.latched, bool):
-            raise ValueError(f"prada: latched must be true or false, got {self.latched!r}")
-        for knob, least in (("check_every", 1), ("min_distances", 3)):
-            value = getattr(self, knob)
-            if not isinstance(value, int) or value < least:
-                raise ValueError(
-                    f"prada: {knob} must be a whole number of at least {least}, got {value!r}"
-                )
+        check_number("prada: delta", self.delta, 0, 1)
+        check_flag("prada: latched", self.latched)
+        check_whole("prada: check_every", self.check_every, 1)
+        check_whole("prada: min_distances", self.min_distances, 3)
 
     def deploy(self, victim: Victim, rng: Generator) -> None:
         """Forget every account."""
@@ -60,7 +55,7 @@ class PRADA(Monitor):
 
     @property
     def threshold(self) -> float:  # type: ignore[override]
-        """Of -W."""
+        """The score is -W, so that larger is more suspicious."""
         return -float(self.delta)
 
     def observe(self, x: Array, labels: Labels, account: str) -> Mask:

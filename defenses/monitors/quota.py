@@ -35,7 +35,7 @@ class Quota(Monitor):
 
     @property
     def threshold(self) -> float:  # type: ignore[override]
-        """Of the queries, the limit."""
+        """The limit, in queries."""
         return float(self.limit)
 
     def observe(self, x: Array, labels: Labels, account: str) -> Mask:

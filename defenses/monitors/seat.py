@@ -11,8 +11,9 @@ from math import inf
 import numpy as np
 from scipy.spatial.distance import cdist
 
+from moatbench.knobs import check_whole
 from moatbench.monitor import Monitor
-from moatbench.numerics.calibration import Calibration, Latch, Scaling, check_count
+from moatbench.numerics.calibration import Calibration, Latch, Scaling
 from moatbench.types import Array, Generator, Labels, Mask
 from moatbench.victim import Victim
 
@@ -45,8 +46,8 @@ class SEAT(Monitor):
     calibration: Calibration
 
     def __post_init__(self) -> None:
-        check_count("seat", "neighbours", self.neighbours, 1)
-        check_count("seat", "memory", self.memory, self.neighbours)
+        check_whole("seat: neighbours", self.neighbours, 1)
+        check_whole("seat: memory", self.memory, self.neighbours)
 
     def deploy(self, victim: Victim, rng: Generator) -> None:
         """Forget every account; find how near customers' queries come to each other."""

@@ -10,9 +10,10 @@ from math import inf
 import numpy as np
 from scipy.spatial.distance import cdist, pdist
 
+from moatbench.knobs import check_whole
 from moatbench.models import forward
 from moatbench.monitor import Monitor
-from moatbench.numerics.calibration import Calibration, Latch, Scaling, check_count
+from moatbench.numerics.calibration import Calibration, Latch, Scaling
 from moatbench.space import InputSpace
 from moatbench.types import Array, Generator, Labels, Mask
 from moatbench.victim import Victim
@@ -54,7 +55,7 @@ class VarDetect(Monitor):
 
     def __post_init__(self) -> None:
         for knob, least in (("latents", 1), ("window", 2), ("check_every", 1)):
-            check_count("vardetect", knob, getattr(self, knob), least)
+            check_whole(f"vardetect: {knob}", getattr(self, knob), least)
 
     def deploy(self, victim: Victim, rng: Generator) -> None:
         """Forget every account; fit the autoencoder, and find how customers' scores vary."""
@@ -152,7 +153,7 @@ class LinearVAE:
 
     @property
     def width(self) -> int:
-        """Latents."""
+        """Number of latent dimensions."""
         return int(self.weights.shape[1])
 
     def __call__(self, x: Array) -> Array:

@@ -73,6 +73,7 @@ _UNDER_OTHER_NAMES = {
     "moatbench.run": "moatbench.runner.job",
     "moatbench.sweep.Watched": "moatbench.sweep.callback.Watched",
     "moatbench.track": "moatbench.tracking.log",
+    "moatbench.victims.services.Extraction": "moatbench.victims.services.Indicators",
 }
 MOVED = {
     f"{old}.{name}": f"{new}.{name}"

@@ -1,4 +1,4 @@
-"""A network that undoes a perturbation, trained on pairs of what is told and what is true."""
+"""Estimates of true answers from those that a defense told, by a network trained on pairs."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from moatbench.knobs import check_number, check_whole
 from moatbench.learners.restoring import Pairs
 from moatbench.types import Array, Generator, Labels
 
@@ -39,16 +40,11 @@ class DDAE:
     rate: float
 
     def __post_init__(self) -> None:
-        for knob, least in (("epochs", 1), ("batch", 2)):
-            value = getattr(self, knob)
-            if not isinstance(value, int) or value < least:
-                raise ValueError(
-                    f"d-dae: {knob} must be a whole number of at least {least}, got {value!r}"
-                )
-        if not self.rate > 0:
-            raise ValueError(f"d-dae: rate must be a number above 0, got {self.rate!r}")
+        check_whole("d-dae: epochs", self.epochs, 1)
+        check_whole("d-dae: batch", self.batch, 2)
+        check_number("d-dae: rate", self.rate, 0, above=True)
 
-    def learn(self, pairs: Pairs, keeps_labels: bool, rng: Generator) -> "Network":
+    def learn(self, pairs: Pairs, keeps_labels: bool, rng: Generator) -> "RestoringNet":
         """Train from scratch; whether the labels are kept does not matter to it."""
         import torch
 
@@ -56,7 +52,7 @@ class DDAE:
         with _one_stream(int(rng.integers(2**63))):
             net = _network(told.shape[1])
             self._train(net, torch.from_numpy(told), torch.from_numpy(true))
-        return Network(net.eval())
+        return RestoringNet(net.eval())
 
     def _train(self, net: Any, told: Any, true: Any) -> None:
         import torch
@@ -77,8 +73,8 @@ class DDAE:
 
 
 @dataclass(frozen=True)
-class Network:
-    """A trained one."""
+class RestoringNet:
+    """A trained network: `restore` takes answers told to estimates of the true ones."""
 
     net: Any
 

@@ -1,4 +1,4 @@
-"""Decision trees grown on bought answers, for where nobody can choose what is asked next."""
+"""Decision trees grown on bought answers, where the attack cannot choose what is asked."""
 
 from typing import Any
 
@@ -50,8 +50,8 @@ def _chosen(a: Array, values: Array, seed: int) -> Any:
             if not held.any() or 2 * size > len(a):
                 break
             model = _fitted(a[~held], target[~held], by_answer, size, seed)
-            told = _means(model, a[~held], values[~held])[model.apply(a[held])]
-            loss = float(((told - values[held]) ** 2).sum())
+            guess = _means(model, a[~held], values[~held])[model.apply(a[held])]
+            loss = float(((guess - values[held]) ** 2).sum())
             if loss < least:
                 best, least = (by_answer, size), loss
     by_answer, size = best

@@ -1,4 +1,4 @@
-"""What turns purchased answers into a surrogate of a family."""
+"""Train a surrogate of a family on purchased answers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -8,17 +8,16 @@ import numpy as np
 from scipy.special import softmax
 
 from moatbench.client import Card, Surrogate
-from moatbench.learners.ridge_path import Rows, Thetas, fit_at, walk
+from moatbench.learners.ridge_path import Batch, Thetas, fit_at, walk
 from moatbench.models.embedding import Embedding, Monomials, Nystrom, gaussian
 from moatbench.models.linear import Linear, design
 from moatbench.models.network import Network
 from moatbench.models.one_vs_rest import OneVsRest
 from moatbench.numerics.newton import STEPS, Logistic, descend_path
 from moatbench.reply import Reply, from_outputs
-from moatbench.search import doubt as experiment
+from moatbench.search.doubt import most_uncertain
 from moatbench.space import InputSpace
-from moatbench.types import Array, Generator, Labels
-from moatbench.types import Rows as Places
+from moatbench.types import Array, Generator, Labels, Rows
 
 PUBLISHED, FALLBACK = "published", "mlp"
 FAMILIES = {
@@ -56,7 +55,7 @@ class Fit:
         rehearsed: the same before the held-out rows were added; the next round starts from them.
         ridge: the penalty that the held-out rows chose.
         chosen_at: how many rows there were then.
-        converged: whether every model's search ended of itself.
+        converged: whether every model's search converged before its cap of iterations.
     """
 
     learner: "Learner"
@@ -82,7 +81,7 @@ class Fit:
         """(n,) the most probable class."""
         return from_outputs(self.outputs(x)).labels
 
-    def doubtful(self, candidates: Array, n: int, known: Array) -> Places:
+    def uncertain(self, candidates: Array, n: int, known: Array) -> Rows:
         """Choose n of the candidates (m, d) on the boundary that would tell the fit most.
 
         Args:
@@ -94,7 +93,7 @@ class Fit:
         weight = (1 - (p**2).sum(axis=1)) / 2  # with two classes the curvature of the loss
         precision = (features * weight[:, None]).T @ features
         precision[np.diag_indices(len(precision))] += self.ridge * len(known)
-        return experiment.most_doubtful(self._features(candidates), precision, n)
+        return most_uncertain(self._features(candidates), precision, n)
 
     def _features(self, x: Array) -> Array:
         """(n, r) what the scores are linear in; of a network, its hidden units."""
@@ -196,7 +195,7 @@ class Learner:
         choice = resume if resume and len(x) < STALE * resume.chosen_at else None
         if isinstance(model, Linear) and self.k == 2 and model.a.shape[1] <= NEWTON:
             return self._fit_binary(model.a, targets[:, 1], resume, choice)
-        rows = Rows(model, targets)
+        rows = Batch(model, targets)
         if choice is None:
             cap = self._round if brief and resume else SEARCH
             choice = self._choose(x, targets, resume, self._begin(model, rng), cap)
@@ -222,7 +221,7 @@ class Learner:
         thetas, ridge = resume.rehearsed if resume else begin, UNTESTED
         if len(x) >= HELD_OUT:
             held = np.arange(len(x)) % HELD_OUT == HELD_OUT - 1
-            train, exam = (Rows(self.model(x[part]), targets[part]) for part in (~held, held))
+            train, exam = (Batch(self.model(x[part]), targets[part]) for part in (~held, held))
             thetas, ridge = walk(train, exam, thetas, self._path(resume), cap)
         return Fit(self, thetas, thetas, ridge, len(x), False)
 
@@ -253,11 +252,11 @@ class Learner:
 
 
 def learner_for(name: str, card: Card) -> Learner:
-    """Return the learner of that name; `published` is the victim's own family where it is told."""
+    """Return the learner of that name; `published` is the victim's own family, if the card says."""
     asked = card.family if name == PUBLISHED else name
     family = FAMILIES.get(asked or "", FALLBACK)
     same = FAMILIES.get(card.family or "") == family
-    told: Mapping[str, Any] = card.architecture if same else {}
+    published: Mapping[str, Any] = card.architecture if same else {}
     note = ""
     if asked not in FAMILIES:
         note = f"trained an {FALLBACK}: the family is {asked or 'not published'}"
@@ -265,15 +264,15 @@ def learner_for(name: str, card: Card) -> Learner:
         card.space,
         len(card.classes),
         family,
-        hidden=int(told.get("hidden", HIDDEN)),
-        activation=str(told.get("activation", ACTIVATION)),
+        hidden=int(published.get("hidden", HIDDEN)),
+        activation=str(published.get("activation", ACTIVATION)),
         note=note,
-        embedding=Monomials(int(told.get("degree", DEGREE))) if family == "poly" else None,
-        gamma=_gamma(told, card.space),
+        embedding=Monomials(int(published.get("degree", DEGREE))) if family == "poly" else None,
+        gamma=_gamma(published, card.space),
     )
 
 
-def _gamma(told: Mapping[str, Any], space: InputSpace) -> float | None:
+def _gamma(published: Mapping[str, Any], space: InputSpace) -> float | None:
     """Return the published width of a kernel, if it is one on inputs as they are encoded."""
     as_encoded = space.uniform_bounds == (-1.0, 1.0) and not space.coded.size
-    return float(told["gamma"]) if "gamma" in told and as_encoded else None
+    return float(published["gamma"]) if "gamma" in published and as_encoded else None

@@ -1,4 +1,4 @@
-"""Undo a perturbation: from pairs of what is told and what is true, to estimates of the truth."""
+"""Estimates of true answers from those that a defense told, by a table of pairs of both."""
 
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from scipy.spatial.distance import cdist
 
+from moatbench.knobs import check_number, check_whole
 from moatbench.numerics.simplex import normalised
 from moatbench.types import Array, Generator, Labels
 
@@ -25,14 +26,14 @@ class Pairs(NamedTuple):
 
 
 class Restorer(Protocol):
-    """Estimates true answers."""
+    """Turns answers told into estimates of the true ones."""
 
     def restore(self, told: Array, labels: Labels) -> Array:
         """(n, k) estimates, from the answers told (n, k) and the labels told (n,)."""
 
 
 class Method(Protocol):
-    """A way to learn from pairs."""
+    """Learns a restorer from pairs."""
 
     def learn(self, pairs: Pairs, keeps_labels: bool, rng: Generator) -> Restorer:
         """Learn from pairs, at least one, of a defense that keeps all labels, or does not."""
@@ -58,20 +59,16 @@ class Lookup:
     neighbours: int
 
     def __post_init__(self) -> None:
-        if not self.radius >= 0:
-            raise ValueError(f"lookup: radius must be a number of at least 0, got {self.radius!r}")
-        if not isinstance(self.neighbours, int) or self.neighbours < 1:
-            raise ValueError(
-                f"lookup: neighbours must be a whole number of at least 1, got {self.neighbours!r}"
-            )
+        check_number("lookup: radius", self.radius, 0)
+        check_whole("lookup: neighbours", self.neighbours, 1)
 
-    def learn(self, pairs: Pairs, keeps_labels: bool, rng: Generator) -> "Table":
+    def learn(self, pairs: Pairs, keeps_labels: bool, rng: Generator) -> "AnswerTable":
         """Keep the pairs."""
-        return Table(pairs, keeps_labels, self.radius, self.neighbours)
+        return AnswerTable(pairs, keeps_labels, self.radius, self.neighbours)
 
 
 @dataclass(frozen=True)
-class Table:
+class AnswerTable:
     """The pairs to look answers up in; arguments as for `Lookup`."""
 
     pairs: Pairs
@@ -80,7 +77,7 @@ class Table:
     neighbours: int
 
     def restore(self, told: Array, labels: Labels) -> Array:
-        """Estimate; an answer whose label the table lacks is believed."""
+        """Estimate by near pairs; an answer whose label the table lacks is believed."""
         if not self.keeps_labels:
             return self._means(told, np.ones(len(self.pairs.told), dtype=bool))
         found = normalised(told.clip(0))

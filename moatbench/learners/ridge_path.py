@@ -6,7 +6,7 @@ import numpy as np
 from scipy.optimize import OptimizeResult, minimize
 from scipy.special import log_softmax, xlogy
 
-from moatbench.numerics.minimise import Fit, Model
+from moatbench.numerics.minimise import Model, Solution
 from moatbench.numerics.objectives import CrossEntropy
 from moatbench.types import Array
 
@@ -18,7 +18,7 @@ POOR = 1.5  # times the least divergence, and a model is left out of the average
 Thetas = tuple[Array, ...]
 
 
-class Rows(NamedTuple):
+class Batch(NamedTuple):
     """Some of the purchases: a model on their inputs, and their targets (n, k)."""
 
     model: Model
@@ -26,7 +26,7 @@ class Rows(NamedTuple):
 
 
 def walk(
-    train: Rows, exam: Rows, thetas: Thetas, path: Array, iterations: int
+    train: Batch, exam: Batch, thetas: Thetas, path: Array, iterations: int
 ) -> tuple[Thetas, float]:
     """Fit at each ridge from the fits at the last; return the best at the exam, with their ridge.
 
@@ -56,7 +56,9 @@ def walk(
     return best
 
 
-def fit_at(ridge: float, rows: Rows, theta: Array, *, iterations: int, gain: float = FINE) -> Fit:
+def fit_at(
+    ridge: float, rows: Batch, theta: Array, *, iterations: int, gain: float = FINE
+) -> Solution:
     """L-BFGS, until divergence and penalty together fall by less than `gain` in a window.
 
     The criterion is relative: at the kinks of a relu the gradient never vanishes, and with exact
@@ -86,7 +88,7 @@ def fit_at(ridge: float, rows: Rows, theta: Array, *, iterations: int, gain: flo
     options |= {"ftol": 0.0, "gtol": 1e-9}
     found = minimize(cost, theta, jac=True, method="L-BFGS-B", callback=watch, options=options)
     ended = len(seen) < iterations and found.nfev < 2 * iterations
-    return Fit(np.asarray(found.x), float(found.fun), ended)
+    return Solution(np.asarray(found.x), float(found.fun), ended)
 
 
 def divergence(scores: Array, targets: Array) -> float:

@@ -88,7 +88,7 @@ class Monomials:
         return comb(d + self.degree, self.degree) - 1
 
 
-def gaussian(x: Array, targets: Array, known: Embedding | None, told: float | None) -> Nystrom:
+def gaussian(x: Array, targets: Array, known: Embedding | None, published: float | None) -> Nystrom:
     """Choose the width of an RBF kernel by how well it explains each answer from the others.
 
     The width belongs to the inputs, not to a class, so classes against all others judge it.
@@ -97,12 +97,12 @@ def gaussian(x: Array, targets: Array, known: Embedding | None, told: float | No
         x: (n, d) inputs in [-1, 1].
         targets: (n, k) labels or soft labels.
         known: an earlier choice; kept as long as there are not many more rows.
-        told: gamma, where the service publishes it.
+        published: gamma, where the service publishes it.
 
     Source: Tramèr et al. 2016, sec. 6.2, "extract-and-test" of the width.
     """
-    if told is not None:
-        return Nystrom.of(Kernel("rbf", told), x, len(x))
+    if published is not None:
+        return Nystrom.of(Kernel("rbf", published), x, len(x))
     if isinstance(known, Nystrom) and len(x) < REGROWN * known.rows:
         return Nystrom.of(known.kernel, x, known.rows)
     kernels = [Kernel("rbf", float(width) / x.shape[1]) for width in WIDTHS]

@@ -9,7 +9,7 @@ import numpy as np
 from moatbench.models import forward
 from moatbench.models.kernels import Kernel
 from moatbench.models.linear import block_normal, design
-from moatbench.numerics.minimise import Fit, levenberg_marquardt
+from moatbench.numerics.minimise import Solution, levenberg_marquardt
 from moatbench.numerics.objectives import LogOdds, RoundedOdds
 from moatbench.types import Array, Generator, Rows
 
@@ -95,7 +95,7 @@ class KernelLogistic:
         normal[split:, split:] = block_normal(features, curvature)
         return normal
 
-    def approximate(self, answers: Array, half: float, inputs: Array) -> Fit:
+    def approximate(self, answers: Array, half: float, inputs: Array) -> Solution:
         """Fit to answers (n, k) known to +-half; `inputs` (m, d) are candidates to start from.
 
         Unweighted, the log-odds of faint classes, which rounding spoils, would lead the search into
@@ -103,14 +103,14 @@ class KernelLogistic:
         """
         projected = Projected(self, LogOdds(np.maximum(answers, half)))
         theta = projected.whole(projected.begin(inputs))
-        fits: list[Fit] = []
+        fits: list[Solution] = []
         for cap in CAPS:
             odds = RoundedOdds(answers, half, cap)
             fits.append(levenberg_marquardt(self, odds, theta, iterations=40, stall=2e-2))
             theta = fits[-1].theta
         return fits[-1]
 
-    def solve(self, answers: Array, inputs: Array, rng: Generator) -> Fit:
+    def solve(self, answers: Array, inputs: Array, rng: Generator) -> Solution:
         """Solve for exact answers (n, k), all above zero: representers and all.
 
         Args:
@@ -121,7 +121,7 @@ class KernelLogistic:
         Source: Tramèr et al. 2016, sec. 4.1.3, solved there by minimising a loss.
         """
         projected = Projected(self, LogOdds(answers))
-        fits: list[Fit] = []
+        fits: list[Solution] = []
         for _ in range(STARTS):
             fits.append(projected.search(inputs[rng.permutation(len(inputs))[:CANDIDATES]]))
             if fits[-1].value <= EXACT:
@@ -169,7 +169,7 @@ class Projected:
         normal *= weights[:, None, :, None]
         return normal.reshape(len(theta), len(theta))
 
-    def search(self, candidates: Array) -> Fit:
+    def search(self, candidates: Array) -> Solution:
         """Levenberg-Marquardt from the candidates (m, d) that explain the answers best."""
         start = self.begin(candidates)
         return levenberg_marquardt(

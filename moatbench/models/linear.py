@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from moatbench.numerics.minimise import Fit, descend, levenberg_marquardt
+from moatbench.numerics.minimise import Solution, descend, levenberg_marquardt
 from moatbench.numerics.objectives import CrossEntropy, LogOdds, Objective
 from moatbench.types import Array, Generator
 
@@ -60,16 +60,16 @@ class Linear:
         """Where to start a fit."""
         return np.zeros(self.a.shape[1] * self.k)
 
-    def fit(self, objective: Objective, theta: Array, ridge: float) -> Fit:
+    def fit(self, objective: Objective, theta: Array, ridge: float) -> Solution:
         """Fit to answers that are not exact."""
         return levenberg_marquardt(self, objective, theta, iterations=60, ridge=ridge, stall=1e-6)
 
-    def solve(self, answers: Array, rng: Generator) -> Fit:
+    def solve(self, answers: Array, rng: Generator) -> Solution:
         """Solve for exact answers (n, k); zeros are classes not told."""
         odds = LogOdds(answers)
         if odds.reported.all():
             theta = log_ratios(self.a, answers).T.ravel()
-            return Fit(theta, odds.value(self.scores(theta))[0], True)
+            return Solution(theta, odds.value(self.scores(theta))[0], True)
         # Linear equations still: two or three steps, the later ones to regain lost digits.
         start = self.begin(rng)
         return levenberg_marquardt(self, odds, start, iterations=50, damping=1e-6, target=1e-28)

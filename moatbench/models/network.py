@@ -10,7 +10,7 @@ from scipy.linalg.blas import dsyrk
 
 from moatbench.models.forward import ACTIVATIONS
 from moatbench.models.linear import design
-from moatbench.numerics.minimise import Fit, descend
+from moatbench.numerics.minimise import Solution, descend
 from moatbench.numerics.objectives import Objective
 from moatbench.types import Array, Generator
 
@@ -77,7 +77,7 @@ class Network:
 
     @cached_property
     def _last(self) -> list[Array]:
-        """The weights that the activations were last computed for, and these."""
+        """A cache: the weights that were asked for last, and the activations under them."""
         return []
 
     def scores(self, theta: Array) -> Array:
@@ -142,6 +142,6 @@ class Network:
         w[-1] = 0.5 * rng.standard_normal(self.hidden)
         return self.join(w, 0.3 * rng.standard_normal((self.hidden + 1, self.k - 1)))
 
-    def fit(self, objective: Objective, theta: Array, ridge: float) -> Fit:
+    def fit(self, objective: Objective, theta: Array, ridge: float) -> Solution:
         """Fit to answers that are not exact."""
         return descend(self, objective, theta, iterations=1000, ridge=ridge, tolerance=1e-5)

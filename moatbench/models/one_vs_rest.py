@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import expit, log_expit
 
 from moatbench.models.linear import block_normal, log_ratios
-from moatbench.numerics.minimise import Fit, levenberg_marquardt
+from moatbench.numerics.minimise import Solution, levenberg_marquardt
 from moatbench.numerics.objectives import LogOdds, Objective
 from moatbench.types import Array, Generator
 
@@ -59,11 +59,11 @@ class OneVsRest:
         coef[-1] = -SHIFTS[0]
         return coef.T.ravel()
 
-    def fit(self, objective: Objective, theta: Array, ridge: float) -> Fit:
+    def fit(self, objective: Objective, theta: Array, ridge: float) -> Solution:
         """Fit to answers that are not exact."""
         return levenberg_marquardt(self, objective, theta, iterations=60, ridge=ridge, stall=1e-6)
 
-    def solve(self, answers: Array, rng: Generator) -> Fit:
+    def solve(self, answers: Array, rng: Generator) -> Solution:
         """Solve for exact answers (n, k); zeros are classes not told.
 
         The unknown normaliser drops out of the log-odds. Where all sigmoids are near zero log sigma

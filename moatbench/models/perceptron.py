@@ -35,7 +35,7 @@ class Perceptron(NamedTuple):
         return softmax(self.scores(x))
 
     def scores(self, x: Array) -> Array:
-        """(n, k)."""
+        """(n, k) scores, before the softmax."""
         return affine(np.tanh(affine(x, self.first, self.shift)), self.last, self.bias)
 
     def slopes(self, x: Array, z: "Perceptron") -> Array:

@@ -1,1 +1,1 @@
-"""Solvers and learners that several attacks and victims share."""
+"""Losses, minimisers and thresholds, on arrays alone."""

@@ -6,6 +6,7 @@ from math import ceil, inf
 
 import numpy as np
 
+from moatbench.knobs import check_number, check_whole
 from moatbench.types import Array, Generator, Mask, Rows
 
 
@@ -32,17 +33,11 @@ class Calibration:
 
     def __post_init__(self) -> None:
         rate = self.false_positives
-        if not isinstance(rate, float | int) or isinstance(rate, bool) or not 0 <= rate < 1:
-            raise ValueError(
-                f"calibration: false_positives must be a number from 0 to below 1, got {rate!r}"
-            )
-        for knob in ("horizon", "accounts"):
-            check_count("calibration", knob, getattr(self, knob), 1)
-        if rate and self.accounts < (least := ceil(round(1 / rate - 1, 6))):
-            raise ValueError(
-                f"calibration: false_positives of {rate:g} cannot be told from {self.accounts} "
-                f"accounts; draw at least {least}"
-            )
+        check_number("calibration: false_positives", rate, 0, 1, below=True)
+        check_whole("calibration: horizon", self.horizon, 1)
+        least = max(1, ceil(round(1 / rate - 1, 6))) if rate else 1
+        hint = f"; fewer cannot hold false_positives to {rate:g}" if rate else ""
+        check_whole("calibration: accounts", self.accounts, least, hint=hint)
 
     def draw(self, n: int, rng: Generator, *, repeats: bool) -> list[Rows]:
         """Draw the accounts' rows, of n there are.
@@ -66,12 +61,6 @@ class Calibration:
         if not self.false_positives or not tested or rank > len(greatest):
             return inf
         return max(float(np.sort(greatest)[rank - 1]), min(tested))
-
-
-def check_count(who: str, knob: str, value: object, least: int) -> None:
-    """Raise a ValueError unless a knob is a whole number of at least `least`."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ValueError(f"{who}: {knob} must be a whole number of at least {least}, got {value!r}")
 
 
 class Latch:

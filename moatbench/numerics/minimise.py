@@ -1,4 +1,4 @@
-"""Two ways downhill: Levenberg-Marquardt for exact answers, L-BFGS for many unknowns."""
+"""Minimisers: Levenberg-Marquardt for exact answers, L-BFGS for many unknowns."""
 
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
@@ -17,7 +17,7 @@ class Model(Protocol):
     """Scores of n fixed rows as a function of a flat vector of unknowns, theta (m,)."""
 
     def scores(self, theta: Array) -> Array:
-        """(n, k)."""
+        """(n, k) scores of the rows."""
 
     def gradient(self, theta: Array, by_score: Array) -> Array:
         """Turn a gradient by score (n, k) into one by unknown (m,)."""
@@ -26,8 +26,8 @@ class Model(Protocol):
         """J^T C J (m, m), of which only the upper triangle need be filled."""
 
 
-class Fit(NamedTuple):
-    """Unknowns, what they cost, and whether the search ended of itself rather than by its cap."""
+class Solution(NamedTuple):
+    """Unknowns, their cost, and whether the search converged before its cap of iterations."""
 
     theta: Array
     value: float
@@ -45,7 +45,7 @@ def levenberg_marquardt(
     target: float = 0.0,
     stall: float = 1e-7,
     refine: Callable[[Array], Array] | None = None,
-) -> Fit:
+) -> Solution:
     """Damped Gauss-Newton steps, until the value is at most `target` or falls no more.
 
     Args:
@@ -78,13 +78,13 @@ def levenberg_marquardt(
                     break
             damping *= 4
         else:
-            return Fit(theta, value, True)  # no direction gains: the floor of rounding errors
+            return Solution(theta, value, True)  # no direction gains: the floor of rounding errors
         # A lower floor stalls far from the solution; a higher one slows the last digits.
         damping = max(damping * 0.2, 1e-9 if value > 1e-12 else 1e-13)
         slow = slow + 1 if before - value < stall * before else 0
         if value <= target or slow == PATIENCE:
-            return Fit(theta, value, True)
-    return Fit(theta, value, False)
+            return Solution(theta, value, True)
+    return Solution(theta, value, False)
 
 
 def descend(
@@ -95,7 +95,7 @@ def descend(
     iterations: int,
     ridge: float,
     tolerance: float,
-) -> Fit:
+) -> Solution:
     """L-BFGS, until no entry of the gradient exceeds `tolerance`; `ridge` as above."""
 
     def cost(at: Array) -> tuple[float, Array]:
@@ -111,7 +111,9 @@ def descend(
     }
     with np.errstate(over="ignore", invalid="ignore"):  # wild steps of the line search
         found = minimize(cost, theta, jac=True, method="L-BFGS-B", options=options)
-    return Fit(np.asarray(found.x), float(found.fun), bool(np.abs(found.jac).max() <= tolerance))
+    return Solution(
+        np.asarray(found.x), float(found.fun), bool(np.abs(found.jac).max() <= tolerance)
+    )
 
 
 def _cost(

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.linalg.lapack import dposv, dpotrf, dtrtrs
 from scipy.special import expit, xlogy
 
-from moatbench.numerics.minimise import Fit
+from moatbench.numerics.minimise import Solution
 from moatbench.types import Array
 
 GAIN = 1e-7  # of a step, relative to the value reached, that ends a search
@@ -36,7 +36,7 @@ class Logistic:
         """Mean divergence of the model from y, and the penalty."""
         return float(np.mean(self._losses(self.a @ w))) + 0.5 * self.ridge * float(w @ w)
 
-    def fit(self, w: Array, iterations: int) -> Fit:
+    def fit(self, w: Array, iterations: int) -> Solution:
         """Descend from w, until a step promises no gain."""
         value = self.cost(w)
         for _ in range(iterations):
@@ -44,14 +44,14 @@ class Logistic:
             slope = self.a.T @ (p - self.y) / len(p) + self.ridge * w
             step = dposv(self._curvature(p), slope)[1]
             if (gain := float(slope @ step)) <= GAIN * value:
-                return Fit(w, value, True)
+                return Solution(w, value, True)
             share = 1.0
             while (after := self.cost(w - share * step)) > value - 1e-4 * share * gain:
                 share /= 2
                 if share < SMALLEST:  # rounding errors are all that is left to gain
-                    return Fit(w, value, True)
+                    return Solution(w, value, True)
             w, value = w - share * step, after
-        return Fit(w, value, False)
+        return Solution(w, value, False)
 
     def leave_one_out(self, w: Array) -> float:
         """Mean divergence of each row's answer from a fit to the others, by one Newton step.

@@ -18,10 +18,10 @@ LEAST = 1e-6  # weight of an answer that rounding has made zero: little, but sti
 
 
 class Objective(Protocol):
-    """A number to make small."""
+    """A loss of scores (n, k), averaged over the rows, that a fit makes small."""
 
     def value(self, scores: Array) -> tuple[float, Array]:
-        """The number, and its gradient (n, k)."""
+        """The loss, and its gradient (n, k)."""
 
     def curvature(self, scores: Array) -> Array:
         """(n, k, k), or (1, k, k) where all rows have the same."""

@@ -10,7 +10,7 @@ GROWTH, CUT = 1.3, 0.4  # of a step's length, after a gain and after none
 
 
 class Inversion:
-    """One climb a class, all from the centre of the space.
+    """Climbs to an input of high confidence for each class, all from the centre of the space.
 
     Ask the model what `questions` returns, and tell its answers to `learn`, until `done`.
 

@@ -6,11 +6,11 @@ from typing import TypeVar
 
 import numpy as np
 
-from moatbench.search.boxes import Answer, Box, Cut, Geometry, Point, moved
+from moatbench.search.boxes import Box, Cut, Geometry, Leaf, Point, moved
 from moatbench.types import Array, Generator
 
 T = TypeVar("T")
-Steps = Coroutine[list[Point], list[Answer | None], T]  # asks points, is sent their answers
+Steps = Coroutine[list[Point], list[Leaf | None], T]  # asks points, is sent their answers
 FRESH = 8.0  # weight of the feature that was last given a value, among features that were never cut
 
 
@@ -18,28 +18,28 @@ class Questions:
     """What was asked so far; nothing is asked twice, and a refusal (None) is an answer."""
 
     def __init__(self, d: int) -> None:
-        self._known: dict[Point, Answer | None] = {}
+        self._known: dict[Point, Leaf | None] = {}
         self._rows = np.empty((64, d))
 
-    def ask(self, *points: Point) -> Steps[list[Answer | None]]:
+    def ask(self, *points: Point) -> Steps[list[Leaf | None]]:
         """Ask what is not known yet."""
         if new := [p for p in dict.fromkeys(points) if p not in self._known]:
             self._learn(new, (yield new))
         return [self._known[p] for p in points]
 
-    def buy(self, points: Sequence[Point]) -> Steps[list[Answer | None]]:
+    def buy(self, points: Sequence[Point]) -> Steps[list[Leaf | None]]:
         """Ask what is not known yet, or everything again: at least one question is asked."""
         new = [p for p in dict.fromkeys(points) if p not in self._known]
         if not new:
             return (yield list(points))
         return (yield from self.ask(*points))
 
-    def same(self, x: Point, answer: Answer) -> Steps[bool]:
+    def same(self, x: Point, answer: Leaf) -> Steps[bool]:
         """Whether nothing tells the answer to x from another one."""
         (other,) = yield from self.ask(x)
         return not differ(other, answer)
 
-    def inside(self, box: Box, geometry: Geometry) -> list[tuple[Point, Answer | None]]:
+    def inside(self, box: Box, geometry: Geometry) -> list[tuple[Point, Leaf | None]]:
         """The points asked so far that lie in a box, and their answers."""
         held = np.flatnonzero(geometry.inside(box, self._rows[: len(self._known)]))
         if not len(held):
@@ -47,7 +47,7 @@ class Questions:
         items = list(self._known.items())
         return [items[place] for place in held]
 
-    def _learn(self, points: list[Point], answers: list[Answer | None]) -> None:
+    def _learn(self, points: list[Point], answers: list[Leaf | None]) -> None:
         while len(self._known) + len(points) > len(self._rows):
             self._rows = np.vstack([self._rows, np.empty_like(self._rows)])
         at = len(self._known)
@@ -73,7 +73,7 @@ class Borders:
         self._cuts: list[list[Cut]] = [[] for _ in range(geometry.d)]
 
     def feature(
-        self, x: Point, y: Point, answer: Answer, fresh: int | None
+        self, x: Point, y: Point, answer: Leaf, fresh: int | None
     ) -> Steps[tuple[int, Point]]:
         """Find a feature that leaves the region of x on the way to y, and the point before it.
 
@@ -96,7 +96,7 @@ class Borders:
                 high = middle
         return changed[low], mixed(x, y, changed[:low])
 
-    def cut(self, i: int, base: Point, far: float, box: Box, answer: Answer) -> Steps[Cut]:
+    def cut(self, i: int, base: Point, far: float, box: Box, answer: Leaf) -> Steps[Cut]:
         """Find what parts `base` from the same point with feature i at `far`."""
         near, allowed = base[i], box[i]
         assert near is not None
@@ -112,7 +112,7 @@ class Borders:
         return cut
 
     def _outer_codes(
-        self, i: int, base: Point, far: float, allowed: tuple[float, ...], answer: Answer
+        self, i: int, base: Point, far: float, allowed: tuple[float, ...], answer: Leaf
     ) -> Steps[frozenset[float]]:
         """Tell which codes go with `far`, on the guess that one code stands against the rest.
 
@@ -133,7 +133,7 @@ class Borders:
         return frozenset(c for c in self._geometry.full(i) if c != near)
 
     def _bisect(
-        self, i: int, base: Point, near: float, far: float, answer: Answer
+        self, i: int, base: Point, near: float, far: float, answer: Leaf
     ) -> Steps[tuple[float, float, bool]]:
         """Find the values around a threshold, and say whether it is a new one."""
         questions, known = self._questions, self._between(i, near, far)
@@ -163,7 +163,7 @@ class Borders:
         return known if near < far else [(after, before) for before, after in known[::-1]]
 
 
-def differ(one: Answer | None, two: Answer | None) -> bool:
+def differ(one: Leaf | None, two: Leaf | None) -> bool:
     """Whether two answers show two regions; what was not told shows nothing."""
     if one is None or two is None:
         return False

@@ -14,10 +14,10 @@ from itertools import combinations, count, islice, pairwise
 
 from moatbench.search.borders import Borders, Questions, Steps, differ
 from moatbench.search.boxes import (
-    Answer,
     Box,
     Cut,
     Geometry,
+    Leaf,
     Piece,
     Point,
     cuts_of,
@@ -112,7 +112,7 @@ class BoxSearch:
         cuts = yield from self._root_first(piece.box, box, cuts)
         yield from self._divide(piece, cuts, missing)
 
-    def _anchor(self, piece: Piece) -> Steps[tuple[Point, Answer | None]]:
+    def _anchor(self, piece: Piece) -> Steps[tuple[Point, Leaf | None]]:
         """Return a point of the piece and the answer to it; None where all were refused."""
         draws = (self.geometry.draw(piece.box, self._rng) for _ in range(TRIES))
         for x in (next(self.geometry.corners(piece.box)), *piece.seen, *draws):
@@ -121,11 +121,11 @@ class BoxSearch:
                 break
         return x, answer
 
-    def _untold(self, box: Box, answer: Answer) -> int | None:
+    def _untold(self, box: Box, answer: Leaf) -> int | None:
         """The left-out feature that stopped the walk, where the service tells."""
         return next((i for i in sorted(answer.tested or ()) if box[i] is None), None)
 
-    def _outlier(self, box: Box, answer: Answer, seen: Sequence[Point]) -> Steps[Point | None]:
+    def _outlier(self, box: Box, answer: Leaf, seen: Sequence[Point]) -> Steps[Point | None]:
         """Return a point of the box that is answered otherwise; None where none was found."""
         for x in self.geometry.corners(box):
             if not (yield from self._questions.same(x, answer)):
@@ -140,7 +140,7 @@ class BoxSearch:
                 return x
         return None
 
-    def _draws(self, box: Box, answer: Answer) -> Iterator[Point]:
+    def _draws(self, box: Box, answer: Leaf) -> Iterator[Point]:
         """Random points; what the box leaves out is filled, where the service tells no path."""
         fill = answer.tested is None
         for _ in range(max(self._probes, 2 if fill and None in box else 0)):

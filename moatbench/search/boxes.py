@@ -15,7 +15,7 @@ Box = tuple[Range, ...]
 
 
 @dataclass(frozen=True)
-class Answer:
+class Leaf:
     """What identifies a leaf from outside: label, outputs and tested features, as far as told."""
 
     label: int
@@ -41,7 +41,7 @@ class Cut:
     far: float
     outer: frozenset[float]
     witness: Point
-    answer: Answer
+    answer: Leaf
 
     @property
     def threshold(self) -> float:
@@ -99,7 +99,7 @@ class Piece:
     """
 
     box: Box
-    answer: Answer | None = None
+    answer: Leaf | None = None
     fresh: int | None = None
     cut: Cut | None = None
     parts: "tuple[Piece, Piece] | None" = None  # inner, outer

@@ -1,4 +1,4 @@
-"""Which of many candidates to ask about next."""
+"""Which of many candidates to ask about next: those of whose scores least is known."""
 
 import numpy as np
 from scipy.linalg import cholesky, solve_triangular
@@ -8,8 +8,8 @@ from moatbench.types import Array, Rows
 CURVATURE = 0.25  # of a logistic loss where both classes are equally likely
 
 
-def most_doubtful(z: Array, precision: Array, n: int) -> Rows:
-    """Choose n rows, one by one, each the one whose score is most in doubt after those before it.
+def most_uncertain(z: Array, precision: Array, n: int) -> Rows:
+    """Choose n rows, one by one, each the one whose score is most uncertain after those before it.
 
     Random points of a boundary lie in heaps and tell the same thing many times over; these are
     spread as the model itself sees distance.

@@ -135,7 +135,7 @@ class Effects:
 
 
 class Search:
-    """Asks for what is not known yet, one row at a time; `steps` yields rows, is sent scores.
+    """Finds the effects, and the edges to `eps`; `steps` yields one row at a time, is sent scores.
 
     Args:
         effects: to fill.

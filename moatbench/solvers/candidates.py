@@ -20,7 +20,7 @@ from moatbench.space import InputSpace
 from moatbench.types import Array, Generator
 
 CANDIDATES = ("softmax", "one_vs_rest", "poly", "rbf", "mlp", "tree")  # the simplest first
-PUBLISHED = {**FAMILIES, "kernel_logistic": "rbf", "tree": "tree"}
+CARD_FAMILY = {**FAMILIES, "kernel_logistic": "rbf", "tree": "tree"}
 SOLVED = ("softmax", "one_vs_rest", "mlp")  # as equations, where confidences are told
 ACTIVATIONS = ("tanh", "logistic", "relu")
 HELD_OUT = 5  # every fifth purchase judges
@@ -32,7 +32,7 @@ MONOMIALS = 1000  # beyond so many a polynomial kernel is not tried
 
 
 class Candidates:
-    """Families that may be the victim's; the one that foretells held-out answers best is kept.
+    """Families that may be the victim's; the one that predicts held-out answers best is kept.
 
     Args:
         card: of the API; where it publishes a family that can be fitted, that is the only one.
@@ -43,7 +43,7 @@ class Candidates:
     def __init__(self, card: Card, families: Sequence[str], rng: Generator) -> None:
         # Apart, so that a fit does not depend on what was screened before it.
         self._screening, self._fitting = rng.spawn(2)
-        known = PUBLISHED.get(card.family or "")
+        known = CARD_FAMILY.get(card.family or "")
         self._card = card if known else replace(card, architecture={})
         self._families = (known,) if known else fitting(card, families)
         self._source = "published" if known else f"of {', '.join(self._families)}"
@@ -78,14 +78,14 @@ class Candidates:
         return len(self._families) > 1 or untold
 
     def _explained(self, bought: Purchases) -> bool:
-        """Whether the last surrogate foretold all answers exactly: no doubt is left then."""
+        """Whether the last surrogate predicted all answers exactly: no doubt is left then."""
         if self._last is None or not exact(bought):
             return False
-        foretold = self._last.predict(bought.x).outputs
-        return foretold is not None and bool(gaps(foretold, bought).max() <= EXACT)
+        predicted = self._last.predict(bought.x).outputs
+        return predicted is not None and bool(gaps(predicted, bought).max() <= EXACT)
 
     def _choose(self, bought: Purchases) -> None:
-        """Screen the families, up to one that foretells held-out answers exactly; keep the best."""
+        """Screen the families, up to one that predicts held-out answers exactly; keep the best."""
         place = np.arange(len(bought))
         held = (place % HELD_OUT == HELD_OUT - 1) & (place < SCREENED)
         if not held.any():
@@ -115,9 +115,9 @@ class Candidates:
     def _tried(self, name: str, train: Purchases, exam: Purchases, steps: int = SHORT) -> Array:
         """Squared gaps of one candidate."""
         if name == "tree":
-            foretold = tree_surrogate(self._card, train, self._screening).predict(exam.x).outputs
-            assert foretold is not None
-            return gaps(foretold, exam)
+            predicted = tree_surrogate(self._card, train, self._screening).predict(exam.x).outputs
+            assert predicted is not None
+            return gaps(predicted, exam)
         return trial(learner_for(name, self._named(name)), train, exam, self._screening, steps)
 
     def _choose_activation(self, train: Purchases, exam: Purchases) -> None:

@@ -1,10 +1,10 @@
-"""What a client can tell from answers alone, and fits to answers that are not exact."""
+"""Fits to answers that only bound the probabilities: rounded ones, and sums of some classes."""
 
 from typing import Protocol
 
 import numpy as np
 
-from moatbench.numerics.minimise import Fit, Model, levenberg_marquardt
+from moatbench.numerics.minimise import Model, Solution, levenberg_marquardt
 from moatbench.numerics.objectives import CrossEntropy, Intervals, LogOdds, Objective
 from moatbench.solvers.grids import Decimals, Grid, bounds
 from moatbench.solvers.log_intervals import LogIntervals
@@ -26,10 +26,10 @@ class Fitted(Model, Protocol):
         """The least penalty with which a fit from `begin` ends where it should."""
 
     def begin(self, rng: Generator) -> Array:
-        """Where to start."""
+        """Draw unknowns (m,) to start from."""
 
-    def fit(self, objective: Objective, theta: Array, ridge: float) -> Fit:
-        """Go downhill from theta."""
+    def fit(self, objective: Objective, theta: Array, ridge: float) -> Solution:
+        """Minimise the objective, with this ridge, from theta."""
 
 
 def penalty(grid: Grid, answers: Array, softness: float) -> Intervals | LogIntervals:
@@ -45,7 +45,7 @@ def penalty(grid: Grid, answers: Array, softness: float) -> Intervals | LogInter
     return LogIntervals(low, np.log(high), softness)
 
 
-def fit_intervals(model: Fitted, answers: Array, grid: Grid, rng: Generator) -> Fit:
+def fit_intervals(model: Fitted, answers: Array, grid: Grid, rng: Generator) -> Solution:
     """Fit to answers (n, k) rounded to a grid: from a plain fit, tightening by degrees.
 
     Cross-entropy alone takes the middle of the interval for the truth; the model that errs least
@@ -62,7 +62,7 @@ def fit_intervals(model: Fitted, answers: Array, grid: Grid, rng: Generator) -> 
     return fit
 
 
-def _plain(model: Fitted, answers: Array, grid: Grid, rng: Generator) -> Fit:
+def _plain(model: Fitted, answers: Array, grid: Grid, rng: Generator) -> Solution:
     """Fit to middles: probabilities; and then log-odds, where they are as exact."""
     middles, narrow = answers, 0.0
     if isinstance(grid, Decimals):
@@ -75,7 +75,7 @@ def _plain(model: Fitted, answers: Array, grid: Grid, rng: Generator) -> Fit:
     return model.fit(LogOdds(answers), fit.theta, PRIOR) if grid.relative else fit
 
 
-def fit_pooled(model: Fitted, answers: Array, rng: Generator) -> Fit:
+def fit_pooled(model: Fitted, answers: Array, rng: Generator) -> Solution:
     """Fit to exact probabilities (n, k) of some classes; the others' sum is told, too.
 
     The start shares that sum out evenly.

@@ -10,7 +10,7 @@ from moatbench.client import Card, Purchases, Surrogate
 from moatbench.learners.learner import learner_for
 from moatbench.models import forward
 from moatbench.models.kernel_logistic import KernelLogistic, kernel_scores
-from moatbench.numerics.minimise import Fit
+from moatbench.numerics.minimise import Solution
 from moatbench.numerics.objectives import LogOdds
 from moatbench.reply import Reply, from_outputs
 from moatbench.solvers import readings
@@ -73,7 +73,7 @@ class KernelReconstruction:
         # kernel one from any start (Digits: test fidelity).
         return replace(linear.surrogate(), note="softmax on soft labels")
 
-    def _approximate(self, x: Array, answers: Array, places: int, gap: float) -> Fit | None:
+    def _approximate(self, x: Array, answers: Array, places: int, gap: float) -> Solution | None:
         """Fit to rounded answers; None where they are too few, or it hardly lessens the gap."""
         model = self._model(x)
         if LogOdds(answers).equations < SLACK * model.unknowns:
@@ -83,12 +83,12 @@ class KernelReconstruction:
         left = np.abs(softmax(model.scores(fit.theta), axis=1) - answers).mean()
         return fit if left < BETTER * gap else None
 
-    def _solve(self, x: Array, answers: Array) -> Fit | None:
+    def _solve(self, x: Array, answers: Array) -> Solution | None:
         """Solve for exact answers; None where they are too few, or contradict each other."""
         whole = (answers > 0).all(axis=1)
         model, answers = self._model(x[whole]), answers[whole]
         if self._known is not None and readings.explained(model.scores(self._known), answers):
-            return Fit(self._known, 0.0, True)
+            return Solution(self._known, 0.0, True)
         self._known = None
         equations = LogOdds(answers).equations
         hopeless = self._failed >= HOPELESS * model.unknowns
@@ -108,7 +108,7 @@ class KernelReconstruction:
             x, len(self._card.classes), float(known["gamma"]), int(known["representers"])
         )
 
-    def _surrogate(self, fit: Fit, note: str) -> Surrogate:
+    def _surrogate(self, fit: Solution, note: str) -> Surrogate:
         model = self._model(self._card.space.low[None])
         (representers, coef), gamma = model.parts(fit.theta), model.gamma
 

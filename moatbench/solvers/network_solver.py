@@ -7,7 +7,7 @@ import numpy as np
 
 from moatbench.models.linear import design
 from moatbench.models.network import Network
-from moatbench.numerics.minimise import Fit, levenberg_marquardt
+from moatbench.numerics.minimise import Solution, levenberg_marquardt
 from moatbench.numerics.objectives import CrossEntropy, LogOdds
 from moatbench.types import Array, Generator, Rows
 
@@ -16,16 +16,14 @@ ENOUGH = 8  # equations an unknown beyond which more rows only cost time
 EXACT = 1e-27  # half the mean squared gap in log-odds, summed over the classes of a row
 SOLVED = 1e6 * EXACT
 NEARLY = 1e-4  # the same in the subspace, which finite differences tilt a little
-SUBSPACE = (
-    2.8,
-    4.0,
-)  # equations an unknown of the subspace that probes need beside them: least, most
+# Equations an unknown of the subspace that probes need beside them: least, most.
+SUBSPACE = (2.8, 4.0)
 NOISE = 1.0  # and what exact answers do not leave, whatever the local minimum
 
 
 def solve_network(
     model: Network, answers: Array, rng: Generator, probes: Sequence[Rows] = ()
-) -> Fit:
+) -> Solution:
     """Solve for exact answers (n, k) to the model's rows; zeros are classes not told.
 
     The basin of the solution is found by a fit with weight decay, whose strength matters: after a
@@ -41,7 +39,7 @@ def solve_network(
 
     Source: Tramèr et al. 2016, sec. 4.1.2, minimises a loss instead, and needs more queries.
     """
-    fits: list[Fit] = []
+    fits: list[Solution] = []
     if not LogOdds(answers).reported.all():
         probes = ()
     rows = np.arange(min(ENOUGH * model.unknowns // (model.k - 1), len(answers)))
@@ -56,7 +54,7 @@ def solve_network(
     return min(fits, key=lambda fit: fit.value)
 
 
-def _search(model: Network, answers: Array, rng: Generator, good: float) -> Fit:
+def _search(model: Network, answers: Array, rng: Generator, good: float) -> Solution:
     """Try a random start for each strength of weight decay, until a value is good enough."""
     targets = CrossEntropy(answers / answers.sum(axis=1, keepdims=True))
     fits = []
@@ -68,7 +66,7 @@ def _search(model: Network, answers: Array, rng: Generator, good: float) -> Fit:
     return min(fits, key=lambda fit: fit.value)
 
 
-def _polish(model: Network, odds: LogOdds, theta: Array, damping: float) -> Fit:
+def _polish(model: Network, odds: LogOdds, theta: Array, damping: float) -> Solution:
     """Levenberg-Marquardt on both layers, the output layer solved for after each step."""
     whole = bool(odds.reported.all())
     goal = odds.logs @ model.basis
@@ -91,7 +89,7 @@ def _polish(model: Network, odds: LogOdds, theta: Array, damping: float) -> Fit:
 
 def _through_subspace(
     model: Network, answers: Array, rng: Generator, probes: Sequence[Rows]
-) -> Fit:
+) -> Solution:
     """Solve on the few directions that the network sees, then on all rows and columns.
 
     The gradient of every log-odds lies in the span of W, of dimension `hidden`.

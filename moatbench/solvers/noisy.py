@@ -9,9 +9,9 @@ from moatbench.learners.learner import Learner
 from moatbench.models.linear import Linear
 from moatbench.models.network import Network
 from moatbench.models.one_vs_rest import OneVsRest
-from moatbench.numerics.minimise import Fit, descend, levenberg_marquardt
-from moatbench.search import doubt as experiment
+from moatbench.numerics.minimise import Solution, descend, levenberg_marquardt
 from moatbench.search.boundary import Segments, bisect, opposites, project
+from moatbench.search.doubt import most_uncertain
 from moatbench.solvers.noise_likelihood import Law, NoisyAnswers
 from moatbench.types import Array, Generator, Labels
 
@@ -49,7 +49,7 @@ class Noisy:
         model = self._learner.model(self._learner.space.low[None])
         return 0 if isinstance(model, Network) else min(START * model.unknowns, budget // 4)
 
-    def fit(self, x: Array, answers: Array) -> Fit | None:
+    def fit(self, x: Array, answers: Array) -> Solution | None:
         """Fit to answers (n, k) to the rows of x (n, d); None where there are too few of them."""
         model = self._learner.model(x)
         few = len(x) * (model.k - 1) < model.unknowns
@@ -67,11 +67,11 @@ class Noisy:
         chosen = space.sample_cube(0, self._rng)
         if len(x) and (fit := self.fit(x, answers)) is not None:
             self._guide = fit.theta
-            chosen = self._doubtful(x, fit.theta, int(CHOSEN * count))
+            chosen = self._uncertain(x, fit.theta, int(CHOSEN * count))
         uniform = space.sample_cube(count - len(chosen), self._rng)
         return self._rng.permutation(np.vstack([chosen, uniform]))
 
-    def _doubtful(self, x: Array, theta: Array, n: int) -> Array:
+    def _uncertain(self, x: Array, theta: Array, n: int) -> Array:
         """Choose up to n points near the boundary: of many, those that would tell it most.
 
         An answer far from it says only that its class is sure, however many are bought.
@@ -85,7 +85,7 @@ class Noisy:
         precision = (model.a * weight[:, None]).T @ model.a
         precision[np.diag_indices(len(precision))] += self._law.sigma**2
         features = self._learner.model(candidates).a
-        return candidates[experiment.most_doubtful(features, precision, n)]
+        return candidates[most_uncertain(features, precision, n)]
 
     def _crossings(self, theta: Array, m: int) -> Array:
         """Find up to m points near the boundary between two of the model's classes."""
@@ -106,7 +106,7 @@ class Noisy:
 
     def _descended(
         self, model: Linear | OneVsRest, objective: NoisyAnswers, theta: Array, ridge: float
-    ) -> Fit:
+    ) -> Solution:
         """Fit, and fit again under the prior that the last fit makes most probable."""
         n = len(objective.answers)
         for _ in range(ROUNDS):
@@ -116,13 +116,13 @@ class Noisy:
             theta = fit.theta
             normal = model.normal(theta, objective.curvature(model.scores(theta)))
             sizes = np.linalg.eigvalsh(normal, UPLO="U").clip(0)
-            told = float((sizes / (sizes + ridge)).sum())  # unknowns that the answers determine
-            before, ridge = ridge, told / (n * float(theta @ theta) + 1e-9)
+            determined = float((sizes / (sizes + ridge)).sum())
+            before, ridge = ridge, determined / (n * float(theta @ theta) + 1e-9)
             if abs(np.log(ridge / before)) < SETTLED:
                 break
         return fit
 
-    def _network(self, model: Network, x: Array, answers: Array) -> Fit:
+    def _network(self, model: Network, x: Array, answers: Array) -> Solution:
         """Fit a network, all of whose unknowns the prior takes for determined."""
         theta = self._learner.fit(x, answers, self._rng).thetas[0]
         ridge = model.unknowns / (len(x) * float(theta @ theta))

@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 from scipy.special import logsumexp, softmax
 
-from moatbench.numerics.objectives import spread
+from moatbench.numerics.objectives import LogOdds, spread
 from moatbench.types import Array, Mask
 
 CLEAR = 1e-6  # one less what is told has no digits beyond 1e-16: fainter rests carry errors
@@ -56,9 +56,13 @@ class PooledOdds:
         return curvature
 
     @cached_property
+    def _odds(self) -> LogOdds:
+        """The classes told, without the sum of the others."""
+        return LogOdds(self.answers)
+
+    @cached_property
     def _told(self) -> Mask:
-        told: Mask = self.answers > np.finfo(np.float64).tiny
-        return told
+        return self._odds.reported
 
     @cached_property
     def _pooled(self) -> Mask:
@@ -74,8 +78,7 @@ class PooledOdds:
 
     @cached_property
     def _logs(self) -> Array:
-        logs: Array = np.log(self.answers, out=np.zeros_like(self.answers), where=self._told)
-        return logs
+        return self._odds.logs
 
     @cached_property
     def _log_rest(self) -> Array:

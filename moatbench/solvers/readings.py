@@ -1,4 +1,4 @@
-"""What a client can tell from answers alone."""
+"""What bought answers show: their decimals, the class left out, whether scores explain them."""
 
 import numpy as np
 

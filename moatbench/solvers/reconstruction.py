@@ -12,11 +12,10 @@ from moatbench.learners.learner import PUBLISHED, learner_for
 from moatbench.models.linear import Linear
 from moatbench.models.network import Network
 from moatbench.models.one_vs_rest import OneVsRest
-from moatbench.numerics.minimise import Fit
+from moatbench.numerics.minimise import Solution
 from moatbench.numerics.objectives import LogOdds
 from moatbench.reply import Reply, from_outputs
-from moatbench.solvers import intervals as told
-from moatbench.solvers import readings
+from moatbench.solvers import intervals, readings
 from moatbench.solvers.edges import Edges
 from moatbench.solvers.grids import Decimals, Grid
 from moatbench.solvers.network_solver import solve_network
@@ -155,11 +154,11 @@ class Reconstruction:
         soft = self._learner.fit(bought.x, bought.targets(), self._rng)
         return replace(soft.surrogate(), note="soft labels")
 
-    def _solve(self, x: Array, answers: Array, probes: Sequence[Rows]) -> Fit | None:
+    def _solve(self, x: Array, answers: Array, probes: Sequence[Rows]) -> Solution | None:
         """Solve for exact answers; None where they are too few, or contradict each other."""
         model, odds = self._learner.model(x), LogOdds(answers)
         if self._known is not None and readings.explained(model.scores(self._known), answers):
-            return Fit(self._known, 0.0, True)
+            return Solution(self._known, 0.0, True)
         self._known = None
         if self._inexact or not (probes or _solvable(model, odds)):
             return None
@@ -179,14 +178,14 @@ class Reconstruction:
         self._inexact = bool(odds.reported.all()) and odds.equations >= HOPELESS * model.unknowns
         return None
 
-    def _pooled(self, x: Array, answers: Array) -> Fit | None:
+    def _pooled(self, x: Array, answers: Array) -> Solution | None:
         """Solve for the exact probabilities of some classes; None where they are too few."""
         model, odds = self._learner.model(x), PooledOdds(answers)
         if odds.equations < model.unknowns:
             return None
         if self._known is not None and odds.explained(model.scores(self._known), readings.EXACT):
-            return Fit(self._known, 0.0, True)
-        fit = told.fit_pooled(model, answers, self._rng)
+            return Solution(self._known, 0.0, True)
+        fit = intervals.fit_pooled(model, answers, self._rng)
         scores = model.scores(fit.theta)
         if not odds.explained(scores, readings.EXACT):
             return None
@@ -196,7 +195,7 @@ class Reconstruction:
         self._known = fit.theta
         return fit
 
-    def _withheld(self, bought: Purchases, rows: Rows, answers: Array) -> Fit | None:
+    def _withheld(self, bought: Purchases, rows: Rows, answers: Array) -> Solution | None:
         """Fit to the answers of these rows, and to the labels of all others."""
         rest = np.setdiff1d(np.arange(len(bought)), rows)
         model = self._learner.model(bought.x[np.concatenate([rows, rest])])
@@ -209,7 +208,7 @@ class Reconstruction:
         """Whether there are fewer equations than unknowns."""
         return LogOdds(answers).equations < self._learner.model(x[:1]).unknowns
 
-    def _surrogate(self, fit: Fit, note: str, exact: bool = False) -> Surrogate:
+    def _surrogate(self, fit: Solution, note: str, exact: bool = False) -> Surrogate:
         def predict(x: Array) -> Reply:
             scores = self._learner.model(x).scores(fit.theta)
             return from_outputs(np.asarray(softmax(scores, axis=1)))

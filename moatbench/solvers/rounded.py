@@ -6,9 +6,8 @@ from scipy.special import softmax
 from moatbench.learners.learner import Learner
 from moatbench.models.linear import Linear
 from moatbench.models.network import Network
-from moatbench.numerics.minimise import Fit, levenberg_marquardt
-from moatbench.solvers import intervals as told
-from moatbench.solvers import readings
+from moatbench.numerics.minimise import Solution, levenberg_marquardt
+from moatbench.solvers import intervals, readings
 from moatbench.solvers.edges import Edges, Joint
 from moatbench.solvers.grids import Grid, bounds
 from moatbench.types import Array, Generator
@@ -75,7 +74,7 @@ class Rounded:
 
     def fit(
         self, x: Array, answers: Array, grid: Grid, edges: Edges | None
-    ) -> tuple[Fit, bool] | None:
+    ) -> tuple[Solution, bool] | None:
         """Fit, and say whether all is as good as exact; None if the answers are not just rounded.
 
         Args:
@@ -91,17 +90,17 @@ class Rounded:
         fit = self._bounded(x, answers, grid)
         return None if self._broken(x, answers, grid, fit.theta) else (fit, False)
 
-    def _bounded(self, x: Array, answers: Array, grid: Grid) -> Fit:
-        return told.fit_intervals(self._learner.model(x), answers, grid, self._rng)
+    def _bounded(self, x: Array, answers: Array, grid: Grid) -> Solution:
+        return intervals.fit_intervals(self._learner.model(x), answers, grid, self._rng)
 
     def _bisected(
         self, x: Array, answers: Array, grid: Grid, edges: Edges, start: Array
-    ) -> tuple[Fit, bool]:
+    ) -> tuple[Solution, bool]:
         """Fit to the answers before the edges, and to these, which hold the others' information."""
         points, crossings = edges.found()
         x, answers = x[: edges.since], answers[: edges.since]
         model = self._learner.model(np.concatenate([x, points]))
-        objective = Joint(told.penalty(grid, answers, told.SOFTNESS[-1]), crossings)
+        objective = Joint(intervals.penalty(grid, answers, intervals.SOFTNESS[-1]), crossings)
         fit = levenberg_marquardt(model, objective, start, iterations=60, stall=1e-3)
         if len(points) < model.unknowns or crossings.reach.max() > SHARP:
             return fit, False
@@ -112,4 +111,4 @@ class Rounded:
 
     def _broken(self, x: Array, answers: Array, grid: Grid, theta: Array) -> bool:
         scores = self._learner.model(x).scores(theta)
-        return told.penalty(grid, answers, 1.0).broken(scores) > BROKEN
+        return intervals.penalty(grid, answers, 1.0).broken(scores) > BROKEN

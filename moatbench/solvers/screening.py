@@ -1,4 +1,4 @@
-"""Quick trials of a family on bought answers: fit some of them, foretell the others."""
+"""Quick trials of a family on bought answers: fit some of them, predict the others."""
 
 from dataclasses import replace
 
@@ -7,26 +7,26 @@ from scipy.special import softmax
 
 from moatbench.client import Answers, Card, Purchases
 from moatbench.learners.learner import Learner
-from moatbench.learners.ridge_path import Rows, walk
+from moatbench.learners.ridge_path import Batch, walk
 from moatbench.models.embedding import Nystrom
 from moatbench.models.kernels import Kernel
 from moatbench.models.linear import Linear
 from moatbench.solvers import readings
 from moatbench.types import Array, Generator, Mask
 
-EXACT = readings.EXACT**2  # squared gap of an answer that is foretold exactly
+EXACT = readings.EXACT**2  # squared gap of an answer that is predicted exactly
 RIDGES: Array = 10.0 ** -np.arange(1.0, 10.0, 2.0)
 WIDTHS = 2.0 ** np.array([-4.0, -1.0, 2.0, 5.0])  # gammas, in units of 1 / columns
 FEW, FINE = 8, 10.0  # answers, and possible answers for each, that show what recurs
 
 
 def trial(learner: Learner, train: Purchases, exam: Purchases, rng: Generator, steps: int) -> Array:
-    """(m,) squared gaps between m held-out answers and what a quick fit foretells.
+    """(m,) squared gaps between m held-out answers and what a quick fit predicts.
 
     Args:
         learner: what to fit; of an RBF kernel without a width, some widths are tried.
         train: purchases to fit.
-        exam: purchases to foretell; they choose ridge and width too.
+        exam: purchases to predict; they choose ridge and width too.
         rng: draws where a fit starts.
         steps: iterations, at each ridge.
     """
@@ -45,8 +45,8 @@ def trial(learner: Learner, train: Purchases, exam: Purchases, rng: Generator, s
     return min(found, key=lambda gap: float(gap.mean()))
 
 
-def gaps(foretold: Array, bought: Purchases) -> Array:
-    """(n,) squared distances of foretold outputs (n, k) from the answers, over the classes told.
+def gaps(predicted: Array, bought: Purchases) -> Array:
+    """(n,) squared distances of predicted outputs (n, k) from the answers, over the classes told.
 
     Proper for labels as for probabilities: the truth makes it least.
     """
@@ -54,7 +54,7 @@ def gaps(foretold: Array, bought: Purchases) -> Array:
     none = ~(answers.sum(axis=1) > 0)
     answers[none] = bought.targets()[none]
     cut = (answers == 0) & (answers.sum(axis=1, keepdims=True) < 1 - readings.EXACT)
-    squares: Array = (np.where(cut, 0.0, foretold - answers) ** 2).sum(axis=1)
+    squares: Array = (np.where(cut, 0.0, predicted - answers) ** 2).sum(axis=1)
     return squares
 
 
@@ -85,8 +85,8 @@ def subset(bought: Purchases, rows: Mask, card: Card) -> Purchases:
 def _walked(
     learner: Learner, train: Purchases, exam: Purchases, rng: Generator, steps: int
 ) -> Array:
-    """(m, k) outputs foretold by the best fit on a path of ridges."""
-    fit, judge = (Rows(learner.model(part.x), part.targets()) for part in (train, exam))
+    """(m, k) outputs predicted by the best fit on a path of ridges."""
+    fit, judge = (Batch(learner.model(part.x), part.targets()) for part in (train, exam))
     start = learner.model(train.x).begin(rng)
     (theta, *_), _ = walk(fit, judge, (start,), RIDGES, steps)
     return np.asarray(softmax(judge.model.scores(theta), axis=1))

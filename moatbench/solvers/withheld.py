@@ -7,7 +7,7 @@ from scipy.special import expit, log_softmax
 
 from moatbench.models.linear import Linear
 from moatbench.models.one_vs_rest import OneVsRest
-from moatbench.numerics.minimise import Fit, levenberg_marquardt
+from moatbench.numerics.minimise import Solution, levenberg_marquardt
 from moatbench.numerics.objectives import Objective
 from moatbench.solvers.pooled_odds import PooledOdds
 from moatbench.types import Array, Labels
@@ -98,7 +98,9 @@ class Both:
         return np.split(scores, [self.split])
 
 
-def fit_withheld(model: Linear | OneVsRest, answers: Array, labels: Labels, theta: Array) -> Fit:
+def fit_withheld(
+    model: Linear | OneVsRest, answers: Array, labels: Labels, theta: Array
+) -> Solution:
     """Fit to exact answers, and to labels of rows whose confidences were withheld.
 
     What is withheld is taken for less sure than all that is told.
@@ -109,7 +111,7 @@ def fit_withheld(model: Linear | OneVsRest, answers: Array, labels: Labels, thet
         labels: (n - m,) of the others.
         theta: where to start.
     """
-    fit, most = Fit(theta, 0.0, True), float(answers.max(axis=1).min())
+    fit, most = Solution(theta, 0.0, True), float(answers.max(axis=1).min())
     for softness in SOFTNESS:
         last = Withheld(labels, most, softness)
         objective = Both(

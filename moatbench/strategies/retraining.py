@@ -1,13 +1,16 @@
 """What the retraining attacks of Tramèr et al. 2016, sec. 6.1, have in common."""
 
 from collections.abc import Generator as Coroutine
+from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import replace
+from math import ceil
 
 import numpy as np
 
 from moatbench.api import PredictionAPI
 from moatbench.client import Purchases, Surrogate, ignorant
+from moatbench.knobs import check_choice
 from moatbench.learners.learner import LEARNERS, PUBLISHED, Fit, learner_for
 from moatbench.search.boundary import Segments, bisect, opposites, project
 from moatbench.types import Array, Generator, Labels, Rows
@@ -135,13 +138,28 @@ class Retraining:
 
     def questions(self, guide: Fit | None, n: int, uniform_share: float) -> Array:
         """(n, d) inputs on the guide's boundary, and this share of them uniform."""
-        doubtful = self.uniform(0)
+        uncertain = self.uniform(0)
         if guide is not None:
             share = max(uniform_share, UNMET if self.unmet else 0.0)
             # At random, so that small rounds too have their share in the long run.
             scattered = int(share * n + self.rng.random())
-            doubtful = self.boundary(guide, n - scattered)
-        return np.vstack([doubtful, self.scattered(n - len(doubtful))])
+            uncertain = self.boundary(guide, n - scattered)
+        return np.vstack([uncertain, self.scattered(n - len(uncertain))])
+
+    def adapt(self, first: float, growth: float, uniform_share: float) -> Iterator[Surrogate]:
+        """Buy in rounds, each on the boundary of the last round's fit, until the budget is spent.
+
+        Args:
+            first: size of the first round, as a share of the answers that determine a surrogate.
+            growth: size of a round, as a share of the queries before it.
+            uniform_share: of a round's queries, those that are uniform.
+        """
+        guide: Fit | None = None
+        n = max(1, ceil(first * self.rows_needed))
+        while self.open:
+            yield from self.buy(self.questions(guide, n, uniform_share))
+            if self.open:
+                guide, n = self.guide(), ceil(growth * self.api.queries)
 
     def segments(self, start: Array, end: Array) -> Segments:
         """Lay paths between inputs."""
@@ -152,7 +170,7 @@ class Retraining:
         candidates = self._crossings(fit, max(n, min(CHOICE * n, MOST)))
         if len(candidates) <= n:
             return candidates
-        return candidates[fit.doubtful(candidates, n, self.bought.x)]
+        return candidates[fit.uncertain(candidates, n, self.bought.x)]
 
     def _crossings(self, fit: Fit, m: int) -> Array:
         """Find up to m inputs on a fit's boundary, one on the way between two of its classes."""
@@ -175,8 +193,6 @@ class Retraining:
 
 def check_knobs(answers: str, learner: str, inputs: str) -> None:
     """Raise a ValueError that names the first knob with a value that is not allowed."""
-    allowed = {"answers": ANSWERS, "learner": LEARNERS, "inputs": INPUTS}
-    given = {"answers": answers, "learner": learner, "inputs": inputs}
-    for knob, value in given.items():
-        if value not in allowed[knob]:
-            raise ValueError(f"{knob} is {value!r}; use {', '.join(allowed[knob])}")
+    check_choice("answers", answers, ANSWERS)
+    check_choice("learner", learner, LEARNERS)
+    check_choice("inputs", inputs, INPUTS)

@@ -219,8 +219,8 @@ def test_what_is_known_is_passed_on_to_the_attack_within() -> None:
     ("copies", "jitter", "told"),
     [
         (1, "auto", "copies must be a whole number of at least 2, got 1; 1 is the other"),
-        (3, "much", "jitter must be a number from 0 to 1, got 'much', or auto"),
-        (3, 2.0, "jitter must be a number from 0 to 1, got 2.0"),
+        (3, "much", "jitter must be a number from 0 to 1, or auto, got 'much'"),
+        (3, 2.0, "jitter must be a number from 0 to 1, or auto, got 2.0"),
     ],
 )
 def test_a_bad_knob_is_refused(copies: int, jitter: Any, told: str) -> None:

@@ -205,10 +205,10 @@ def test_of_two_that_err_alike_the_simpler_is_kept() -> None:
 @pytest.mark.parametrize(
     ("knobs", "complaint"),
     [
-        ({"families": []}, "give a list of some of softmax, one_vs_rest"),
-        ({"families": "tree"}, "families is 'tree'; give a list"),
-        ({"families": ["tree", "svm"]}, "families names svm; use some of softmax"),
-        ({"inputs": "box"}, "inputs is 'box'; use cube, valid"),
+        ({"families": []}, "got \\[\\]; name some of softmax, one_vs_rest"),
+        ({"families": "tree"}, "families must be a list, got 'tree'"),
+        ({"families": ["tree", "svm"]}, "each of families must be softmax or .*, got 'svm'"),
+        ({"inputs": "box"}, "inputs must be cube or valid, got 'box'"),
     ],
 )
 def test_a_bad_knob_is_told(knobs: dict[str, Any], complaint: str) -> None:

@@ -77,7 +77,7 @@ def test_the_attack_says_why_it_does_not_apply() -> None:
 
 @pytest.mark.parametrize("most", [0, 2.5])
 def test_a_bad_knob_is_refused(most: Any) -> None:
-    with pytest.raises(ValueError, match="give a whole number of monomials"):
+    with pytest.raises(ValueError, match=r"must be a whole number .* counts monomials"):
         LowdMeek(most=most)
 
 

@@ -109,5 +109,5 @@ def test_a_climb_ends_at_its_goal() -> None:
     ("knob", "value"), [("mode", "white_box"), ("step", 0.0), ("goal", 1.5), ("rounds", 0)]
 )
 def test_bad_knobs_are_refused(knob: str, value: Any) -> None:
-    with pytest.raises(ValueError, match=f"{knob} is "):
+    with pytest.raises(ValueError, match=f"{knob} must be "):
         attack(**{"mode": "extraction", knob: value})

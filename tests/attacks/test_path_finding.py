@@ -230,7 +230,7 @@ def test_a_space_of_few_points_is_asked_again_rather_than_for_ever() -> None:
 @pytest.mark.parametrize(
     ("knobs", "complaint"),
     [
-        ({"eps": 0.0}, "eps must lie between 0 and 1, got 0.0"),
+        ({"eps": 0.0}, "eps must be a number between 0 and 1, got 0.0"),
         ({"probes": -1}, "probes must be a whole number of at least 0, got -1"),
     ],
 )

@@ -130,12 +130,12 @@ def test_the_attack_that_is_tuned_is_chosen_by_name(composed: Callable[..., Dict
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"space": {}}, "space is empty"),
-        ({"space": {"setting": []}}, "space is empty"),
+        ({"space": {}}, "space must be knobs with values to try"),
+        ({"space": {"setting": []}}, "give at least one knob, and none without"),
         ({"space": {"colour": ["red"]}}, "names a knob that the attack has not"),
-        ({"trials": 1}, "trials must be a whole number from 2 on, got 1"),
-        ({"share": 1.0}, "share must lie between 0 and 1, got 1.0"),
-        ({"compared": 0.0}, "compared must lie between 0 and 1, got 0.0"),
+        ({"trials": 1}, "trials must be a whole number of at least 2, got 1"),
+        ({"share": 1.0}, "share must be a number between 0 and 1, got 1.0"),
+        ({"compared": 0.0}, "compared must be a number between 0 and 1, got 0.0"),
     ],
 )
 def test_a_bad_knob_is_refused(toy: Victim, changes: dict[str, Any], told: str) -> None:

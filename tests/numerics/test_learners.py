@@ -5,13 +5,13 @@ import pytest
 
 from moatbench.client import Card
 from moatbench.learners.learner import Learner, learner_for
-from moatbench.learners.ridge_path import Rows, fit_at
+from moatbench.learners.ridge_path import Batch, fit_at
 from moatbench.models import forward
 from moatbench.models.embedding import Nystrom
 from moatbench.models.kernels import Kernel
 from moatbench.numerics.newton import Logistic
 from moatbench.search.boundary import Segments, bisect, opposites, project
-from moatbench.search.doubt import CURVATURE, most_doubtful
+from moatbench.search.doubt import CURVATURE, most_uncertain
 from moatbench.space import Categorical, InputSpace, Numeric
 from moatbench.types import Array, Labels
 
@@ -94,7 +94,7 @@ def test_going_on_from_an_earlier_fit_of_a_convex_family_ends_where_a_fresh_one_
 
 
 def test_a_search_stopped_by_its_cap_says_that_it_has_not_converged() -> None:
-    rows = Rows(Learner(BOX, 3, "softmax").model(uniform(50)), linear_outputs(uniform(50)))
+    rows = Batch(Learner(BOX, 3, "softmax").model(uniform(50)), linear_outputs(uniform(50)))
     assert not fit_at(1e-9, rows, np.zeros(21), iterations=3).converged
     assert fit_at(1e-9, rows, np.zeros(21), iterations=3000).converged
 
@@ -218,7 +218,7 @@ def test_leave_one_out_needs_no_refits() -> None:
     assert found == pytest.approx(np.mean(losses), rel=0.03)
 
 
-def test_the_most_doubtful_rows_are_those_of_the_greatest_variance_one_by_one() -> None:
+def test_the_most_uncertain_rows_are_those_of_the_greatest_variance_one_by_one() -> None:
     z, precision = rng().normal(size=(50, 6)), np.diag(np.arange(1.0, 7))
     chosen: list[int] = []
     for _ in range(10):
@@ -226,7 +226,7 @@ def test_the_most_doubtful_rows_are_those_of_the_greatest_variance_one_by_one() 
         variance[chosen] = -1
         chosen.append(int(variance.argmax()))
         precision = precision + CURVATURE * np.outer(z[chosen[-1]], z[chosen[-1]])
-    assert most_doubtful(z, np.diag(np.arange(1.0, 7)), 10).tolist() == chosen
+    assert most_uncertain(z, np.diag(np.arange(1.0, 7)), 10).tolist() == chosen
 
 
 def test_a_fit_is_the_same_function_in_another_embedding_of_its_kernel() -> None:

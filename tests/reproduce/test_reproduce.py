@@ -141,8 +141,8 @@ def test_one_row_fails_the_others_go_on_and_a_second_start_runs_what_is_missing(
     status, said = reproduce()
     report = (tmp_path / "report.md").read_text()
     assert status == 1
-    assert "FAILED: data: scikit-learn bundles no data 'tulips'" in said
-    assert "| No such data | equation solving | failed: data: scikit-learn bundles no" in report
+    assert "FAILED: data: data.name must be a set that scikit-learn bundles" in said
+    assert "| No such data | equation solving | failed: data: data.name must be a" in report
     assert "| Softmax, Iris | equation solving | 10 | 99.00 / 98.00 | 100.00 |" in report
     file = tmp_path / "report" / "results.csv"
     kept = file.read_text().splitlines(keepends=True)

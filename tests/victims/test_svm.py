@@ -76,9 +76,9 @@ def test_the_polynomial_kernel_publishes_degree_and_coef0_but_not_gamma() -> Non
     ("knobs", "message"),
     [
         ({"C": 0.0}, "victim.C must be a number above 0, got 0.0"),
-        ({"gamma": "wide"}, "victim.gamma must be a number above 0, scale or auto, got 'wide'"),
+        ({"gamma": "wide"}, "victim.gamma must be a number above 0, or scale or auto, got 'wide'"),
         ({"gamma": -1.0}, "victim.gamma must be"),
-        ({"degree": 0}, "victim.degree must be a whole number from 1 on, got 0"),
+        ({"degree": 0}, "victim.degree must be a whole number of at least 1, got 0"),
         ({"coef0": -1.0}, "victim.coef0 must be a number of at least 0"),
     ],
 )

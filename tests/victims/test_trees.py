@@ -162,8 +162,8 @@ def test_ensembles_answer_probabilities(data: Dataset) -> None:
 @pytest.mark.parametrize(
     ("knobs", "complaint"),
     [
-        ({"leaves": 1}, "leaves must be at least 2, got 1"),
-        ({"min_samples_leaf": 0}, "min_samples_leaf must be at least 1, got 0"),
+        ({"leaves": 1}, "leaves must be a whole number of at least 2, got 1"),
+        ({"min_samples_leaf": 0}, "min_samples_leaf must be a whole number of at least 1, got 0"),
         ({"answers": "label"}, "answers must be distribution or confidence, got 'label'"),
         ({"decimals": -1}, "decimals must be a whole number from 0 to 15"),
     ],
@@ -174,5 +174,5 @@ def test_a_bad_knob_is_told(data: Dataset, knobs: dict[str, object], complaint: 
 
 
 def test_a_target_that_is_no_numeric_feature_is_told(data: Dataset) -> None:
-    with pytest.raises(ValueError, match=r"target 'colour' is no numeric feature.*x0, x1"):
+    with pytest.raises(ValueError, match=r"must be a numeric feature .*got 'colour'.*x0, x1"):
         regression(data, "colour")
