@@ -1,0 +1,39 @@
+"""The docs keep up with the code: generated pages, links, rooms, words."""
+
+import re
+from pathlib import Path
+
+import parts
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+
+pytestmark = pytest.mark.skipif(not (ROOT / "docs").exists(), reason="docs are not in the wheel")
+
+
+def test_the_page_of_parts_is_up_to_date() -> None:
+    assert parts.PAGE.read_text() == parts.page(), "run: python benchmarks/parts.py --write"
+
+
+@pytest.mark.parametrize("group", ["attack", "defense", "victim", "data", "experiment", "response"])
+def test_the_page_of_parts_links_to_every_config_file(group: str) -> None:
+    text = parts.PAGE.read_text()
+    files = list((ROOT / "conf" / group).glob("*.yaml"))
+    assert files
+    assert [f.name for f in files if f"(../conf/{group}/{f.name})" not in text] == []
+
+
+def test_a_default_is_shown_as_it_would_be_typed() -> None:
+    shown = parts.knobs(ROOT / "conf" / "victim" / "regression_tree.yaml")
+    assert shown["target"] == "null"
+    assert shown["min_samples_leaf"] == "1"
+    assert shown["partial"] == "false"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[p.name for p in PAGES])
+def test_every_link_of_a_page_leads_to_a_file(page: Path) -> None:
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    links = re.findall(r"\]\(([^)\s]+)\)", text)
+    files = [link.split("#")[0] for link in links if "://" not in link]
+    assert [f for f in files if f and not (page.parent / f).exists()] == []
