@@ -1,1 +1,1 @@
-"""Solvers and learners that several attacks and victims share."""
+"""Objectives, optimisers and calibration, which know arrays and nothing else."""

@@ -1,6 +1,8 @@
 """The docs keep up with the code: generated pages, links, rooms, words."""
 
+import ast
 import re
+import runpy
 from pathlib import Path
 
 import parts
@@ -37,3 +39,25 @@ def test_every_link_of_a_page_leads_to_a_file(page: Path) -> None:
     links = re.findall(r"\]\(([^)\s]+)\)", text)
     files = [link.split("#")[0] for link in links if "://" not in link]
     assert [f for f in files if f and not (page.parent / f).exists()] == []
+
+
+def test_the_table_of_rooms_is_that_of_the_layer_test() -> None:
+    floors = runpy.run_path(str(ROOT / "tests" / "test_layers.py"))["FLOORS"]
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    told = re.findall(r"^\| (\d+) \| `(\w+)/` \| (.*) \|$", text, re.MULTILINE)
+    assert {(int(n), room) for n, room, _ in told} == {
+        (n, room) for n, floor in enumerate(floors, 1) for room in floor
+    }
+    for _, room, says in told:
+        docstring = ast.get_docstring(
+            ast.parse((ROOT / "moatbench" / room / "__init__.py").read_text())
+        )
+        assert docstring is not None
+        assert says == docstring.splitlines()[0]
+
+
+def test_the_nouns_are_told_in_reading_order() -> None:
+    nouns = runpy.run_path(str(ROOT / "tests" / "test_layers.py"))["NOUNS"]
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    told = re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)
+    assert [noun for noun in told if noun in nouns] == nouns
