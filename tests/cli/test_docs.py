@@ -33,12 +33,26 @@ def test_a_default_is_shown_as_it_would_be_typed() -> None:
     assert shown["partial"] == "false"
 
 
+def text_of(page: Path) -> str:
+    """Return a page without its code."""
+    return re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+
+
+def anchors(page: Path) -> set[str]:
+    """Name the headings of a page as GitHub links to them."""
+    titles = re.findall(r"^#+ (.*)$", text_of(page), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=[p.name for p in PAGES])
-def test_every_link_of_a_page_leads_to_a_file(page: Path) -> None:
-    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
-    links = re.findall(r"\]\(([^)\s]+)\)", text)
-    files = [link.split("#")[0] for link in links if "://" not in link]
-    assert [f for f in files if f and not (page.parent / f).exists()] == []
+def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
+    lost = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", text_of(page)):
+        name, _, anchor = link.partition("#")
+        file = page.parent / name if name else page
+        if "://" not in link and (not file.exists() or (anchor and anchor not in anchors(file))):
+            lost.append(link)
+    assert lost == []
 
 
 def test_the_table_of_rooms_is_that_of_the_layer_test() -> None:
