@@ -13,7 +13,10 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from moatbench.compose.build import instantiate
+from moatbench.defense import Defense
 from moatbench.reproduce.markdown import table
+from moatbench.traits import KINDS
 
 ROOT = Path(__file__).parents[1]
 CONF, PAGE = ROOT / "conf", ROOT / "docs" / "parts.md"
@@ -61,12 +64,17 @@ share of the others, `data.pool_share` (0.25).""",
 
 `moatbench -m experiment=NAME`: a sweep with a question. How sweeps run: [sweeps.md](sweeps.md).""",
 }
+KNOWLEDGE = """## Who knows what
+
+Attackers are told what stands before the model: the kinds of the defense, and a copy of it with its
+knobs (Kerckhoffs). An attack says `against` which kinds it is made. A defense of which some kind
+met no attack that is made against it is marked "naive only"."""
 
 
 def page() -> str:
     """Write the whole page."""
-    sections = (f"{text}\n\n{_table(group)}" for group, text in SECTIONS.items())
-    return "\n\n".join([INTRO, *sections]) + "\n"
+    sections = [f"{text}\n\n{_table(group)}" for group, text in SECTIONS.items()]
+    return "\n\n".join([INTRO, *sections, f"{KNOWLEDGE}\n\n{_who_knows_what()}"]) + "\n"
 
 
 def files(group: str) -> list[Path]:
@@ -148,6 +156,37 @@ def _table(group: str) -> str:
         name = f"[`{file.stem}`](../{file.relative_to(ROOT).as_posix()})"
         rows.append([name, what, made or "-", source])
     return table([group, "what", third, "source"], rows).replace("---:", "---")
+
+
+def alive(file: Path) -> Any:
+    """Make the part that a config file describes, with what it takes from other groups."""
+    node: Any = OmegaConf.load(file)
+    taken: Any = OmegaConf.to_container(node.pop("defaults", OmegaConf.create([])))
+    if file.parent.name == "defense":
+        if not node:
+            return Defense()
+        node = node[file.stem]
+    for key, choice in _choices(taken):
+        node[key] = OmegaConf.merge(
+            OmegaConf.load(CONF / key / f"{choice}.yaml"), node.get(key, {})
+        )
+    return instantiate(node)
+
+
+def _who_knows_what() -> str:
+    attacks = {f.stem: alive(f).against for f in files("attack") if f.stem != "suite"}
+    defenses = {f.stem: alive(f).traits.kinds for g in ("defense", "monitor") for f in files(g)}
+    rows = [
+        [
+            f"`{kind}`",
+            meaning.meaning,
+            ", ".join(f"`{name}`" for name, kinds in sorted(defenses.items()) if kind in kinds),
+            ", ".join(f"`{name}`" for name, against in attacks.items() if kind in against),
+        ]
+        for kind, meaning in KINDS.items()
+    ]
+    header = ["kind", "what the defense does", "defenses", "attacks made against it"]
+    return table(header, [[cell or "-" for cell in row] for row in rows]).replace("---:", "---")
 
 
 def main(option: str) -> int:
