@@ -67,8 +67,8 @@ share of the others, `data.pool_share` (0.25).""",
 KNOWLEDGE = """## Who knows what
 
 Attackers are told what stands before the model: the kinds of the defense, and a copy of it with its
-knobs (Kerckhoffs). An attack says `against` which kinds it is made. A defense of which some kind
-met no attack that is made against it is marked "naive only"."""
+knobs (Kerckhoffs). An attack says `against` which kinds it is made. Each kind of a defense needs
+such an attack, or the defense is marked "naive only"; of one that watches, `watches` alone does."""
 
 
 def page() -> str:

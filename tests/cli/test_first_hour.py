@@ -50,8 +50,9 @@ def test_the_page_runs_from_top_to_bottom(
             elif name == "moatbench-report":
                 monkeypatch.setattr(sys, "argv", [name, *arguments])
                 report.main()
+                capfd.readouterr()
     assert said["# contract.py"] == "it keeps the contract\n"
     assert said["# marks.py"] in PAGE.read_text()
     assert "worst_case" in said[next(line for line in said if "=naive" in line)]
-    assert [line.split()[:2] for line in said["# from_python.py"].splitlines()][1] == ["80", "1.0"]
+    assert said["# from_python.py"].splitlines()[-1].startswith("80 1.0 ")
     assert Path("report/index.html").exists()
