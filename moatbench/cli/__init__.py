@@ -1,1 +1,1 @@
-"""Entry points."""
+"""The commands: what they take, what they say, and with which status they end."""

@@ -1,1 +1,1 @@
-"""From a config to live parts; the only caller of instantiate."""
+"""From a composed config to live parts; the only room that instantiates."""

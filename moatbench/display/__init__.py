@@ -1,1 +1,1 @@
-"""One run for the terminal and as a figure."""
+"""One run on the terminal, and as a figure."""

@@ -1,1 +1,1 @@
-"""What was stolen, what customers paid, who was caught."""
+"""What was stolen, what honest customers paid, and who was caught."""

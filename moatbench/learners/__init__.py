@@ -1,1 +1,1 @@
-"""From answers to a model."""
+"""From answers, or data, to a trained model; torch lives here and in parts."""

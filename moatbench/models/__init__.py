@@ -1,1 +1,1 @@
-"""Families of models as functions of their unknowns."""
+"""Families of models as functions of their unknowns: parameters in, probabilities out."""

@@ -1,1 +1,1 @@
-"""Losses, minimisers and thresholds, on arrays alone."""
+"""Objectives, optimisers and calibration, which know arrays and nothing else."""

@@ -1,1 +1,1 @@
-"""What a run leaves: columns, rows, summary.json, identity, marks."""
+"""What a run leaves behind: columns, rows, summary.json, identity, marks."""

@@ -1,1 +1,1 @@
-"""From the runs in MLflow to a page, figures and tables: what a paper on defenses needs."""
+"""From records to a paper's page: select the runs, measure, write figures and tables."""

@@ -1,1 +1,1 @@
-"""One run, from parts to a record."""
+"""One run, from live parts to a record: extract, check itself, raise flags, write."""

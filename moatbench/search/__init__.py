@@ -1,1 +1,1 @@
-"""Which question to ask next."""
+"""Which question to ask next: on boundaries, in boxes and bins, uphill."""

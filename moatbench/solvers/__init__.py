@@ -1,1 +1,1 @@
-"""From answers to the parameters themselves."""
+"""From answers to the parameters themselves, exactly where mathematics allows."""

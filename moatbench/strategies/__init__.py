@@ -1,1 +1,1 @@
-"""What attacks share."""
+"""What attacks share: loops, smaller views of an API, their own copies of a defense."""

@@ -1,1 +1,1 @@
-"""What surrounds many runs."""
+"""What surrounds many runs: progress, failures, and confirmation on fresh seeds."""

@@ -1,1 +1,1 @@
-"""The only room that imports MLflow."""
+"""Records in MLflow, written and read; the only room that imports it."""
