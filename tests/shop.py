@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from hydra import compose, initialize_config_module
+from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
 from moatbench.api import ADVERSARY
@@ -37,8 +38,13 @@ register()
 @cache
 def composed(*overrides: str) -> DictConfig:
     """Compose a config as the command line would, once a session: it is to be read only."""
-    with initialize_config_module("moatbench.conf", version_base="1.3"):
-        cfg = compose("config", list(overrides))
+    around = GlobalHydra.instance()
+    kept, around.hydra = around.hydra, None  # a Hydra that a fixture or a command has up
+    try:
+        with initialize_config_module("moatbench.conf", version_base="1.3"):
+            cfg = compose("config", list(overrides))
+    finally:
+        GlobalHydra.instance().hydra = kept
     OmegaConf.set_readonly(cfg, True)
     return cfg
 
