@@ -10,7 +10,7 @@ import shop
 from hydra import initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from shop import Compose, Run, by_hand, softmax_of
+from shop import Compose, Run, by_hand, new_store, softmax_of
 
 from moatbench.runner.job import one_pool
 from moatbench.victim import Victim
@@ -47,6 +47,12 @@ def toy() -> Victim:
     rng = np.random.default_rng(5)
     predict = softmax_of(rng.normal(size=(4, 3)) * 2, rng.normal(size=3))
     return by_hand(predict, rng.uniform(-1, 1, (900, 4)), (400, 600), family="softmax")
+
+
+@pytest.fixture
+def tracked(tmp_path: Path) -> str:
+    """Lay an empty store where a command that runs in `tmp_path` looks for one."""
+    return new_store(tmp_path / "runs" / "mlflow.db")
 
 
 @pytest.fixture

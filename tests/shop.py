@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Self
 
 from hydra import compose, initialize_config_module
@@ -123,6 +124,26 @@ class Spy(Defense):
     @property
     def noise(self) -> NoiseModel | None:
         return None if self.mode is None else NoiseModel(self.mode)
+
+
+# ---- stores of MLflow --------------------------------------------------------------------
+
+
+@cache
+def blank_store() -> bytes:
+    """Let MLflow make a store, once: its migrations take most of a second of every new one."""
+    from mlflow import MlflowClient
+
+    with TemporaryDirectory() as folder:
+        MlflowClient(f"sqlite:///{folder}/mlflow.db").search_experiments()
+        return (Path(folder) / "mlflow.db").read_bytes()
+
+
+def new_store(file: Path) -> str:
+    """Lay an empty store as this file; return its URI."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(blank_store())
+    return f"sqlite:///{file}"
 
 
 # ---- tools that a machine may lack -------------------------------------------------------
