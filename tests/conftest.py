@@ -1,30 +1,30 @@
-"""Parts by the name of their config file: conf/ is the registry."""
+"""Fixtures that every test may ask for; what else tests share is in shop.py."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hydra import compose, initialize_config_module
+import shop
+from hydra import initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from shop import Compose, Run, by_hand, new_store, softmax_of
 
-from moatbench.compose.schema import register
-from moatbench.reply import from_outputs
 from moatbench.runner.job import one_pool
-from moatbench.space import InputSpace
-from moatbench.types import Array
-from moatbench.victim import Shares, Victim
+from moatbench.victim import Victim
 
-ROOT = Path(__file__).parents[1]
-DATA_DIR = ROOT.parent / "shared" / "data"
 
-register()
-
-Compose = Callable[..., DictConfig]
-Run = Callable[..., tuple[int, str, str]]
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test for want of a tool; where the tool had to be installed, fail."""
+    for mark in item.iter_markers("needs"):
+        (name,) = mark.args
+        if shop.TOOLS[name]() is not None:
+            continue
+        if name in shop.required():
+            pytest.fail(f"{name} had to be here (MOATBENCH_REQUIRE), and is not")
+        pytest.skip(f"{name} is not here")
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -36,28 +36,23 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture
 def composed() -> Iterator[Compose]:
-    """Compose a config as the command line would."""
+    """Compose as `shop.composed` does, with Hydra up: a suite composes its attacks by it."""
     with initialize_config_module("moatbench.conf", version_base="1.3"):
-        yield lambda *overrides: compose("config", list(overrides))
+        yield shop.composed
 
 
 @pytest.fixture
 def toy() -> Victim:
     """A softmax victim with four features and three classes, made by hand."""
     rng = np.random.default_rng(5)
-    weights, bias = rng.normal(size=(4, 3)) * 2, rng.normal(size=3)
+    predict = softmax_of(rng.normal(size=(4, 3)) * 2, rng.normal(size=3))
+    return by_hand(predict, rng.uniform(-1, 1, (900, 4)), (400, 600), family="softmax")
 
-    def outputs(x: Array) -> Array:
-        z = x @ weights + bias
-        e = np.exp(z - z.max(axis=1, keepdims=True))
-        return np.asarray(e / e.sum(axis=1, keepdims=True))
 
-    x = rng.uniform(-1, 1, (900, 4))
-    y = outputs(x).argmax(axis=1)
-    shares = Shares(
-        InputSpace.box(4), ("a", "b", "c"), x[:400], y[:400], x[400:600], x[600:], y[600:]
-    )
-    return Victim(shares, lambda q: from_outputs(outputs(q)), "softmax")
+@pytest.fixture
+def tracked(tmp_path: Path) -> str:
+    """Lay an empty store where a command that runs in `tmp_path` looks for one."""
+    return new_store(tmp_path / "runs" / "mlflow.db")
 
 
 @pytest.fixture

@@ -65,14 +65,19 @@ def check_attack(victim: Victim, attack: Attack, checkpoints: Sequence[int] = CH
 
 
 def check_run(
-    victim: Victim, defense: Defense, attack: Attack, checkpoints: Sequence[int] = CHECKPOINTS
+    victim: Victim,
+    defense: Defense,
+    attack: Attack,
+    checkpoints: Sequence[int] = CHECKPOINTS,
+    twice: bool = True,
 ) -> str:
-    """Together they draw the whole curve, and draw it again from the same seed."""
+    """Together they draw the whole curve, and, if `twice`, draw it again from the same seed."""
     if reason := undeployable(victim, defense):
         return reason
     judge = Judge(victim, stream(SEED, "judge"))
     try:
-        curve, again = (_curve(victim, defense, attack, checkpoints, judge) for _ in range(2))
+        curve = _curve(victim, defense, attack, checkpoints, judge)
+        again = _curve(victim, defense, attack, checkpoints, judge) if twice else curve
     except NotApplicable as inapplicable:
         return str(inapplicable)
     for point, twin in zip(curve, again, strict=True):

@@ -43,7 +43,6 @@ def uniform(victim: Victim, n: int, seed: int = 1) -> Array:
 @pytest.mark.parametrize(
     "defense",
     [
-        DAWN(0.005, 0.01),
         DAWN(1.0, 0.5),
         QueryMonitoring(Quota(50), DAWN(0.2, 0.01)),
         Stack({"dawn": DAWN(0.2, 0.1), "labels": LabelOnly()}),

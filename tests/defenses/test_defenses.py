@@ -56,16 +56,13 @@ class EveryOther(Monitor):
         return np.asarray((asked + np.arange(len(x))) % 2 == 1)
 
 
+# What conf/ holds meets the contract in tests/contract; these knobs and stacks are not there.
 ALL: list[Defense] = [
     Rounding(0),
-    Rounding(2),
     Rounding(15),
-    LabelOnly(),
-    TopK(1, False),
     TopK(2, True),
     Refuse(),
-    *(noise(d, m) for d, m in NOISES),
-    QueryMonitoring(PRADA(0.9, False, 10, 100), Refuse()),
+    *(noise(d, m) for d, m in NOISES if m == "keyed"),
     QueryMonitoring(PRADA(1.0, True, 7, 20), LabelOnly()),
     QueryMonitoring(PRADA(0.9, True, 10, 100), noise("gaussian", "fresh")),
     QueryMonitoring(EveryOther(), Rounding(1)),

@@ -49,7 +49,7 @@ def each(defense: EnsembleOfDiverseModels, victim: Victim, x: Array) -> list[Arr
 
 @pytest.mark.parametrize(
     "defense",
-    [EDM, replace(EDM, members=2, diversity=0.0), Stack({"edm": EDM, "round": Rounding(2)})],
+    [replace(EDM, members=2, diversity=0.0), Stack({"edm": EDM, "round": Rounding(2)})],
     ids=lambda d: f"{type(d).__name__}{getattr(d, 'members', '')}",
 )
 def test_the_contract_holds(toy: Victim, defense: Defense) -> None:

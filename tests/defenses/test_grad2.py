@@ -44,7 +44,6 @@ def weights(d: int, hidden: int, k: int, seed: int) -> Perceptron:
 @pytest.mark.parametrize(
     "defense",
     [
-        PLAIN,
         GUARDED,
         replace(PLAIN, direction="ones"),
         replace(PLAIN, epsilon=2.0),

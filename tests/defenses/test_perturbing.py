@@ -66,10 +66,7 @@ def labels(defense: Defense, victim: Victim, x: Array) -> list[int]:
 
 
 OF_CLASSES: list[Defense] = [
-    ReverseSigmoid(0.8, 0.2, True),
     ReverseSigmoid(1.0, 1.0, False),
-    Shuffle(1e-6),
-    WORK,
     QueryMonitoring(Quota(100), Refuse()),
     QueryMonitoring(Quota(0), ReverseSigmoid(0.8, 0.2, False)),
     QueryMonitoring(Quota(50), Throttle(1.0)),

@@ -59,11 +59,7 @@ def drawn(k: int, n: int, seed: int = 0, spread: float = 0.5) -> Array:
 @pytest.mark.parametrize(
     "defense",
     [
-        *ALL,
-        MAD(0.3, True),
         MAD(2.0, False),
-        ModelGuardW(0.2),
-        ModelGuardS(0.1),
         AdaptiveMisinformation(0.5, 5.0, 50),
         Stack({"mad": MAD(1.0, True), "guard": ModelGuardW(0.5), "round": Rounding(2)}),
     ],

@@ -356,6 +356,7 @@ def test_a_stack_is_naive_until_each_layer_met_an_attack_made_for_it() -> None:
     assert not marks.naive("none", [])
 
 
+@pytest.mark.usefixtures("tracked")
 def test_flags_stand_in_the_summary_and_the_marks_in_mlflow(
     moatbench: Callable[..., tuple[int, str, str]],
 ) -> None:

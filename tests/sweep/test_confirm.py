@@ -266,6 +266,7 @@ def test_bad_input_is_one_clear_line(
     assert said in str(stop.value)
 
 
+@pytest.mark.usefixtures("tracked")
 def test_a_sweep_confirms_its_worst_cases_before_its_report(
     moatbench: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,7 @@ import zlib
 from pathlib import Path
 
 import pytest
+from shop import new_store
 
 from moatbench.cli import ui
 from moatbench.tracking import store, views
@@ -54,7 +55,7 @@ def test_a_new_experiment_has_its_views_and_an_old_one_keeps_its_own(tmp_path: P
 
 
 def test_a_deleted_experiment_is_told(tmp_path: Path) -> None:
-    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    uri = new_store(tmp_path / "mlflow.db")
     client, number = store.open_store(uri, "bench")
     client.delete_experiment(number)
     with pytest.raises(store.TrackingFailed, match="'bench' was deleted in MLflow; restore it"):

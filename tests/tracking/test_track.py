@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from shop import new_store
 
 from moatbench.cli import log
 from moatbench.tracking import log as track
@@ -61,7 +62,7 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> Any:
     base = tmp_path_factory.mktemp("store")
     (base / "summary.json").write_text(json.dumps(SUMMARY))
     (base / "curve.csv").write_text(CURVE)
-    uri = f"sqlite:///{base}/mlflow.db"
+    uri = new_store(base / "mlflow.db")
     run = track.log(base, uri)
     client = MlflowClient(uri)
     return client, client.get_run(run)
@@ -123,7 +124,7 @@ def test_a_finished_run_is_found_by_the_hash_of_its_config(logged: Any) -> None:
 
 
 def test_a_run_left_half_written_is_marked_and_not_counted(folder: Path) -> None:
-    uri = f"sqlite:///{folder.parent}/killed.db"
+    uri = new_store(folder.parent / "killed.db")
     client, experiment = store.open_store(uri, "bench")
     tags = {"config_hash": "half", "writer": f"{socket.gethostname()}:999999999"}
     half = client.create_run(experiment, tags=tags).info.run_id
@@ -132,7 +133,7 @@ def test_a_run_left_half_written_is_marked_and_not_counted(folder: Path) -> None
 
 
 def test_a_run_that_another_machine_is_writing_is_left_alone(folder: Path) -> None:
-    uri = f"sqlite:///{folder.parent}/busy.db"
+    uri = new_store(folder.parent / "busy.db")
     client, experiment = store.open_store(uri, "bench")
     tags = {"config_hash": "half", "writer": "elsewhere:1"}
     half = client.create_run(experiment, tags=tags).info.run_id
@@ -159,7 +160,7 @@ def test_a_server_that_is_down_says_how_to_log_later(
 def test_moatbench_log_takes_a_folder_later(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    uri = f"sqlite:///{folder.parent}/later.db"
+    uri = new_store(folder.parent / "later.db")
     monkeypatch.setattr("sys.argv", ["moatbench-log", str(folder), f"tracking.uri={uri}"])
     log.main()
     assert uri in capsys.readouterr().out
