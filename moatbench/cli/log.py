@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from moatbench.cli.options import URI, BadOption, Command
-from moatbench.record.summary import FILE, RecordUnreadable
+from moatbench.record.summary import FILE
 from moatbench.tracking.log import log_run
 from moatbench.tracking.store import TrackingFailed
 
@@ -20,8 +20,13 @@ def main() -> None:
         if absent := [str(f) for f in folders if not (f / FILE).exists()]:
             raise BadOption(f"no {FILE} in {', '.join(absent)}; usage: {COMMAND.usage}")
         for folder in folders:
-            print(f"{folder}: run {log_run(folder.resolve(), given.uri)} in {given.uri}")
-    except RecordUnreadable as error:
-        sys.exit(f"{COMMAND.name}: {folder}: its {error}; run it again with this version")
+            print(f"{folder}: run {_logged(folder, given.uri)} in {given.uri}")
     except (BadOption, TrackingFailed) as error:
         sys.exit(f"{COMMAND.name}: {error}")
+
+
+def _logged(folder: Path, uri: str) -> str:
+    try:
+        return log_run(folder.resolve(), uri)
+    except ValueError as error:  # of another version, or edited by hand
+        raise BadOption(f"{folder} cannot be read: {error}") from error

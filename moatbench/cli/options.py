@@ -5,6 +5,7 @@ import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from inspect import cleandoc
 from typing import NamedTuple
 
 from moatbench.tracking.store import address
@@ -85,7 +86,9 @@ class Command:
     def offer_help(self, *texts: str | None) -> None:
         """On -h or --help, print the usage and what the command does, and end."""
         if {"-h", "--help"} & set(sys.argv[1:]):
-            print("\n\n".join([f"usage: {self.usage}", *(text.strip() for text in texts if text)]))
+            print(
+                "\n\n".join([f"usage: {self.usage}", *(cleandoc(text) for text in texts if text)])
+            )
             sys.exit(0)
 
     def _bad(self, what: str) -> BadOption:

@@ -1,4 +1,4 @@
-"""moatbench-ui: the MLflow dashboard on a store of runs, lean and on this machine only."""
+"""The MLflow dashboard on a store of runs, lean and on this machine only."""
 
 import os
 import subprocess
