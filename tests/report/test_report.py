@@ -563,6 +563,19 @@ def test_artifacts_that_are_gone_are_named(tmp_path: Path) -> None:
         logged_runs(uri, "bench")
 
 
+def test_records_that_lack_something_are_refused_with_what_to_do(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    log(tmp_path, uri, run())
+    (file,) = (tmp_path / "artifacts").rglob("summary.json")
+    tree = json.loads(file.read_text())
+    del tree["knobs"]
+    file.write_text(json.dumps(tree))
+    with pytest.raises(
+        StoreUnreadable, match=r"moatbench 0\.1\.0, whose records lack knobs: run it"
+    ):
+        logged_runs(uri, "bench")
+
+
 def test_a_server_that_is_down_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(StoreUnreadable, match=r"http://127\.0\.0\.1:9 cannot be read"):
