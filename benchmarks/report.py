@@ -1,10 +1,10 @@
 """How long a report takes on 1,000 runs of 20 checkpoints: read from MLflow, written, opened.
 
-Run: python benchmarks/report.py [runs]. The bars are 30 s for reading and 30 s for the page. The
-runs are made up (their numbers mean nothing) and logged as real ones are.
+Run: python benchmarks/report.py [--runs 1000]. The bars are 30 s for reading and 30 s for the page.
+The runs are made up (their numbers mean nothing) and logged as real ones are.
 """
 
-import json
+import argparse
 import resource
 import shutil
 import subprocess
@@ -17,9 +17,11 @@ from typing import Any
 
 import numpy as np
 
+from moatbench.record.columns import COLUMNS
 from moatbench.record.curve import CurveFile, summary
+from moatbench.record.summary import FINISHED, FIRST_PLAN, Summary
 from moatbench.report.write.report import report
-from moatbench.tracking import log as track
+from moatbench.tracking.log import log_run
 from moatbench.tracking.read import logged_runs
 
 DEFENSES = ["none", "rounding", "label_only", "noise", "top_k", "prada", "sigmoid", "mad", "bdpl"]
@@ -34,7 +36,9 @@ CHROMIUM += ["--disable-background-networking", "--disable-component-update", "-
 
 def main() -> None:
     """Make the store, then measure."""
-    wanted = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--runs", type=int, default=1000, help="made-up runs, at most 1,000")
+    wanted = parser.parse_args().runs
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         uri = f"sqlite:///{folder}/mlflow.db"
@@ -87,46 +91,44 @@ def log(folder: Path, uri: str, seed: int, data: str, defense: str, attack: str)
     file = CurveFile(folder / "curve.csv")
     for row in rows:
         file.add(row)
-    names = {"victim": "softmax", "data": data, "defense": defense, "attack": attack, "seed": seed}
-    knobs = {"seed": seed, "victim_seed": None, "price": 1e-4, "data.name": data}
-    told: dict[str, Any] = {
-        **names,
-        "sweep": "",
-        "config_hash": f"{data}-{defense}-{attack}-{seed}",
-        "status": "finished",
-        "reason": "",
-        "name": "made_up",
-        "winner": None,
-        "summaries": {attack: summary(rows)},
-        "not_applicable": {},
-        "failed": {},
-        "flags": [],
-        "checkpoints": list(CHECKPOINTS),
-        "victim_accuracy": 0.95,
-        "data_provenance": {"name": data, "sha256": data, "rows": 1797, "test_share": 0.3},
-        "command": f"moatbench data={data} defense={defense} attack={attack} seed={seed}",
-        "knobs": knobs,
-        "versions": {"moatbench": "made up", "python": sys.version.split()[0]},
-        "started": time.time(),
-        "seconds": 1.0,
-        "trace": "",
-    }
-    (folder / "summary.json").write_text(json.dumps(told))
-    track.log(folder, uri)
+    made = Summary(
+        victim="softmax",
+        data=data,
+        defense=defense,
+        attack=attack,
+        seed=seed,
+        status=FINISHED,
+        config_hash=f"{data}-{defense}-{attack}-{seed}",
+        command=f"moatbench data={data} defense={defense} attack={attack} seed={seed}",
+        knobs={"seed": seed, "victim_seed": None, "price": 1e-4, "data.name": data},
+        versions={"moatbench": "made up", "python": sys.version.split()[0]},
+        data_provenance={"name": data, "sha256": data, "rows": 1797, "test_share": 0.3},
+        checkpoints=CHECKPOINTS,
+        plan=FIRST_PLAN,
+        aware={},
+        oracles=[],
+        flags=[],
+        name="made_up",
+        summaries={attack: summary(rows)},
+        victim_accuracy=0.95,
+        started=time.time(),
+        seconds=1.0,
+    )
+    made.write(folder)
+    log_run(folder, uri)
 
 
 def curve(rng: np.random.Generator, attack: str) -> list[dict[str, Any]]:
     """A made-up curve: fidelity grows with the log of the queries."""
     reach, noise = rng.uniform(0.6, 1.0), rng.uniform(0, 0.3)
-    metrics = ("fidelity_test", "fidelity_uniform", "tv_test", "tv_uniform", "accuracy")
-    honest = ("label_agreement", "accuracy_lost", "l1_mean", "l1_max", "ece", "ece_undefended")
+    shares = [c.name for c in COLUMNS.values() if c.is_quality]
+    paid = [c.name for c in COLUMNS.values() if c.group in ("honest", "shifted")]
     rows = []
     for queries, growth in zip(CHECKPOINTS, np.linspace(0.3, 1, len(CHECKPOINTS)), strict=True):
         row: dict[str, Any] = {"attack": attack, "queries": queries, "refused": 0}
         row |= {"dollars": queries * 1e-4, "waited": 0.0, "seconds": 1.0}
-        row |= {m: float(np.clip(reach * growth + rng.normal(0, 0.01), 0, 1)) for m in metrics}
-        row |= {f"honest_{h}": float(noise) for h in honest}
-        row |= {"honest_refused": 0.0, "honest_alarmed_accounts": 0.0}
+        row |= {m: float(np.clip(reach * growth + rng.normal(0, 0.01), 0, 1)) for m in shares}
+        row |= dict.fromkeys(paid, float(noise)) | {"honest_refused": 0.0}
         row |= {"honest_first_alarm": float("nan"), "first_alarm": float("nan")}
         rows.append({**row, "converged": 1, "note": ""})
     return rows

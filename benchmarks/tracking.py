@@ -3,14 +3,14 @@
 Run: python benchmarks/tracking.py [overrides of moatbench]. The bar is 5 % of a run of 30 s.
 """
 
-import json
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-from moatbench.tracking import log as track
+from moatbench.record.summary import Summary
+from moatbench.tracking.log import log_run
 
 LOGS = 5
 
@@ -21,12 +21,12 @@ def main() -> None:
         folder = Path(name)
         command = [sys.executable, "-m", "moatbench", "tracking.enabled=false", "hydra.run.dir=run"]
         subprocess.run([*command, *sys.argv[1:]], cwd=folder, check=True, stdout=subprocess.DEVNULL)
-        run = json.loads((folder / "run" / "summary.json").read_text())["seconds"]
+        run = Summary.read(folder / "run").seconds
         uri = f"sqlite:///{folder}/mlflow.db"
         seconds = []
         for _ in range(LOGS):
             start = time.perf_counter()
-            track.log(folder / "run", uri)
+            log_run(folder / "run", uri)
             seconds.append(time.perf_counter() - start)
         print("| what | seconds | share of the run |\n|---|---|---|")
         print(f"| the run, one thread | {run:.2f} | - |")

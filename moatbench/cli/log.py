@@ -1,25 +1,32 @@
-"""moatbench-log: write a finished run's folder to MLflow."""
+"""Log finished runs that MLflow did not get, from their folders."""
 
-import os
 import sys
 from pathlib import Path
 
-from moatbench.tracking.log import log
-from moatbench.tracking.store import TrackingFailed, address
+from moatbench.cli.options import URI, BadOption, Command
+from moatbench.record.summary import FILE
+from moatbench.tracking.log import log_run
+from moatbench.tracking.store import TrackingFailed
+
+COMMAND = Command("moatbench-log FOLDER... [tracking.uri=URI]", (URI,), words="folder of a run")
 
 
 def main() -> None:
-    """moatbench-log FOLDER... [tracking.uri=URI]: log finished runs that MLflow did not get."""
-    folders = [Path(a) for a in sys.argv[1:] if "=" not in a]
-    options = dict(a.split("=", 1) for a in sys.argv[1:] if "=" in a)
-    uri = address(options.pop("tracking.uri", os.environ.get("MLFLOW_TRACKING_URI")))
-    absent = [str(f) for f in folders if not (f / "summary.json").exists()]
-    if not folders or options or absent:
-        what = f"no summary.json in {', '.join(absent)}" if absent else "no folder of a run given"
-        what = f"unknown option {next(iter(options))}" if options else what
-        sys.exit(f"moatbench-log: {what}; usage: moatbench-log FOLDER... [tracking.uri=URI]")
-    for folder in folders:
-        try:
-            print(f"{folder}: run {log(folder.resolve(), uri)} in {uri}")
-        except TrackingFailed as error:
-            sys.exit(f"moatbench-log: {error}")
+    """Log each folder that is named."""
+    COMMAND.offer_help(__doc__)
+    try:
+        given = COMMAND.read(sys.argv[1:])
+        folders = [Path(word) for word in given.words]
+        if absent := [str(f) for f in folders if not (f / FILE).exists()]:
+            raise BadOption(f"no {FILE} in {', '.join(absent)}; usage: {COMMAND.usage}")
+        for folder in folders:
+            print(f"{folder}: run {_logged(folder, given.uri)} in {given.uri}")
+    except (BadOption, TrackingFailed) as error:
+        sys.exit(f"{COMMAND.name}: {error}")
+
+
+def _logged(folder: Path, uri: str) -> str:
+    try:
+        return log_run(folder.resolve(), uri)
+    except ValueError as error:  # of another version, or edited by hand
+        raise BadOption(f"{folder} cannot be read: {error}") from error

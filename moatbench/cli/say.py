@@ -4,12 +4,16 @@ import logging
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
 from moatbench.compose.errors import explain
+
+if TYPE_CHECKING:
+    from moatbench.record.summary import Summary
+    from moatbench.sweep.progress import Job
 
 log = logging.getLogger("moatbench")
 
@@ -22,31 +26,43 @@ def finish_sweep(broken: str = "") -> None:
     """
     if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
         return
-    from moatbench.display import table
-    from moatbench.sweep import watch as sweep
-    from moatbench.tracking import store
+    from moatbench.sweep.progress import jobs
 
     cfg = HydraConfig.get()
     folder = Path(cfg.sweep.dir).absolute()
-    runs = sweep.results(folder)
-    if not runs:
+    if not (runs := jobs(folder)):
         return
-    print(f"\n{table.of_sweep(runs)}\n")
-    known = next((r for r in runs if "tracking_uri" in r), {})
-    logged = next((f for r in runs if (f := Path(r["folder"])) and store.experiment_id(f)), None)
-    _say_where(folder, known.get("tracking_uri"), known.get("name"), logged)
-    if (seeds := _confirmations(folder)) and known.get("tracking_uri") and not broken:
-        _confirm(known["name"], seeds, known["tracking_uri"], cfg.overrides.hydra)
-    if known.get("report") and known["tracking_uri"] and not broken:
-        _write_report(known["name"], Path(known["report"]), known["tracking_uri"])
-    failed = [(n, r) for n, r in enumerate(runs) if r["status"] == "failed"]
+    _show_sweep(folder, runs)
+    if not broken and (known := _first(runs)) and known.tracking_uri:
+        if seeds := _confirmations(folder):
+            _confirm(known.name, seeds, known.tracking_uri, cfg.overrides.hydra)
+        if known.report:
+            _write_report(known.name, Path(known.report), known.tracking_uri)
+    failed = [(n, run) for n, run in enumerate(runs) if run.failure]
     for number, run in failed:
-        print(f"run {number} failed: {run['reason']} (see {run['folder']})", file=sys.stderr)
+        print(f"run {number} failed: {run.failure} (see {run.folder})", file=sys.stderr)
     if broken:
         whole = len(runs) - len(failed)
         print(f"the sweep ended early; {whole} runs are whole, and the same command does the rest")
     elif failed:
         sys.exit(f"moatbench: {len(failed)} of {len(runs)} runs failed")
+
+
+def _show_sweep(folder: Path, runs: "list[Job]") -> None:
+    """Print the table of a sweep, and where to look on."""
+    from moatbench.display import table
+    from moatbench.tracking.store import experiment_id
+
+    print(f"\n{table.of_sweep([run.summary for run in runs])}\n")
+    known = _first(runs)
+    logged = next((run.folder for run in runs if experiment_id(run.folder)), None)
+    uri, name = (known.tracking_uri, known.name) if known else (None, None)
+    _say_where(folder, uri, name, logged)
+
+
+def _first(runs: "list[Job]") -> "Summary | None":
+    """Return a summary that stands for all in what they share; None where no run wrote one."""
+    return next((run.summary for run in runs if run.summary), None)
 
 
 def _confirmations(folder: Path) -> int:
@@ -82,23 +98,23 @@ def _write_report(experiment: str, out: Path, uri: str) -> None:
     print(f"report:      {(out / 'index.html').absolute()}")
 
 
-def show_run(summary: dict[str, Any], folder: Path) -> None:
+def show_run(summary: "Summary", folder: Path) -> None:
     """Print the table of a single run, and where to look on."""
     from moatbench.display import table
     from moatbench.record.curve import read
-    from moatbench.record.identity import title
+    from moatbench.record.summary import FINISHED
 
-    print(f"\n{title(summary)}: {summary['status'].replace('_', ' ')}")
-    for name, reason in summary["not_applicable"].items():
+    print(f"\n{summary.title}: {summary.status.replace('_', ' ')}")
+    for name, reason in summary.not_applicable.items():
         print(f"  {name} does not apply: {reason}")
-    if summary["status"] == "finished":
+    if summary.status == FINISHED:
         rows = read(folder / "curve.csv")
         print("\nfidelity on test / uniform inputs, in %, by queries; * the fit did not converge")
         print(table.of_floor(summary))
         print(f"\n{table.of_run(summary, rows)}\n\n{table.of_honest(summary, rows)}\n")
         if marked := table.of_watermark(rows):
             print(f"{marked}\n")
-    _say_where(folder, summary["tracking_uri"], summary["name"], folder)
+    _say_where(folder, summary.tracking_uri, summary.name, folder)
 
 
 def _say_where(

@@ -3,21 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard
 
-from moatbench.record import columns
-from moatbench.record.columns import FLOORS
+from moatbench.record.columns import FLOORS, Column, shown
 from moatbench.record.curve import LEVELS, Row, by_attack
+from moatbench.record.summary import FAILED, FINISHED, Summary
 
-CUSTOMERS = {
-    "label kept": "label_agreement",
-    "accuracy lost": "accuracy_lost",
-    "mean L1": "l1_mean",
-    "99 % L1": "l1_p99",
-    "max L1": "l1_max",
-    "ECE": "ece",
-    "refused": "refused",
-    "accounts alarmed": "alarmed_accounts",
-}
-SHIFTED = {what: name for what, name in CUSTOMERS.items() if name in columns.SHIFTED}
 TIMES = {  # a query
     "ms added": ("honest_seconds_added", 1e3),
     "s waited": ("honest_seconds_waited", 1.0),
@@ -37,9 +26,9 @@ def text(header: Sequence[str], rows: Sequence[Sequence[str]], words: int = 1) -
     )
 
 
-def of_run(summary: Mapping[str, Any], rows: Sequence[Row]) -> str:
+def of_run(summary: Summary, rows: Sequence[Row]) -> str:
     """Show a run: a line for each attack, fidelity on test/uniform at each checkpoint."""
-    budgets = summary["checkpoints"]
+    budgets = summary.checkpoints
     header = ["attack", *(f"{q:,}" for q in budgets), "gain"]
     header += [f"to {level} %" for level in LEVELS]
     lines = []
@@ -51,26 +40,26 @@ def of_run(summary: Mapping[str, Any], rows: Sequence[Row]) -> str:
     return text(header, lines)
 
 
-def of_floor(summary: Mapping[str, Any]) -> str:
+def of_floor(summary: Summary) -> str:
     """Say in a line what the gain is above; '' where a run does not tell."""
-    name = summary.get("floor")
-    if name is None:
+    if summary.floor is None:
         return ""
-    scores = _pair(summary["baselines"][name], "fidelity")
-    return f"gain is above {FLOORS[name]} ({scores} %), in % of what that leaves"
+    scores = _pair(summary.floor_scores, "fidelity")
+    return f"gain is above {FLOORS[summary.floor]} ({scores} %), in % of what that leaves"
 
 
-def of_honest(summary: Mapping[str, Any], rows: Sequence[Row]) -> str:
+def of_honest(summary: Summary, rows: Sequence[Row]) -> str:
     """Show what honest customers saw by the end of each attack, and those with unusual inputs."""
     last = {attack: curve[-1] for attack, curve in by_attack(rows).items()}
+    honest, shifted = shown("terminal", "honest"), shown("terminal", "shifted")
     lines = []
     for attack, row in last.items():
-        seconds = summary["summaries"].get(attack, {})
+        seconds = summary.summaries.get(attack, {})
         times = [_number(_scaled(seconds.get(key), by)) for key, by in TIMES.values()]
-        lines.append([attack, *_cells(row, "honest", CUSTOMERS), *times])
-    ours = text(["honest customers under", *CUSTOMERS, *TIMES], lines)
-    theirs = [[attack, *_cells(row, "shifted", SHIFTED)] for attack, row in last.items()]
-    return f"{ours}\n\n{text(['shifted customers under', *SHIFTED], theirs)}"
+        lines.append([attack, *_cells(row, honest), *times])
+    ours = text(["honest customers under", *(c.heading for c in honest), *TIMES], lines)
+    theirs = [[attack, *_cells(row, shifted)] for attack, row in last.items()]
+    return f"{ours}\n\n{text(['shifted customers under', *(c.heading for c in shifted)], theirs)}"
 
 
 def of_watermark(rows: Sequence[Row]) -> str:
@@ -92,27 +81,23 @@ def of_watermark(rows: Sequence[Row]) -> str:
     return text(["watermark in", "marks told", "agrees", "by chance", "p"], lines)
 
 
-def of_sweep(summaries: Sequence[Mapping[str, Any]]) -> str:
-    """Show a sweep: a line for each run."""
+def of_sweep(runs: Sequence[Summary | None]) -> str:
+    """Show a sweep: a line for each run; None is one that ended without a word."""
     header = ["run", "data", "victim", "defense", "attack", "seed", "status", "test", "uniform"]
     header += ["to 95 %", "marks"]
-    lines = []
-    for number, summary in enumerate(summaries):
-        head = headline(summary)
-        # A run that failed on the way has numbers for smaller budgets: not to be compared here
-        finished = summary["status"] == "finished"
-        scalars = summary["summaries"].get(head, {}) if finished else {}
-        names = [str(summary.get(k, "?")) for k in ("data", "victim", "defense", "attack", "seed")]
-        finals = [_number(scalars.get(f"final_fidelity_{s}")) for s in ("test", "uniform")]
-        to_95 = _queries_to(summary, head, 95) if scalars else "-"
-        marks = "; ".join(summary.get("marks", []))
-        lines.append([str(number), *names, summary["status"], *finals, to_95, marks])
+    lines = [[str(number), *_of_sweep(run)] for number, run in enumerate(runs)]
     return text(header, lines, words=7)
 
 
-def headline(summary: Mapping[str, Any]) -> str:
-    """Name the curve that stands for a run: the worst case of a suite, or the one attack's."""
-    return list(summary["summaries"])[-1] if summary["summaries"] else ""
+def _of_sweep(run: Summary | None) -> list[str]:
+    if run is None:
+        return [*"?????", FAILED, "-", "-", "-", ""]
+    names = [run.data, run.victim, run.defense, run.attack, str(run.seed)]
+    # A run that failed on the way has numbers for smaller budgets: not to be compared here
+    finals = run.finals if run.status == FINISHED else {}
+    scores = [_number(finals.get(f"final_fidelity_{s}")) for s in ("test", "uniform")]
+    to_95 = _queries_to(run, run.headline, 95) if finals else "-"
+    return [*names, run.status, *scores, to_95, "; ".join(run.marks)]
 
 
 def _fidelity(row: Row) -> str:
@@ -125,17 +110,17 @@ def _pair(row: Mapping[str, Any], metric: str) -> str:
     return "/".join(f"{100 * v:.2f}" if _is_number(v) else "-" for v in values)
 
 
-def _cells(row: Row, kind: str, shown: Mapping[str, str]) -> list[str]:
-    return [_number(row.get(f"{kind}_{measure}")) for measure in shown.values()]
+def _cells(row: Row, columns: Sequence[Column]) -> list[str]:
+    return [_number(row.get(c.name)) for c in columns]
 
 
 def _scaled(value: float | None, by: float) -> float | None:
     return None if value is None else by * value
 
 
-def _queries_to(summary: Mapping[str, Any], attack: str, level: int) -> str:
+def _queries_to(summary: Summary, attack: str, level: int) -> str:
     """Queries to a level of test fidelity; a bound where it lies outside the checkpoints."""
-    scalars, budgets = summary["summaries"][attack], summary["checkpoints"]
+    scalars, budgets = summary.summaries[attack], summary.checkpoints
     reached = scalars.get(f"queries_to_{level}")
     if reached is None:
         return f"> {budgets[-1]:,}"

@@ -1,7 +1,15 @@
-"""The words of a record."""
+"""The columns of curve.csv: what each is, which way is worse, and where it is shown.
+
+A measured column stands in two files: with the judge that measures it, and here. Tables, MLflow,
+charts, worst cases and docs/record.md follow from this table.
+"""
+
+from dataclasses import dataclass, replace
+from functools import partial
+from math import inf, nan
+from typing import Any, Literal
 
 WORST_CASE = "worst_case"
-SHIFTED = ("label_agreement", "accuracy_lost", "l1_mean", "l1_p99", "refused", "alarmed_accounts")
 POOL = "pool"  # inputs and no answers: the best constant answer is all that they give
 POOL_LABELS = "pool_labels"  # inputs with their true labels: a model of one's own
 FLOORS = {
@@ -9,12 +17,252 @@ FLOORS = {
     POOL_LABELS: "a model of the published family, trained on the pool with its true labels, "
     "or the best constant answer where that is better",
 }
-MEASURES = (
-    "label_agreement",
-    "accuracy_lost",
-    "l1_mean",
-    "l1_p99",
-    "l1_max",
-    "ece",
-    "ece_undefended",
+
+LARGER, SMALLER = 1, -1  # is worse for whoever deploys the defense
+SHARE, UP = (0.0, 1.0), (0.0, inf)
+Group = Literal["meter", "surrogate", "watermark", "honest", "shifted"]
+Place = Literal["note", "dashboard", "terminal", "page", "chart"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of curve.csv, whose metric in MLflow has its name.
+
+    Args:
+        name: in the file.
+        says: what it is.
+        unit: of its values; '' for a plain number.
+        group: what it tells of: the meter, the surrogate, its watermark, or customers.
+        worse: LARGER or SMALLER values are worse for whoever deploys the defense; 0 is neither.
+        scale: ends of its values, at which intervals are cut.
+        kind: of its values: float, int or str.
+        heading: a few words, over a table's column and on a chart.
+        shown: where: MLflow's note on a run or its dashboard, the terminal's table of customers,
+            the same table of the report's page, the page's charts.
+    """
+
+    name: str
+    says: str
+    unit: str = ""
+    group: Group = "meter"
+    worse: int = 0
+    scale: tuple[float, float] = (-inf, inf)
+    kind: type = float
+    heading: str = ""
+    shown: tuple[Place, ...] = ()
+
+    @property
+    def is_quality(self) -> bool:
+        """Whether it tells how good a surrogate is: a worst case takes the worst of any attack."""
+        return self.group == "surrogate" and self.worse != 0
+
+    @property
+    def measure(self) -> str:
+        """Its name without the customers': `l1_mean` of `honest_l1_mean`."""
+        return self.name.removeprefix(f"{self.group}_")
+
+    def parsed(self, text: str) -> Any:
+        """Read a cell; an empty one holds no number, NaN."""
+        if self.kind is str:
+            return text
+        return self.kind(text) if text else nan
+
+
+_METER = (
+    Column("attack", f"its name; `{WORST_CASE}` in the last rows of a suite", kind=str),
+    Column("queries", "asked so far, answered or refused", kind=int),
+    Column("refused", "of these, how many got no answer", kind=int),
+    Column("dollars", "billed so far", "US dollars"),
+    Column("waited", "that the API made the attacker wait so far", "virtual seconds"),
+    Column("seconds", "of the attacker's computing and querying; no two runs have the same", "s"),
+    Column("first_alarm", "queries of an attacker's account at its first alarm"),
+    Column("converged", "1 where the surrogate's fit ran to its tolerance, else 0", kind=int),
+    Column("note", "how the surrogate was come by", kind=str),
+    Column("winner", "of a suite's worst case: the attack with the highest fidelity", kind=str),
 )
+_SAMPLES = {"test": "test data", "uniform": "uniform inputs", "cube": "the raw cube"}
+_TV: dict[str, tuple[Place, ...]]
+_TV = {"test": ("chart", "dashboard"), "uniform": ("chart",), "cube": ()}
+_surrogate = partial(Column, group="surrogate")
+_SURROGATE = (
+    *(
+        _surrogate(
+            f"fidelity_{sample}",
+            f"inputs with the undefended victim's label, {on}",
+            "share",
+            worse=LARGER,
+            scale=SHARE,
+            heading=f"fidelity on {on}",
+            shown=("chart",) if sample == "cube" else ("chart", "dashboard"),
+        )
+        for sample, on in _SAMPLES.items()
+    ),
+    *(
+        _surrogate(
+            f"tv_{sample}",
+            f"total variation from the victim's answers, mean, {on}",
+            worse=SMALLER,
+            scale=SHARE,
+            heading=f"total variation on {on}",
+            shown=_TV[sample],
+        )
+        for sample, on in _SAMPLES.items()
+    ),
+    _surrogate(
+        "accuracy",
+        "test rows whose true label it gives",
+        "share",
+        worse=LARGER,
+        scale=SHARE,
+        heading="surrogate's accuracy",
+        shown=("chart",),
+    ),
+    *(
+        _surrogate(
+            f"gain_{sample}",
+            f"fidelity above the floor's, of what that leaves, {on}",
+            "share",
+            worse=LARGER,
+        )
+        for sample, on in _SAMPLES.items()
+    ),
+    _surrogate(
+        "fidelity_defended",
+        "answers that customers got, lies included, which it gives too",
+        "share",
+        worse=LARGER,
+        scale=SHARE,
+    ),
+    *(
+        _surrogate(
+            f"error_{sample}",
+            f"regression: mean absolute difference from the victim, {on}",
+            "the target's",
+            scale=UP,
+        )
+        for sample, on in _SAMPLES.items()
+    ),
+)
+_watermark = partial(Column, group="watermark")
+_WATERMARK = (
+    _watermark("watermark_pairs", "marked answers that the attacker got"),
+    _watermark(
+        "watermark_agreement",
+        "of these, on which the surrogate gives the planted label",
+        "share",
+        scale=SHARE,
+    ),
+    _watermark("watermark_independent", "the same of independent models", "share", scale=SHARE),
+    _watermark("watermark_p", "chance that such a model agrees with as many", scale=SHARE),
+)
+_customers = partial(Column, group="honest", worse=LARGER)
+_ANSWERS = (  # in the order of the file, as the next
+    _customers(
+        "label_agreement",
+        "labels as the undefended model's",
+        "share",
+        worse=SMALLER,
+        scale=SHARE,
+        heading="label kept",
+        shown=("note", "dashboard", "terminal", "page"),
+    ),
+    _customers(
+        "accuracy_lost",
+        "accuracy lost",
+        "share",
+        scale=(-1.0, 1.0),
+        heading="accuracy lost",
+        shown=("note", "dashboard", "terminal", "page"),
+    ),
+    _customers(
+        "l1_mean",
+        "mean L1 of the answers",
+        scale=UP,
+        heading="mean L1",
+        shown=("note", "dashboard", "terminal", "page"),
+    ),
+    _customers(
+        "l1_p99",
+        "99 % of the answers within an L1 of",
+        scale=UP,
+        heading="99 % L1",
+        shown=("note", "terminal", "page"),
+    ),
+    _customers(
+        "l1_max", "largest L1 of an answer", scale=UP, heading="max L1", shown=("terminal", "page")
+    ),
+    _customers(
+        "ece",
+        "expected calibration error of the answers",
+        scale=SHARE,
+        heading="ECE",
+        shown=("terminal", "page"),
+    ),
+    _customers(
+        "ece_undefended",
+        "expected calibration error of the undefended victim's answers",
+        scale=SHARE,
+        heading="ECE bare",
+        shown=("page",),
+    ),
+)
+_ADMISSION = (
+    _customers(
+        "refused",
+        "refused",
+        "share",
+        scale=SHARE,
+        heading="refused",
+        shown=("note", "terminal", "page"),
+    ),
+    _customers(
+        "alarmed_accounts",
+        "accounts alarmed",
+        "share",
+        scale=SHARE,
+        heading="accounts alarmed",
+        shown=("note", "terminal", "page"),
+    ),
+    _customers("first_alarm", "least queries of an account at its first alarm", worse=0),
+)
+_UNUSUAL: dict[str, tuple[Place, ...]] = {  # of customers whose inputs are unlike most
+    "label_agreement": ("note", "terminal", "page"),
+    "accuracy_lost": ("terminal",),
+    "l1_mean": ("terminal", "page"),
+    "l1_p99": ("terminal",),
+    "refused": ("note", "terminal", "page"),
+    "alarmed_accounts": ("terminal", "page"),
+}
+MEASURES = tuple(c.name for c in _ANSWERS)  # of the answers that customers got
+SHIFTED = tuple(_UNUSUAL)
+
+COLUMNS = {
+    column.name: column
+    for column in (
+        *_METER,
+        *_SURROGATE,
+        *_WATERMARK,
+        *(replace(c, name=f"honest_{c.name}") for c in (*_ANSWERS, *_ADMISSION)),
+        *(
+            replace(
+                c,
+                name=f"shifted_{c.name}",
+                group="shifted",
+                shown=_UNUSUAL[c.name],
+                says=f"{c.says}, of customers with unusual inputs",
+            )
+            for c in (*_ANSWERS, *_ADMISSION)
+            if c.name in _UNUSUAL
+        ),
+    )
+}
+
+
+def column(name: str) -> Column:
+    """Return what is known of a column; of a stranger's, its name."""
+    return COLUMNS.get(name, Column(name, ""))
+
+
+def shown(place: Place, *groups: Group) -> list[Column]:
+    """Return the columns that a place shows, of some groups or of all."""
+    return [c for c in COLUMNS.values() if place in c.shown and (not groups or c.group in groups)]

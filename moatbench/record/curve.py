@@ -7,13 +7,11 @@ from math import isnan, log
 from pathlib import Path
 from typing import Any
 
-from moatbench.record.columns import WORST_CASE
+from moatbench.record.columns import COLUMNS, LARGER, WORST_CASE, column
 
 Row = dict[str, Any]
 HEADLINE = "fidelity_test"
 LEVELS = (90, 95, 99)  # per cent of fidelity
-SMALLER_IS_WORSE = ("tv_",)  # for the defender: a surrogate nearer to the victim
-LARGER_IS_WORSE = ("fidelity_", "accuracy", "gain_")
 
 
 def worst_case(curves: Mapping[str, Sequence[Row]]) -> list[Row]:
@@ -36,10 +34,8 @@ def worst_case(curves: Mapping[str, Sequence[Row]]) -> list[Row]:
         for key in row:
             values = [r[key] for r in here.values() if isinstance(r.get(key), float | int)]
             values = [v for v in values if not isnan(v)]
-            if values and key.startswith(LARGER_IS_WORSE):
-                row[key] = max(values)
-            elif values and key.startswith(SMALLER_IS_WORSE):
-                row[key] = min(values)
+            if values and column(key).is_quality:
+                row[key] = max(values) if column(key).worse == LARGER else min(values)
         rows.append(row)
     return rows
 
@@ -103,9 +99,26 @@ class CurveFile:
 
 
 def read(path: Path) -> list[Row]:
-    """Read a curve.csv back, numbers as numbers."""
+    """Read a curve.csv back, each cell as its column says; strangers' numbers as numbers.
+
+    Raises:
+        ValueError: a cell holds something else than its column does.
+    """
     with path.open(newline="") as file:
-        return [{k: _number(v) for k, v in row.items()} for row in csv.DictReader(file)]
+        return [{k: _cell(path, k, v) for k, v in row.items()} for row in csv.DictReader(file)]
+
+
+def _cell(path: Path, name: str, text: str) -> Any:
+    known = COLUMNS.get(name)
+    if known is None:
+        return _number(text)
+    try:
+        return known.parsed(text)
+    except ValueError:
+        raise ValueError(
+            f"{path}: {name} must be {'a whole number' if known.kind is int else 'a number'}, "
+            f"got {text!r}; a run's files are not meant to be edited"
+        ) from None
 
 
 def _number(text: str) -> Any:

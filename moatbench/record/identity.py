@@ -1,30 +1,51 @@
-"""What a run is known by."""
+"""What a run is known by: its config, its command, the code that ran it."""
 
 import hashlib
 import json
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from moatbench import __version__
 
-ELSEWHERE = (  # where things lie and what follows, not what they are
-    "tracking",
-    "data_dir",
-    "cache",
-    "name",
-    "force",
-    "report",
-    "confirm",
-)
+
+class Key(NamedTuple):
+    """What a top-level key of the config is.
+
+    Args:
+        result: whether it can change the result; else it says where things lie and what follows.
+        free: whether runs of one report may differ in it, within a setting.
+        passed_on: whether a rerun on fresh seeds takes it over.
+    """
+
+    result: bool = True
+    free: bool = False
+    passed_on: bool = True
+
+
+_PART = _PLAN = Key()
+_PLACE = Key(result=False)
+_FOLLOWS = Key(result=False, passed_on=False)
+KEYS = {
+    **dict.fromkeys(("data", "victim", "defense", "attack"), _PART),
+    **dict.fromkeys(("publish", "side_labels", "checkpoints", "price"), _PLAN),
+    "seed": Key(free=True, passed_on=False),
+    "victim_seed": Key(free=True),
+    "threads": Key(free=True),
+    "confirmation": Key(free=True, passed_on=False),
+    **dict.fromkeys(("data_dir", "cache"), _PLACE),
+    **dict.fromkeys(("name", "tracking", "force", "report", "confirm"), _FOLLOWS),
+}
+ELSEWHERE = tuple(name for name, key in KEYS.items() if not key.result)
+FREE = tuple(name for name, key in KEYS.items() if key.free)
+OWN = tuple(name for name, key in KEYS.items() if not key.passed_on)  # a rerun sets its own
+
 PACKAGES = ("moatbench", "numpy", "scipy", "scikit-learn", "hydra-core", "mlflow")
-QUIETLY: dict[str, Any] = {"capture_output": True, "text": True, "check": False}
 
 
 def config_hash(cfg: DictConfig) -> str:
@@ -34,18 +55,22 @@ def config_hash(cfg: DictConfig) -> str:
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def title(report: Mapping[str, Any]) -> str:
-    """Name a run for people."""
-    return "{defense} / {attack} / {victim} on {data} / s{seed}".format(**report)
+def command(overrides: Iterable[str]) -> str:
+    """Return the command that repeats a run alone.
+
+    Args:
+        overrides: of the config, as the run was given them.
+    """
+    return " ".join(["moatbench", *map(_quoted, overrides)])
 
 
-def command() -> str:
-    """Return the command that repeats this run alone."""
-    return " ".join(["moatbench", *(_quoted(o) for o in HydraConfig.get().overrides.task)])
+def knobs(cfg: DictConfig) -> dict[str, Any]:
+    """Flatten a config to `a.b.c: value`, without the keys that say where things lie."""
+    return flat(OmegaConf.to_container(cfg, resolve=True))
 
 
 def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
-    """Flatten a config to `a.b.c: value`, without the keys that say where things lie."""
+    """Flatten a tree to `a.b.c: value`, as `knobs`."""
     out: dict[str, Any] = {}
     for key, value in tree.items():
         path = f"{prefix}{key}"
@@ -70,7 +95,12 @@ def code_version() -> str:
     root = Path(__file__).parents[2]
     if not (root / ".git").exists():
         return __version__
-    git = ("git", "-C", str(root))
-    commit = subprocess.run([*git, "rev-parse", "--short=10", "HEAD"], **QUIETLY).stdout.strip()
-    dirty = subprocess.run([*git, "status", "--porcelain", "-uno"], **QUIETLY).stdout.strip()
+    commit = _git(root, "rev-parse", "--short=10", "HEAD")
+    dirty = _git(root, "status", "--porcelain", "-uno")
     return f"{__version__}+g{commit}{'.dirty' if dirty else ''}" if commit else __version__
+
+
+def _git(root: Path, *arguments: str) -> str:
+    """Ask git of a checkout; '' where it does not tell."""
+    asked = ("git", "-C", str(root), *arguments)
+    return subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()

@@ -1,7 +1,8 @@
 """What makes a number less than it seems."""
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+
+from moatbench.record.summary import FINISHED, Summary
 
 CONTROLS = ("none", "random_labels")  # before these, there is nothing to know
 
@@ -17,11 +18,11 @@ def naive(defense: str, made_for: Iterable[Mapping[str, Collection[str]]]) -> bo
     return defense not in CONTROLS and not met >= set(defense.split("+"))
 
 
-def marks(summary: Mapping[str, Any]) -> list[str]:
+def marks(summary: Summary) -> list[str]:
     """Say in a few words each what is less about a finished run than its numbers seem."""
-    if summary["status"] != "finished":
+    if summary.status != FINISHED:
         return []
-    out = ["naive only"] if naive(summary["defense"], [summary["aware"]]) else []
-    ran = summary["winner"] or summary["attack"]
-    out += ["upper bound"] if ran in summary["oracles"] else []
-    return out + ([f"flagged ({len(summary['flags'])})"] if summary["flags"] else [])
+    out = ["naive only"] if naive(summary.defense, [summary.aware]) else []
+    ran = summary.winner or summary.attack
+    out += ["upper bound"] if ran in summary.oracles else []
+    return out + ([f"flagged ({len(summary.flags)})"] if summary.flags else [])

@@ -1,11 +1,190 @@
-"""summary.json."""
+"""summary.json: what a reader of a run's folder needs beside its curve."""
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    pass
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
 
 MEASUREMENT, CONFIRMATION = "measurement", "confirmation"  # roles of a run
+FINISHED, NOT_APPLICABLE, FAILED = "finished", "not_applicable", "failed"  # its status
+FILE = "summary.json"
+VERSION = 2  # of the file: 1 had neither a number nor a plan
+
+Scores = Mapping[str, float | None]  # by name; None where nothing was measured
+
+
+class RecordUnreadable(ValueError):
+    """A summary lacks what this version needs, or is of a later one; the message says which."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much the judge measured, as constants of the code that ran.
+
+    Args:
+        uniform_points: uniform valid inputs that surrogates were judged on.
+        same_value: two values of a regression count as equal, in shares of their range.
+        accounts: of honest customers, beside the attack.
+        account_queries: of each, at most.
+        shifted_accounts: of customers whose inputs are unlike most.
+        clusters: that their inputs are one of.
+        least_share: of the rows that such a cluster has.
+        customers: that monitors were tried on, on a twin of the deployment.
+    """
+
+    uniform_points: int
+    same_value: float
+    accounts: int
+    account_queries: int
+    shifted_accounts: int
+    clusters: int
+    least_share: float
+    customers: int
+
+
+FIRST_PLAN = Plan(10_000, 1e-6, 5, 500, 3, 4, 0.05, 200)  # of every run of version 1
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run was, how it ended, and what sums its curves up.
+
+    Args:
+        victim: its name in conf/, as the next three.
+        data: what the victim was trained on.
+        defense: what stood before it; a stack's layers with a plus sign between them.
+        attack: what attacked it; `suite` is several.
+        seed: of every stream of the run.
+        status: finished, not_applicable or failed.
+        config_hash: of all in the config that can change the result.
+        command: that repeats this run alone.
+        knobs: the config, flat: `defense.rounding.decimals`.
+        versions: of Python, of the packages, and of the code with its commit.
+        data_provenance: where the data come from, and the sha256 of their content.
+        checkpoints: cumulative queries, the last is the budget.
+        plan: how much was measured.
+        aware: attacks that ran to their end, each with the layers that it was made to withstand.
+        oracles: attacks that ran and were shown the victim itself.
+        flags: what the run says against itself, a line each.
+        marks: what makes it less than it seems, a few words each.
+        reason: why it failed or does not apply; '' for a finished one.
+        summaries: scalars of each attack's curve; the last is the one that stands for the run.
+        winner: of a suite, the attack with the highest fidelity at the budget.
+        baselines: scores of attackers without the API.
+        floor: the one of them that a gain is above.
+        not_applicable: attacks that do not apply, each with the reason.
+        failed: attacks that raised, each with the error; '' is the run itself.
+        repeated: what a defense's twin answered to the same question again, by layer.
+        victim_accuracy: on the judge's test rows; null for a regression.
+        name: of the experiment in MLflow.
+        role: measurement or confirmation.
+        sweep: folder of the sweep that it is part of; '' for a single run.
+        tracking_uri: of the MLflow store; null for none.
+        artifacts: where a new experiment keeps its files; null is beside the store.
+        report: folder of the report that the sweep was to write; null for none.
+        started: seconds since 1970.
+        seconds: that it took.
+        trace: of the error that ended it.
+        fetched: the run in MLflow that it was fetched from, where it was not run again.
+        version: of this file's format.
+    """
+
+    victim: str
+    data: str
+    defense: str
+    attack: str
+    seed: int
+    status: str
+    config_hash: str
+    command: str
+    knobs: Mapping[str, Any]
+    versions: Mapping[str, str]
+    data_provenance: Mapping[str, Any]
+    checkpoints: Sequence[int]
+    plan: Plan
+    aware: Mapping[str, Sequence[str]]
+    oracles: Sequence[str]
+    flags: Sequence[str]
+    marks: Sequence[str] = ()
+    reason: str = ""
+    summaries: Mapping[str, Scores] = field(default_factory=dict)
+    winner: str | None = None
+    baselines: Mapping[str, Scores] = field(default_factory=dict)
+    floor: str | None = None
+    not_applicable: Mapping[str, str] = field(default_factory=dict)
+    failed: Mapping[str, str] = field(default_factory=dict)
+    repeated: Mapping[str, Scores] = field(default_factory=dict)
+    victim_accuracy: float | None = None
+    name: str = "moatbench"
+    role: str = MEASUREMENT
+    sweep: str = ""
+    tracking_uri: str | None = None
+    artifacts: str | None = None
+    report: str | None = None
+    started: float = 0.0
+    seconds: float = 0.0
+    trace: str = ""
+    fetched: str | None = None
+    version: int = VERSION
+
+    @property
+    def title(self) -> str:
+        """Name the run for people."""
+        return f"{self.defense} / {self.attack} / {self.victim} on {self.data} / s{self.seed}"
+
+    @property
+    def headline(self) -> str:
+        """Name the curve that stands for it: a suite's worst case, or the one attack's."""
+        return next(reversed(list(self.summaries)), "")
+
+    @property
+    def finals(self) -> Scores:
+        """The scalars of that curve; none where there is no curve."""
+        return self.summaries.get(self.headline, {})
+
+    @property
+    def floor_scores(self) -> Scores:
+        """What an attacker without the API reaches; none where a run does not tell."""
+        return self.baselines.get(self.floor or "", {})
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain JSON; NaN becomes null, and what was not fetched does not say so."""
+        tree = asdict(self)
+        if self.fetched is None:
+            del tree["fetched"]
+        return dict(without_nan(tree))
+
+    @classmethod
+    def from_json(cls, tree: Mapping[str, Any]) -> "Summary":
+        """Read one, of this version or the one before; keys that it does not know are left out.
+
+        Raises:
+            RecordUnreadable: says what is lacking.
+        """
+        tree = _upgraded(tree)
+        needed = {f.name for f in fields(cls) if f.default is f.default_factory is MISSING}
+        if lacking := [f.name for f in fields(cls) if f.name in needed - tree.keys()]:
+            raise RecordUnreadable(f"records lack {', '.join(lacking)}")
+        known = {f.name: tree[f.name] for f in fields(cls) if f.name in tree}
+        return cls(**{**known, "plan": Plan(**tree["plan"])})
+
+    def write(self, folder: Path) -> None:
+        """Write summary.json into a run's folder."""
+        (folder / FILE).write_text(json.dumps(self.to_json(), indent=2) + "\n")
+
+    @classmethod
+    def read(cls, folder: Path) -> "Summary":
+        """Read summary.json of a run's folder; `from_json` says what may be wrong."""
+        return cls.from_json(json.loads((folder / FILE).read_text()))
+
+
+def _upgraded(tree: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Bring a summary of the version before to this one."""
+    version = tree.get("version", 1)
+    if version > VERSION:
+        raise RecordUnreadable(f"records are of version {version}, beyond this one's {VERSION}")
+    return tree if version == VERSION else {**tree, "plan": asdict(FIRST_PLAN), "version": VERSION}
 
 
 def without_nan(value: Any) -> Any:

@@ -1,6 +1,6 @@
 """Figures 4 to 7 of the paper, as rows: a line for each method, averaged over data sets."""
 
-from moatbench.reproduce.spec import Claim, Row, Section
+from moatbench.reproduce.spec import Claim, Rerun, Section
 from moatbench.reproduce.tables import ALL_DATA, OWN_MODEL, OWN_POINTS
 
 BINARY = {  # of the paper's Table 3
@@ -33,8 +33,8 @@ def _differs(data: str) -> tuple[str, ...]:
     return (OWN_MODEL, OWN_POINTS) if data in GENERATED else (OWN_MODEL,)
 
 
-def _figure4(data: str, line: str, attack: str) -> Row:
-    return Row(
+def _figure4(data: str, line: str, attack: str) -> Rerun:
+    return Rerun(
         section="figure4",
         name=BINARY[data],
         line=line,
@@ -49,9 +49,9 @@ def _figure4(data: str, line: str, attack: str) -> Row:
     )
 
 
-def _figure5(data: str, line: str, attack: str) -> Row:
+def _figure5(data: str, line: str, attack: str) -> Rerun:
     large = data in ("adult_race", "digits")
-    return Row(
+    return Rerun(
         section="figure5",
         name=MULTICLASS[data],
         line=line,
@@ -66,8 +66,8 @@ def _figure5(data: str, line: str, attack: str) -> Row:
     )
 
 
-def _figure6(data: str, line: str, attack: str) -> Row:
-    return Row(
+def _figure6(data: str, line: str, attack: str) -> Rerun:
+    return Rerun(
         section="figure6",
         name=BINARY[data],
         line=line,
@@ -89,10 +89,10 @@ ROUNDINGS = {
 }
 
 
-def _figure7(data: str, line: str) -> Row:
+def _figure7(data: str, line: str) -> Rerun:
     defense, knobs = ROUNDINGS[line]
     labels = defense == LABELS
-    return Row(
+    return Rerun(
         section="figure7",
         name=MULTICLASS[data],
         line=line,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from moatbench.reproduce.results import Job, Record, Results
+    from moatbench.reproduce.results import Job, Measured, Results
 
 DATA = Path("../shared/data")  # where this project keeps the paper's sets, beside the checkout
 ELSEWHERE = ("--data-dir", "--out")  # where things lie, not what they are
@@ -121,7 +121,7 @@ def _run(jobs: "Sequence[Job]", results: "Results", options: argparse.Namespace)
         print(f"[{done}/{len(jobs)}, {minutes:.1f} min] {_told(records[-1])}", flush=True)
 
 
-def _told(last: "Record") -> str:
+def _told(last: "Measured") -> str:
     """Tell in a line how a run ended."""
     from moatbench.reproduce.results import FAILED
 

@@ -7,7 +7,7 @@ from moatbench.reproduce import over_seeds
 from moatbench.reproduce.markdown import Cells, Notes, pair, table
 from moatbench.reproduce.over_seeds import Runs
 from moatbench.reproduce.results import Results
-from moatbench.reproduce.spec import Row, Section
+from moatbench.reproduce.spec import Rerun, Section
 
 FIELDS = ("test", "uniform", "cube")
 
@@ -58,7 +58,7 @@ def _average(section: Section, results: Results, line: str, budgets: Sequence[fl
     return [label, line, *cells, *[""] * 7]
 
 
-def _at_each(row: Row, runs: Runs, budgets: Sequence[float]) -> Cells:
+def _at_each(row: Rerun, runs: Runs, budgets: Sequence[float]) -> Cells:
     test, uniform = (over_seeds.by_budget(row, runs, f) for f in ("test", "uniform"))
     return [pair(test.get(b, []), uniform.get(b, [])) for b in budgets]
 

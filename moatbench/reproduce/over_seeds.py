@@ -4,20 +4,20 @@ from collections.abc import Callable, Sequence
 from math import floor, inf, isnan
 from statistics import median
 
-from moatbench.reproduce.results import FAILED, Record, Results
-from moatbench.reproduce.spec import Row
+from moatbench.reproduce.results import FAILED, Measured, Results
+from moatbench.reproduce.spec import Rerun
 
 NOT_RUN = "not run"
-Runs = list[list[Record]]  # one list of checkpoints a seed
+Runs = list[list[Measured]]  # one list of checkpoints a seed
 
 
-def runs(row: Row, results: Results) -> Runs:
+def runs(row: Rerun, results: Results) -> Runs:
     """Return the finished runs of a row."""
     found = (results.of(row, seed) for seed in range(row.seeds))
     return [run for run in found if run and run[0].status != FAILED]
 
 
-def trouble(row: Row, results: Results) -> str:
+def trouble(row: Rerun, results: Results) -> str:
     """Say why a row has no number: the reason of its first failure, or that it was not run."""
     for seed in range(row.seeds):
         run = results.of(row, seed)
@@ -31,12 +31,12 @@ def at(runs: Runs, queries: int, field: str) -> list[float]:
     return [getattr(r, field) for run in runs for r in run if r.queries == queries]
 
 
-def nominal(row: Row, record: Record) -> float:
+def nominal(row: Rerun, record: Measured) -> float:
     """Return the budget that a checkpoint was rounded from."""
     return min(row.budgets, key=lambda budget: abs(budget - record.budget))
 
 
-def by_budget(row: Row, runs: Runs, field: str) -> dict[float, list[float]]:
+def by_budget(row: Rerun, runs: Runs, field: str) -> dict[float, list[float]]:
     """Collect a number over the seeds, for each budget."""
     found: dict[float, list[float]] = {}
     for run in runs:
@@ -45,7 +45,7 @@ def by_budget(row: Row, runs: Runs, field: str) -> dict[float, list[float]]:
     return found
 
 
-def stolen(run: Sequence[Record], goal: tuple[float, float]) -> Record | None:
+def stolen(run: Sequence[Measured], goal: tuple[float, float]) -> Measured | None:
     """Return the first checkpoint from which on a run stays at the goal."""
     first = None
     for record in reversed(run):

@@ -15,8 +15,8 @@ from moatbench.compose.build import build
 from moatbench.compose.errors import explain
 from moatbench.compose.schema import register
 from moatbench.record.identity import code_version
-from moatbench.reproduce.results import FAILED, FINISHED, Job, Record
-from moatbench.reproduce.spec import Row, unknowns
+from moatbench.reproduce.results import FAILED, FINISHED, Job, Measured
+from moatbench.reproduce.spec import Rerun, unknowns
 from moatbench.runner.extract import Checkpoint, Extraction
 from moatbench.runner.job import one_pool
 
@@ -24,7 +24,7 @@ THREADS = 1  # of a run's BLAS
 DIED = "the process that ran it died (out of memory?); the same command tries it again"
 
 
-def play(row: Row, seed: int, data_dir: str | None) -> list[Record]:
+def play(row: Rerun, seed: int, data_dir: str | None) -> list[Measured]:
     """Run a row with one seed; whatever goes wrong becomes the run's one record.
 
     Args:
@@ -39,7 +39,7 @@ def play(row: Row, seed: int, data_dir: str | None) -> list[Record]:
         return [_failed(row, seed, explain(error))]
 
 
-def play_all(jobs: Sequence[Job], data_dir: str | None, workers: int) -> Iterator[list[Record]]:
+def play_all(jobs: Sequence[Job], data_dir: str | None, workers: int) -> Iterator[list[Measured]]:
     """Run the jobs in processes of their own; yield each as it ends.
 
     A process that dies takes down no job but its own.
@@ -48,7 +48,7 @@ def play_all(jobs: Sequence[Job], data_dir: str | None, workers: int) -> Iterato
     for _ in range(workers):
         idle.put(_process())
 
-    def run(job: Job) -> list[Record]:
+    def run(job: Job) -> list[Measured]:
         process = idle.get()
         try:
             return process.submit(play, *job, data_dir).result()
@@ -77,11 +77,11 @@ def _process() -> ProcessPoolExecutor:
     return ProcessPoolExecutor(1, get_context("spawn"), initializer=_ignore_interrupts)
 
 
-def _failed(row: Row, seed: int, why: str) -> Record:
-    return Record(row.key, row.settings, seed, FAILED, code=code_version(), note=why)
+def _failed(row: Rerun, seed: int, why: str) -> Measured:
+    return Measured(row.key, row.settings, seed, FAILED, code=code_version(), note=why)
 
 
-def _records(row: Row, seed: int, data_dir: str | None) -> list[Record]:
+def _records(row: Rerun, seed: int, data_dir: str | None) -> list[Measured]:
     started = time.process_time()
     register()
     where = [f"data_dir={data_dir}"] if data_dir else []
@@ -96,8 +96,10 @@ def _records(row: Row, seed: int, data_dir: str | None) -> list[Record]:
     return [_record(row, seed, point, size, len(points), cpu) for point in points]
 
 
-def _record(row: Row, seed: int, point: Checkpoint, size: int, points: int, cpu: float) -> Record:
-    return Record(
+def _record(
+    row: Rerun, seed: int, point: Checkpoint, size: int, points: int, cpu: float
+) -> Measured:
+    return Measured(
         row=row.key,
         settings=row.settings,
         seed=seed,

@@ -7,14 +7,14 @@ from math import nan
 from pathlib import Path
 from typing import Any, TextIO
 
-from moatbench.reproduce.spec import Row
+from moatbench.reproduce.spec import Rerun
 
-Job = tuple[Row, int]  # a row and a seed
+Job = tuple[Rerun, int]  # a row and a seed
 FINISHED, FAILED = "finished", "failed"
 
 
 @dataclass(frozen=True)
-class Record:
+class Measured:
     """A checkpoint of a run, or the one line of a run that failed.
 
     Args:
@@ -56,7 +56,7 @@ class Record:
     note: str = ""
 
 
-COLUMNS: dict[str, Any] = {field.name: field.type for field in fields(Record)}
+COLUMNS: dict[str, Any] = {field.name: field.type for field in fields(Measured)}
 
 
 class Results:
@@ -71,11 +71,11 @@ class Results:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._runs: dict[tuple[str, str, int], list[Record]] = {}
+        self._runs: dict[tuple[str, str, int], list[Measured]] = {}
         for record in _read(path):
             self._take(record)
 
-    def add(self, records: Sequence[Record]) -> None:
+    def add(self, records: Sequence[Measured]) -> None:
         """Append a run, in one piece."""
         new = not self.path.exists()
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -84,7 +84,7 @@ class Results:
         for record in records:
             self._take(record)
 
-    def forget(self, rows: Collection[Row]) -> None:
+    def forget(self, rows: Collection[Rerun]) -> None:
         """Start over with these rows; what else was measured stays."""
         gone = {(row.key, row.settings) for row in rows}
         self._runs = {run: found for run, found in self._runs.items() if run[:2] not in gone}
@@ -94,18 +94,18 @@ class Results:
                 _write(file, [r for run in self._runs.values() for r in run], header=True)
             rewritten.replace(self.path)
 
-    def of(self, row: Row, seed: int) -> list[Record]:
+    def of(self, row: Rerun, seed: int) -> list[Measured]:
         """Return a run's checkpoints, or the line that says why it failed, or nothing."""
         run = self._runs.get((row.key, row.settings, seed), [])
         whole = bool(run) and (run[0].status == FAILED or len(run) == run[0].points)
         return run if whole else []
 
-    def finished(self, row: Row, seed: int) -> bool:
+    def finished(self, row: Rerun, seed: int) -> bool:
         """Whether a run need not be run again; a failed one may work out next time."""
         run = self.of(row, seed)
         return bool(run) and run[0].status == FINISHED
 
-    def _take(self, record: Record) -> None:
+    def _take(self, record: Measured) -> None:
         run = self._runs.setdefault((record.row, record.settings, record.seed), [])
         again = record.status == FAILED or (run and record.queries <= run[-1].queries)
         if again or (run and run[-1].status == FAILED):
@@ -113,7 +113,7 @@ class Results:
         run.append(record)
 
 
-def _write(file: TextIO, records: Iterable[Record], header: bool) -> None:
+def _write(file: TextIO, records: Iterable[Measured], header: bool) -> None:
     writer = csv.DictWriter(file, list(COLUMNS), lineterminator="\n")
     if header:
         writer.writeheader()
@@ -123,7 +123,7 @@ def _write(file: TextIO, records: Iterable[Record], header: bool) -> None:
         writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in cells})
 
 
-def _read(path: Path) -> list[Record]:
+def _read(path: Path) -> list[Measured]:
     if not path.exists():
         return []
     text = path.read_text()
@@ -136,6 +136,6 @@ def _read(path: Path) -> list[Record]:
     return [_record(line) for line in lines]
 
 
-def _record(line: dict[str, str]) -> Record:
+def _record(line: dict[str, str]) -> Measured:
     given: dict[str, Any] = {name: COLUMNS[name](text) for name, text in line.items()}
-    return Record(**given)
+    return Measured(**given)

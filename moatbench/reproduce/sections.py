@@ -6,7 +6,7 @@ from difflib import get_close_matches
 
 from moatbench.reproduce.figures import FIGURE4, FIGURE5, FIGURE6, FIGURE7
 from moatbench.reproduce.results import Job
-from moatbench.reproduce.spec import Row, Section
+from moatbench.reproduce.spec import Rerun, Section
 from moatbench.reproduce.tables import SECTION7, TABLE4, TABLE6, TABLE7
 
 SECTIONS = (TABLE4, TABLE6, TABLE7, FIGURE4, FIGURE5, FIGURE6, FIGURE7, SECTION7)
@@ -45,6 +45,6 @@ def named(only: str) -> tuple[str, ...]:
     return keys
 
 
-def _rows(section: Section, quick: bool, seeds: int | None) -> tuple[Row, ...]:
+def _rows(section: Section, quick: bool, seeds: int | None) -> tuple[Rerun, ...]:
     kept = (row.quickly() for row in section.rows) if quick else section.rows
     return tuple(replace(row, seeds=seeds or row.seeds) for row in kept if row)

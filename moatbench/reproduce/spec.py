@@ -45,7 +45,7 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Row:
+class Rerun:
     """One model, stolen in one way; run once for each seed, as `moatbench` would run it.
 
     Args:
@@ -101,7 +101,7 @@ class Row:
         text = repr((self.overrides, self.budgets, self.unit))
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
-    def quickly(self) -> "Row | None":
+    def quickly(self) -> "Rerun | None":
         """Return the row of the quick run, if it has one."""
         budgets = self.budgets if self.quick_budgets is None else self.quick_budgets
         seeds = min(self.seeds, self.quick_seeds)
@@ -133,7 +133,7 @@ class Section:
     title: str
     kind: Kind
     about: str
-    rows: tuple[Row, ...]
+    rows: tuple[Rerun, ...]
     goal: tuple[float, float] = (1.0, 1.0)
     claims: tuple[Claim, ...] = ()
     absent: str = ""

@@ -1,6 +1,6 @@
 """Tables 4, 6 and 7 of the paper, and the trees of its section 7, as rows."""
 
-from moatbench.reproduce.spec import Published, Row, Section
+from moatbench.reproduce.spec import Published, Rerun, Section
 
 # The paper trains on all that it does not test on; ours would keep a quarter for the attacker
 ALL_DATA = ("data.pool_share=0",)
@@ -21,7 +21,7 @@ OWN_POINTS = "The points are ours, of the paper's size"
 TANH = "Units are tanh, trained with Adam"
 
 
-def _table4() -> tuple[Row, ...]:
+def _table4() -> tuple[Rerun, ...]:
     softmax = (Published(265, 0.9996, 0.9975, 2.6), Published(530, 1.0, 1.0, 3.1))
     rest = (Published(265, 0.9998, 0.9998, 2.8), Published(530, 1.0, 1.0, 3.5))
     network = (
@@ -39,9 +39,9 @@ def _table4() -> tuple[Row, ...]:
 
 def _solved(
     name: str, victim: str, budgets: tuple[float, ...], paper: tuple[Published, ...]
-) -> Row:
+) -> Rerun:
     network = victim == "mlp"
-    return Row(
+    return Rerun(
         section="table4",
         name=name,
         line="equation solving",
@@ -64,13 +64,13 @@ TREE_MODES = {
 }
 
 
-def _tree(data: str, name: str, leaves: int, alone: Published, partial: Published) -> list[Row]:
+def _tree(data: str, name: str, leaves: int, alone: Published, partial: Published) -> list[Rerun]:
     """Give a tree's rows: budgets are shares of the paper's, and multiples of it."""
     rows = []
     for mode, knobs in TREE_MODES.items():
         paper = alone if mode == "without partial inputs" else partial
         rows.append(
-            Row(
+            Rerun(
                 section="table6",
                 name=name,
                 line=mode,
@@ -100,8 +100,8 @@ TREES = (
 )
 
 
-def _service(data: str, name: str, queries: int, bins: int, *differs: str) -> Row:
-    return Row(
+def _service(data: str, name: str, queries: int, bins: int, *differs: str) -> Rerun:
+    return Rerun(
         section="table7",
         name=name,
         line="feature extraction",
@@ -116,8 +116,8 @@ def _service(data: str, name: str, queries: int, bins: int, *differs: str) -> Ro
     )
 
 
-def _rounded_tree(data: str, name: str, leaves: int, queries: int, decimals: int) -> Row:
-    return Row(
+def _rounded_tree(data: str, name: str, leaves: int, queries: int, decimals: int) -> Rerun:
+    return Rerun(
         section="section7",
         name=name,
         line=f"{decimals} decimal{'s' * (decimals > 1)}",

@@ -1,5 +1,6 @@
 """What Hydra calls before and after a multirun."""
 
+import logging
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,8 +13,9 @@ from hydra.experimental.callback import Callback
 from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig
 
-from moatbench.sweep.watch import Watch
+from moatbench.sweep.progress import Progress
 
+log = logging.getLogger(__name__)
 SEED = re.compile(r"(victim_)?seed=\d+")
 
 
@@ -24,7 +26,7 @@ class Watched(Callback):
     """
 
     def __init__(self) -> None:
-        self._watch: Watch | None = None
+        self._progress: Progress | None = None
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         HydraConfig.instance().set_config(config)
@@ -33,12 +35,12 @@ class Watched(Callback):
             _open_store(config)
         folder, total = Path(config.hydra.sweep.dir).absolute(), planned(config)
         print(f"sweep of {total or 'as many as it takes'} runs in {folder}", flush=True)
-        self._watch = Watch(folder, total)
-        self._watch.start()
+        self._progress = Progress(folder, total)
+        self._progress.start()
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
-        if self._watch is not None:
-            self._watch.stop()
+        if self._progress is not None:
+            self._progress.stop()
 
     def __reduce__(self) -> tuple[type, tuple[()]]:
         """Launchers send the callbacks to their workers, which have nothing to watch."""
@@ -86,10 +88,9 @@ def _open_store(config: DictConfig) -> None:
     from moatbench.tracking import store
 
     uri = store.address(config.tracking.uri)
-    if uri.startswith(store.SQLITE):
+    if store.database(uri):
         return
     try:
         store.open_store(uri, config.name, config.tracking.artifacts)
     except Exception as error:  # a server that is down stops no run: each keeps its files
-        cause = " ".join(str(error).split())[:200]
-        store.log_.warning("MLflow cannot be reached (%s); runs keep their files", cause)
+        log.warning("MLflow cannot be reached (%s); runs keep their files", store.cause(error))

@@ -1,4 +1,4 @@
-"""moatbench-confirm: the worst attack on each defense once more, on seeds that chose nothing.
+"""The worst attack on each defense once more, on seeds that chose nothing.
 
 A maximum of means is biased upwards, the more so the more attacks there are: the same attack on
 fresh seeds is not.
@@ -10,19 +10,19 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from moatbench.record.identity import code_version
+from moatbench.record.identity import OWN, code_version
 from moatbench.report.measure.worst import Field, fields, worst
 from moatbench.report.select.records import Selection
 from moatbench.report.select.selection import SUITE, select
 from moatbench.tracking.read import Logged, logged_runs
 
 FIRST = 1000  # of the fresh seeds: an experiment that grows does not soon run into them
-OURS = ("seed", "name", "tracking", "force", "report", "confirm", "confirmation", "hydra")
+OURS = (*OWN, "hydra")  # overrides that a rerun sets itself
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def confirm(experiment: str, seeds: int, uri: str, passed_on: Sequence[str] = ()
     if seeds < 1:
         raise ValueError(f"seeds must be at least 1, got {seeds}")
     selection = select(logged_runs(uri, experiment))
-    version = str(selection.runs[0].summary["versions"]["moatbench"])
+    version = selection.runs[0].summary.versions["moatbench"]
     if version != code_version():
         raise ValueError(
             f"{experiment} was run by moatbench {version}, and this is {code_version()}; numbers "
@@ -108,10 +108,10 @@ def _reruns(settings: Sequence[Field]) -> Iterator[tuple[tuple[str, ...], list[s
                 continue
             found = worst(against, "fidelity_test").attack
             run = against[found][0].run
-            given = shlex.split(str(run.summary["command"]))[1:]
+            given = shlex.split(run.summary.command)[1:]
             kept = [o for o in given if _group(o) not in OURS]
             others = [o for o in kept if _group(o) != "attack"]
-            if run.summary["attack"] == SUITE:
+            if run.summary.attack == SUITE:
                 yield tuple(of_suite(run, found)), others
             else:
                 yield tuple(o for o in kept if _group(o) == "attack"), others
@@ -120,7 +120,7 @@ def _reruns(settings: Sequence[Field]) -> Iterator[tuple[tuple[str, ...], list[s
 def of_suite(run: Logged, attack: str) -> list[str]:
     """Choose one of a suite's attacks, with the knobs that the suite gave it."""
     prefix = f"attack.knobs.{attack}."
-    knobs: Mapping[str, Any] = run.summary["knobs"]
+    knobs = run.summary.knobs
     changed = {k.removeprefix(prefix): v for k, v in knobs.items() if k.startswith(prefix)}
     return [f"attack={attack}", *(f"++attack.{k}={literal(v)}" for k, v in changed.items())]
 

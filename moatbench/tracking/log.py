@@ -1,4 +1,4 @@
-"""MLflow, the only file that imports it: a finished folder becomes one flat run of the store.
+"""A finished folder becomes one flat run of MLflow's store.
 
 The run is written from the folder's files, in one piece and at the end: a killed job leaves none
 half done, a server that is down costs nothing measured, and a folder can be logged later.
@@ -7,15 +7,16 @@ half done, a server that is down costs nothing measured, and a folder can be log
 import json
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from moatbench.record.columns import WORST_CASE
+from moatbench.record.columns import WORST_CASE, column
 from moatbench.record.curve import Row, by_attack, read
-from moatbench.record.summary import MEASUREMENT
+from moatbench.record.summary import FAILED, Summary
 from moatbench.tracking.note import note
-from moatbench.tracking.store import LOGGED, NOTE, TrackingFailed, cause, open_store
+from moatbench.tracking.store import LOGGED, NOTE, TrackingFailed, cause, connect, open_store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -24,21 +25,21 @@ if TYPE_CHECKING:
 BATCH = 1000  # metrics of one transaction: the fastest that was measured
 SIGNIFICANT = 6
 FIGURES_OF_A_RUN = ("curve.png", "curve.pdf", "curve.csv", "summary.json")
-QUALITY = ("fidelity_", "gain_", "tv_", "accuracy")
 VICTIM_FILES = ("victim.npz", "card.json")
 TAGS = ("victim", "data", "defense", "attack", "seed")
 
 
-def log(folder: Path, uri: str) -> str:
+def log_run(folder: Path, uri: str) -> str:
     """Write the run that lies in `folder` to MLflow; return its run id.
 
     Raises:
         TrackingFailed: says what to do to log it later.
+        RecordUnreadable: the folder's summary.json is of a version that this one cannot read.
     """
-    summary = json.loads((folder / "summary.json").read_text())
+    summary = Summary.read(folder)
     rows = read(folder / "curve.csv") if (folder / "curve.csv").exists() else []
     try:
-        client, experiment = open_store(uri, summary["name"], summary.get("artifacts"))
+        client, experiment = open_store(uri, summary.name, summary.artifacts)
         run = _write(client, experiment, summary, rows, folder)
     except Exception as error:  # MLflow raises many kinds, requests and SQLAlchemy add theirs
         raise TrackingFailed(
@@ -71,22 +72,23 @@ def finished(uri: str, experiment: str, config_hash: str) -> str | None:
                 client.set_terminated(run.info.run_id, "KILLED")
         whole = f"{same} and attributes.status = 'FINISHED'"
         found = client.search_runs([experiment_id], whole, max_results=1)
-    except Exception as error:  # as in `log`
+    except Exception as error:  # as in `log_run`
         raise TrackingFailed(f"MLflow at {uri} cannot be reached ({cause(error)})") from error
     return str(found[0].info.run_id) if found else None
 
 
-def fetch(uri: str, run: str, folder: Path) -> dict[str, Any]:
-    """Fetch the files of a logged run into `folder`; return its summary, marked as fetched."""
-    from mlflow import MlflowClient
+def fetch(uri: str, run: str, folder: Path) -> Summary:
+    """Fetch the files of a logged run into `folder`; return its summary, marked as fetched.
 
-    client = MlflowClient(uri)
+    Raises:
+        RecordUnreadable: its summary.json is of a version that this one cannot read.
+    """
+    client = connect(uri)
     for file in client.list_artifacts(run):
         if not file.is_dir:
             client.download_artifacts(run, file.path, str(folder))
-    written = folder / "summary.json"
-    summary = {**json.loads(written.read_text()), "fetched": run}
-    written.write_text(json.dumps(summary, indent=2) + "\n")
+    summary = replace(Summary.read(folder), fetched=run)
+    summary.write(folder)
     _note_down(folder, uri, run, str(client.get_run(run).info.experiment_id))
     return summary
 
@@ -106,32 +108,19 @@ def _alive(writer: str) -> bool:
 
 
 def _write(
-    client: "MlflowClient",
-    experiment: str,
-    summary: Mapping[str, Any],
-    rows: list[Row],
-    folder: Path,
+    client: "MlflowClient", experiment: str, summary: Summary, rows: list[Row], folder: Path
 ) -> str:
     """Write params, tags, metrics and artifacts in few transactions."""
     from mlflow.entities import Metric, Param
 
-    start = int(summary["started"] * 1000)
-    end = start + int(summary["seconds"] * 1000)
-    name = "{defense} / {attack} / {victim} on {data} / s{seed}".format(**summary)
-    tags = {tag: str(summary[tag]) for tag in TAGS}
-    tags |= {"status": summary["status"], "winner": summary["winner"] or "-"}
-    tags |= {"role": summary.get("role", MEASUREMENT)}
-    tags |= {"marks": "; ".join(summary.get("marks", [])) or "-"}
-    tags |= {"sweep": summary["sweep"] or "single", "folder": str(folder)}
-    tags |= {
-        "config_hash": summary["config_hash"],
-        "writer": f"{socket.gethostname()}:{os.getpid()}",
-    }
-    tags |= {"moatbench": summary["versions"]["moatbench"]}
-    created = client.create_run(experiment, start_time=start, run_name=name, tags=tags)
-    run = created.info.run_id
-    params = {tag: summary[tag] for tag in TAGS} | dict(summary["knobs"])
-    params |= {f"data.{k}": v for k, v in summary["data_provenance"].items()}
+    start = int(summary.started * 1000)
+    end = start + int(summary.seconds * 1000)
+    created = client.create_run(
+        experiment, start_time=start, run_name=summary.title, tags=_tags(summary, folder)
+    )
+    run = str(created.info.run_id)
+    params = {tag: getattr(summary, tag) for tag in TAGS} | dict(summary.knobs)
+    params |= {f"data.{k}": v for k, v in summary.data_provenance.items()}
     for batch in _batches([Param(k, str(v)[:6000]) for k, v in params.items()], 100):
         client.log_batch(run, params=batch)
     metrics = [
@@ -139,35 +128,53 @@ def _write(
     ]
     for batch in _batches(metrics, BATCH):
         client.log_batch(run, metrics=batch)
-    for file in FIGURES_OF_A_RUN:
-        if (folder / file).exists():
-            client.log_artifact(run, str(folder / file))
-    for file in VICTIM_FILES:
-        if (folder / file).exists():
-            client.log_artifact(run, str(folder / file), "victim")
-    if summary["data_provenance"]:
+    _log_files(client, run, folder)
+    if summary.data_provenance:
         client.log_inputs(run, [_dataset(summary)])
     client.set_tag(run, NOTE, note(summary, f"get-artifact?path=curve.png&run_uuid={run}"))
-    client.set_terminated(run, "FAILED" if summary["status"] == "failed" else "FINISHED", end)
-    return str(run)
+    client.set_terminated(run, "FAILED" if summary.status == FAILED else "FINISHED", end)
+    return run
 
 
-def _dataset(summary: Mapping[str, Any]) -> Any:
+def _tags(summary: Summary, folder: Path) -> dict[str, str]:
+    """What runs are searched and grouped by; in this order, for MLflow groups by the first."""
+    return {
+        **{tag: str(getattr(summary, tag)) for tag in TAGS},
+        "status": summary.status,
+        "winner": summary.winner or "-",
+        "role": summary.role,
+        "marks": "; ".join(summary.marks) or "-",
+        "sweep": summary.sweep or "single",
+        "folder": str(folder),
+        "config_hash": summary.config_hash,
+        "writer": f"{socket.gethostname()}:{os.getpid()}",
+        "moatbench": summary.versions["moatbench"],
+    }
+
+
+def _log_files(client: "MlflowClient", run: str, folder: Path) -> None:
+    for names, place in ((FIGURES_OF_A_RUN, None), (VICTIM_FILES, "victim")):
+        for name in names:
+            if (folder / name).exists():
+                client.log_artifact(run, str(folder / name), place)
+
+
+def _dataset(summary: Summary) -> Any:
     """Describe the data that the victim was trained on, as MLflow's page of a run shows them."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
-    origin = summary["data_provenance"]
+    origin = summary.data_provenance
     made = Dataset(
-        name=str(origin.get("name", summary["data"])),
+        name=str(origin.get("name", summary.data)),
         digest=str(origin["sha256"])[:36],  # what the column takes
         source_type="local",
-        source=json.dumps({"uri": str(origin.get("source", summary["data"]))}),
+        source=json.dumps({"uri": str(origin.get("source", summary.data))}),
         profile=json.dumps({"num_rows": origin.get("rows"), "sha256": origin["sha256"]}),
     )
     return DatasetInput(made, [InputTag("mlflow.data.context", "victim")])
 
 
-def points(summary: Mapping[str, Any], rows: list[Row]) -> Iterator[tuple[str, float, int]]:
+def points(summary: Summary, rows: list[Row]) -> Iterator[tuple[str, float, int]]:
     """Yield every (metric, value, step) of a run; step = queries.
 
     The plain names are the run's own curve: of its one attack, or of the suite's worst case. Of a
@@ -181,19 +188,19 @@ def points(summary: Mapping[str, Any], rows: list[Row]) -> Iterator[tuple[str, f
         prefix = "" if attack == headline else f"{attack}/"
         for row in curve:
             for key, value in row.items():
-                if prefix and not key.startswith(QUALITY):
+                if prefix and not column(key).is_quality:
                     continue
                 if isinstance(value, int | float) and value == value and key != "queries":
                     yield f"{prefix}{key}", float(value), int(row["queries"])
-    for key, value in summary["summaries"].get(headline, {}).items():
+    for key, value in summary.summaries.get(headline, {}).items():
         last = key.removeprefix("final_")  # the other last points are their series' own
-        if value is not None and (last == key or last.startswith(QUALITY)):
+        if value is not None and (last == key or column(last).is_quality):
             yield f"summary/{key}", float(value), 0
-    for key, value in summary.get("baselines", {}).get(summary.get("floor"), {}).items():
+    for key, value in summary.floor_scores.items():
         if key.startswith("fidelity_") and value is not None:
             yield f"summary/floor_{key}", float(value), 0
-    if summary["victim_accuracy"] is not None:
-        yield "summary/victim_accuracy", float(summary["victim_accuracy"]), 0
+    if summary.victim_accuracy is not None:
+        yield "summary/victim_accuracy", float(summary.victim_accuracy), 0
 
 
 def _significant(value: float) -> float:

@@ -1,7 +1,6 @@
 """Reads an experiment's runs from MLflow; never writes, and never makes a store."""
 
 import json
-import logging
 import os
 import sqlite3
 import tempfile
@@ -10,26 +9,21 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from moatbench.record.curve import Row, read
+from moatbench.record.summary import FILE, FINISHED, NOT_APPLICABLE, RecordUnreadable, Summary
+from moatbench.tracking.store import cause, connect, database, locked
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-SQLITE = "sqlite:///"
 PATIENCE = 10.0  # seconds for whoever holds the store
 PAGE = 500  # runs of one request
-CALM = {  # MLflow's defaults retry for minutes, and draw a bar for every file
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-}
 AT_ONCE = 8  # downloads; files on this machine are read in place
 
 
@@ -47,7 +41,7 @@ class Logged:
         state: MLflow's word: FINISHED, RUNNING, FAILED, KILLED.
         started: seconds since the epoch.
         tags: as logged, MLflow's own included.
-        summary: the run's summary.json; empty for a run that did not finish.
+        record: the run's summary.json; None for a run that did not finish.
         rows: the run's curve.csv; empty for a run that did not finish, or does not apply.
     """
 
@@ -56,18 +50,24 @@ class Logged:
     state: str
     started: float
     tags: dict[str, str]
-    summary: dict[str, Any]
+    record: Summary | None
     rows: list[Row]
 
     @property
     def finished(self) -> bool:
         """Whether its curve is whole."""
-        return self.state == "FINISHED" and self.summary.get("status") == "finished"
+        return self.record is not None and self.record.status == FINISHED
 
     @property
     def not_applicable(self) -> bool:
         """Whether it ended by saying that its attack does not apply."""
-        return self.state == "FINISHED" and self.summary.get("status") == "not_applicable"
+        return self.record is not None and self.record.status == NOT_APPLICABLE
+
+    @property
+    def summary(self) -> Summary:
+        """The record of a run that has one."""
+        assert self.record is not None, f"run {self.name} did not finish and has no record"
+        return self.record
 
 
 def logged_runs(uri: str, experiment: str, condition: str = "") -> list[Logged]:
@@ -90,18 +90,12 @@ def logged_runs(uri: str, experiment: str, condition: str = "") -> list[Logged]:
 
 
 def _search(uri: str, experiment: str, condition: str) -> "list[Run]":
-    for name, value in CALM.items():
-        os.environ.setdefault(name, value)
-    from mlflow import MlflowClient
-
-    for chatter in ("mlflow.store.db.utils", "alembic"):
-        logging.getLogger(chatter).setLevel(logging.WARNING)
     try:
-        client = MlflowClient(uri)
+        client = connect(uri)
         there = client.get_experiment_by_name(experiment)
         known = [] if there else [e.name for e in client.search_experiments()]
     except Exception as error:  # MLflow raises many kinds, requests and SQLAlchemy add theirs
-        raise StoreUnreadable(f"MLflow at {uri} cannot be read ({_line(error)})") from error
+        raise StoreUnreadable(f"MLflow at {uri} cannot be read ({cause(error)})") from error
     if there is None:
         raise StoreUnreadable(
             f"no experiment is called {experiment!r} at {uri}; there are: {', '.join(known)}"
@@ -110,7 +104,7 @@ def _search(uri: str, experiment: str, condition: str) -> "list[Run]":
         return list(_pages(client, str(there.experiment_id), condition))
     except Exception as error:  # as above
         hint = f" with filter={condition!r}" if condition else ""
-        raise StoreUnreadable(f"MLflow at {uri} cannot search{hint}: {_line(error)}") from error
+        raise StoreUnreadable(f"MLflow at {uri} cannot search{hint}: {cause(error)}") from error
 
 
 def _pages(client: "MlflowClient", experiment: str, condition: str) -> "Iterator[Run]":
@@ -129,11 +123,11 @@ def _pages(client: "MlflowClient", experiment: str, condition: str) -> "Iterator
 
 def _logged(uri: str, run: "Run", folder: Path) -> Logged:
     tags, state = dict(run.data.tags), str(run.info.status)
-    summary: dict[str, Any] = {}
+    record: Summary | None = None
     rows: list[Row] = []
     if state == "FINISHED":
-        summary = json.loads(_file(uri, run, "summary.json", folder).read_text())
-        if summary.get("status") == "finished":
+        record = _record(run, _file(uri, run, FILE, folder))
+        if record.status == FINISHED:
             rows = read(_file(uri, run, "curve.csv", folder))
     return Logged(
         id=str(run.info.run_id),
@@ -141,9 +135,20 @@ def _logged(uri: str, run: "Run", folder: Path) -> Logged:
         state=state,
         started=(run.info.start_time or 0) / 1000,
         tags=tags,
-        summary=summary,
+        record=record,
         rows=rows,
     )
+
+
+def _record(run: "Run", file: Path) -> Summary:
+    try:
+        return Summary.from_json(json.loads(file.read_text()))
+    except RecordUnreadable as error:
+        raise StoreUnreadable(
+            f"run {run.info.run_name} ({run.info.run_id}) was written by moatbench "
+            f"{run.data.tags.get('moatbench', '?')}, whose {error}: run it again with this "
+            "version, or leave it out with filter="
+        ) from error
 
 
 def _file(uri: str, run: "Run", name: str, folder: Path) -> Path:
@@ -169,7 +174,7 @@ def _file(uri: str, run: "Run", name: str, folder: Path) -> Path:
     except Exception as error:  # whatever the artifact store's client raises
         raise StoreUnreadable(
             f"run {run.info.run_name} ({run.info.run_id}): {where}/{name} cannot be fetched "
-            f"({_line(error)})"
+            f"({cause(error)})"
         ) from error
     return Path(fetched)
 
@@ -177,16 +182,14 @@ def _file(uri: str, run: "Run", name: str, folder: Path) -> Path:
 @contextmanager
 def _held(uri: str) -> Iterator[None]:
     """Hold an SQLite store's lock, as the runs do; make sure first that there is one."""
-    if not uri.startswith(SQLITE):
-        yield
-        return
-    db = Path(uri[len(SQLITE) :])
-    _require_tables(db)
-    if not os.access(db.parent, os.W_OK):  # an archive: nobody can be changing it
+    db = database(uri)
+    if db is not None:
+        _require_tables(db)
+    if db is None or not os.access(db.parent, os.W_OK):  # an archive: nobody can be changing it
         yield
         return
     try:
-        with FileLock(f"{db}.lock", timeout=PATIENCE):
+        with locked(uri, PATIENCE):
             yield
     except Timeout as error:
         raise StoreUnreadable(
@@ -211,7 +214,3 @@ def _require_tables(db: Path) -> None:
         raise StoreUnreadable(f"{db} is no MLflow store ({error})") from error
     if not {"experiments", "runs"} <= names:
         raise StoreUnreadable(f"{db} is no MLflow store: it has no table of experiments and runs")
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300]

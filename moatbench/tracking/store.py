@@ -1,4 +1,4 @@
-"""How a store of MLflow is opened."""
+"""How a store of MLflow is opened: its address, its lock, a client that fails soon and quietly."""
 
 import json
 import logging
@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +18,18 @@ from moatbench.tracking import views
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-log_ = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 SQLITE = "sqlite:///"
 NOTE = "mlflow.note.content"
 LOGGED = "mlflow.json"  # in a run's folder: where MLflow has it
+CALM = {  # MLflow's defaults retry for minutes, draw a bar for every file, print two lines a run
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+CHATTER = ("mlflow.store.db.utils", "alembic")
 
 
 class TrackingFailed(RuntimeError):
@@ -30,6 +39,28 @@ class TrackingFailed(RuntimeError):
 def address(uri: str | None) -> str:
     """Return the tracking URI: as given, or SQLite at runs/mlflow.db in the working directory."""
     return uri or f"{SQLITE}{(Path.cwd() / 'runs' / 'mlflow.db').as_posix()}"
+
+
+def database(uri: str) -> Path | None:
+    """Return the file of an SQLite store; None for a server or another database."""
+    return Path(uri[len(SQLITE) :]) if uri.startswith(SQLITE) else None
+
+
+def connect(uri: str) -> "MlflowClient":
+    """Return a client; whoever opens an SQLite store holds its lock (`locked`)."""
+    calm()
+    from mlflow import MlflowClient
+
+    return MlflowClient(uri)
+
+
+def calm() -> None:
+    """Import MLflow, which takes seconds, and set it to fail soon and quietly."""
+    for name, value in CALM.items():
+        os.environ.setdefault(name, value)
+    import_module("mlflow")
+    for chatter in CHATTER:
+        logging.getLogger(chatter).setLevel(logging.WARNING)
 
 
 def open_store(
@@ -43,14 +74,9 @@ def open_store(
         artifacts: where a new experiment keeps its files, a path or URI; None is beside an SQLite
             store, as the server has it behind a server, and else runs/artifacts.
     """
-    _quick_to_fail()
-    from mlflow import MlflowClient
-
-    for chatter in ("mlflow.store.db.utils", "alembic"):
-        logging.getLogger(chatter).setLevel(logging.WARNING)
-
-    with _locked(uri):
-        client = MlflowClient(uri)
+    calm()  # before the lock, for which others wait
+    with locked(uri):
+        client = connect(uri)
         found = client.get_experiment_by_name(experiment)
         if found is None:
             made = client.create_experiment(experiment, _artifacts(uri, experiment, artifacts))
@@ -75,8 +101,8 @@ def _save_views(client: "MlflowClient", experiment: Any) -> None:
                 client.set_experiment_tag(number, key, value)
         if NOTE not in experiment.tags:
             client.set_experiment_tag(number, NOTE, views.description(number))
-    except Exception as error:  # as in `log`
-        log_.debug("the saved views were not written: %s", error)
+    except Exception as error:  # as in `log_run`
+        log.debug("the saved views were not written: %s", error)
 
 
 def links(uri: str, experiment: str, server: str) -> dict[str, str]:
@@ -92,7 +118,7 @@ def links(uri: str, experiment: str, server: str) -> dict[str, str]:
     """
     try:
         _, number = open_store(uri, experiment)
-    except Exception as error:  # as in `log`
+    except Exception as error:  # as in `log_run`
         raise TrackingFailed(f"MLflow at {uri} cannot be reached ({cause(error)})") from error
     return links_of(number, server)
 
@@ -113,31 +139,35 @@ def experiment_id(folder: Path) -> str | None:
 
 def experiments(uri: str) -> list[str]:
     """Name the experiments of a store that hold runs of ours, the newest first."""
-    _quick_to_fail()
-    from mlflow import MlflowClient
-
-    with _locked(uri):
-        found = MlflowClient(uri).search_experiments()
+    calm()
+    with locked(uri):
+        found = connect(uri).search_experiments()
     return [e.name for e in found if f"{views.TAG}{views.TRADE_OFF}" in e.tags]
 
 
 def cause(error: Exception) -> str:
     """Return what an exception says, in one line."""
-    return " ".join(str(error).split())[:200]
+    return " ".join(str(error).split())[:300]
 
 
 @contextmanager
-def _locked(uri: str) -> Iterator[None]:
+def locked(uri: str, patience: float = -1.0) -> Iterator[None]:
     """Let one process at a time open an SQLite store.
 
     MLflow's first-use migration destroys the file when two processes do it at once.
+
+    Args:
+        uri: of the store.
+        patience: seconds to wait for whoever has it; below 0 without end.
+
+    Raises:
+        filelock.Timeout: patience is at its end.
     """
-    if not uri.startswith(SQLITE):
+    if (db := database(uri)) is None:
         yield
         return
-    db = Path(uri[len(SQLITE) :])
     db.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{db}.lock"):
+    with FileLock(f"{db}.lock", timeout=patience):
         yield
 
 
@@ -148,14 +178,6 @@ def _artifacts(uri: str, experiment: str, root: str | None) -> str | None:
     safe = re.sub(r"[^\w.-]", "_", experiment)
     if root is not None and "://" in root:
         return f"{root.rstrip('/')}/{safe}"
-    beside = Path(uri[len(SQLITE) :]).parent if uri.startswith(SQLITE) else Path("runs")
+    db = database(uri)
+    beside = db.parent if db else Path("runs")
     return ((Path(root) if root else beside / "artifacts") / safe).resolve().as_uri()
-
-
-def _quick_to_fail() -> None:
-    """A server that is down should be known in seconds; MLflow's default retries for minutes."""
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # two lines a run

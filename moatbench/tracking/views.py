@@ -11,12 +11,12 @@ import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from moatbench.record.columns import shown
+
 TAG = "mlflow.sharedViewState."
 TRADE_OFF, BY_ATTACK, LEADERBOARD = "tradeoff", "tradeoffbyattack", "leaderboard"
 KEYS = tuple(TAG + key for key in (TRADE_OFF, BY_ATTACK, LEADERBOARD))
-SERIES = ("fidelity_test", "fidelity_uniform", "tv_test")
 SCALARS = ("area", "final_fidelity_uniform", "queries_to_95")  # three in a row
-HONEST = ("honest_label_agreement", "honest_accuracy_lost", "honest_l1_mean")
 GENERATED = ("summary", "Model metrics")
 COLUMNS = {  # of the leaderboard, with their widths in pixels
     "tags.`defense`": 130,
@@ -69,9 +69,10 @@ def description(experiment: str) -> str:
 
 def _charts(group: Sequence[str]) -> dict[str, Any]:
     """Charts against queries, one line and band for each group of runs."""
-    lines = [_line(f"line-{n}", metric, log=True) for n, metric in enumerate(SERIES)]
+    drawn, paid = shown("dashboard", "surrogate"), shown("dashboard", "honest")
+    lines = [_line(f"line-{n}", c.name, log=True) for n, c in enumerate(drawn)]
     bars = [_bar(f"bar-{n}", f"summary/{name}", "stolen") for n, name in enumerate(SCALARS)]
-    costs = [_bar(f"cost-{n}", name, "cost") for n, name in enumerate(HONEST)]
+    costs = [_bar(f"cost-{n}", c.name, "cost") for n, c in enumerate(paid)]
     keys = [{"mode": "tag", "groupByData": name} for name in group]
     return _state(
         compareRunCharts=[*lines, *bars, *costs],

@@ -4,10 +4,10 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from summaries import summary
 
 from moatbench.api import PredictionAPI
 from moatbench.attack import Attack
@@ -20,10 +20,11 @@ from moatbench.judge.judge import Judge
 from moatbench.learners.learner import learner_for
 from moatbench.record.columns import POOL, POOL_LABELS
 from moatbench.record.curve import worst_case
+from moatbench.record.summary import Summary
 from moatbench.reply import Reply
 from moatbench.runner.extract import Extraction, extract
-from moatbench.tracking import log as track
-from moatbench.tracking import note
+from moatbench.tracking.log import points
+from moatbench.tracking.note import note
 from moatbench.types import Array, Generator
 from moatbench.victim import Victim
 
@@ -239,34 +240,21 @@ def test_the_printed_table_names_the_floor_and_shows_the_gain() -> None:
     fidelity = {"fidelity_test": 0.9, "fidelity_uniform": 0.8}
     row = {"attack": "a", "queries": 10, "converged": 1, **fidelity}
     row |= {"gain_test": 0.75, "gain_uniform": -0.5}
-    summary = {
-        "checkpoints": [10],
-        "summaries": {"a": {}},
-        "floor": POOL,
-        "baselines": {POOL: {"fidelity_test": 0.6, "fidelity_uniform": 0.4}},
-    }
-    assert "75.00/-50.00" in of_run(summary, [row])
-    assert of_floor(summary).startswith("gain is above the best constant answer (60.00/40.00 %)")
+    floor = {POOL: {"fidelity_test": 0.6, "fidelity_uniform": 0.4}}
+    made = summary(checkpoints=[10], summaries={"a": {}}, floor=POOL, baselines=floor)
+    assert "75.00/-50.00" in of_run(made, [row])
+    assert of_floor(made).startswith("gain is above the best constant answer (60.00/40.00 %)")
 
 
-def told(**final: float) -> dict[str, Any]:
+def told(**final: float) -> Summary:
     """A summary as a run writes it."""
-    return {
-        "command": "moatbench",
-        "status": "finished",
-        "winner": None,
-        "trace": "",
-        "not_applicable": {},
-        "flags": [],
-        "victim_accuracy": None,
-        "floor": POOL,
-        "baselines": {POOL: {"fidelity_test": 0.625}},
-        "summaries": {"a": {"final_gain_test": 0.75, **final}},
-    }
+    summaries = {"a": {"final_gain_test": 0.75, **final}}
+    floor = {POOL: {"fidelity_test": 0.625}}
+    return summary(floor=POOL, baselines=floor, summaries=summaries)
 
 
 def test_mlflow_describes_gain_floor_and_the_time_of_honest_customers() -> None:
-    text = note.note(told(honest_seconds_added=0.002, honest_seconds_waited=3.0))
+    text = note(told(honest_seconds_added=0.002, honest_seconds_waited=3.0))
     assert "Gain on test data: 0.75 of what the floor (pool: 0.625) leaves" in text
     assert "| seconds that the defense adds to a query | 0.002 |" in text
     assert "| virtual seconds that a query waits | 3 |" in text
@@ -274,7 +262,7 @@ def test_mlflow_describes_gain_floor_and_the_time_of_honest_customers() -> None:
 
 def test_mlflow_keeps_gain_and_floor_as_metrics() -> None:
     rows = [{"attack": "a", "queries": 10, "gain_test": 0.75}]
-    kept = {key: (value, step) for key, value, step in track.points(told(), rows)}
+    kept = {key: (value, step) for key, value, step in points(told(), rows)}
     assert kept["gain_test"] == (0.75, 10)
     assert kept["summary/final_gain_test"] == (0.75, 0)
     assert kept["summary/floor_fidelity_test"] == (0.625, 0)
@@ -286,8 +274,8 @@ def test_the_worst_case_shows_the_customers_time_under_its_winner(moatbench: Run
         *("attack.suite=[equation_solving,lowd_meek]", "tracking.enabled=false"),
     )
     (file,) = Path("runs").rglob("summary.json")
-    summary = json.loads(file.read_text())
-    worst, winner = (summary["summaries"][n] for n in ("worst_case", summary["winner"]))
+    found = json.loads(file.read_text())
+    worst, winner = (found["summaries"][n] for n in ("worst_case", found["winner"]))
     assert worst["honest_seconds_added"] == winner["honest_seconds_added"] is not None
 
 
@@ -297,12 +285,12 @@ def test_a_run_writes_its_baselines_and_which_is_the_floor(moatbench: Run) -> No
         *("checkpoints=[5,20]", "side_labels=true", "tracking.enabled=false"),
     )
     (file,) = Path("runs").rglob("summary.json")
-    summary = json.loads(file.read_text())
+    found = json.loads(file.read_text())
     assert status == 0
-    assert set(summary["baselines"]) == {POOL, POOL_LABELS}
-    assert summary["floor"] == POOL_LABELS
+    assert set(found["baselines"]) == {POOL, POOL_LABELS}
+    assert found["floor"] == POOL_LABELS
     assert "a model of the published family" in out
-    final = summary["summaries"]["equation_solving"]
-    floor = summary["baselines"][POOL_LABELS]["fidelity_uniform"]
+    final = found["summaries"]["equation_solving"]
+    floor = found["baselines"][POOL_LABELS]["fidelity_uniform"]
     by_hand = (final["final_fidelity_uniform"] - floor) / (1 - floor)
     assert final["final_gain_uniform"] == pytest.approx(by_hand)

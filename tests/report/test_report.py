@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from summaries import summary
 
 from moatbench.cli import report
-from moatbench.cli.report import parsed
-from moatbench.report.measure.alarms import watches
+from moatbench.judge.plan import plan
+from moatbench.record.summary import Plan, Summary
+from moatbench.report.measure.alarms import alarm_records
 from moatbench.report.measure.comparisons import MEASURES, comparisons
 from moatbench.report.measure.leaderboard import Standing, standings, within
 from moatbench.report.measure.multipliers import Reach, multiplier, reach
@@ -31,45 +33,13 @@ from moatbench.report.write.numerals import percent, queries, ratio, share
 from moatbench.report.write.output import OutputRefused, require_free, written
 from moatbench.report.write.report import write
 from moatbench.report.write.tables import Column, Group, Table, latex, markdown, tex
-from moatbench.tracking import log as track
+from moatbench.tracking.log import log_run
 from moatbench.tracking.read import Logged, StoreUnreadable, logged_runs
 from moatbench.tracking.store import open_store
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
 CHECKPOINTS = (10, 20, 50)
-
-
-def summary(**changes: Any) -> dict[str, Any]:
-    base: dict[str, Any] = {
-        "victim": "softmax",
-        "data": "iris",
-        "defense": "none",
-        "attack": "solve",
-        "seed": 0,
-        "name": "bench",
-        "status": "finished",
-        "reason": "",
-        "sweep": "",
-        "config_hash": "0",
-        "winner": None,
-        "summaries": {},
-        "not_applicable": {},
-        "failed": {},
-        "flags": [],
-        "aware": {},
-        "oracles": [],
-        "checkpoints": list(CHECKPOINTS),
-        "victim_accuracy": 0.95,
-        "data_provenance": {"name": "iris", "sha256": "abc", "rows": 150, "test_share": 0.3},
-        "command": "moatbench data=iris",
-        "knobs": {"seed": 0, "victim_seed": None, "price": 1e-4},
-        "versions": {"moatbench": "0.1.0", "python": "3.11"},
-        "started": 1.7e9,
-        "seconds": 1.0,
-        "trace": "",
-    }
-    return base | changes
 
 
 def rows(fidelity: Sequence[float] = (0.5, 0.8, 0.9), **changes: Any) -> list[dict[str, Any]]:
@@ -116,13 +86,13 @@ def run(
     identity = f"{defense}-{attack}-{seed}-{changes.get('data', '')}-{fidelity}-{changes.get('id')}"
     knobs = {"seed": seed, "victim_seed": None, "price": 1e-4} | changes.pop("knobs", {})
     changes.pop("id", None)
-    told = summary(
+    told: Summary | None = summary(
         defense=defense, attack=attack, seed=seed, knobs=knobs, config_hash=identity, **changes
     )
     curve = rows(fidelity, **{"attack": attack, **(row or {})})
     if state != "FINISHED":
-        told, curve = {}, []
-    elif told["status"] != "finished":
+        told, curve = None, []
+    elif told is not None and told.status != "finished":
         curve = []
     return Logged(identity, identity, state, 1.7e9, {"config_hash": identity}, told, curve)
 
@@ -166,11 +136,20 @@ def test_prices_and_budgets_are_not_mixed(other: Logged) -> None:
         select([run(), other])
 
 
-def test_records_of_another_version_that_lack_something_are_refused() -> None:
-    old = run(seed=1)
-    del old.summary["knobs"]
-    with pytest.raises(MixedSelection, match="whose records lack knobs"):
-        select([run(), old])
+def test_ways_of_measuring_are_not_mixed() -> None:
+    other = run(seed=1, plan=replace(plan(), uniform_points=20_000, accounts=6))
+    with pytest.raises(MixedSelection, match=r"accounts = 5, 6.*run all again with force=true"):
+        select([run(), other])
+
+
+def test_the_methods_tell_what_the_runs_did_not_what_the_code_would_do() -> None:
+    numbers = Plan(12_345, 1e-3, 7, 321, 2, 6, 0.1, 77)
+    selection = select([run(plan=numbers), run("mad", plan=numbers)])
+    text = methods.paragraph(selection, fields(selection))
+    assert "12,345 uniform valid inputs" in text
+    assert "7 accounts of up to 321 queries" in text
+    assert "2 more accounts asked test data of one cluster alone: of 6" in text
+    assert "below 10% of the rows" in text
 
 
 def test_a_cell_with_two_different_curves_is_refused() -> None:
@@ -380,7 +359,7 @@ def test_a_difference_is_told_only_after_correction() -> None:
 
 def test_the_monitors_table_holds_both_sides_alarms() -> None:
     alarm = {"first_alarm": 15.0, "honest_alarmed_accounts": 0.2, "honest_first_alarm": 110.0}
-    (seen,) = watches(one_field(run("prada", row=alarm), run("prada", seed=1)))
+    (seen,) = alarm_records(one_field(run("prada", row=alarm), run("prada", seed=1)))
     assert (seen.alarmed, seen.runs, seen.first) == (1, 2, 15.0)
     assert seen.fidelity == 0.8  # at 20, the first checkpoint from 15 on
     assert (seen.honest, seen.honest_first) == (0.1, 110.0)
@@ -394,14 +373,14 @@ def test_the_monitors_table_counts_the_runs_that_tell_accounts() -> None:
     ]
     alarm = {"first_alarm": 15.0}
     runs = [run("d", seed=s, row=alarm, summaries={"solve": t}) for s, t in enumerate(told)]
-    (seen,) = watches(one_field(*runs))
+    (seen,) = alarm_records(one_field(*runs))
     assert (seen.caught, seen.accounts, seen.reached) == (0.75, 3.0, 1)
     assert isnan(seen.held)
 
 
 def test_a_monitor_that_never_alarmed_is_in_the_table() -> None:
     silent = run("prada", knobs={"defense.prada.monitor.delta": 0.9})
-    assert [w.alarmed for w in watches(one_field(silent, run()))] == [0]
+    assert [w.alarmed for w in alarm_records(one_field(silent, run()))] == [0]
 
 
 # ---- numbers and tables ------------------------------------------------------------------
@@ -524,13 +503,13 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> str:
 def log(base: Path, uri: str, made: Logged) -> None:
     from moatbench.record.curve import CurveFile
 
-    folder = base / f"folder-{made.summary['attack']}-{made.summary['seed']}"
+    folder = base / f"folder-{made.summary.attack}-{made.summary.seed}"
     folder.mkdir()
-    (folder / "summary.json").write_text(json.dumps(made.summary))
+    made.summary.write(folder)
     file = CurveFile(folder / "curve.csv")
     for row in made.rows:
         file.add(row)
-    track.log(folder, uri)
+    log_run(folder, uri)
 
 
 def test_runs_come_back_with_their_curves(store: str) -> None:
@@ -584,6 +563,19 @@ def test_artifacts_that_are_gone_are_named(tmp_path: Path) -> None:
         logged_runs(uri, "bench")
 
 
+def test_records_that_lack_something_are_refused_with_what_to_do(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    log(tmp_path, uri, run())
+    (file,) = (tmp_path / "artifacts").rglob("summary.json")
+    tree = json.loads(file.read_text())
+    del tree["knobs"]
+    file.write_text(json.dumps(tree))
+    with pytest.raises(
+        StoreUnreadable, match=r"moatbench 0\.1\.0, whose records lack knobs: run it"
+    ):
+        logged_runs(uri, "bench")
+
+
 def test_a_server_that_is_down_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(StoreUnreadable, match=r"http://127\.0\.0\.1:9 cannot be read"):
@@ -596,19 +588,19 @@ def test_a_server_that_is_down_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["bench"], "'bench' is no key=value"),
+        (["bench"], "no option 'bench'"),
         (["experiment=a"], "out= missing"),
-        (["experiment=a", "out=b", "trackin.uri=c"], "did you mean tracking.uri"),
+        (["experiment=a", "out=b", "trackin.uri=c"], r"did you mean tracking\.uri=\?"),
     ],
 )
 def test_the_command_line_says_what_it_lacks(arguments: list[str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        parsed(arguments)
+        report.COMMAND.read(arguments)
 
 
 def test_a_filter_may_hold_signs_of_equality() -> None:
-    options = parsed(["experiment=a", "out=b", "filter=tags.seed = '1'"])
-    assert options["condition"] == "tags.seed = '1'"
+    given = report.COMMAND.read(["experiment=a", "out=b", "filter=tags.seed = '1'"])
+    assert given.options["filter"] == "tags.seed = '1'"
 
 
 def test_the_command_writes_every_part(
@@ -726,9 +718,8 @@ def sample() -> Selection:
                     gap = place * 0.03 + seed * 0.01 + len(attack) * 0.01
                     fidelity = [max(0.0, f - gap) for f in (0.5, 0.8, 1.0)]
                     price = {"honest_l1_mean": place * 0.05, "converged": int(place != 3)}
-                    made = run(name, attack, seed, fidelity, price, data=data)
-                    made.summary["data_provenance"] = origin
-                    runs.append(made)
+                    more: Any = {"data": data, "data_provenance": origin}
+                    runs.append(run(name, attack, seed, fidelity, price, **more))
         skip: Any = {"status": "not_applicable", "not_applicable": {"solve": "no confidences"}}
         runs.append(run("label_only", "solve", data=data, data_provenance=origin, **skip))
         runs.append(run("label_only", "adapt", data=data, data_provenance=origin))

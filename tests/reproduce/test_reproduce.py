@@ -17,8 +17,8 @@ from moatbench.reproduce import play, sections
 from moatbench.reproduce.of_figures import averages
 from moatbench.reproduce.over_seeds import per_cent, stolen
 from moatbench.reproduce.report import body
-from moatbench.reproduce.results import FAILED, FINISHED, Record, Results
-from moatbench.reproduce.spec import Claim, Published, Row, Section, unknowns
+from moatbench.reproduce.results import FAILED, FINISHED, Measured, Results
+from moatbench.reproduce.spec import Claim, Published, Rerun, Section, unknowns
 from moatbench.space import InputSpace
 from moatbench.victim import Shares, Victim
 
@@ -27,7 +27,7 @@ Command = Callable[..., tuple[int, str]]
 ROWS = [row for section in sections.SECTIONS for row in section.rows]
 CONFIGS = {(r.victim, r.attack, r.defense, r.knobs): r for r in ROWS}
 
-SOLVED = Row(
+SOLVED = Rerun(
     section="table4",
     name="Softmax, Iris",
     line="equation solving",
@@ -44,10 +44,10 @@ BROKEN = replace(SOLVED, name="No such data", knobs=("data.name=tulips",))
 SMALL = Section("table4", "Table 4: small", "budgets", "About.", (SOLVED, BROKEN))
 
 
-def record(row: Row, seed: int, queries: int, **fields: Any) -> Record:
+def record(row: Rerun, seed: int, queries: int, **fields: Any) -> Measured:
     given: dict[str, Any] = {"points": len(row.budgets), "test": 1.0, "uniform": 1.0}
     given |= {"queries": queries, "budget": float(queries), "seconds": 0.1, "cpu": 1.0}
-    return Record(row.key, row.settings, seed, FINISHED, **(given | fields))
+    return Measured(row.key, row.settings, seed, FINISHED, **(given | fields))
 
 
 def nodes(tree: Any) -> Iterator[str]:
@@ -77,7 +77,7 @@ def reproduce(
 
 
 @pytest.mark.parametrize("row", CONFIGS.values(), ids=lambda row: row.key)
-def test_every_row_composes_of_parts_that_exist(row: Row, composed: Compose) -> None:
+def test_every_row_composes_of_parts_that_exist(row: Rerun, composed: Compose) -> None:
     cfg = composed(*row.overrides)
     found = list(nodes(OmegaConf.to_container(cfg, resolve=False)))
     assert len(found) == 3 + (row.defense != "none")
@@ -164,7 +164,7 @@ def test_fresh_forgets_the_chosen_rows_alone(
     results.add([record(SOLVED, 0, 5), record(SOLVED, 0, 10)])
     asked: list[Any] = []
 
-    def none_run(jobs: Sequence[Any], *_: Any) -> Iterator[list[Record]]:
+    def none_run(jobs: Sequence[Any], *_: Any) -> Iterator[list[Measured]]:
         asked.extend(jobs)
         raise KeyboardInterrupt
         yield

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 from omegaconf import DictConfig
+from summaries import summary
 
 from moatbench.api import PredictionAPI
 from moatbench.attack import Attack
@@ -331,14 +332,7 @@ def test_an_attack_is_aware_of_what_it_was_configured_for_if_it_ran() -> None:
 
 
 def told(**changes: Any) -> list[str]:
-    base: dict[str, Any] = {
-        "status": "finished",
-        "defense": "mad",
-        "attack": "a",
-        "winner": None,
-        "flags": [],
-    }
-    return marks.marks({**base, "aware": {}, "oracles": [], **changes})
+    return marks.marks(summary(**{"defense": "mad", "attack": "a", **changes}))
 
 
 def test_a_runs_marks_say_what_is_less_than_it_seems() -> None:
@@ -365,11 +359,11 @@ def test_flags_stand_in_the_summary_and_the_marks_in_mlflow(
     slow = "checkpoints=[2,40]"  # an equation solved from two answers has not converged
     status, _, err = moatbench("data=iris", "defense=rounding", "attack=uniform_retraining", slow)
     assert status == 0, err
-    (summary,) = (json.loads(f.read_text()) for f in Path("runs").glob("*/*/summary.json"))
+    (found,) = (json.loads(f.read_text()) for f in Path("runs").glob("*/*/summary.json"))
     client = MlflowClient(f"sqlite:///{Path.cwd()}/runs/mlflow.db")
     (run,) = client.search_runs([e.experiment_id for e in client.search_experiments()])
-    assert run.data.tags["marks"] == "; ".join(summary["marks"])
-    assert summary["marks"][0] == "naive only"
-    assert summary["repeated"]["rounding"]["varied"] == 0.0
+    assert run.data.tags["marks"] == "; ".join(found["marks"])
+    assert found["marks"][0] == "naive only"
+    assert found["repeated"]["rounding"]["varied"] == 0.0
     note = run.data.tags["mlflow.note.content"]
-    assert all(f"- flag: {flag}" in note for flag in summary["flags"])
+    assert all(f"- flag: {flag}" in note for flag in found["flags"])

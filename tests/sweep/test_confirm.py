@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from summaries import summary
 
 from moatbench.cli.confirm import main
 from moatbench.report.measure.baselines import baselines_first, missing, told_missing
@@ -47,37 +48,26 @@ def run(
 ) -> Logged:
     """A suite against one defense, or a single attack, each with its fidelity at the end."""
     suite = len(attacks) > 1
-    summary: dict[str, Any] = {
-        "victim": "softmax",
-        "data": "iris",
+    made: dict[str, Any] = {
         "defense": defense,
         "seed": seed,
         "attack": "suite" if suite else next(iter(attacks)),
-        "status": "finished",
-        "summaries": {},
-        "not_applicable": {},
-        "failed": {},
-        "flags": [],
-        "aware": {},
-        "oracles": [],
         "checkpoints": [10, 20],
         "command": command,
-        "config_hash": "0",
         "knobs": {"seed": seed, "price": 1.0},
-        "versions": {"moatbench": "0.1.0", "python": "3.11"},
-        "data_provenance": {"name": "iris", "sha256": "abc", "rows": 150, "test_share": 0.3},
         "victim_accuracy": 0.9,
         **changes,
     }
     curve = [row(q, f, name) for name, f in attacks.items() for q in (10, 20)]
     identity = f"{defense}-{sorted(attacks)}-{seed}-{changes.get('role')}"
     tags = {"config_hash": identity}
-    return Logged(identity, identity, "FINISHED", 1.7e9, tags, summary, curve)
+    return Logged(identity, identity, "FINISHED", 1.7e9, tags, summary(**made), curve)
 
 
 def again(defense: str, attack: str, fidelity: float, seed: int, **changes: Any) -> Logged:
     knobs = {"seed": seed, "price": 1.0, "confirmation": True}
-    return run(defense, {attack: fidelity}, seed, role="confirmation", knobs=knobs, **changes)
+    changes = {"knobs": knobs, **changes}
+    return run(defense, {attack: fidelity}, seed, role="confirmation", **changes)
 
 
 def one_field(*runs: Logged) -> Field:
@@ -193,8 +183,7 @@ def test_the_leaderboard_tells_what_is_confirmed_and_what_is_not() -> None:
 
 
 def test_confirmations_are_of_the_same_plan() -> None:
-    dear = again("mad", "a", 0.4, FIRST)
-    dear.summary["knobs"]["price"] = 9.0
+    dear = again("mad", "a", 0.4, FIRST, knobs={"price": 9.0})
     with pytest.raises(MixedSelection, match="different plans"):
         select([run("mad", {"a": 0.5}), dear])
 
@@ -236,8 +225,8 @@ def test_a_table_that_lacks_a_baseline_says_so() -> None:
 
 
 def test_a_baseline_that_no_attack_applies_to_is_not_missing() -> None:
-    skipped = run("label_only", {"a": 0.0}, status="not_applicable")
-    skipped.summary["not_applicable"] = {"a": "needs confidences"}
+    why: dict[str, Any] = {"not_applicable": {"a": "needs confidences"}}
+    skipped = run("label_only", {"a": 0.0}, status="not_applicable", **why)
     skipped = replace(skipped, rows=[])
     assert missing(one_field(run("none", {"a": 0.9}), skipped)) == ["random_labels"]
 
@@ -248,11 +237,14 @@ def test_a_baseline_that_no_attack_applies_to_is_not_missing() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["experiment=x", "seed=3"], "'seed' is no option; usage: moatbench-confirm"),
-        (["experiment"], "'experiment' is no option"),
-        (["seeds=2"], "usage: moatbench-confirm experiment=NAME"),
-        (["experiment=x", "seeds=many"], "usage: moatbench-confirm"),
-        (["experiment=x", "seeds=0"], "seeds must be at least 1, got 0"),
+        (
+            ["experiment=x", "seed=3"],
+            "no option 'seed=3'; did you mean seeds=?; usage: ",
+        ),
+        (["experiment"], "no option 'experiment'; did you mean experiment=?"),
+        (["seeds=2"], "experiment= missing; usage: moatbench-confirm experiment=NAME"),
+        (["experiment=x", "seeds=many"], "seeds must be a whole number of at least 1, got 'many'"),
+        (["experiment=x", "seeds=0"], "seeds must be a whole number of at least 1, got '0'"),
         (["experiment=x", "tracking.uri=sqlite:///absent.db"], "no MLflow store at absent.db"),
     ],
 )

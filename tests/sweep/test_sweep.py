@@ -1,6 +1,5 @@
 """What surrounds the runs of a sweep: the count, the lines, the resume after a kill, the store."""
 
-import json
 import os
 import pickle
 import re
@@ -9,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,26 +16,20 @@ import pytest
 from hydra import compose, initialize_config_module
 from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig, OmegaConf
+from summaries import summary
 
 import moatbench.conf
 from moatbench.sweep.callback import Watched, compose_seeds_once, planned
-from moatbench.sweep.watch import Watch, result, results
+from moatbench.sweep.progress import Progress, jobs, result
 
 Run = Callable[..., tuple[int, str, str]]
 QUICK = ("data=iris", "attack=equation_solving", "checkpoints=[5,10]")
-SUMMARY: dict[str, Any] = {
-    "victim": "softmax",
-    "data": "iris",
-    "defense": "none",
-    "attack": "equation_solving",
-    "seed": 0,
-    "status": "finished",
-    "reason": "",
-    "flags": [],
-    "seconds": 2.0,
-    "checkpoints": [5, 1000],
-    "summaries": {"equation_solving": {"final_fidelity_test": 0.9, "final_fidelity_uniform": 0.8}},
-}
+SUMMARY = summary(
+    attack="equation_solving",
+    seconds=2.0,
+    checkpoints=[5, 1000],
+    summaries={"equation_solving": {"final_fidelity_test": 0.9, "final_fidelity_uniform": 0.8}},
+)
 
 
 def swept(*overrides: str, **sweeper: Any) -> DictConfig:
@@ -69,15 +63,15 @@ def test_a_search_is_as_long_as_its_trials() -> None:
 
 
 def test_each_finished_run_is_told_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    watch = Watch(tmp_path, 3)
-    watch.start()
+    progress = Progress(tmp_path, 3)
+    progress.start()
     (tmp_path / "0").mkdir()
-    (tmp_path / "0" / "summary.json").write_text(json.dumps(SUMMARY))
+    SUMMARY.write(tmp_path / "0")
     (tmp_path / "1").mkdir()
     (tmp_path / "1" / "summary.json").write_text('{"half": ')  # still being written
     time.sleep(1.2)
-    (tmp_path / "1" / "summary.json").write_text(json.dumps({**SUMMARY, "fetched": "abc"}))
-    watch.stop()
+    replace(SUMMARY, fetched="abc").write(tmp_path / "1")
+    progress.stop()
     first, second = capsys.readouterr().out.splitlines()
     assert first.startswith("[1/3] none / equation_solving / softmax on iris / s0: fidelity 90.00")
     assert re.search(r"80\.00 % at 1,000 queries \(2\.0 s, about \d+ s left\)$", first)
@@ -86,32 +80,32 @@ def test_each_finished_run_is_told_once(tmp_path: Path, capsys: pytest.CaptureFi
 
 
 def test_the_time_left_is_estimated_from_what_really_ran(tmp_path: Path) -> None:
-    watch = Watch(tmp_path, 4)
-    watch._began -= 100
-    assert watch.time_left() == ""
-    watch._told, watch._ran = {"0", "1"}, 1  # the other one was known already
-    assert watch.time_left() == "about 3 min left"
-    watch._told = {"0", "1", "2", "3"}
-    assert watch.time_left() == ""
+    progress = Progress(tmp_path, 4)
+    progress._began -= 100
+    assert progress.time_left() == ""
+    progress._told, progress._ran = {"0", "1"}, 1  # the other one was known already
+    assert progress.time_left() == "about 3 min left"
+    progress._told = {"0", "1", "2", "3"}
+    assert progress.time_left() == ""
 
 
 def test_a_run_without_numbers_says_why() -> None:
-    skipped = {**SUMMARY, "status": "not_applicable", "reason": "needs confidences"}
+    skipped = replace(SUMMARY, status="not_applicable", reason="needs confidences")
     assert result(skipped) == "not applicable: needs confidences"
-    assert result({**SUMMARY, "flags": ["a", "b"]}).endswith("at 1,000 queries, flagged (2)")
+    assert result(replace(SUMMARY, flags=["a", "b"])).endswith("at 1,000 queries, flagged (2)")
 
 
 def test_a_run_that_left_nothing_is_a_failure(tmp_path: Path) -> None:
     (tmp_path / "0").mkdir()
-    (only,) = results(tmp_path)
-    assert only["status"] == "failed"
-    assert results(tmp_path / "nowhere") == []
+    (only,) = jobs(tmp_path)
+    assert only.failure.startswith("no result")
+    assert jobs(tmp_path / "nowhere") == []
 
 
 def test_launchers_may_send_the_callback_to_their_workers(tmp_path: Path) -> None:
     callback = Watched()
-    callback._watch = Watch(tmp_path, 1)
-    assert pickle.loads(pickle.dumps(callback))._watch is None
+    callback._progress = Progress(tmp_path, 1)
+    assert pickle.loads(pickle.dumps(callback))._progress is None
 
 
 def sweep_command(*more: str) -> list[str]:

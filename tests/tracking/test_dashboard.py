@@ -65,9 +65,9 @@ def test_a_deleted_experiment_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["tracking.uri=sqlite:///nowhere/mlflow.db"], "there is no store at sqlite:///nowhere"),
-        (["colour=red"], "unknown option 'colour=red'; usage: moatbench-ui"),
-        (["port=high"], "port must be a number from 1 to 65535, got 'high'"),
+        (["tracking.uri=sqlite:///nowhere/mlflow.db"], "no store at sqlite:///nowhere"),
+        (["colour=red"], "no option 'colour=red'; usage: moatbench-ui"),
+        (["port=high"], "port must be a whole number from 1 to 65535, got 'high'"),
         (["tracking.uri=http://there:5000"], "is a server: open it in a browser"),
     ],
 )
@@ -77,6 +77,6 @@ def test_the_dashboard_says_why_it_does_not_start(arguments: list[str], told: st
 
 
 def test_looking_for_a_store_makes_none(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="there is no store"):
+    with pytest.raises(ValueError, match="no store at"):
         ui.prepared([f"tracking.uri=sqlite:///{tmp_path}/mlflow.db"])
     assert not list(tmp_path.iterdir())

@@ -20,8 +20,8 @@ from urllib.request import urlopen
 import pytest
 
 from moatbench.cli.ui import LEAN
-from moatbench.tracking import log as track
 from moatbench.tracking import store
+from moatbench.tracking.log import finished, log_run
 
 WRITERS, EACH = 8, 3
 FOLDERS = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
@@ -104,7 +104,7 @@ def write(job: tuple[str, Path, int]) -> list[str]:
         summary |= {"seed": number, "config_hash": f"{writer}-{number}"}
         (folder / "summary.json").write_text(json.dumps(summary))
         shutil.copy(base / "curve.csv", folder)
-        made.append(track.log(folder, uri))
+        made.append(log_run(folder, uri))
     return made
 
 
@@ -128,4 +128,4 @@ def test_eight_processes_log_at_once_and_nothing_is_lost(tracking: str, tmp_path
     first = client.get_metric_history(runs[0].info.run_id, "fidelity_test")
     assert [point.step for point in first] == [5, 10]
     assert len(list((tmp_path / "root").rglob("curve.csv"))) == WRITERS * EACH
-    assert track.finished(tracking, "moatbench", "3-1") is not None
+    assert finished(tracking, "moatbench", "3-1") is not None

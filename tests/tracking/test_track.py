@@ -1,43 +1,30 @@
 """What a finished folder becomes in MLflow."""
 
-import json
 import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
 from shop import new_store
+from summaries import summary
 
 from moatbench.cli import log
-from moatbench.tracking import log as track
 from moatbench.tracking import store
+from moatbench.tracking.log import TAGS, fetch, finished, log_run
 
-SUMMARY: dict[str, Any] = {
-    "victim": "softmax",
-    "data": "iris",
-    "defense": "prada+rounding",
-    "attack": "suite",
-    "seed": 3,
-    "name": "bench",
-    "status": "finished",
-    "reason": "",
-    "sweep": "",
-    "config_hash": "0123456789abcdef",
-    "winner": "guess",
-    "summaries": {"guess": {"area": 0.7}, "worst_case": {"area": 0.8, "queries_to_90": 10}},
-    "not_applicable": {"solve": "needs confidences, and the API answers labels only"},
-    "failed": {},
-    "flags": ["guess: not converged at 5 queries"],
-    "marks": ["naive only", "flagged (1)"],
-    "victim_accuracy": 0.97,
-    "data_provenance": {"sha256": "abc"},
-    "command": "moatbench data=iris",
-    "knobs": {"defense.rounding.decimals": 2, "seed": 3},
-    "versions": {"moatbench": "0.1.0"},
-    "started": 1.7e9,
-    "seconds": 2.0,
-    "trace": "",
-}
+SUMMARY = summary(
+    defense="prada+rounding",
+    attack="suite",
+    seed=3,
+    config_hash="0123456789abcdef",
+    winner="guess",
+    summaries={"guess": {"area": 0.7}, "worst_case": {"area": 0.8, "queries_to_90": 10}},
+    not_applicable={"solve": "needs confidences, and the API answers labels only"},
+    flags=["guess: not converged at 5 queries"],
+    marks=["naive only", "flagged (1)"],
+    data_provenance={"sha256": "abc"},
+    knobs={"defense.rounding.decimals": 2, "seed": 3},
+)
 CURVE = """attack,queries,fidelity_test,tv_test,winner
 guess,5,0.5,1.234567890123e-16,
 guess,10,0.9,nan,
@@ -49,7 +36,7 @@ worst_case,10,0.9,0.1,guess
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "summary.json").write_text(json.dumps(SUMMARY))
+    SUMMARY.write(tmp_path / "run")
     (tmp_path / "run" / "curve.csv").write_text(CURVE)
     return tmp_path / "run"
 
@@ -60,17 +47,17 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> Any:
     from mlflow import MlflowClient
 
     base = tmp_path_factory.mktemp("store")
-    (base / "summary.json").write_text(json.dumps(SUMMARY))
+    SUMMARY.write(base)
     (base / "curve.csv").write_text(CURVE)
     uri = new_store(base / "mlflow.db")
-    run = track.log(base, uri)
+    run = log_run(base, uri)
     client = MlflowClient(uri)
     return client, client.get_run(run)
 
 
 def test_tags_come_in_the_order_that_grouping_wants(logged: Any) -> None:
     tags = logged[1].data.tags
-    assert {k: tags[k] for k in track.TAGS} == {k: str(SUMMARY[k]) for k in track.TAGS}
+    assert {k: tags[k] for k in TAGS} == {k: str(getattr(SUMMARY, k)) for k in TAGS}
 
 
 def test_the_step_is_the_number_of_queries(logged: Any) -> None:
@@ -119,8 +106,8 @@ def test_artifacts_lie_beside_the_store(logged: Any) -> None:
 def test_a_finished_run_is_found_by_the_hash_of_its_config(logged: Any) -> None:
     client, run = logged
     uri = client.tracking_uri
-    assert track.finished(uri, "bench", "0123456789abcdef") == run.info.run_id
-    assert track.finished(uri, "bench", "another") is None
+    assert finished(uri, "bench", "0123456789abcdef") == run.info.run_id
+    assert finished(uri, "bench", "another") is None
 
 
 def test_a_run_left_half_written_is_marked_and_not_counted(folder: Path) -> None:
@@ -128,7 +115,7 @@ def test_a_run_left_half_written_is_marked_and_not_counted(folder: Path) -> None
     client, experiment = store.open_store(uri, "bench")
     tags = {"config_hash": "half", "writer": f"{socket.gethostname()}:999999999"}
     half = client.create_run(experiment, tags=tags).info.run_id
-    assert track.finished(uri, "bench", "half") is None
+    assert finished(uri, "bench", "half") is None
     assert client.get_run(half).info.status == "KILLED"
 
 
@@ -137,14 +124,14 @@ def test_a_run_that_another_machine_is_writing_is_left_alone(folder: Path) -> No
     client, experiment = store.open_store(uri, "bench")
     tags = {"config_hash": "half", "writer": "elsewhere:1"}
     half = client.create_run(experiment, tags=tags).info.run_id
-    assert track.finished(uri, "bench", "half") is None
+    assert finished(uri, "bench", "half") is None
     assert client.get_run(half).info.status == "RUNNING"
 
 
 def test_a_logged_run_is_fetched_back_whole(logged: Any, tmp_path: Path) -> None:
     client, run = logged
-    summary = track.fetch(client.tracking_uri, run.info.run_id, tmp_path)
-    assert summary["winner"] == "guess"
+    found = fetch(client.tracking_uri, run.info.run_id, tmp_path)
+    assert (found.winner, found.fetched) == ("guess", run.info.run_id)
     assert (tmp_path / "curve.csv").read_text() == CURVE
 
 
@@ -153,7 +140,7 @@ def test_a_server_that_is_down_says_how_to_log_later(
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(store.TrackingFailed, match="log it later with: moatbench-log") as error:
-        track.log(folder, "http://127.0.0.1:9")
+        log_run(folder, "http://127.0.0.1:9")
     assert str(folder) in str(error.value)
 
 

@@ -10,7 +10,7 @@ from moatbench.report.select.records import Curve
 
 
 @dataclass(frozen=True)
-class Watch:
+class AlarmRecord:
     """Alarms under one defense and attack, over the seeds.
 
     Args:
@@ -49,10 +49,10 @@ class Watch:
     honest_first: float
 
 
-def watches(field: Field) -> list[Watch]:
+def alarm_records(field: Field) -> list[AlarmRecord]:
     """A row for each attack on each defense that watches, or that any account set off."""
     return [
-        _watch(defense, attack, group)
+        _record(defense, attack, group)
         for defense in field.defenses
         if any(_watched(c) for group in field.against(defense).values() for c in group)
         for attack, group in field.against(defense).items()
@@ -61,7 +61,7 @@ def watches(field: Field) -> list[Watch]:
 
 def _watched(curve: Curve) -> bool:
     """Whether the defense has a monitor (a knob of one), or anybody was in alarm."""
-    knobs = curve.run.summary["knobs"]
+    knobs = curve.run.summary.knobs
     if any(
         key.startswith("defense.") and {"monitor", "response"} & set(key.split("."))
         for key in knobs
@@ -71,12 +71,12 @@ def _watched(curve: Curve) -> bool:
     return not all(isnan(alarm) for alarm in alarms)
 
 
-def _watch(defense: str, attack: str, group: Sequence[Curve]) -> Watch:
+def _record(defense: str, attack: str, group: Sequence[Curve]) -> AlarmRecord:
     firsts = [number(c.last, "first_alarm") for c in group]
     alarmed = [(c, first) for c, first in zip(group, firsts, strict=True) if not isnan(first)]
     honest = [number(c.last, "honest_first_alarm") for c in group]
     accounts = _told(group, "accounts_for_95")
-    return Watch(
+    return AlarmRecord(
         defense=defense,
         attack=attack,
         runs=len(group),
@@ -99,7 +99,7 @@ def _told(group: Sequence[Curve], measure: str) -> list[float]:
     """What the runs say of their attack's detection, where they do."""
     told = []
     for curve in group:
-        summaries = curve.run.summary["summaries"]
+        summaries = curve.run.summary.summaries
         value = summaries.get(curve.attack.split(" (")[0], {}).get(f"detection_{measure}")
         told += [] if value is None else [float(value)]
     return told

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import inf, isnan, nan
 
-from moatbench.record.columns import SHIFTED
+from moatbench.record.columns import COLUMNS
 from moatbench.record.curve import Row
 from moatbench.record.marks import naive
 from moatbench.report.measure.statistics import Interval
@@ -12,26 +12,14 @@ from moatbench.report.measure.worst import (
     UNDEFENDED,
     Field,
     Worst,
-    dearest,
     number,
     over_seeds,
     worst,
+    worst_by,
 )
 
 LABEL_ONLY = "label_only"
 WITHHELD = 2.0  # the L1 distance of an answer that tells nothing right: the largest there is
-HONEST = (
-    "honest_label_agreement",
-    "honest_accuracy_lost",
-    "honest_l1_mean",
-    "honest_l1_p99",
-    "honest_l1_max",
-    "honest_ece",
-    "honest_ece_undefended",
-    "honest_refused",
-    "honest_alarmed_accounts",
-    *(f"shifted_{name}" for name in SHIFTED),
-)
 LIMITS = (0.0, 0.05, 0.25, 0.5, 1.0)  # of the honest cost
 
 
@@ -45,7 +33,7 @@ class Standing:
         uniform: the same on uniform inputs.
         cost: mean L1 distance of an honest customer's answers from the victim's, a refused query
             counted as 2; of the attack under which it is largest.
-        honest: each measure of `HONEST`, the worst over the attacks.
+        honest: each column that tells of customers, the worst over the attacks.
         front: no other defense has both a lower worst case and a lower cost, by the means.
         confirmed: the worst attack's fidelity on test data, on seeds that chose nothing; n = 0
             where it was not run again.
@@ -87,13 +75,11 @@ def within(rows: Iterable[Standing], limit: float) -> list[Standing]:
 
 def _standing(field: Field, defense: str) -> Standing:
     against = field.against(defense)
-    costs = dearest(against, lambda c: cost(c.last, regression=field.regression), (0.0, inf))
-    honest = {}
-    for key in HONEST:
-        sign = -1.0 if key.endswith("label_agreement") else 1.0
-        honest[key] = dearest(against, lambda c, key=key: number(c.last, key), sign=sign).value  # type: ignore[misc]
+    costs = worst_by(against, lambda c: cost(c.last, regression=field.regression), (0.0, inf))
+    paid = [c.name for c in COLUMNS.values() if c.group in ("honest", "shifted")]
+    honest = {name: worst(against, name).value for name in paid}
     best = worst(against, "fidelity_test")
-    flags = [flag for group in against.values() for c in group for flag in c.run.summary["flags"]]
+    flags = [flag for group in against.values() for c in group for flag in c.run.summary.flags]
     return Standing(
         defense=defense,
         test=best,
@@ -129,7 +115,7 @@ def _marks(field: Field, defense: str, attack: str) -> list[str]:
     """Say what makes the row less than it seems."""
     against = field.against(defense)
     marks = []
-    if any(attack.split(" (")[0] in c.run.summary["oracles"] for c in against[attack]):
+    if any(attack.split(" (")[0] in c.run.summary.oracles for c in against[attack]):
         marks.append("upper bound")
     if any(not number(c.last, "converged") for c in against[attack]):
         marks.append("lower bound")
@@ -142,7 +128,7 @@ def _marks(field: Field, defense: str, attack: str) -> list[str]:
     fewest = min(len(group) for group in against.values())
     if fewest < len(field.seeds):
         marks.append(f"seeds {fewest} of {len(field.seeds)}")
-    if any(c.run.summary["flags"] for group in against.values() for c in group):
+    if any(c.run.summary.flags for group in against.values() for c in group):
         marks.append("flagged")
     return marks
 
@@ -153,9 +139,9 @@ def knows_the_defense(field: Field, defense: str) -> bool:
     A run that flags itself "naive only" counts as naive.
     """
     runs = [c.run.summary for group in field.against(defense).values() for c in group]
-    if any("naive only" in flag for run in runs for flag in run["flags"]):
+    if any("naive only" in flag for run in runs for flag in run.flags):
         return False
-    return not naive(str(runs[0]["defense"]), (run["aware"] for run in runs))
+    return not naive(runs[0].defense, (run.aware for run in runs))
 
 
 def _under_attacked(row: Standing, floor: Standing | None) -> list[str]:

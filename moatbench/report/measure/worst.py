@@ -7,7 +7,8 @@ from functools import cached_property
 from math import inf, isnan, nan
 from typing import Any, NamedTuple
 
-from moatbench.record.curve import SMALLER_IS_WORSE, Row, worst_case
+from moatbench.record.columns import SMALLER, column
+from moatbench.record.curve import Row, worst_case
 from moatbench.report.measure.bootstrap import clustered_interval, mean_of_means
 from moatbench.report.measure.statistics import Interval
 from moatbench.report.select.records import Curve, Selection, Setting
@@ -124,12 +125,6 @@ def number(row: Mapping[str, Any], key: str) -> float:
     return float(value) if isinstance(value, int | float) else nan
 
 
-def scale(metric: str) -> tuple[float, float]:
-    """Ends of a metric's scale, at which intervals are cut."""
-    shares = ("fidelity_", "tv_", "accuracy")
-    return (0.0, 1.0) if metric.startswith(shares) else (float("-inf"), float("inf"))
-
-
 def by_victim(curves: Sequence[Curve], value: Callable[[Curve], float]) -> list[list[float]]:
     """Take a number of each curve; those of one victim together."""
     groups: dict[str, list[float]] = defaultdict(list)
@@ -141,16 +136,17 @@ def by_victim(curves: Sequence[Curve], value: Callable[[Curve], float]) -> list[
 def over_seeds(curves: Sequence[Curve], metric: str, place: int = -1) -> Interval:
     """Mean of a metric over victims and seeds, at the checkpoint of that place."""
     values = by_victim(curves, lambda curve: number(curve.rows[place], metric))
-    return clustered_interval(values, *scale(metric))
+    return clustered_interval(values, *column(metric).scale)
 
 
 def worst(against: Mapping[str, Sequence[Curve]], metric: str, place: int = -1) -> Worst:
     """Take the attack that is worst for the defender, in the mean over seeds."""
-    sign = -1.0 if metric.startswith(SMALLER_IS_WORSE) else 1.0
-    return dearest(against, lambda curve: number(curve.rows[place], metric), scale(metric), sign)
+    known = column(metric)
+    sign = -1.0 if known.worse == SMALLER else 1.0
+    return worst_by(against, lambda curve: number(curve.rows[place], metric), known.scale, sign)
 
 
-def dearest(
+def worst_by(
     against: Mapping[str, Sequence[Curve]],
     value: Callable[[Curve], float],
     ends: tuple[float, float] = (-inf, inf),

@@ -1,16 +1,14 @@
 """What may stand in one report: runs of one version, on the same data, under one plan."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
 
+from moatbench.record.identity import FREE
 from moatbench.report.select.records import ROLES, Curve, Setting, varied
 from moatbench.tracking.read import Logged
 
-FREE = ("seed", "victim_seed", "threads", "confirmation")  # knobs that may differ within a setting
-NEEDED = (
-    *("seed", "knobs", "versions", "data_provenance", "checkpoints", "command", "config_hash"),
-    *("flags", "aware", "oracles"),
-)
 SHOWN = 5  # examples in a message
 
 
@@ -18,21 +16,9 @@ class MixedSelection(ValueError):
     """The runs cannot stand in one report; the message says how to choose."""
 
 
-def require_records(runs: Sequence[Logged]) -> None:
-    """Every run has what a report needs; one of another version may not."""
-    for run in runs:
-        lacking = [key for key in (*ROLES, *NEEDED) if key not in run.summary]
-        if lacking:
-            raise MixedSelection(
-                f"run {run.name} ({run.id}) was written by moatbench "
-                f"{run.tags.get('moatbench', '?')}, whose records lack {', '.join(lacking)}: "
-                "run it again with this version, or leave it out with filter="
-            )
-
-
 def require_one_version(runs: Sequence[Logged]) -> None:
     """All runs are of one version of the code."""
-    versions = Counter(str(run.summary["versions"]["moatbench"]) for run in runs)
+    versions = Counter(str(run.summary.versions["moatbench"]) for run in runs)
     if len(versions) > 1:
         counts = ", ".join(f"{v} ({n} runs)" for v, n in versions.most_common())
         first = versions.most_common(1)[0][0]
@@ -43,12 +29,23 @@ def require_one_version(runs: Sequence[Logged]) -> None:
         )
 
 
+def require_one_measurement(runs: Sequence[Logged]) -> None:
+    """All runs were measured alike: on as many points, beside as many customers."""
+    plans = [asdict(run.summary.plan) for run in runs]
+    if differing := varied(plans):
+        values = "; ".join(_values(key, plans) for key in differing)
+        raise MixedSelection(
+            f"runs that were measured in different ways ({values}): run all again with force=true, "
+            "or give each way a name= of its own"
+        )
+
+
 def require_one_content(runs: Sequence[Logged]) -> None:
     """Data of one name are the same data."""
     hashes: dict[str, set[str]] = defaultdict(set)
     for run in runs:
-        if digest := run.summary["data_provenance"].get("sha256"):
-            hashes[str(run.summary["data"])].add(str(digest))
+        if digest := run.summary.data_provenance.get("sha256"):
+            hashes[str(run.summary.data)].add(str(digest))
     for data, digests in hashes.items():
         if len(digests) > 1:
             raise MixedSelection(
@@ -62,22 +59,23 @@ def require_one_plan(curves: Sequence[Curve]) -> None:
     """Within a setting, only parts and seeds may differ: not prices, not budgets."""
     for setting, group in _by_setting(curves).items():
         plans = [
-            {k: v for k, v in c.run.summary["knobs"].items() if k not in FREE and not _of_a_part(k)}
+            {k: v for k, v in c.run.summary.knobs.items() if k not in FREE and not _of_a_part(k)}
             for c in group
         ]
         if differing := varied(plans):
-            values = "; ".join(
-                f"{key} = {', '.join(sorted({str(p.get(key)) for p in plans}))}"
-                for key in differing
-            )
+            values = "; ".join(_values(key, plans) for key in differing)
             raise MixedSelection(
                 f"{setting}: runs with different plans ({values}); curves of different budgets or "
                 "prices are not compared: choose with filter=, or give each plan a name= of its own"
             )
-        budgets = {tuple(c.run.summary["checkpoints"]) for c in group}
+        budgets = {tuple(c.run.summary.checkpoints) for c in group}
         if len(budgets) > 1:
             shown = " and ".join(str(list(b)) for b in sorted(budgets)[:SHOWN])
             raise MixedSelection(f"{setting}: different checkpoints, {shown}; choose with filter=")
+
+
+def _values(key: str, plans: Sequence[Mapping[str, Any]]) -> str:
+    return f"{key} = {', '.join(sorted({str(plan.get(key)) for plan in plans}))}"
 
 
 def _of_a_part(key: str) -> bool:

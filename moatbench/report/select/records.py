@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from moatbench.record.curve import Row
+from moatbench.record.summary import Plan
 from moatbench.tracking.read import Logged
 
 ROLES = ("data", "victim", "defense", "attack")
@@ -84,6 +85,11 @@ class Selection:
     confirmations: list[Curve] = field(default_factory=list)
 
     @property
+    def plan(self) -> Plan:
+        """How much was measured, the same of all runs."""
+        return self.runs[0].summary.plan
+
+    @property
     def confirming(self) -> list[Logged]:
         """The runs behind the confirmations."""
         return list({c.run.id: c.run for c in self.confirmations}.values())
@@ -92,6 +98,11 @@ class Selection:
     def settings(self) -> list[Setting]:
         """Victims on data, in order of appearance."""
         return list(dict.fromkeys(c.setting for c in self.curves))
+
+
+def part_of(run: Logged, role: str) -> str:
+    """Name a run's data, victim, defense or attack."""
+    return str(getattr(run.summary, role))
 
 
 def varied(knobs: Sequence[Mapping[str, Any]]) -> list[str]:

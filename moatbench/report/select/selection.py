@@ -10,11 +10,19 @@ from moatbench.record.summary import CONFIRMATION
 from moatbench.report.select.consistency import (
     MixedSelection,
     require_one_content,
+    require_one_measurement,
     require_one_plan,
     require_one_version,
-    require_records,
 )
-from moatbench.report.select.records import ROLES, Curve, Selection, Setting, Skip, varied
+from moatbench.report.select.records import (
+    ROLES,
+    Curve,
+    Selection,
+    Setting,
+    Skip,
+    part_of,
+    varied,
+)
 from moatbench.tracking.read import Logged
 
 SUITE = "suite"
@@ -24,8 +32,9 @@ def select(logged: Sequence[Logged]) -> Selection:
     """Sort the runs of an experiment.
 
     Raises:
-        MixedSelection: there is no finished run, or the runs are of several code versions, data
-            files under one name, price lists or budgets, or one cell has two different curves.
+        MixedSelection: there is no finished run, or the runs are of several code versions, ways of
+            measuring, data files under one name, price lists or budgets, or one cell has two
+            different curves.
     """
     logged = sorted(logged, key=lambda run: (run.started, run.name, run.id))
     finished = [run for run in logged if run.finished or run.not_applicable]
@@ -34,8 +43,8 @@ def select(logged: Sequence[Logged]) -> Selection:
             f"nothing to report: of {len(logged)} runs none finished; run a sweep, or choose "
             "others with experiment= and filter="
         )
-    require_records(finished)
     require_one_version(finished)
+    require_one_measurement(finished)
     require_one_content(finished)
     names = distinct_names(finished)
     curves, skips = _curves([run for run in finished if not _confirms(run)], names)
@@ -49,7 +58,7 @@ def select(logged: Sequence[Logged]) -> Selection:
 
 
 def _confirms(run: Logged) -> bool:
-    return run.summary.get("role") == CONFIRMATION
+    return run.summary.role == CONFIRMATION
 
 
 def distinct_names(runs: Sequence[Logged]) -> dict[tuple[str, str, str], str]:
@@ -61,7 +70,7 @@ def distinct_names(runs: Sequence[Logged]) -> dict[tuple[str, str, str], str]:
     for role in ROLES:
         same: dict[str, list[Logged]] = defaultdict(list)
         for run in runs:
-            same[str(run.summary[role])].append(run)
+            same[part_of(run, role)].append(run)
         for tag, group in same.items():
             knobs = [_knobs(run, role) for run in group]
             differing = [] if (role, tag) == ("attack", SUITE) else varied(knobs)
@@ -81,7 +90,7 @@ def _named(tag: str, knobs: Mapping[str, Any], differing: Sequence[str]) -> str:
 
 
 def _knobs(run: Logged, role: str) -> dict[str, Any]:
-    return {k: v for k, v in run.summary["knobs"].items() if k.startswith(f"{role}.")}
+    return {k: v for k, v in run.summary.knobs.items() if k.startswith(f"{role}.")}
 
 
 def _curves(
@@ -89,22 +98,22 @@ def _curves(
 ) -> tuple[list[Curve], list[Skip]]:
     curves, skips = [], []
     for run in runs:
-        part = {role: names[run.id, role, str(run.summary[role])] for role in ROLES}
+        part = {role: names[run.id, role, part_of(run, role)] for role in ROLES}
         setting = Setting(part["victim"], part["data"])
-        suite = run.summary["attack"] == SUITE
+        suite = run.summary.attack == SUITE
         where = (setting, part["defense"])
         for attack, rows in by_attack(run.rows).items():
             if attack != WORST_CASE:
                 name = attack if suite else part["attack"]
                 curves.append(Curve(*where, name, _seed(run), rows, run))
-        for attack, reason in run.summary.get("not_applicable", {}).items():
+        for attack, reason in run.summary.not_applicable.items():
             name = attack if suite and attack else part["attack"]
             skips.append(Skip(*where, name, _seed(run), reason))
     return curves, skips
 
 
 def _seed(run: Logged) -> str:
-    seed, victim_seed = run.summary["seed"], run.summary["knobs"].get("victim_seed")
+    seed, victim_seed = run.summary.seed, run.summary.knobs.get("victim_seed")
     return str(seed) if victim_seed in (None, seed) else f"{victim_seed}:{seed}"
 
 

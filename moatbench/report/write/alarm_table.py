@@ -2,25 +2,27 @@
 
 from collections.abc import Sequence
 
-from moatbench.report.measure.alarms import Watch, watches
+from moatbench.record.summary import Plan
+from moatbench.report.measure.alarms import AlarmRecord, alarm_records
 from moatbench.report.measure.worst import Field
 from moatbench.report.write.numerals import percent, whole
 from moatbench.report.write.tables import NOTHING, Column, Group, Table
 
 
-def monitors(fields: Sequence[Field]) -> Table:
+def monitors(fields: Sequence[Field], plan: Plan) -> Table:
     """Alarms of attackers and of honest accounts."""
     return Table(
         "monitors",
         "Monitors",
         "Runs in which an attacker's account was in alarm. Caught at 1 %: the share of its "
-        "accounts beyond the least threshold that alarms at most 1 % of 200 customers. Medians "
-        "of the queries at the first alarm as deployed, and fidelity (%, test data) of the last "
-        "surrogate before it and at the first checkpoint from it on. Accounts for 95 %: queries "
-        "to 95 % fidelity over those of an account before its alarm; the accounts used, where "
-        "no alarm came first; runs that did not reach 95 % are left out, and counted. An alarm "
-        "of the attacker proves nothing where honest accounts are in alarm too: of 5 a run, "
-        "beside the attack, and of 200 customers on a twin. All ask test data.",
+        f"accounts beyond the least threshold that alarms at most 1 % of {plan.customers} "
+        "customers. Medians of the queries at the first alarm as deployed, and fidelity (%, "
+        "test data) of the last surrogate before it and at the first checkpoint from it on. "
+        "Accounts for 95 %: queries to 95 % fidelity over those of an account before its alarm; "
+        "the accounts used, where no alarm came first; runs that did not reach 95 % are left "
+        "out, and counted. An alarm of the attacker proves nothing where honest accounts are in "
+        f"alarm too: of {plan.accounts} a run, beside the attack, and of {plan.customers} "
+        "customers on a twin. All ask test data.",
         [
             Column("defense", number=False),
             Column("attack", number=False),
@@ -33,18 +35,18 @@ def monitors(fields: Sequence[Field]) -> Table:
             Column("accounts for 95 %", "median (runs that tell it)"),
             Column("attacker refused", "% of the queries"),
             Column("honest accounts in alarm", "%"),
-            Column("customers in alarm", "% of 200"),
+            Column("customers in alarm", f"% of {plan.customers}"),
             Column("earliest honest alarm", "queries of the account", paper=False),
         ],
         [
-            Group(str(f.setting) if len(fields) > 1 else "", [_row(w) for w in watches(f)])
+            Group(str(f.setting) if len(fields) > 1 else "", [_row(w) for w in alarm_records(f)])
             for f in fields
-            if watches(f)
+            if alarm_records(f)
         ],
     )
 
 
-def _row(w: Watch) -> list[str]:
+def _row(w: AlarmRecord) -> list[str]:
     return [
         w.defense,
         w.attack,

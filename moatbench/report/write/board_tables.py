@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from math import isnan, nan
 
+from moatbench.record import columns
+from moatbench.record.summary import Scores
 from moatbench.report.measure.baselines import baselines_first, is_baseline, told_missing
 from moatbench.report.measure.leaderboard import LIMITS, Standing, lowest, within
 from moatbench.report.measure.statistics import t_interval
@@ -17,7 +19,6 @@ MARKS = (
     "some attack, seeds are missing; under-attacked: below label-only though every label is kept; "
     "flagged: the runs carry flags, listed below"
 )
-UNUSUAL = ", of customers whose inputs are unlike most"
 
 
 def leaderboard(boards: Sequence[tuple[Field, list[Standing]]]) -> Table:
@@ -118,32 +119,15 @@ def equal_cost(boards: Sequence[tuple[Field, list[Standing]]]) -> Table:
 
 def honest(boards: Sequence[tuple[Field, list[Standing]]]) -> Table:
     """What honest customers pay, measure by measure."""
+    customers, unusual = columns.shown("page", "honest"), columns.shown("page", "shifted")
     groups = []
     for field, rows in boards:
         lines = []
         for row in baselines_first(rows):
-            h = {key.removeprefix("honest_"): v.mean for key, v in row.honest.items()}
             added, waited = _seconds(field, row.defense)
-            lines.append(
-                [
-                    row.defense,
-                    NOTHING if isnan(h["accuracy_lost"]) else percent(h["label_agreement"]),
-                    percent(h["accuracy_lost"]),
-                    significant(h["l1_mean"]),
-                    significant(h["l1_p99"]),
-                    significant(h["l1_max"]),
-                    significant(h["ece"]),
-                    significant(h["ece_undefended"]),
-                    percent(h["refused"]),
-                    percent(h["alarmed_accounts"]),
-                    significant(1e3 * added),
-                    significant(waited),
-                    percent(h["shifted_label_agreement"]),
-                    significant(h["shifted_l1_mean"]),
-                    percent(h["shifted_refused"]),
-                    percent(h["shifted_alarmed_accounts"]),
-                ]
-            )
+            times = [significant(1e3 * added), significant(waited)]
+            ours, theirs = _cells(row, customers), _cells(row, unusual)
+            lines.append([row.defense, *ours, *times, *theirs])
         groups.append(Group(heading(boards, field), lines))
     return Table(
         "honest",
@@ -152,31 +136,36 @@ def honest(boards: Sequence[tuple[Field, list[Standing]]]) -> Table:
         "the measure is worst. Added time is this machine's clock.",
         [
             Column("defense", number=False),
-            Column("label kept", "%"),
-            Column("accuracy lost", "percentage points"),
-            Column("mean L1"),
-            Column("99 % L1", "one answer in a hundred is farther off"),
-            Column("max L1"),
-            Column("ECE", "expected calibration error of the answers"),
-            Column("ECE bare", "of the undefended victim's answers"),
-            Column("refused", "% of queries"),
-            Column("accounts alarmed", "%"),
+            *(Column(c.heading, _unit(c)) for c in customers),
             Column("ms added", "milliseconds a query, by the clock"),
             Column("s waited", "virtual seconds a query"),
-            Column("label kept (shifted)", f"%{UNUSUAL}", paper=False),
-            Column("mean L1 (shifted)", UNUSUAL[2:], paper=False),
-            Column("refused (shifted)", f"% of queries{UNUSUAL}", paper=False),
-            Column("accounts alarmed (shifted)", f"%{UNUSUAL}", paper=False),
+            *(Column(f"{c.heading} (shifted)", _unit(c), paper=False) for c in unusual),
         ],
         groups,
     )
+
+
+def _cells(row: Standing, shown: Sequence[columns.Column]) -> list[str]:
+    return [_cell(row, c) for c in shown]
+
+
+def _cell(row: Standing, shown: columns.Column) -> str:
+    """Show a mean, a share in per cent; no label is kept where there are none, as in regression."""
+    value = row.honest[shown.name].mean
+    if shown.name == "honest_label_agreement" and isnan(row.honest["honest_accuracy_lost"].mean):
+        return NOTHING
+    return percent(value) if shown.unit == "share" else significant(value)
+
+
+def _unit(shown: columns.Column) -> str:
+    return f"{'%, ' if shown.unit == 'share' else ''}{shown.says}"
 
 
 def _seconds(field: Field, defense: str) -> tuple[float, float]:
     """Seconds added to, and waited for, an honest query: the largest mean of any attack."""
     means: list[tuple[float, float]] = []
     for group in field.against(defense).values():
-        names = [n for c in group for n in c.run.summary["summaries"].items() if _is(c.attack, n)]
+        names = [n for c in group for n in c.run.summary.summaries.items() if _is(c.attack, n)]
         added, waited = (
             t_interval([_float(s.get(f"honest_seconds_{k}")) for _, s in names]).mean
             for k in ("added", "waited")
@@ -186,7 +175,7 @@ def _seconds(field: Field, defense: str) -> tuple[float, float]:
     return _largest(columns[0]), _largest(columns[1])
 
 
-def _is(attack: str, named: tuple[str, dict[str, float]]) -> bool:
+def _is(attack: str, named: tuple[str, Scores]) -> bool:
     return attack.split(" (")[0] == named[0]
 
 

@@ -4,36 +4,29 @@ from collections.abc import Mapping, Sequence
 from math import isnan
 from typing import Any
 
-from moatbench.record.columns import WORST_CASE
+from moatbench.record.columns import WORST_CASE, shown
 from moatbench.report.measure.leaderboard import Standing, standings
 from moatbench.report.measure.statistics import Interval
 from moatbench.report.measure.worst import UNDEFENDED, Field, number, worst
 from moatbench.report.select.records import Curve
 from moatbench.report.write.style import looks
 
-METRICS = {
-    "fidelity_test": "fidelity on test data",
-    "fidelity_uniform": "fidelity on uniform inputs",
-    "fidelity_cube": "fidelity on the raw cube",
-    "tv_test": "total variation on test data",
-    "tv_uniform": "total variation on uniform inputs",
-    "accuracy": "surrogate's accuracy",
-}
-
 
 def chart_data(fields: Sequence[Field]) -> dict[str, Any]:
     """What the charts draw, as plain JSON; shares to five significant digits."""
     names = list(dict.fromkeys(d for field in fields for d in field.defenses))
-    shown = looks(names)
+    look = looks(names)
     measured = {key for f in fields for g in f.curves.values() for c in g for key in c.last}
     return {
         "worst": WORST_CASE,
         "looks": {
-            name: {"colour": shown[name].colour, "marker": shown[name].marker}
-            | {"dash": shown[name].dash, "ink": name == UNDEFENDED}
+            name: {"colour": look[name].colour, "marker": look[name].marker}
+            | {"dash": look[name].dash, "ink": name == UNDEFENDED}
             for name in names
         },
-        "metrics": [{"key": k, "label": v} for k, v in METRICS.items() if k in measured],
+        "metrics": [
+            {"key": c.name, "label": c.heading} for c in shown("chart") if c.name in measured
+        ],
         "settings": [_setting(field) for field in fields],
     }
 
@@ -66,12 +59,12 @@ def _point(row: Standing) -> dict[str, Any]:
 
 def _attack_curve(field: Field, defense: str, attack: str) -> dict[str, Any]:
     against = {attack: field.curves[defense, attack]}
-    metrics = {key: _points(field, against, key) for key in METRICS}
+    metrics = {key: _points(field, against, key) for key in _metrics()}
     return {"defense": defense, "attack": attack, "metrics": _known(metrics)}
 
 
 def _worst_curve(field: Field, defense: str) -> dict[str, Any]:
-    metrics = {key: _points(field, field.against(defense), key) for key in METRICS}
+    metrics = {key: _points(field, field.against(defense), key) for key in _metrics()}
     return {"defense": defense, "attack": WORST_CASE, "metrics": _known(metrics)}
 
 
@@ -84,6 +77,10 @@ def _points(field: Field, against: Mapping[str, Sequence[Curve]], metric: str) -
         named = [attack] if len(against) > 1 else []
         points.append([*_short(value), int(late), *named])
     return points
+
+
+def _metrics() -> list[str]:
+    return [c.name for c in shown("chart")]
 
 
 def _known(metrics: dict[str, list[list[Any]]]) -> dict[str, list[list[Any]]]:

@@ -26,7 +26,7 @@ def tables(selection: Selection, fields: Sequence[Field]) -> list[Table]:
         cost_multipliers(fields, "fidelity_uniform"),
         heat(fields, "fidelity_test"),
         heat(fields, "fidelity_uniform"),
-        monitors(fields),
+        monitors(fields, selection.plan),
         *[
             compared(fields, measure, against_none=against_none)
             for against_none in (True, False)
@@ -44,8 +44,8 @@ def settings(fields: Sequence[Field]) -> Table:
     rows = []
     for field in fields:
         runs = [c.run.summary for group in field.curves.values() for c in group]
-        data = runs[0]["data_provenance"]
-        accuracy = {c.seed: c.run.summary["victim_accuracy"] for c in _all(field)}
+        data = runs[0].data_provenance
+        accuracy = {c.seed: c.run.summary.victim_accuracy for c in _all(field)}
         known = [a for a in accuracy.values() if a is not None and not field.regression]
         tests = round(data["rows"] * data["test_share"]) if "test_share" in data else 0
         rows.append(

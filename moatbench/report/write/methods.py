@@ -4,10 +4,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from moatbench import __version__
-from moatbench.judge.honest import ACCOUNTS, QUERIES_AN_ACCOUNT, SHIFTED_ACCOUNTS
-from moatbench.judge.judge import SAME_VALUE, UNIFORM_POINTS
-from moatbench.judge.shift import CLUSTERS, LEAST
 from moatbench.record.columns import FLOORS
+from moatbench.record.summary import Plan
 from moatbench.report.measure.baselines import told_missing
 from moatbench.report.measure.bootstrap import ENOUGH, RESAMPLES
 from moatbench.report.measure.leaderboard import standings
@@ -32,19 +30,13 @@ def paragraph(selection: Selection, fields: Sequence[Field]) -> str:
         "Every query was counted, answered or refused; the attack's surrogate was scored at each "
         "checkpoint of one query stream.",
         "Fidelity is the share of inputs on which the surrogate and the undefended victim give the "
-        f"same label, on held-out test data and on {UNIFORM_POINTS:,} uniform valid inputs, none "
-        "of which the attack had seen.",
+        f"same label, on held-out test data and on {selection.plan.uniform_points:,} uniform valid "
+        "inputs, none of which the attack had seen.",
         _floor(selection),
         "A defense's score is the worst case: the largest, over the attacks, of the mean over "
         "seeds; a maximum of means is biased upwards, against the defense.",
         _confirmed(selection),
-        f"Honest cost was measured on the very instance under attack, with {ACCOUNTS} accounts of "
-        f"up to {QUERIES_AN_ACCOUNT} queries of test data each, in step with the attack: the mean "
-        "L1 distance of their answers from the victim's, a refused query counted as 2 and an "
-        "answer without confidences as certainty in its label.",
-        f"{SHIFTED_ACCOUNTS} more accounts asked test data of one cluster alone: of {CLUSTERS} "
-        f"that k-means finds on standardised columns, those below {LEAST:.0%} of the rows left "
-        "out, the farthest from the training data's mean.",
+        *_customers(selection.plan),
         _intervals(fields),
         "Cost multipliers are ratios of the queries at which the worst case of a seed first "
         "reached a level, with and without the defense, and medians over seeds; a level that was "
@@ -54,6 +46,19 @@ def paragraph(selection: Selection, fields: Sequence[Field]) -> str:
         "size and Holm's correction within each family of tests.",
     ]
     return " ".join(line for line in text if line)
+
+
+def _customers(plan: Plan) -> list[str]:
+    """Say who asked beside the attacker, and how much."""
+    return [
+        "Honest cost was measured on the very instance under attack, with "
+        f"{plan.accounts} accounts of up to {plan.account_queries} queries of test data each, in "
+        "step with the attack: the mean L1 distance of their answers from the victim's, a refused "
+        "query counted as 2 and an answer without confidences as certainty in its label.",
+        f"{plan.shifted_accounts} more accounts asked test data of one cluster alone: of "
+        f"{plan.clusters} that k-means finds on standardised columns, those below "
+        f"{plan.least_share:.0%} of the rows left out, the farthest from the training data's mean.",
+    ]
 
 
 def notices(selection: Selection, fields: Sequence[Field]) -> list[str]:
@@ -91,8 +96,8 @@ def notices(selection: Selection, fields: Sequence[Field]) -> list[str]:
     if values := [str(f.setting) for f in fields if f.regression]:
         lines.append(
             f"Victims that answer values: {'; '.join(values)}. Fidelity is the share of inputs on "
-            f"which the values are equal within {SAME_VALUE:g} of their range, and honest cost is "
-            "in units of the target."
+            f"which the values are equal within {selection.plan.same_value:g} of their range, and "
+            "honest cost is in units of the target."
         )
     lines += _of_environment(selection)
     return lines
@@ -131,7 +136,7 @@ def environment(selection: Selection) -> dict[str, list[str]]:
     """Versions of Python and packages, each with all that occur."""
     found: dict[str, dict[str, None]] = {}
     for run in selection.runs:
-        for package, version in run.summary["versions"].items():
+        for package, version in run.summary.versions.items():
             found.setdefault(package, {})[str(version)] = None
     return {package: list(versions) for package, versions in found.items()}
 
@@ -139,7 +144,7 @@ def environment(selection: Selection) -> dict[str, list[str]]:
 def data_hashes(selection: Selection) -> dict[str, dict[str, str]]:
     """What is known of each data set's origin and content."""
     return {
-        str(run.summary["data"]): {k: str(v) for k, v in run.summary["data_provenance"].items()}
+        str(run.summary.data): {k: str(v) for k, v in run.summary.data_provenance.items()}
         for run in selection.runs
     }
 
@@ -147,12 +152,12 @@ def data_hashes(selection: Selection) -> dict[str, dict[str, str]]:
 def commands(selection: Selection) -> list[str]:
     """The commands that repeat the runs, a line each."""
     runs = [*selection.runs, *selection.confirming]
-    return [str(run.summary["command"]) for run in runs]
+    return [str(run.summary.command) for run in runs]
 
 
 def _floor(selection: Selection) -> str:
     """Say what the gain is above; '' for runs that do not tell."""
-    names = dict.fromkeys(run.summary.get("floor") for run in selection.runs)
+    names = dict.fromkeys(run.summary.floor for run in selection.runs)
     floors = [FLOORS[name] for name in names if name in FLOORS]
     if not floors:
         return ""

@@ -79,8 +79,8 @@ def tidy(selection: Selection) -> "pd.DataFrame":
             "attack": c.attack,
             "seed": c.seed,
             "run": c.run.id,
-            "config_hash": c.run.summary["config_hash"],
-            "moatbench": c.run.summary["versions"]["moatbench"],
+            "config_hash": c.run.summary.config_hash,
+            "moatbench": c.run.summary.versions["moatbench"],
         }
         for c in selection.curves
         for row in c.rows

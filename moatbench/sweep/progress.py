@@ -1,24 +1,39 @@
-"""What surrounds the runs of a multirun: the store and the progress, the table and the failures."""
+"""How far a sweep is, from what its runs leave in its folder."""
 
 import json
 import sys
 import time
 from pathlib import Path
 from threading import Event, Thread
-from typing import Any
+from typing import Any, NamedTuple
 
-from moatbench.display.table import headline
+from moatbench.record.summary import FAILED, FINISHED, RecordUnreadable, Summary
 
 _BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} runs, {elapsed} elapsed{postfix}"
 POLL = 0.5  # seconds between two looks at the folder
-LOST = {
-    "status": "failed",
-    "reason": "no result: the process ended before it wrote one",
-    "summaries": {},
-}
+LOST = "no result: the process ended before it wrote one"
 
 
-class Watch(Thread):
+class Job(NamedTuple):
+    """A run of a sweep.
+
+    Args:
+        folder: of the run.
+        summary: what it wrote; None where it ended before.
+    """
+
+    folder: Path
+    summary: Summary | None
+
+    @property
+    def failure(self) -> str:
+        """Why it failed; '' for one that did not."""
+        if self.summary is None:
+            return LOST
+        return self.summary.reason if self.summary.status == FAILED else ""
+
+
+class Progress(Thread):
     """Tells of each run of a sweep as it finishes, with an estimate of the time left.
 
     Args:
@@ -51,27 +66,26 @@ class Watch(Thread):
     def _tell(self, bar: Any) -> None:
         for job, summary in self._new():
             self._told.add(job)
-            self._ran += "fetched" not in summary
+            self._ran += summary.fetched is None
             bar.update()
             bar.set_postfix_str(self.time_left())
             bar.write(self.line(summary), file=sys.stdout)
             sys.stdout.flush()
 
-    def _new(self) -> list[tuple[str, dict[str, Any]]]:
+    def _new(self) -> list[tuple[str, Summary]]:
         """Find the runs that finished since the last look."""
         if not self._folder.is_dir():
             return []
-        jobs = [f for f in self._folder.iterdir() if f.name.isdigit() and f.name not in self._told]
-        read = [(f.name, _summary(f)) for f in sorted(jobs, key=lambda f: int(f.name))]
+        new = [f for f in self._folder.iterdir() if f.name.isdigit() and f.name not in self._told]
+        read = [(f.name, _summary(f)) for f in sorted(new, key=lambda f: int(f.name))]
         return [(name, summary) for name, summary in read if summary is not None]
 
-    def line(self, summary: dict[str, Any]) -> str:
+    def line(self, summary: Summary) -> str:
         """One line for a finished run: its place, its name, its headline, the time left."""
         done = f"[{len(self._told)}/{self._total or '?'}]"
-        name = "{defense} / {attack} / {victim} on {data} / s{seed}".format(**summary)
-        took = "already in MLflow" if "fetched" in summary else f"{summary['seconds']:.1f} s"
+        took = "already in MLflow" if summary.fetched else f"{summary.seconds:.1f} s"
         left = self.time_left()
-        return f"{done} {name}: {result(summary)} ({took}{', ' if left else ''}{left})"
+        return f"{done} {summary.title}: {result(summary)} ({took}{', ' if left else ''}{left})"
 
     def time_left(self) -> str:
         """Estimate from the runs that really ran; '' where nothing is known or left."""
@@ -81,30 +95,30 @@ class Watch(Thread):
         return f"about {_duration(rate * (self._total - len(self._told)))} left"
 
 
-def result(summary: dict[str, Any]) -> str:
+def result(summary: Summary) -> str:
     """Say in a few words what a run found."""
-    if summary["status"] != "finished":
-        return f"{summary['status'].replace('_', ' ')}: {summary['reason']}"
-    final = summary["summaries"][headline(summary)]
+    if summary.status != FINISHED:
+        return f"{summary.status.replace('_', ' ')}: {summary.reason}"
+    final = summary.finals
     test, uniform = final["final_fidelity_test"], final["final_fidelity_uniform"]
-    flagged = f", flagged ({len(summary['flags'])})" if summary["flags"] else ""
-    at = f"{summary['checkpoints'][-1]:,} queries"
+    flagged = f", flagged ({len(summary.flags)})" if summary.flags else ""
+    at = f"{summary.checkpoints[-1]:,} queries"
     return f"fidelity {_percent(test)}/{_percent(uniform)} % at {at}{flagged}"
 
 
-def results(folder: Path) -> list[dict[str, Any]]:
-    """Return the summaries of a sweep's runs, in the order of their numbers."""
+def jobs(folder: Path) -> list[Job]:
+    """Return a sweep's runs, in the order of their numbers."""
     if not folder.is_dir():
         return []
-    jobs = sorted((f for f in folder.iterdir() if f.name.isdigit()), key=lambda f: int(f.name))
-    return [{"folder": str(job), **(_summary(job) or LOST)} for job in jobs]
+    found = sorted((f for f in folder.iterdir() if f.name.isdigit()), key=lambda f: int(f.name))
+    return [Job(job, _summary(job)) for job in found]
 
 
-def _summary(job: Path) -> dict[str, Any] | None:
+def _summary(job: Path) -> Summary | None:
     """Read what a run left; None where it is not there, or not whole yet."""
     try:
-        return dict(json.loads((job / "summary.json").read_text()))
-    except (OSError, json.JSONDecodeError):
+        return Summary.read(job)
+    except (OSError, json.JSONDecodeError, RecordUnreadable):
         return None
 
 

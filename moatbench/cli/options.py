@@ -1,0 +1,111 @@
+"""The key=value arguments of moatbench's smaller commands, read in one way."""
+
+import os
+import sys
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from inspect import cleandoc
+from typing import NamedTuple
+
+from moatbench.tracking.store import address
+
+URI = "tracking.uri"
+
+
+class BadOption(ValueError):
+    """An argument that the command does not know, or one that it needs and lacks."""
+
+
+class Given(NamedTuple):
+    """What stands on a command line.
+
+    Args:
+        options: the command's own, by key.
+        words: arguments that are no key=value.
+        passed_on: Hydra's own overrides.
+    """
+
+    options: Mapping[str, str]
+    words: Sequence[str]
+    passed_on: Sequence[str]
+
+    @property
+    def uri(self) -> str:
+        """Of the MLflow store: as given, as in the environment, or the one below this folder."""
+        return address(self.options.get(URI) or os.environ.get("MLFLOW_TRACKING_URI"))
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command and the arguments that it takes.
+
+    Args:
+        usage: the command and its arguments, in a line.
+        keys: that it knows.
+        needed: those that it cannot do without.
+        words: what arguments that are no key=value are; '' where it takes none.
+        passes_on: whether it takes Hydra's own overrides (`hydra...=`).
+    """
+
+    usage: str
+    keys: Collection[str]
+    needed: Sequence[str] = ()
+    words: str = ""
+    passes_on: bool = False
+
+    @property
+    def name(self) -> str:
+        """The command."""
+        return self.usage.split()[0]
+
+    def read(self, arguments: Sequence[str]) -> Given:
+        """Sort the arguments.
+
+        Raises:
+            BadOption: says what is wrong and how the command is used.
+        """
+        options: dict[str, str] = {}
+        words, passed_on = [], []
+        for argument in arguments:
+            key, equals, value = argument.partition("=")
+            if equals and self.passes_on and key.lstrip("+~").startswith("hydra"):
+                passed_on.append(argument)
+            elif equals and key in self.keys:
+                options[key] = value
+            elif self.words and not equals and not argument.startswith("-"):
+                words.append(argument)
+            else:
+                raise self._bad(f"no option {argument!r}{self._nearest(key)}")
+        if self.words and not words:
+            raise self._bad(f"no {self.words} given")
+        if lacking := [f"{key}=" for key in self.needed if not options.get(key)]:
+            raise self._bad(f"{' and '.join(lacking)} missing")
+        return Given(options, words, passed_on)
+
+    def offer_help(self, *texts: str | None) -> None:
+        """On -h or --help, print the usage and what the command does, and end."""
+        if {"-h", "--help"} & set(sys.argv[1:]):
+            print(
+                "\n\n".join([f"usage: {self.usage}", *(cleandoc(text) for text in texts if text)])
+            )
+            sys.exit(0)
+
+    def _bad(self, what: str) -> BadOption:
+        return BadOption(f"{what}; usage: {self.usage}")
+
+    def _nearest(self, key: str) -> str:
+        near = get_close_matches(key.lstrip("-"), self.keys, 1)
+        return f"; did you mean {near[0]}=?" if near else ""
+
+
+def whole(text: str, name: str, least: int, most: int | None = None) -> int:
+    """Read a whole number.
+
+    Raises:
+        BadOption: says what is allowed.
+    """
+    if text.isdecimal() and int(text) >= least and (most is None or int(text) <= most):
+        return int(text)
+    allowed = f"from {least} to {most}" if most is not None else f"of at least {least}"
+    raise BadOption(f"{name} must be a whole number {allowed}, got {text!r}")

@@ -1,0 +1,63 @@
+"""The key=value arguments of the smaller commands."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from moatbench.cli.options import BadOption, Command, whole
+
+COPY = Command("copy FILE... [to=PLACE] [hydra...=...]", ("to",), words="file", passes_on=True)
+
+
+def test_arguments_are_sorted() -> None:
+    given = COPY.read(["a", "to=b=c", "hydra.launcher.n_jobs=2", "d"])
+    assert given == ({"to": "b=c"}, ["a", "d"], ["hydra.launcher.n_jobs=2"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["a", "too=b"], "no option 'too=b'; did you mean to=?; usage: copy FILE"),
+        (["a", "--to", "b"], "no option '--to'; did you mean to=?"),
+        (["to=b"], "no file given; usage: copy"),
+    ],
+)
+def test_a_wrong_argument_is_told_with_what_was_meant(arguments: list[str], said: str) -> None:
+    with pytest.raises(BadOption) as error:
+        COPY.read(arguments)
+    assert said in str(error.value)
+
+
+def test_what_is_needed_and_lacking_is_named() -> None:
+    with pytest.raises(BadOption, match="from= and to= missing"):
+        Command("move from=A to=B", ("from", "to"), needed=("from", "to")).read(["from="])
+
+
+def test_the_store_is_as_given_else_as_in_the_environment_else_below_this_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    copy = Command("copy", ("tracking.uri",))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://there")
+    assert copy.read(["tracking.uri=http://here"]).uri == "http://here"
+    assert copy.read([]).uri == "http://there"
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    monkeypatch.chdir(tmp_path)
+    assert copy.read([]).uri == f"sqlite:///{tmp_path}/runs/mlflow.db"
+
+
+@pytest.mark.parametrize("text", ["many", "0", "-1", "7", "1.5", ""])
+def test_a_number_out_of_its_range_is_told(text: str) -> None:
+    with pytest.raises(BadOption, match=f"n must be a whole number from 1 to 6, got '{text}'"):
+        whole(text, "n", 1, 6)
+
+
+@pytest.mark.parametrize("command", ["log", "ui", "confirm", "report"])
+def test_every_command_explains_itself(command: str) -> None:
+    code = f"from moatbench.cli.{command} import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--help"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith(f"usage: moatbench-{command} ")
+    assert len(done.stdout.splitlines()) > 2
