@@ -76,7 +76,8 @@ class Command:
             elif self.words and not equals and not argument.startswith("-"):
                 words.append(argument)
             else:
-                raise self._bad(f"no option {argument!r}{self._nearest(key)}")
+                what = f"no option {argument!r}" if equals else f"{argument!r} is no key=value"
+                raise self._bad(what + self._nearest(key))
         if self.words and not words:
             raise self._bad(f"no {self.words} given")
         if lacking := [f"{key}=" for key in self.needed if not options.get(key)]:
@@ -95,7 +96,8 @@ class Command:
         return BadOption(f"{what}; usage: {self.usage}")
 
     def _nearest(self, key: str) -> str:
-        near = get_close_matches(key.lstrip("-"), self.keys, 1)
+        key = key.lstrip("-")
+        near = [k for k in self.keys if k.endswith(f".{key}")] or get_close_matches(key, self.keys)
         return f"; did you mean {near[0]}=?" if near else ""
 
 

@@ -16,7 +16,15 @@ from moatbench.record.columns import WORST_CASE, column
 from moatbench.record.curve import Row, by_attack, read
 from moatbench.record.summary import FAILED, Summary
 from moatbench.tracking.note import note
-from moatbench.tracking.store import LOGGED, NOTE, TrackingFailed, cause, connect, open_store
+from moatbench.tracking.store import (
+    LOGGED,
+    NOTE,
+    TrackingFailed,
+    cause,
+    connect,
+    open_store,
+    reaching,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -64,7 +72,7 @@ def finished(uri: str, experiment: str, config_hash: str) -> str | None:
     Raises:
         TrackingFailed: MLflow cannot be reached.
     """
-    try:
+    with reaching(uri):
         client, experiment_id = open_store(uri, experiment)
         same = f"tags.config_hash = '{config_hash}'"
         for run in client.search_runs([experiment_id], f"{same} and attributes.status = 'RUNNING'"):
@@ -72,8 +80,6 @@ def finished(uri: str, experiment: str, config_hash: str) -> str | None:
                 client.set_terminated(run.info.run_id, "KILLED")
         whole = f"{same} and attributes.status = 'FINISHED'"
         found = client.search_runs([experiment_id], whole, max_results=1)
-    except Exception as error:  # as in `log_run`
-        raise TrackingFailed(f"MLflow at {uri} cannot be reached ({cause(error)})") from error
     return str(found[0].info.run_id) if found else None
 
 

@@ -116,10 +116,8 @@ def links(uri: str, experiment: str, server: str) -> dict[str, str]:
     Raises:
         TrackingFailed: MLflow cannot be reached.
     """
-    try:
+    with reaching(uri):
         _, number = open_store(uri, experiment)
-    except Exception as error:  # as in `log_run`
-        raise TrackingFailed(f"MLflow at {uri} cannot be reached ({cause(error)})") from error
     return links_of(number, server)
 
 
@@ -138,11 +136,26 @@ def experiment_id(folder: Path) -> str | None:
 
 
 def experiments(uri: str) -> list[str]:
-    """Name the experiments of a store that hold runs of ours, the newest first."""
+    """Name the experiments of a store that hold runs of ours, the newest first.
+
+    Raises:
+        TrackingFailed: MLflow cannot be reached.
+    """
     calm()
-    with locked(uri):
+    with reaching(uri), locked(uri):
         found = connect(uri).search_experiments()
     return [e.name for e in found if f"{views.TAG}{views.TRADE_OFF}" in e.tags]
+
+
+@contextmanager
+def reaching(uri: str) -> Iterator[None]:
+    """Tell in one line that a store cannot be reached, whatever MLflow raises."""
+    try:
+        yield
+    except TrackingFailed:
+        raise
+    except Exception as error:  # MLflow raises many kinds, requests and SQLAlchemy add theirs
+        raise TrackingFailed(f"MLflow at {uri} cannot be reached ({cause(error)})") from error
 
 
 def cause(error: Exception) -> str:

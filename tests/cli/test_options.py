@@ -8,7 +8,9 @@ import pytest
 
 from moatbench.cli.options import BadOption, Command, whole
 
-COPY = Command("copy FILE... [to=PLACE] [hydra...=...]", ("to",), words="file", passes_on=True)
+COPY = Command(
+    "copy FILE... [to=PLACE] [hydra...=...]", ("to", "tracking.uri"), words="file", passes_on=True
+)
 
 
 def test_arguments_are_sorted() -> None:
@@ -20,7 +22,8 @@ def test_arguments_are_sorted() -> None:
     ("arguments", "said"),
     [
         (["a", "too=b"], "no option 'too=b'; did you mean to=?; usage: copy FILE"),
-        (["a", "--to", "b"], "no option '--to'; did you mean to=?"),
+        (["a", "--to", "b"], "'--to' is no key=value; did you mean to=?"),
+        (["uri=b"], "no option 'uri=b'; did you mean tracking.uri=?"),
         (["to=b"], "no file given; usage: copy"),
     ],
 )

@@ -32,7 +32,7 @@ from moatbench.report.write.contents import tables
 from moatbench.report.write.numerals import percent, queries, ratio, share
 from moatbench.report.write.output import OutputRefused, require_free, written
 from moatbench.report.write.report import write
-from moatbench.report.write.tables import Column, Group, Table, latex, markdown, tex
+from moatbench.report.write.tables import Group, Head, Table, latex, markdown, tex
 from moatbench.tracking.log import log_run
 from moatbench.tracking.read import Logged, StoreUnreadable, logged_runs
 from moatbench.tracking.store import open_store
@@ -405,7 +405,7 @@ def test_nearly_all_and_nearly_nothing_do_not_look_like_all_and_nothing() -> Non
 
 
 def test_latex_is_escaped_and_ruled() -> None:
-    table = Table("t", "A & B", "50 % of x_1", [Column("a_b", number=False), Column("<= 5")])
+    table = Table("t", "A & B", "50 % of x_1", [Head("a_b", number=False), Head("<= 5")])
     text = latex(replace(table, groups=[Group("one", [["rounding_2", "> 3"]])]))
     assert r"A \& B. 50 \% of x\_1" in text
     assert r"a\_b & $\le$ 5 \\" in text
@@ -414,7 +414,7 @@ def test_latex_is_escaped_and_ruled() -> None:
 
 
 def test_markdown_keeps_its_columns() -> None:
-    table = Table("t", "T", "c", [Column("a")], [Group("", [["x|y"], ["> 3"]])])
+    table = Table("t", "T", "c", [Head("a")], [Group("", [["x|y"], ["> 3"]])])
     assert "| x\\|y |\n| > 3 |" in markdown(table)
 
 
@@ -588,7 +588,7 @@ def test_a_server_that_is_down_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["bench"], "no option 'bench'"),
+        (["bench"], "'bench' is no key=value"),
         (["experiment=a"], "out= missing"),
         (["experiment=a", "out=b", "trackin.uri=c"], r"did you mean tracking\.uri=\?"),
     ],

@@ -199,7 +199,7 @@ def test_an_unknown_section_is_a_clear_error(capsys: pytest.CaptureFixture[str])
 def test_a_bad_number_is_a_clear_error(option: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         command.main([option])
-    assert "give a whole number from 1 on" in capsys.readouterr().err
+    assert "must be a whole number of at least 1" in capsys.readouterr().err
 
 
 def test_a_run_that_was_cut_short_or_changed_since_does_not_count(tmp_path: Path) -> None:

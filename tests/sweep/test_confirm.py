@@ -241,7 +241,7 @@ def test_a_baseline_that_no_attack_applies_to_is_not_missing() -> None:
             ["experiment=x", "seed=3"],
             "no option 'seed=3'; did you mean seeds=?; usage: ",
         ),
-        (["experiment"], "no option 'experiment'; did you mean experiment=?"),
+        (["experiment"], "'experiment' is no key=value; did you mean experiment=?"),
         (["seeds=2"], "experiment= missing; usage: moatbench-confirm experiment=NAME"),
         (["experiment=x", "seeds=many"], "seeds must be a whole number of at least 1, got 'many'"),
         (["experiment=x", "seeds=0"], "seeds must be a whole number of at least 1, got '0'"),

@@ -6,7 +6,7 @@ from moatbench.record.summary import Plan
 from moatbench.report.measure.alarms import AlarmRecord, alarm_records
 from moatbench.report.measure.worst import Field
 from moatbench.report.write.numerals import percent, whole
-from moatbench.report.write.tables import NOTHING, Column, Group, Table
+from moatbench.report.write.tables import NOTHING, Group, Head, Table
 
 
 def monitors(fields: Sequence[Field], plan: Plan) -> Table:
@@ -24,19 +24,19 @@ def monitors(fields: Sequence[Field], plan: Plan) -> Table:
         f"alarm too: of {plan.accounts} a run, beside the attack, and of {plan.customers} "
         "customers on a twin. All ask test data.",
         [
-            Column("defense", number=False),
-            Column("attack", number=False),
-            Column("attacker in alarm", "runs"),
-            Column("caught at 1 %", "% of its accounts"),
-            Column("first alarm", "queries of the account, median"),
-            Column("queries by then", "of all its accounts, median", paper=False),
-            Column("fidelity before"),
-            Column("fidelity then"),
-            Column("accounts for 95 %", "median (runs that tell it)"),
-            Column("attacker refused", "% of the queries"),
-            Column("honest accounts in alarm", "%"),
-            Column("customers in alarm", f"% of {plan.customers}"),
-            Column("earliest honest alarm", "queries of the account", paper=False),
+            Head("defense", number=False),
+            Head("attack", number=False),
+            Head("attacker in alarm", "runs"),
+            Head("caught at 1 %", "% of its accounts"),
+            Head("first alarm", "queries of the account, median"),
+            Head("queries by then", "of all its accounts, median", paper=False),
+            Head("fidelity before"),
+            Head("fidelity then"),
+            Head("accounts for 95 %", "median (runs that tell it)"),
+            Head("attacker refused", "% of the queries"),
+            Head("honest accounts in alarm", "%"),
+            Head("customers in alarm", f"% of {plan.customers}"),
+            Head("earliest honest alarm", "queries of the account", paper=False),
         ],
         [
             Group(str(f.setting) if len(fields) > 1 else "", [_row(w) for w in alarm_records(f)])

@@ -15,7 +15,7 @@ from moatbench.report.write.numerals import (
     ratio,
     significant,
 )
-from moatbench.report.write.tables import NOTHING, Column, Group, Table
+from moatbench.report.write.tables import NOTHING, Group, Head, Table
 
 
 def cost_multipliers(fields: Sequence[Field], metric: str) -> Table:
@@ -37,8 +37,8 @@ def cost_multipliers(fields: Sequence[Field], metric: str) -> Table:
         "beside a factor is what the spacing of the checkpoints leaves open; unresolved where "
         "that is everything; - where some seed's level is not reached even undefended.",
         [
-            Column("defense", number=False),
-            *(Column(h) for v in LEVELS for h in (f"queries to {v} %", f"x undefended, {v} %")),
+            Head("defense", number=False),
+            *(Head(h) for v in LEVELS for h in (f"queries to {v} %", f"x undefended, {v} %")),
         ],
         groups,
         folded=metric != "fidelity_test",
@@ -61,7 +61,7 @@ def heat(fields: Sequence[Field], metric: str) -> Table:
         f"Attack by defense, {on}",
         f"Mean fidelity over seeds in % on {on} at the budget. A star: the fit had not converged, "
         "a lower bound. n/a: the attack does not apply; those that never do are left out.",
-        [Column("defense", number=False), *(Column(attack) for attack in attacks)],
+        [Head("defense", number=False), *(Head(attack) for attack in attacks)],
         groups,
         folded=True,
     )
@@ -95,14 +95,14 @@ def compared(fields: Sequence[Field], measure: str, *, against_none: bool) -> Ta
         "two-sided sign-flip permutation test (scipy), at least 1/2^(n-1) for n pairs; Holm: "
         f"corrected over the {len(found)} tests of this table.{few}",
         [
-            Column("a", number=False),
-            Column("b", number=False),
-            Column("pairs"),
-            Column("a - b (pp)"),
-            Column("r", "effect size, -1 to 1"),
-            Column("p"),
-            Column("p (Holm)"),
-            Column("reading", "at 5 % after correction", number=False),
+            Head("a", number=False),
+            Head("b", number=False),
+            Head("pairs"),
+            Head("a - b (pp)"),
+            Head("r", "effect size, -1 to 1"),
+            Head("p"),
+            Head("p (Holm)"),
+            Head("reading", "at 5 % after correction", number=False),
         ],
         [Group("", [_comparison(c) for c in found])],
         folded=not (against_none and place == 0),

@@ -9,8 +9,9 @@ from moatbench.report.measure.baselines import baselines_first, is_baseline, tol
 from moatbench.report.measure.leaderboard import LIMITS, Standing, lowest, within
 from moatbench.report.measure.statistics import t_interval
 from moatbench.report.measure.worst import Field, worst
+from moatbench.report.select.records import base_name
 from moatbench.report.write.numerals import INTERVAL, percent, share, significant
-from moatbench.report.write.tables import NOTHING, Column, Group, Table
+from moatbench.report.write.tables import NOTHING, Group, Head, Table
 
 MARKS = (
     "baseline: for comparison; upper bound: the attack saw the victim itself; lower bound: the fit "
@@ -33,24 +34,22 @@ def leaderboard(boards: Sequence[tuple[Field, list[Standing]]]) -> Table:
         "Confirmed: the same attack on fresh seeds, which had no part in choosing it; the maximum "
         f"of means is biased upwards. {told_missing([field for field, _ in boards])}".rstrip(),
         [
-            Column("defense", number=False),
-            Column("test data", "worst-case fidelity on test data"),
-            Column("uniform inputs", "worst-case fidelity on uniform valid inputs"),
-            Column(
+            Head("defense", number=False),
+            Head("test data", "worst-case fidelity on test data"),
+            Head("uniform inputs", "worst-case fidelity on uniform valid inputs"),
+            Head(
                 "gain",
                 "on test data, the worst case: what was extracted beyond an attacker without the "
                 "API, in % of what that one leaves; 0 is nothing",
             ),
-            Column(
-                "by attack", "the worst on test data; +n: so many others equal it", number=False
-            ),
-            Column("confirmed", "on test data, that attack on n fresh seeds", number=False),
-            Column("honest cost"),
-            Column("labels changed", "% of honest customers' answered queries", paper=False),
-            Column("accuracy lost", "percentage points, on answered queries", paper=False),
-            Column("refused", "% of honest customers' queries", paper=False),
-            Column("front", number=False),
-            Column("marks", MARKS, number=False),
+            Head("by attack", "the worst on test data; +n: so many others equal it", number=False),
+            Head("confirmed", "on test data, that attack on n fresh seeds", number=False),
+            Head("honest cost"),
+            Head("labels changed", "% of honest customers' answered queries", paper=False),
+            Head("accuracy lost", "percentage points, on answered queries", paper=False),
+            Head("refused", "% of honest customers' queries", paper=False),
+            Head("front", number=False),
+            Head("marks", MARKS, number=False),
         ],
         [
             Group(heading(boards, f), [_standing(f, row) for row in baselines_first(rows)])
@@ -107,11 +106,11 @@ def equal_cost(boards: Sequence[tuple[Field, list[Standing]]]) -> Table:
         "honest cost is within the limit. Lowest by the means: whether it is more than chance, the "
         "paired comparisons say.",
         [
-            Column("honest cost", "mean L1; a refused query counts 2"),
-            Column("defenses within"),
-            Column("lowest worst case"),
-            Column("of", number=False),
-            Column("marks", MARKS, number=False),
+            Head("honest cost", "mean L1; a refused query counts 2"),
+            Head("defenses within"),
+            Head("lowest worst case"),
+            Head("of", number=False),
+            Head("marks", MARKS, number=False),
         ],
         groups,
     )
@@ -135,11 +134,11 @@ def honest(boards: Sequence[tuple[Field, list[Standing]]]) -> Table:
         "Means over seeds on the instance under attack; of several attacks, the one under which "
         "the measure is worst. Added time is this machine's clock.",
         [
-            Column("defense", number=False),
-            *(Column(c.heading, _unit(c)) for c in customers),
-            Column("ms added", "milliseconds a query, by the clock"),
-            Column("s waited", "virtual seconds a query"),
-            *(Column(f"{c.heading} (shifted)", _unit(c), paper=False) for c in unusual),
+            Head("defense", number=False),
+            *(Head(c.heading, _unit(c)) for c in customers),
+            Head("ms added", "milliseconds a query, by the clock"),
+            Head("s waited", "virtual seconds a query"),
+            *(Head(f"{c.heading} (shifted)", _unit(c), paper=False) for c in unusual),
         ],
         groups,
     )
@@ -176,7 +175,7 @@ def _seconds(field: Field, defense: str) -> tuple[float, float]:
 
 
 def _is(attack: str, named: tuple[str, Scores]) -> bool:
-    return attack.split(" (")[0] == named[0]
+    return base_name(attack) == named[0]
 
 
 def heading(boards: Sequence[tuple[Field, list[Standing]]], field: Field) -> str:

@@ -11,7 +11,7 @@ from moatbench.report.write.alarm_table import monitors
 from moatbench.report.write.attack_tables import compared, cost_multipliers, heat
 from moatbench.report.write.board_tables import equal_cost, honest, leaderboard
 from moatbench.report.write.numerals import INTERVAL, share
-from moatbench.report.write.tables import NOTHING, Column, Group, Table
+from moatbench.report.write.tables import NOTHING, Group, Head, Table
 
 
 def tables(selection: Selection, fields: Sequence[Field]) -> list[Table]:
@@ -65,13 +65,13 @@ def settings(fields: Sequence[Field]) -> Table:
         "A row for each victim and data set. Accuracy in %, on the judge's test points, "
         f"{INTERVAL}. With n test points, no disagreement seen bounds the rate below 3/n.",
         [
-            Column("victim", number=False),
-            Column("data", number=False),
-            Column("sha256", "of the data's content, first 12 digits", number=False),
-            Column("test points"),
-            Column("accuracy"),
-            Column("seeds"),
-            Column("checkpoints (queries)", number=False),
+            Head("victim", number=False),
+            Head("data", number=False),
+            Head("sha256", "of the data's content, first 12 digits", number=False),
+            Head("test points"),
+            Head("accuracy"),
+            Head("seeds"),
+            Head("checkpoints (queries)", number=False),
         ],
         [Group("", rows)],
     )
@@ -89,7 +89,7 @@ def flags(boards: Sequence[tuple[Field, list[Standing]]]) -> Table:
         "flags",
         f"Flags of the runs ({len(rows)})",
         "A curve that had not converged somewhere is a lower bound there.",
-        [Column(h, number=False) for h in ("setting", "defense", "flag")],
+        [Head(h, number=False) for h in ("setting", "defense", "flag")],
         [Group("", rows)],
         folded=True,
     )
@@ -106,7 +106,7 @@ def not_applicable(fields: Sequence[Field]) -> Table:
         "not_applicable",
         f"Attacks that do not apply ({len(rows)})",
         "They are no part of a worst case.",
-        [Column(h, number=False) for h in ("setting", "defense", "attack", "reason")],
+        [Head(h, number=False) for h in ("setting", "defense", "attack", "reason")],
         [Group("", rows)],
         folded=True,
     )
@@ -129,8 +129,8 @@ def left_out(selection: Selection) -> Table:
         f"Runs left out ({len(rows)})",
         "They did not finish: they are counted here and averaged nowhere.",
         [
-            *(Column(h, number=False) for h in ("run", "id", "state")),
-            Column("finished later", "a run of the same config did", number=False),
+            *(Head(h, number=False) for h in ("run", "id", "state")),
+            Head("finished later", "a run of the same config did", number=False),
         ],
         [Group("", rows)],
         folded=True,

@@ -26,8 +26,8 @@ HEADING = 12  # letters of a line of a heading in LaTeX
 
 
 @dataclass(frozen=True)
-class Column:
-    """A column.
+class Head:
+    """What stands over a column of a table.
 
     Args:
         heading: a few words.
@@ -66,7 +66,7 @@ class Table:
     name: str
     title: str
     caption: str
-    columns: Sequence[Column]
+    columns: Sequence[Head]
     groups: Sequence[Group] = field(default_factory=list)
     folded: bool = False
 
@@ -122,14 +122,14 @@ def latex(table: Table) -> str:
     )
 
 
-def _size(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> str:
+def _size(columns: Sequence[Head], rows: Sequence[Sequence[str]]) -> str:
     """Set a wide table in smaller type: by the letters of its widest line."""
     lines = [[max(map(len, _broken(c.heading))) for c in columns], *(map(len, r) for r in rows)]
     letters = sum(max(column) + 2 for column in zip(*lines, strict=True))
     return r"\footnotesize" if letters <= WIDE else r"\scriptsize"
 
 
-def _stacked(column: Column) -> str:
+def _stacked(column: Head) -> str:
     lines = _broken(column.heading)
     side = "r" if column.number else "l"
     joined = r"\\".join(tex(line) for line in lines)
