@@ -75,3 +75,11 @@ def test_the_nouns_are_told_in_reading_order() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text()
     told = re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)
     assert [noun for noun in told if noun in nouns] == nouns
+
+
+def test_every_figure_is_on_the_page_that_says_how_it_is_made() -> None:
+    docs = ROOT / "docs"
+    told = (docs / "figures.md").read_text()
+    figures = [f.relative_to(docs).as_posix() for f in docs.rglob("*.png")]
+    assert figures
+    assert [name for name in figures if f"({name})" not in told] == []
