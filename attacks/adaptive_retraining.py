@@ -5,16 +5,15 @@ from dataclasses import dataclass
 from math import ceil
 from typing import ClassVar
 
-from moatbench.api import PredictionAPI
-from moatbench.attack import Attack
+from moatbench.attack import Target
 from moatbench.client import Surrogate
 from moatbench.learners.learner import Fit
-from moatbench.strategies.retraining import Retraining, check_knobs
-from moatbench.types import Array, Generator
+from moatbench.strategies.retraining import Retraining, Trainer, check_knobs
+from moatbench.types import Generator
 
 
 @dataclass(frozen=True)
-class AdaptiveRetraining(Attack):
+class AdaptiveRetraining(Trainer):
     """Ask on the boundary of a surrogate that is trained anew each round.
 
     Departs from the paper, which has five equal rounds: rounds grow with what is bought, so that
@@ -40,7 +39,7 @@ class AdaptiveRetraining(Attack):
     growth: float
     uniform_share: float
 
-    aware: ClassVar[frozenset[str]] = frozenset({"label_only"})
+    against: ClassVar[frozenset[str]] = frozenset({"withholds"})
 
     def __post_init__(self) -> None:
         check_knobs(self.answers, self.learner, self.inputs)
@@ -51,12 +50,12 @@ class AdaptiveRetraining(Attack):
         if not 0 <= self.uniform_share <= 1:
             raise ValueError(f"uniform_share is {self.uniform_share}; give a share from 0 to 1")
 
-    def run(self, api: PredictionAPI, pool: Array, rng: Generator) -> Iterator[Surrogate]:
+    def run(self, target: Target, rng: Generator) -> Iterator[Surrogate]:
         """Go on between rounds from the last fit."""
-        retraining = Retraining(api, self.answers, self.learner, self.inputs, rng)
+        retraining = Retraining(target.api, self.answers, self.learner, self.inputs, rng)
         guide: Fit | None = None
         n = max(1, ceil(self.first * retraining.rows_needed))
         while retraining.open:
             yield from retraining.buy(retraining.questions(guide, n, self.uniform_share))
             if retraining.open:
-                guide, n = retraining.guide(), ceil(self.growth * api.queries)
+                guide, n = retraining.guide(), ceil(self.growth * target.api.queries)

@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 
 from moatbench.api import PredictionAPI
-from moatbench.attack import Attack, Needs
+from moatbench.attack import Attack, Needs, Target
 from moatbench.client import Answers, Card, Purchases, Surrogate
 from moatbench.learners.grown_tree import HELD_OUT, clueless, predictor, tree_surrogate
 from moatbench.models.tree import Tree
@@ -66,9 +66,10 @@ class PathFinding(Attack):
                 f"path_finding: probes must be a whole number of at least 0, got {self.probes!r}"
             )
 
-    def run(self, api: PredictionAPI, pool: Array, rng: Generator) -> Iterator[Surrogate]:
+    def run(self, target: Target, rng: Generator) -> Iterator[Surrogate]:
         """Spend up to each checkpoint, in the middle of a batch where need be."""
-        session = _Session(self, api, pool, rng)
+        api = target.api
+        session = _Session(self, api, target.pool, rng)
         for checkpoint in api.checkpoints:
             session.spend(checkpoint - api.queries)
             yield session.surrogate()

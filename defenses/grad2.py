@@ -18,6 +18,7 @@ from moatbench.numerics.minimise import descend
 from moatbench.numerics.objectives import CrossEntropy
 from moatbench.numerics.simplex import normalised
 from moatbench.reply import Reply
+from moatbench.traits import Traits
 from moatbench.types import Array, Generator, Mask
 from moatbench.victim import NotApplicable, Victim
 
@@ -109,9 +110,9 @@ class GradientRedirection(Defense):
         return replace(reply, labels=labels, outputs=outputs)
 
     @property
-    def label_preserving(self) -> bool:  # type: ignore[override]
-        """Whether the guard is on."""
-        return self.guard
+    def traits(self) -> Traits:
+        """The guard keeps the label."""
+        return Traits({"perturbs" if self.guard else "relabels"}, keeps_labels=self.guard)
 
 
 def redirected(y: Array, c: Array, epsilon: float, guard: bool) -> Array:

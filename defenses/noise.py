@@ -14,10 +14,11 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.special import ndtri
 
-from moatbench.defense import Defense, NoiseModel
+from moatbench.defense import Defense
 from moatbench.numerics.simplex import normalised
 from moatbench.randomness import AccountStreams, keyed_uniform
 from moatbench.reply import Reply
+from moatbench.traits import NoiseModel, Traits
 from moatbench.types import Array, Generator
 from moatbench.victim import Victim
 
@@ -47,7 +48,6 @@ class Noise(Defense):
     mode: str
     grid: float
 
-    label_preserving: ClassVar[bool] = False
     harmless: ClassVar[dict[str, Any]] = {"sigma": 0.0}
     strengths: ClassVar[dict[str, Any]] = {"sigma": (0.01, 0.02, 0.05, 0.1, 0.2)}
 
@@ -84,9 +84,11 @@ class Noise(Defense):
         return replace(reply, labels=labels, outputs=outputs)
 
     @property
-    def noise(self) -> NoiseModel | None:
-        """Its law, before clipping."""
-        return NoiseModel(self.mode, self.distribution, self.sigma) if self.sigma else None
+    def traits(self) -> Traits:
+        """The law is told before clipping; fresh noise counts the draws of each account."""
+        law = NoiseModel(self.mode, self.distribution, self.sigma) if self.sigma else None
+        memory = "counts" if self.mode == "fresh" else "none"
+        return Traits({"noisy"}, keeps_labels=False, noise=law, memory=memory)
 
     def _draw(self, x: Array, k: int, account: str) -> Array:
         """(n, k) noise of standard deviation one, row after row."""

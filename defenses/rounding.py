@@ -10,6 +10,7 @@ import numpy as np
 
 from moatbench.defense import Defense
 from moatbench.reply import Reply
+from moatbench.traits import AnswerGrid, Traits
 from moatbench.types import Array
 
 MOST = 15  # decimals that a float64 holds
@@ -27,7 +28,6 @@ class Rounding(Defense):
 
     decimals: int
 
-    stage: ClassVar[str] = "minimise"
     strengths: ClassVar[dict[str, Any]] = {"decimals": (0, 1, 2, 3, 4, 5)}
 
     def __post_init__(self) -> None:
@@ -36,6 +36,11 @@ class Rounding(Defense):
                 f"rounding: decimals must be a whole number from 0 to {MOST}, got "
                 f"{self.decimals!r}; for no confidences at all use label_only"
             )
+
+    @property
+    def traits(self) -> Traits:
+        """The steps are public."""
+        return Traits({"quantises"}, answer_grid=AnswerGrid("decimals", self.decimals))
 
     def respond(self, x: Array, reply: Reply, account: str) -> Reply:
         """Answer rounded outputs, in steps of 10^-decimals; halves go to the even digit."""

@@ -11,6 +11,7 @@ import numpy as np
 from moatbench.defense import Defense
 from moatbench.numerics.simplex import normalised
 from moatbench.reply import Reply
+from moatbench.traits import Traits
 from moatbench.types import Array, Generator
 from moatbench.victim import Victim
 
@@ -31,7 +32,7 @@ class TopK(Defense):
     k: int
     renormalise: bool
 
-    stage: ClassVar[str] = "minimise"
+    traits = Traits({"truncates"})
     harmless: ClassVar[dict[str, Any]] = {"k": 10**6}
     strengths: ClassVar[dict[str, Any]] = {"k": (1, 2, 3, 5)}
 

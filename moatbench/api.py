@@ -58,13 +58,13 @@ class PredictionAPI:
         listener: Listener | None = None,
     ) -> None:
         self.checkpoints = checked(checkpoints)
-        victim, defense = deployment.victim, deployment.defense
+        victim, said = deployment.victim, deployment.defense.traits
         self.card = Card(
             space=victim.space,
             classes=victim.classes,
             price=price,
-            confidences=victim.confidences and defense.confidences,
-            partial=victim.partial and defense.partial,
+            confidences=victim.confidences and said.confidences,
+            partial=victim.partial and said.partial,
             family=victim.family,
             architecture=dict(victim.architecture),
             full=victim.full,

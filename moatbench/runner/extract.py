@@ -6,9 +6,9 @@ from copy import deepcopy
 from dataclasses import dataclass
 
 from moatbench.api import ADVERSARY, Deployment, PredictionAPI, Trail, checked
-from moatbench.attack import Attack
+from moatbench.attack import Attack, Known, Target
 from moatbench.client import Surrogate
-from moatbench.defense import Defense
+from moatbench.defense import Defense, evidence_of
 from moatbench.judge.honest import HonestTraffic
 from moatbench.judge.judge import Judge
 from moatbench.randomness import stream
@@ -104,8 +104,7 @@ class Extraction:
     def __iter__(self) -> Iterator[Checkpoint]:
         # Only a copy is ever deployed: what an attack is told must hold no secrets of this run, nor
         # of an earlier one on the same seed.
-        told = deepcopy(self.defense), self.victim if self.attack.oracle else None
-        attack = self.attack.informed(*told)
+        known = Known(deepcopy(self.defense), self.victim if self.attack.oracle else None)
         deployment = Trail(self.victim, deepcopy(self.defense), stream(self.seed, "defense"))
         self.trail = deployment
         budget, clock = self.checkpoints[-1], _Clock()
@@ -121,22 +120,23 @@ class Extraction:
                 shifted.keep_pace(queries)
 
         api = PredictionAPI(deployment, self.checkpoints, price=self.price, listener=listen)
-        if reason := attack.unmet(api.card, self.victim.shares.pool):
+        target = Target(api, self.victim.shares.pool, known)
+        if reason := self.attack.unmet(target):
             raise NotApplicable(reason)
-        yield from self._points(attack, api, deployment, (honest, shifted), clock)
+        yield from self._points(target, api, deployment, (honest, shifted), clock)
         self.seconds_added, self.seconds_waited = honest.seconds_added(), honest.seconds_waited()
         self.accounts = frozenset(api.per_account)
 
     def _points(
         self,
-        attack: Attack,
+        target: Target,
         api: PredictionAPI,
         deployment: Deployment,
         customers: tuple[HonestTraffic, HonestTraffic],
         clock: "_Clock",
     ) -> Iterator[Checkpoint]:
         assert self.judge is not None
-        surrogates = attack.run(api, self.victim.shares.pool, stream(self.seed, "attack"))
+        surrogates = self.attack.run(target, stream(self.seed, "attack"))
         for checkpoint in api.checkpoints:
             with clock.running():
                 surrogate = next(surrogates, None)
@@ -146,7 +146,8 @@ class Extraction:
                     f"{type(self.attack).__name__} {did} at {api.queries} queries; it must yield "
                     f"one surrogate at each checkpoint, and the next is {checkpoint}"
                 )
-            alarms = [q for a, q in deployment.defense.alarms.items() if a in api.per_account]
+            raised = evidence_of(deployment.defense).alarms
+            alarms = [q for account, q in raised.items() if account in api.per_account]
             yield Checkpoint(
                 queries=api.queries,
                 refused=api.refused,
@@ -171,7 +172,7 @@ class Extraction:
         """Ask the judge, the owner of the model, and the customers."""
         assert self.judge is not None
         honest, shifted = customers
-        marks = deployment.defense.marks
+        marks = evidence_of(deployment.defense).marks
         marks = marks.told_to(api.per_account) if marks is not None else None
         felt = shifted.report()
         return {

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from moatbench.compose.build import SUITE, Parts, build
 from moatbench.compose.errors import explain
+from moatbench.defense import Defense
 from moatbench.display.figure import draw
 from moatbench.judge.judge import Judge
 from moatbench.randomness import stream
@@ -30,7 +31,6 @@ from moatbench.record.summary import CONFIRMATION, MEASUREMENT, without_nan
 from moatbench.runner import flags, selfcheck
 from moatbench.runner.card import accuracy, write_victim
 from moatbench.runner.suite import Failed, Finished, Point, Skipped, run_attacks
-from moatbench.stack import Stack
 from moatbench.tracking import log as track
 from moatbench.tracking import store
 from moatbench.types import Mask
@@ -190,16 +190,19 @@ def _doubt(cfg: DictConfig, parts: Parts, record: Record) -> None:
     """Check the defense on a twin of its own, and the curves for what they cannot be."""
     if not record.rows:
         return
-    told = parts.victim.confidences and parts.defense.confidences
+    told = parts.victim.confidences and parts.defense.traits.confidences
     record.flags = flags.of_run(
         parts.attacks, parts.defense, by_attack(record.rows), record.hits, confidences=told
     )
-    defense = parts.defense
-    single = {str(name): defense for name in cfg.defense}
-    layers = defense.layers if isinstance(defense, Stack) else single
-    found, repeated = selfcheck.of_layers(parts.victim, layers, cfg.seed)
+    found, repeated = selfcheck.of_layers(parts.victim, _layers(cfg, parts), cfg.seed)
     record.flags += found
     record.repeated = {name: seen._asdict() for name, seen in repeated.items()}
+
+
+def _layers(cfg: DictConfig, parts: Parts | None) -> dict[str, Defense]:
+    """Name the layers of the defense as the config does; none without a defense."""
+    built = parts.defense.layers.values() if parts and cfg.defense else ()
+    return dict(zip(map(str, cfg.defense), built, strict=bool(built)))
 
 
 def _is_hidden() -> bool:
@@ -236,7 +239,8 @@ def _report(cfg: DictConfig, parts: Parts | None, record: Record, started: float
         "report": cfg.report,
         "role": CONFIRMATION if cfg.confirmation else MEASUREMENT,
         "winner": curves[WORST_CASE][-1]["winner"] if WORST_CASE in curves else None,
-        "aware": flags.aware(attacks, cfg.defense, whole),
+        "aware": flags.aware(attacks, parts.defense, whole) if parts else {},
+        "kinds": flags.kinds(_layers(cfg, parts)),
         "oracles": flags.oracles(attacks, curves),
         "baselines": record.baselines,
         "floor": record.floor,

@@ -9,7 +9,7 @@ import pytest
 from omegaconf import DictConfig
 
 from moatbench.api import ADVERSARY, Deployment, PredictionAPI
-from moatbench.attack import Attack
+from moatbench.attack import Attack, Target
 from moatbench.attacks.adaptive_retraining import AdaptiveRetraining
 from moatbench.attacks.line_search_retraining import LineSearchRetraining
 from moatbench.attacks.pool_retraining import PoolRetraining
@@ -217,7 +217,9 @@ def test_while_one_class_is_met_adaptive_retraining_looks_into_the_corners() -> 
     labels = target.predict(corners := np.sign(target.space.sample(5000, stream(1, "x")))).labels
     assert 0 < labels.mean() < 0.2
     api = PredictionAPI(Deployment(target, Defense(), stream(0, "d")), [600])
-    (surrogate,) = adaptive(answers="labels").run(api, target.shares.pool, stream(0, "attack"))
+    (surrogate,) = adaptive(answers="labels").run(
+        Target(api, target.shares.pool), stream(0, "attack")
+    )
     assert (surrogate.predict(corners).labels == labels).mean() > 0.98
     assert point.converged
 

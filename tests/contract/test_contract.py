@@ -16,7 +16,7 @@ from hydra import compose, initialize_config_module
 from omegaconf import DictConfig
 
 from moatbench.api import Deployment, PredictionAPI
-from moatbench.attack import Attack
+from moatbench.attack import Attack, Target
 from moatbench.compose.build import build_attacks, build_defense, instantiate
 from moatbench.compose.build import options as names
 from moatbench.compose.schema import register
@@ -204,8 +204,8 @@ def test_no_defense_is_skipped_by_every_victim(
 
 def reason(victim: Victim, attack: Attack) -> str:
     """Why the attack does not apply to the undefended victim; '' where it does."""
-    card = PredictionAPI(Deployment(victim, Defense(), stream(0, "d")), [1]).card
-    return attack.unmet(card, victim.shares.pool)
+    api = PredictionAPI(Deployment(victim, Defense(), stream(0, "d")), [1])
+    return attack.unmet(Target(api, victim.shares.pool))
 
 
 def _skops_model(folder: Path) -> Path:

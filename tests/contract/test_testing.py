@@ -9,7 +9,7 @@ import pytest
 
 from moatbench import testing
 from moatbench.api import PredictionAPI
-from moatbench.attack import Attack, Needs
+from moatbench.attack import Attack, Needs, Target
 from moatbench.client import Purchases, Surrogate, ignorant
 from moatbench.defense import Defense
 from moatbench.reply import Reply, from_outputs
@@ -21,7 +21,8 @@ from moatbench.victim import Victim
 class Sound(Attack):
     """Keeps the contract: asks at random, and learns the share of each class."""
 
-    def run(self, api: PredictionAPI, pool: Array, rng: Generator) -> Iterator[Surrogate]:
+    def run(self, target: Target, rng: Generator) -> Iterator[Surrogate]:
+        api, pool = target.api, target.pool
         bought = Purchases(api.card)
         for checkpoint in api.checkpoints:
             bought.add(self.ask(api, pool, checkpoint - api.queries, rng))

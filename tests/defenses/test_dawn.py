@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from moatbench.api import Deployment
-from moatbench.defense import Defense, Marks
+from moatbench.defense import Defense, Marks, evidence_of
 from moatbench.defenses.dawn import DAWN, first_other
 from moatbench.defenses.label_only import LabelOnly
 from moatbench.defenses.monitoring import QueryMonitoring
@@ -31,7 +31,7 @@ def asked(defense: Defense, victim: Victim, x: Array, account: str = "alice") ->
 
 
 def planted(defense: Defense) -> Marks:
-    marks = defense.marks
+    marks = evidence_of(defense).marks
     assert marks is not None
     return marks
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from moatbench.api import Deployment, PredictionAPI
-from moatbench.attack import Attack
+from moatbench.api import Deployment
+from moatbench.attack import Attack, Target
 from moatbench.client import Surrogate, ignorant
 from moatbench.defense import Defense
 from moatbench.defenses.label_only import LabelOnly
@@ -82,7 +82,8 @@ class Diary(Defense):
 class Idle(Attack):
     """Asks at random, and learns nothing."""
 
-    def run(self, api: PredictionAPI, pool: Array, rng: Generator) -> Iterator[Surrogate]:
+    def run(self, target: Target, rng: Generator) -> Iterator[Surrogate]:
+        api = target.api
         for checkpoint in api.checkpoints:
             api.query(api.card.space.sample(checkpoint - api.queries, rng))
             yield ignorant(api.card)
