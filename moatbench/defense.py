@@ -14,9 +14,21 @@ from moatbench.traits import NOTHING, Traits
 from moatbench.types import Array, Generator, Labels, Mask
 from moatbench.victim import Victim
 
-# What a class said of itself before there were `traits`; the last few may be knobs as well.
-OLD = ("stage", "stages", "label_preserving", "snap")
-OLD_OR_KNOB = ("shared", "noise", "confidences", "partial", "alarms", "marks")
+# What a class said of itself before there were `traits`, and how it says so now.
+OLD = {
+    "stage": 'traits = Traits({"perturbs"}), with the kinds of moatbench.traits.KINDS',
+    "stages": 'traits = Traits({"perturbs"}), with the kinds of moatbench.traits.KINDS',
+    "label_preserving": 'traits = Traits({"relabels"}, keeps_labels=False)',
+    "snap": 'traits = Traits({"moves_inputs"}, input_grid=0.1)',
+}
+OLD_OR_KNOB = {
+    "shared": "traits = Traits(shared=True)",
+    "noise": 'traits = Traits({"noisy"}, noise=NoiseModel("fresh"))',
+    "confidences": 'traits = Traits({"withholds"}, confidences=False)',
+    "partial": 'traits = Traits({"refuses"}, partial=False)',
+    "alarms": "def evidence(self), which returns Evidence(alarms=...)",
+    "marks": "def evidence(self), which returns Evidence(marks=...)",
+}
 
 
 class Marks(NamedTuple):
@@ -65,14 +77,14 @@ class Defense:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        fields = {k for k, v in get_annotations(cls).items() if "ClassVar" not in str(v)}
+        knobs = {k for k, kind in get_annotations(cls).items() if "ClassVar" not in str(kind)}
         said = {n for n in OLD if n in vars(cls)} | {
             n for n in OLD_OR_KNOB if isinstance(vars(cls).get(n), bool | property)
         }
-        for name in sorted(said - fields):
+        for name in sorted(said - knobs):
             raise TypeError(
-                f"{cls.__name__}.{name} is how a defense spoke of itself before; write traits = "
-                'Traits({"perturbs"}, keeps_labels=False) and def evidence(self) -> Evidence'
+                f"{cls.__name__}.{name} is how a defense spoke of itself before; write "
+                f"{(OLD | OLD_OR_KNOB)[name]}"
             )
 
     @property

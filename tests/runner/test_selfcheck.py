@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from omegaconf import DictConfig
 
-from moatbench.attack import Attack, Target
+from moatbench.attack import Attack, Target, Wrapper
 from moatbench.attacks.equation_solving import EquationSolving
 from moatbench.attacks.top1 import Top1
 from moatbench.client import Surrogate
@@ -27,6 +27,7 @@ from moatbench.runner import doubts as inversions
 from moatbench.runner import flags
 from moatbench.runner.selfcheck import of_layers
 from moatbench.stack import Stack
+from moatbench.strategies.retraining import Trainer
 from moatbench.traits import NoiseModel, Traits
 from moatbench.types import Array, Generator
 from moatbench.victim import Victim
@@ -189,7 +190,7 @@ def hit(wrong: int, n: int = 400) -> Any:
 
 
 @dataclass(frozen=True)
-class Player(Attack):
+class Player(Trainer):
     """Never runs: its curve is given."""
 
     answers: str = "confidences"
@@ -200,11 +201,14 @@ class Player(Attack):
 
 
 @dataclass(frozen=True)
-class OnLabels(Player):
-    """Wears another attack, and shows it labels alone."""
+class OnLabels(Wrapper):
+    """Runs another attack, and shows it labels alone."""
 
     attack: Attack = field(default_factory=Player)
     labels_only: ClassVar[bool] = True
+
+    def run(self, target: Target, rng: Generator) -> Iterator[Surrogate]:
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
