@@ -92,7 +92,10 @@ class Target:
 def _refuse_old_form(attack: type) -> None:
     """Raise a TypeError for an attack as they were written before there was a `Target`."""
     own, name = vars(attack), attack.__name__
-    for old, new in (("informed", "target.known in run"), ("aware", 'against = {"quantises"}')):
+    for old, new in (
+        ("informed", "target.known in run"),
+        ("aware", 'against = frozenset({"quantises"})'),
+    ):
         if old in own:
             raise TypeError(f"{name}.{old} is how attacks were written before; use {new}")
     forms = {"run": ("api", "target, rng"), "unmet": ("card", "target")}

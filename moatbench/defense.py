@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import is_dataclass, replace
-from inspect import get_annotations
+from inspect import get_annotations, isfunction
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -20,8 +20,6 @@ OLD = {
     "stages": 'traits = Traits({"perturbs"}), with the kinds of moatbench.traits.KINDS',
     "label_preserving": 'traits = Traits({"relabels"}, keeps_labels=False)',
     "snap": 'traits = Traits({"moves_inputs"}, input_grid=0.1)',
-}
-OLD_OR_KNOB = {
     "shared": "traits = Traits(shared=True)",
     "noise": 'traits = Traits({"noisy"}, noise=NoiseModel("fresh"))',
     "confidences": 'traits = Traits({"withholds"}, confidences=False)',
@@ -78,13 +76,9 @@ class Defense:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         knobs = {k for k, kind in get_annotations(cls).items() if "ClassVar" not in str(kind)}
-        said = {n for n in OLD if n in vars(cls)} | {
-            n for n in OLD_OR_KNOB if isinstance(vars(cls).get(n), bool | property)
-        }
-        for name in sorted(said - knobs):
+        for name in OLD.keys() & vars(cls).keys() - knobs:
             raise TypeError(
-                f"{cls.__name__}.{name} is how a defense spoke of itself before; write "
-                f"{(OLD | OLD_OR_KNOB)[name]}"
+                f"{cls.__name__}.{name} is how a defense spoke of itself before; write {OLD[name]}"
             )
 
     @property

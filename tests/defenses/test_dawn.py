@@ -178,7 +178,7 @@ def test_marks_are_found_in_a_stack_and_behind_a_monitor(toy: Victim) -> None:
 
 
 def test_undeployed_it_has_planted_nothing() -> None:
-    assert len(DAWN(0.1, 0.01).marks.labels) == 0
+    assert len(planted(DAWN(0.1, 0.01)).labels) == 0
 
 
 def test_one_class_cannot_be_marked(toy: Victim) -> None:
