@@ -76,10 +76,12 @@ class Defense:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         knobs = {k for k, kind in get_annotations(cls).items() if "ClassVar" not in str(kind)}
-        for name in OLD.keys() & vars(cls).keys() - knobs:
-            raise TypeError(
-                f"{cls.__name__}.{name} is how a defense spoke of itself before; write {OLD[name]}"
-            )
+        for name in sorted(OLD.keys() & vars(cls).keys() - knobs):
+            if not isfunction(vars(cls)[name]):
+                raise TypeError(
+                    f"{cls.__name__}.{name} is how a defense spoke of itself before; write "
+                    f"{OLD[name]}"
+                )
 
     @property
     def traits(self) -> Traits:
