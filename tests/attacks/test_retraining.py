@@ -23,6 +23,7 @@ from moatbench.reply import Reply, from_outputs
 from moatbench.runner.extract import Checkpoint, extract
 from moatbench.space import Categorical, InputSpace, Numeric
 from moatbench.testing import RefuseAll
+from moatbench.traits import Traits
 from moatbench.types import Array
 from moatbench.victim import NotApplicable, Shares, Victim
 from moatbench.victims.datasets import bundled, generated
@@ -89,7 +90,7 @@ def victim(space: InputSpace, k: int, seed: int = 0, bias: float = 0.0) -> Victi
 class LabelOnly(Defense):
     """Answers labels, and says so."""
 
-    confidences = False
+    traits = Traits({"withholds"}, confidences=False)
 
     def respond(self, x: Array, reply: Reply, account: str) -> Reply:
         return reply.with_outputs(None)
