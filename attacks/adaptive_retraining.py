@@ -4,16 +4,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from moatbench.api import PredictionAPI
-from moatbench.attack import Attack
+from moatbench.attack import Target
 from moatbench.client import Surrogate
 from moatbench.knobs import check_number
-from moatbench.strategies.retraining import Retraining, check_knobs
-from moatbench.types import Array, Generator
+from moatbench.strategies.retraining import Retraining, Trainer, check_knobs
+from moatbench.types import Generator
 
 
 @dataclass(frozen=True)
-class AdaptiveRetraining(Attack):
+class AdaptiveRetraining(Trainer):
     """Ask on the boundary of a surrogate that is trained anew each round.
 
     Departs from the paper, which has five equal rounds: rounds grow with what is bought, so that
@@ -39,7 +38,7 @@ class AdaptiveRetraining(Attack):
     growth: float
     uniform_share: float
 
-    aware: ClassVar[frozenset[str]] = frozenset({"label_only"})
+    against: ClassVar[frozenset[str]] = frozenset({"withholds"})
 
     def __post_init__(self) -> None:
         check_knobs(self.answers, self.learner, self.inputs)
@@ -47,7 +46,7 @@ class AdaptiveRetraining(Attack):
         check_number("adaptive_retraining: growth", self.growth, 0, above=True)
         check_number("adaptive_retraining: uniform_share", self.uniform_share, 0, 1)
 
-    def run(self, api: PredictionAPI, pool: Array, rng: Generator) -> Iterator[Surrogate]:
+    def run(self, target: Target, rng: Generator) -> Iterator[Surrogate]:
         """Go on between rounds from the last fit."""
-        retraining = Retraining(api, self.answers, self.learner, self.inputs, rng)
+        retraining = Retraining(target.api, self.answers, self.learner, self.inputs, rng)
         yield from retraining.adapt(self.first, self.growth, self.uniform_share)

@@ -5,27 +5,26 @@ defenses in Tang et al. 2024, "ModelGuard" (USENIX Security); every repeat is pa
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from moatbench.api import PredictionAPI
-from moatbench.attack import Attack, Worn
-from moatbench.client import Answers, Card, Surrogate
-from moatbench.defense import Defense
+from moatbench.attack import Attack, Target, Wrapper
+from moatbench.client import Answers, Surrogate
 from moatbench.knobs import check_number, check_whole
 from moatbench.reply import has_outputs
 from moatbench.space import InputSpace
 from moatbench.strategies.view import View
+from moatbench.traits import Traits
 from moatbench.types import Array, Generator, Labels, Rows
-from moatbench.victim import Victim
 
 AUTO = "auto"
 NEAR = 1e-3  # of a range: a thousand times the grids that keyed defenses have, and no distance
 
 
 @dataclass(frozen=True)
-class Averaging(Worn):
+class Averaging(Wrapper):
     """Run another attack on an API whose noise is averaged out, at the price of fewer questions.
 
     A baseline that a defense with noise must be shown against, not a strong attack: as many
@@ -42,7 +41,6 @@ class Averaging(Worn):
     attack: Attack
     copies: int
     jitter: float | str
-    _needless: str = field(default="", init=False, repr=False)  # why, of this defense
 
     def __post_init__(self) -> None:
         check_whole("averaging: copies", self.copies, 2, hint="; 1 is the other attack itself")
@@ -50,32 +48,31 @@ class Averaging(Worn):
             check_number("averaging: jitter", self.jitter, 0, 1, other=AUTO)
 
     @property
-    def aware(self) -> frozenset[str]:  # type: ignore[override]
-        """The defenses with noise whose mean tells more than one draw, and the other attack's."""
-        return self.attack.aware | {"bdpl", "gaussian_noise", "laplace_noise"}
+    def against(self) -> frozenset[str]:  # type: ignore[override]
+        """Noise whose mean tells more than one draw, and what the other attack withstands."""
+        return self.attack.against | {"noisy"}
 
-    def informed(self, defense: Defense, victim: Victim | None) -> Attack:
-        """Inform the other attack; repeat or move as the noise asks for."""
-        keyed = defense.noise is not None and defense.noise.mode == "keyed"
-        jitter = (NEAR if keyed else 0.0) if self.jitter == AUTO else self.jitter
-        told = replace(self, attack=self.attack.informed(defense, victim), jitter=jitter)
-        if defense.noise is None:
-            object.__setattr__(told, "_needless", "the answers carry no noise to average out")
-        return told
-
-    def unmet(self, card: Card, pool: Array) -> str:
+    def unmet(self, target: Target) -> str:
         """Say also where there is no noise, or nothing to move."""
-        if self._needless:
-            return self._needless
-        if self.jitter not in (0, AUTO) and not card.space.numeric.any():
+        traits = target.known.traits
+        if traits is not None and traits.noise is None:
+            return "the answers carry no noise to average out"
+        if self._reach(traits) and not target.api.card.space.numeric.any():
             return "needs a numeric column, along which to ask neighbours"
-        return self.attack.unmet(card, pool)
+        return self.attack.unmet(target)
 
-    def run(self, api: PredictionAPI, pool: Array, rng: Generator) -> Iterator[Surrogate]:
+    def run(self, target: Target, rng: Generator) -> Iterator[Surrogate]:
         """Draw the neighbours from a stream apart from the other attack's."""
         within, moving = rng.spawn(2)
-        jitter = 0.0 if self.jitter == AUTO else float(self.jitter)
-        return self.attack.run(Averaged(api, self.copies, jitter, moving), pool, within)
+        view = Averaged(target.api, self.copies, self._reach(target.known.traits), moving)
+        return self.attack.run(target.seen_through(view), within)
+
+    def _reach(self, traits: Traits | None) -> float:
+        """By how much copies move: where the noise is keyed to the row, repeats tell nothing."""
+        if self.jitter != AUTO:
+            return float(self.jitter)
+        keyed = traits is not None and traits.noise is not None and traits.noise.mode == "keyed"
+        return NEAR if keyed else 0.0
 
 
 class Averaged(View):

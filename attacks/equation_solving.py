@@ -1,32 +1,28 @@
 """Solve for a model's parameters from the confidences that it answers."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
 from moatbench.api import PredictionAPI
-from moatbench.attack import Attack, Needs
-from moatbench.client import Answers, Card, Purchases, Surrogate, ignorant
+from moatbench.attack import Attack, Needs, Target
+from moatbench.client import Answers, Purchases, Surrogate, ignorant
 from moatbench.defense import Defense
 from moatbench.knobs import check_choice, check_flag
 from moatbench.models.forward import ACTIVATIONS
 from moatbench.solvers.edges import Edges
-from moatbench.solvers.grids import Bins, Decimals, Digits, Grid
+from moatbench.solvers.grids import grid_of
 from moatbench.solvers.kernel_reconstruction import KernelReconstruction, kernel_unmet
 from moatbench.solvers.network_solver import probe_plan, probe_points
 from moatbench.solvers.noise_likelihood import LAWS
 from moatbench.solvers.readings import decimals
 from moatbench.solvers.reconstruction import Known, Reconstruction
-from moatbench.stack import Stack
 from moatbench.types import Array, Generator, Rows
-from moatbench.victim import Victim
 
 NOISE = ("known", "ignored")
 FIRST = 8  # queries for each edge of the only level that is known, before others are looked for
-# By the knob that tells the steps.
-GRIDS: dict[str, Callable[[int], Grid]] = {"decimals": Decimals, "digits": Digits, "bins": Bins}
 
 
 @dataclass(frozen=True)
@@ -54,17 +50,7 @@ class EquationSolving(Attack):
     intervals: bool
     noise: str = "known"
 
-    aware: ClassVar[frozenset[str]] = frozenset(
-        {
-            "rounding",
-            "significant_digits",
-            "binning",
-            "top_k",
-            "confidence_threshold",
-            "gaussian_noise",
-            "laplace_noise",
-        }
-    )
+    against: ClassVar[frozenset[str]] = frozenset({"noisy", "quantises", "truncates"})
     needs: ClassVar[Needs] = Needs(
         confidences=True,
         families=frozenset({"logistic", "softmax", "one_vs_rest", "mlp", "kernel_logistic"}),
@@ -74,19 +60,11 @@ class EquationSolving(Attack):
     def __post_init__(self) -> None:
         check_flag("equation_solving: intervals", self.intervals)
         check_choice("equation_solving: noise", self.noise, NOISE)
-        object.__setattr__(self, "_known", Known())
 
-    def informed(self, defense: Defense, victim: Victim | None) -> Attack:
-        """Keep the law of the noise and the steps of the answers, where all rows have them."""
-        told = replace(self)
-        known = known_of(defense)
-        law = known.law if self.noise == "known" else None
-        object.__setattr__(told, "_known", known._replace(law=law))
-        return told
-
-    def unmet(self, card: Card, pool: Array) -> str:
+    def unmet(self, target: Target) -> str:
         """Say why the attack does not apply: as its needs say, or an unknown architecture."""
-        reason, network = super().unmet(card, pool), card.architecture
+        reason, card = super().unmet(target), target.api.card
+        network = card.architecture
         if not reason and card.family == "kernel_logistic":
             return kernel_unmet(card)
         if reason or card.family != "mlp":
@@ -98,10 +76,10 @@ class EquationSolving(Attack):
             f"published; the API tells {dict(network)}"
         )
 
-    def run(self, api: PredictionAPI, pool: Array, rng: Generator) -> Iterator[Surrogate]:
+    def run(self, target: Target, rng: Generator) -> Iterator[Surrogate]:
         """Yield what all answers so far determine."""
         asking, fitting = rng.spawn(2)
-        known: Known = self._known  # type: ignore[attr-defined]
+        api, known = target.api, self._known(target)
         reconstruct: KernelReconstruction | Reconstruction = (
             KernelReconstruction(api.card, self.intervals, fitting)
             if api.card.family == "kernel_logistic"
@@ -115,22 +93,24 @@ class EquationSolving(Attack):
             else:
                 yield ignorant(api.card)
 
+    def _known(self, target: Target) -> Known:
+        """Return the law of the noise and the steps of the answers, where all rows have them."""
+        defense = target.known.defense
+        known = Known() if defense is None else known_of(defense)
+        return known if self.noise == "known" else known._replace(law=None)
+
 
 def known_of(defense: Defense) -> Known:
-    """Return what a defense's knobs tell of every answer; layers that single out accounts do not.
+    """Return what a defense says of every answer; what singles out accounts says nothing.
 
     Noise is of use where it alone perturbs: what another layer does to it has no closed law.
     """
-    layers = list(defense.layers.values()) if isinstance(defense, Stack) else [defense]
-    perturbing = [layer for layer in layers if layer.stages and layer.stage == "perturb"]
+    layers = [layer.traits for layer in defense.layers.values()]
+    perturbing = [traits for traits in layers if traits.stage == "perturb"]
     noise = perturbing[0].noise if len(perturbing) == 1 else None
     law = LAWS[noise.distribution](noise.sigma) if noise and noise.distribution in LAWS else None
-    grid: Grid | None = None
-    for layer in layers:
-        if layer.stage == "minimise":
-            for knob, kind in GRIDS.items():
-                grid = kind(getattr(layer, knob)) if hasattr(layer, knob) else grid
-    return Known(law, grid)
+    steps = defense.traits.answer_grid
+    return Known(law, None if steps is None else grid_of(steps))
 
 
 class Survey:

@@ -8,14 +8,13 @@ detector's own score decides, as in Carlini et al. 2019, "On Evaluating Adversar
 from collections import deque
 from collections.abc import Iterator
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from moatbench.api import ADVERSARY, PredictionAPI
-from moatbench.attack import Attack, Worn
+from moatbench.attack import Attack, Target, Wrapper
 from moatbench.client import Answers, Card, Purchases, Surrogate
-from moatbench.defense import Defense
 from moatbench.knobs import check_choice, check_flag, check_kind, check_number, check_whole
 from moatbench.learners.learner import learner_for
 from moatbench.reply import Predict, from_outputs
@@ -23,26 +22,14 @@ from moatbench.strategies.accounts import Matched, Sender, Turns
 from moatbench.strategies.shadow import Shadow, Train
 from moatbench.strategies.view import View
 from moatbench.types import Array, Generator, Rows
-from moatbench.victim import Victim
 
 TURNS = ("round_robin", "random")
 MOST = 0.99  # of the queries, benign rows
-WITHSTOOD = frozenset(
-    {
-        "extraction_warning",
-        "hoda",
-        "margin_counter",
-        "prada",
-        "proof_of_work",
-        "quota",
-        "seat",
-        "vardetect",
-    }
-)
+WITHSTOOD = frozenset({"costs", "watches"})
 
 
-@dataclass
-class Evasion(Worn):
+@dataclass(frozen=True)
+class Evasion(Wrapper):
     """Run another attack from several accounts, with benign rows among its queries.
 
     Benign rows are rows of the pool, each again only once all were asked, at random places. They
@@ -69,7 +56,6 @@ class Evasion(Worn):
     assignment: str
     benign: float
     matched: bool
-    told: Defense | None = field(default=None, init=False, repr=False)  # by `informed`
 
     def __post_init__(self) -> None:
         hint = "; on the command line choose one with attack@attack.attack=uniform_retraining"
@@ -80,29 +66,24 @@ class Evasion(Worn):
         check_flag("evasion: matched", self.matched)
 
     @property
-    def aware(self) -> frozenset[str]:  # type: ignore[override]
+    def against(self) -> frozenset[str]:  # type: ignore[override]
         """What the attack that is hidden was made for, and what this hides it from."""
         hides = self.accounts > 1 or self.benign > 0 or self.matched
-        return self.attack.aware | (WITHSTOOD if hides else frozenset())
+        return self.attack.against | (WITHSTOOD if hides else frozenset())
 
-    def informed(self, defense: Defense, victim: Victim | None) -> "Evasion":
-        """Keep the defense, to copy its monitors; tell the attack that is hidden."""
-        made = replace(self, attack=self.attack.informed(defense, victim))
-        made.told = defense
-        return made
-
-    def unmet(self, card: Card, pool: Array) -> str:
+    def unmet(self, target: Target) -> str:
         """Say why there is nothing to evade, or why the attack that is hidden does not apply."""
-        if self.told is not None and not self.told.stages & {"watch", "cost"}:
+        traits = target.known.traits
+        if traits is not None and not traits.stages & {"watch", "cost"}:
             return "there is nothing to evade: the defense neither watches nor costs"
-        if self.benign and not len(pool):
+        if self.benign and not len(target.pool):
             return (
                 "mixes rows of a pool in, and the attacker has none (data.pool_share is 0); "
                 "set benign to 0"
             )
-        return self.attack.unmet(card, pool)
+        return self.attack.unmet(target)
 
-    def run(self, api: PredictionAPI, pool: Array, rng: Generator) -> Iterator[Surrogate]:
+    def run(self, target: Target, rng: Generator) -> Iterator[Surrogate]:
         """Yield what the attack that is hidden finds."""
         # From a copy: the attack within draws what it would draw alone, so that the two compare
         own = np.random.default_rng(deepcopy(rng).integers(2**63, size=4))
@@ -110,12 +91,13 @@ class Evasion(Worn):
         names = tuple(f"{ADVERSARY}-{place}" for place in range(self.accounts))
         by_turns = Turns(names, turns if self.assignment == "random" else None)
         sender: Sender = by_turns
+        api, pool, defense = target.api, target.pool, target.known.defense
         if self.matched:
-            monitors = self.told.monitors if self.told is not None else ()
+            monitors = defense.monitors if defense is not None else ()
             shadow = Shadow(monitors, api.card, pool, softmax_of(api.card), copying)
             sender = Matched(names, shadow, by_turns, api.card)
         view = Crowd(api, self.benign, pool, sender, mixing)
-        for surrogate in self.attack.run(view, pool, rng):
+        for surrogate in self.attack.run(target.seen_through(view), rng):
             yield replace(surrogate, note="; ".join(filter(None, [surrogate.note, sender.note])))
             if not view.remaining:
                 return

@@ -3,12 +3,11 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from moatbench.api import PredictionAPI
-from moatbench.attack import Attack
+from moatbench.attack import Attack, Target
 from moatbench.client import Purchases, Surrogate, ignorant
 from moatbench.knobs import check_choice
 from moatbench.solvers.candidates import CANDIDATES, Candidates
-from moatbench.types import Array, Generator
+from moatbench.types import Generator
 
 INPUTS = ("cube", "valid")
 
@@ -43,8 +42,9 @@ class ExtractAndTest(Attack):
             check_choice("extract_and_test: each of families", family, CANDIDATES)
         check_choice("extract_and_test: inputs", self.inputs, INPUTS)
 
-    def run(self, api: PredictionAPI, pool: Array, rng: Generator) -> Iterator[Surrogate]:
+    def run(self, target: Target, rng: Generator) -> Iterator[Surrogate]:
         """Choose anew at each checkpoint, until a family explains all answers exactly."""
+        api = target.api
         asking, fitting = rng.spawn(2)
         space, bought = api.card.space, Purchases(api.card)
         draw = space.sample if self.inputs == "valid" else space.sample_cube

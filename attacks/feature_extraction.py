@@ -11,7 +11,7 @@ import numpy as np
 from scipy.special import softmax
 
 from moatbench.api import PredictionAPI
-from moatbench.attack import Attack, Needs
+from moatbench.attack import Attack, Needs, Target
 from moatbench.client import Answers, Purchases, Surrogate, ignorant
 from moatbench.knobs import check_number
 from moatbench.models.linear import Linear, cross_entropy, design
@@ -44,10 +44,10 @@ class FeatureExtraction(Attack):
     def __post_init__(self) -> None:
         check_number("feature_extraction: eps", self.eps, 0, 1, below=True)
 
-    def run(self, api: PredictionAPI, pool: Array, rng: Generator) -> Iterator[Surrogate]:
+    def run(self, target: Target, rng: Generator) -> Iterator[Surrogate]:
         """Yield what is known so far; edges are refined the widest bracket first."""
-        session = _Session(self.eps, api, rng)
-        for checkpoint in api.checkpoints:
+        session = _Session(self.eps, target.api, rng)
+        for checkpoint in target.api.checkpoints:
             session.spend(checkpoint)
             yield session.surrogate()
 

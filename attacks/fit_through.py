@@ -7,16 +7,14 @@ the origins of all of them must lie on one model.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 from scipy.special import softmax
 
-from moatbench.api import PredictionAPI
-from moatbench.attack import Attack, Needs
-from moatbench.client import Card, Surrogate
-from moatbench.defense import Defense
+from moatbench.attack import Attack, Needs, Target
+from moatbench.client import Surrogate
 from moatbench.knobs import check_choice
 from moatbench.learners.learner import PUBLISHED, learner_for
 from moatbench.models.linear import Linear
@@ -26,7 +24,6 @@ from moatbench.solvers.through import Changed, Through, fit_through
 from moatbench.strategies.retraining import Retraining, check_knobs
 from moatbench.strategies.simulation import Simulation, stand_in, unlikeness, variants
 from moatbench.types import Array, Generator, Rows
-from moatbench.victim import Victim
 
 KNOWLEDGE = ("exact", "family")
 WAVE = 256  # inputs drawn at a time
@@ -55,9 +52,8 @@ class FitThrough(Attack):
 
     knowledge: str
     inputs: str
-    _defense: Defense | None = field(default=None, init=False, repr=False)
 
-    aware: ClassVar[frozenset[str]] = frozenset({"reverse_sigmoid"})
+    against: ClassVar[frozenset[str]] = frozenset({"perturbs"})
     needs: ClassVar[Needs] = Needs(
         confidences=True, families=frozenset({"logistic", "softmax", "one_vs_rest"}), numeric=True
     )
@@ -66,30 +62,24 @@ class FitThrough(Attack):
         check_choice("fit_through: knowledge", self.knowledge, KNOWLEDGE)
         check_knobs("labels", "published", self.inputs)
 
-    def informed(self, defense: Defense, victim: Victim | None) -> Attack:
-        """Take a copy of the defense."""
-        made = replace(self)
-        object.__setattr__(made, "_defense", defense)
-        return made
-
-    def unmet(self, card: Card, pool: Array) -> str:
+    def unmet(self, target: Target) -> str:
         """Say also where the answers are no known function of the true ones."""
-        if reason := super().unmet(card, pool):
+        if reason := super().unmet(target):
             return reason
-        defense = self._defense
-        if not card.full:
+        if not target.api.card.full:
             return "needs whole distributions, and the victim tells of some classes only"
-        if defense is None:
+        traits = target.known.traits
+        if traits is None:
             return ""
-        if "perturb" not in defense.stages:
+        if "perturb" not in traits.stages:
             return "there is nothing to see through: no defense perturbs the confidences"
-        if defense.noise is not None or defense.shared:
+        if traits.noise is not None or traits.shared:
             return "needs answers that the true ones decide, and here chance or the past does too"
         return ""
 
-    def run(self, api: PredictionAPI, pool: Array, rng: Generator) -> Iterator[Surrogate]:
+    def run(self, target: Target, rng: Generator) -> Iterator[Surrogate]:
         """Ask as uniform retraining does."""
-        attacker = Seeing(api, self, pool, self._defense, rng)
+        attacker = Seeing(target, self, rng)
         while attacker.open:
             yield from attacker.buy(attacker.uniform(WAVE))
 
@@ -97,17 +87,10 @@ class FitThrough(Attack):
 class Seeing(Retraining):
     """An attacker that sees through a defense, where it can; `knobs` are the attack's."""
 
-    def __init__(
-        self,
-        api: PredictionAPI,
-        knobs: FitThrough,
-        pool: Array,
-        defense: Defense | None,
-        rng: Generator,
-    ) -> None:
-        super().__init__(api, "labels", "published", knobs.inputs, rng)
-        self._knobs, self._pool, self._defense = knobs, pool, defense
-        self._family = learner_for(PUBLISHED, api.card)  # labels alone are fitted by softmax
+    def __init__(self, target: Target, knobs: FitThrough, rng: Generator) -> None:
+        super().__init__(target.api, "labels", "published", knobs.inputs, rng)
+        self._knobs, self._pool, self._defense = knobs, target.pool, target.known.defense
+        self._family = learner_for(PUBLISHED, target.api.card)  # labels alone are fitted by softmax
         self._copying, self._drawing = rng.spawn(2)
         self._last: list[Array] = []
 

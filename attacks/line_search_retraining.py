@@ -7,19 +7,18 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from moatbench.api import PredictionAPI
-from moatbench.attack import Attack
+from moatbench.attack import Target
 from moatbench.client import Surrogate
 from moatbench.knobs import check_number
 from moatbench.search.boundary import Segments, opposites
-from moatbench.strategies.retraining import REFUSED, Retraining, check_knobs
+from moatbench.strategies.retraining import REFUSED, Retraining, Trainer, check_knobs
 from moatbench.types import Array, Generator, Labels
 
 FEWEST, FRACTION = 8, 50  # searches at a time: so many, or a fraction of the queries so far
 
 
 @dataclass(frozen=True)
-class LineSearchRetraining(Attack):
+class LineSearchRetraining(Trainer):
     """Bisect between uniform inputs of different answered labels; train on every answer.
 
     Args:
@@ -39,7 +38,7 @@ class LineSearchRetraining(Attack):
     width: float
     uniform_share: float
 
-    aware: ClassVar[frozenset[str]] = frozenset({"label_only"})
+    against: ClassVar[frozenset[str]] = frozenset({"withholds"})
 
     def __post_init__(self) -> None:
         check_knobs(self.answers, self.learner, self.inputs)
@@ -47,8 +46,9 @@ class LineSearchRetraining(Attack):
         check_number(f"{name}: width", self.width, 0, above=True)
         check_number(f"{name}: uniform_share", self.uniform_share, 0, 1, above=True)
 
-    def run(self, api: PredictionAPI, pool: Array, rng: Generator) -> Iterator[Surrogate]:
+    def run(self, target: Target, rng: Generator) -> Iterator[Surrogate]:
         """Scatter inputs and search between them in turn."""
+        api = target.api
         retraining = Retraining(api, self.answers, self.learner, self.inputs, rng)
         ends = Ends(retraining.uniform(0), np.empty(0, np.int64))
         scattered, searches = 0, None

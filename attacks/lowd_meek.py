@@ -8,8 +8,8 @@ from math import ceil
 import numpy as np
 
 from moatbench.api import PredictionAPI
-from moatbench.attack import Attack, Needs
-from moatbench.client import Card, Purchases, Surrogate, ignorant
+from moatbench.attack import Attack, Needs, Target
+from moatbench.client import Purchases, Surrogate, ignorant
 from moatbench.knobs import check_whole
 from moatbench.learners.learner import Learner
 from moatbench.models.embedding import Monomials
@@ -48,17 +48,18 @@ class LowdMeek(Attack):
 
     most: int
 
-    aware = frozenset({"label_only"})
+    against = frozenset({"withholds"})
     labels_only = True
     needs = Needs(families=frozenset({*LINEAR, POLYNOMIAL}), numeric=True)
 
     def __post_init__(self) -> None:
         check_whole("lowd_meek: most", self.most, 1, hint="; it counts monomials, for example 500")
 
-    def unmet(self, card: Card, pool: Array) -> str:
+    def unmet(self, target: Target) -> str:
         """Say also where there is no single boundary, or its feature space is too large."""
-        if reason := super().unmet(card, pool):
+        if reason := super().unmet(target):
             return reason
+        card = target.api.card
         if len(card.classes) != 2:
             return f"needs two classes, and the API answers {len(card.classes)}"
         if card.family == POLYNOMIAL:
@@ -69,9 +70,9 @@ class LowdMeek(Attack):
                 return f"needs at most {self.most} monomials, and the kernel has {size}"
         return ""
 
-    def run(self, api: PredictionAPI, pool: Array, rng: Generator) -> Iterator[Surrogate]:
+    def run(self, target: Target, rng: Generator) -> Iterator[Surrogate]:
         """Search; a coroutine buys each batch, exactly up to the checkpoints on its way."""
-        return _Session(api, pool, rng).run()
+        return _Session(target.api, target.pool, rng).run()
 
 
 class _Session:

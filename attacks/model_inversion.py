@@ -7,14 +7,14 @@ from typing import ClassVar
 import numpy as np
 
 from moatbench.api import PredictionAPI
-from moatbench.attack import Attack, Needs
+from moatbench.attack import Attack, Needs, Target
 from moatbench.client import Card, Purchases, Surrogate, ignorant
 from moatbench.knobs import check_choice, check_number, check_whole
 from moatbench.learners.learner import PUBLISHED, learner_for
 from moatbench.search.ascent import Inversion
 from moatbench.solvers.kernel_reconstruction import KernelReconstruction, kernel_unmet
 from moatbench.solvers.reconstruction import Reconstruction
-from moatbench.types import Array, Generator
+from moatbench.types import Generator
 
 MODES = ("extraction", "black_box")
 SOLVED = ("logistic", "softmax", "one_vs_rest", "mlp")  # by equations
@@ -53,9 +53,9 @@ class ModelInversion(Attack):
             check_number(f"model_inversion: {knob}", value, 0, 1, above=True, below=True)
         check_whole("model_inversion: rounds", self.rounds, 1)
 
-    def run(self, api: PredictionAPI, pool: Array, rng: Generator) -> Iterator[Surrogate]:
+    def run(self, target: Target, rng: Generator) -> Iterator[Surrogate]:
         """Yield the prototypes so far, with the model that all answers so far make."""
-        return (self._extraction if self.mode == "extraction" else self._black_box)(api, rng)
+        return (self._extraction if self.mode == "extraction" else self._black_box)(target.api, rng)
 
     def _extraction(self, api: PredictionAPI, rng: Generator) -> Iterator[Surrogate]:
         """Extract with uniform queries, then climb on the surrogate."""
@@ -98,9 +98,9 @@ class ModelInversion(Attack):
         k = len(card.classes)
         return Inversion(card.space, k, self.step, self.length, self.goal, self.rounds)
 
-    def unmet(self, card: Card, pool: Array) -> str:
+    def unmet(self, target: Target) -> str:
         """Say why the attack does not apply: as its needs say, or an unknown architecture."""
-        reason = super().unmet(card, pool)
+        reason, card = super().unmet(target), target.api.card
         if reason or self.mode != "extraction" or card.family != "kernel_logistic":
             return reason
         return kernel_unmet(card)

@@ -1,19 +1,17 @@
 """Ask only what the model is really asked, where a defense moves the inputs to a grid."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 
 from moatbench.api import PredictionAPI
-from moatbench.attack import Attack, Worn
-from moatbench.client import Answers, Card, Surrogate
-from moatbench.defense import Defense
+from moatbench.attack import Attack, Target, Wrapper
+from moatbench.client import Answers, Surrogate
 from moatbench.strategies.view import View
 from moatbench.types import Array, Generator, Rows
-from moatbench.victim import Victim
 
 
 @dataclass(frozen=True)
-class OnGrid(Worn):
+class OnGrid(Wrapper):
     """Run another attack with its questions moved to the defense's grid before they are asked.
 
     A point of the grid is answered with the truth, so that the answer is an exact one to a question
@@ -26,29 +24,24 @@ class OnGrid(Worn):
     """
 
     attack: Attack
-    _step: float = field(default=0.0, init=False, repr=False)  # of the defense's grid
-    _needless: str = field(default="", init=False, repr=False)  # why, of this defense
 
     @property
-    def aware(self) -> frozenset[str]:  # type: ignore[override]
-        """The grid, and what the other attack withstands."""
-        return self.attack.aware | {"grid"}
+    def against(self) -> frozenset[str]:  # type: ignore[override]
+        """What moves inputs, and what the other attack withstands."""
+        return self.attack.against | {"moves_inputs"}
 
-    def informed(self, defense: Defense, victim: Victim | None) -> Attack:
-        """Inform the other attack; note the grid."""
-        told = replace(self, attack=self.attack.informed(defense, victim))
-        object.__setattr__(told, "_step", defense.snap)
-        if not defense.snap:
-            object.__setattr__(told, "_needless", "the defense moves no inputs to a grid")
-        return told
-
-    def unmet(self, card: Card, pool: Array) -> str:
+    def unmet(self, target: Target) -> str:
         """Say also where there is no grid."""
-        return self._needless or self.attack.unmet(card, pool)
+        traits = target.known.traits
+        if traits is not None and not traits.input_grid:
+            return "the defense moves no inputs to a grid"
+        return self.attack.unmet(target)
 
-    def run(self, api: PredictionAPI, pool: Array, rng: Generator) -> Iterator[Surrogate]:
+    def run(self, target: Target, rng: Generator) -> Iterator[Surrogate]:
         """Give the other attack this very generator."""
-        return self.attack.run(Snapped(api, self._step), pool, rng)
+        traits = target.known.traits
+        step = traits.input_grid if traits is not None else 0.0
+        return self.attack.run(target.seen_through(Snapped(target.api, step)), rng)
 
 
 class Snapped(View):

@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 
 from moatbench.api import PredictionAPI
-from moatbench.attack import Attack, Needs
+from moatbench.attack import Attack, Needs, Target
 from moatbench.client import Answers, Card, Purchases, Surrogate
 from moatbench.knobs import check_number, check_whole
 from moatbench.learners.grown_tree import HELD_OUT, clueless, predictor, tree_surrogate
@@ -63,9 +63,10 @@ class PathFinding(Attack):
         check_number("path_finding: eps", self.eps, 0, 1, above=True, below=True)
         check_whole("path_finding: probes", self.probes, 0)
 
-    def run(self, api: PredictionAPI, pool: Array, rng: Generator) -> Iterator[Surrogate]:
+    def run(self, target: Target, rng: Generator) -> Iterator[Surrogate]:
         """Spend up to each checkpoint, in the middle of a batch where need be."""
-        session = _Session(self, api, pool, rng)
+        api = target.api
+        session = _Session(self, api, target.pool, rng)
         for checkpoint in api.checkpoints:
             session.spend(checkpoint - api.queries)
             yield session.surrogate()

@@ -10,19 +10,18 @@ from typing import ClassVar
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
-from moatbench.api import PredictionAPI
-from moatbench.attack import Attack, Needs
+from moatbench.attack import Needs, Target
 from moatbench.client import Surrogate
 from moatbench.knobs import check_whole
 from moatbench.space import InputSpace
-from moatbench.strategies.retraining import Retraining, check_knobs
+from moatbench.strategies.retraining import Retraining, Trainer, check_knobs
 from moatbench.types import Array, Generator, Rows
 
 WAVE = 256  # mixed inputs drawn at a time
 
 
 @dataclass(frozen=True)
-class PoolRetraining(Attack):
+class PoolRetraining(Trainer):
     """Ask about the pool in random order, then about mixes of its rows, and train on the answers.
 
     A mix lies at a random place of the line between a row and one of its nearest; a category, or a
@@ -43,24 +42,16 @@ class PoolRetraining(Attack):
     neighbours: int
 
     needs: ClassVar[Needs] = Needs(pool=True)
-    aware: ClassVar[frozenset[str]] = frozenset(
-        {
-            "adaptive_misinformation",
-            "edm",
-            "proof_of_work",
-            "refuse_invalid",
-            "refuse_partial",
-            "vardetect",
-        }
-    )
+    against: ClassVar[frozenset[str]] = frozenset({"costs", "off_data", "refuses"})
 
     def __post_init__(self) -> None:
         check_knobs(self.answers, self.learner, "valid")
         check_whole("pool_retraining: neighbours", self.neighbours, 1)
 
-    def run(self, api: PredictionAPI, pool: Array, rng: Generator) -> Iterator[Surrogate]:
+    def run(self, target: Target, rng: Generator) -> Iterator[Surrogate]:
         """Begin a larger budget with the inputs of a smaller one."""
-        retraining = Retraining(api, self.answers, self.learner, "valid", rng)
+        pool = target.pool
+        retraining = Retraining(target.api, self.answers, self.learner, "valid", rng)
         yield from retraining.buy(pool[retraining.rng.permutation(len(pool))])
         if retraining.open:
             nearest = self._nearest(pool, retraining.space)

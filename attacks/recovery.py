@@ -5,14 +5,13 @@ Security); the trained restorer, Chen et al. 2023, "D-DAE" (IEEE S&P).
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from moatbench.api import PredictionAPI
-from moatbench.attack import Attack, Needs
-from moatbench.client import Card, Purchases, Surrogate
+from moatbench.attack import Attack, Needs, Target
+from moatbench.client import Purchases, Surrogate
 from moatbench.defense import Defense
 from moatbench.knobs import check_choice, check_number, check_whole
 from moatbench.learners.learner import Fit
@@ -74,24 +73,10 @@ class Recovery(Attack):
     uniform_share: float
     pairs: int
     rounds: int
-    _defense: Defense | None = field(default=None, init=False, repr=False)
-    _victim: Victim | None = field(default=None, init=False, repr=False)
 
     needs: ClassVar[Needs] = Needs(confidences=True)
-    # Those before which the error of the answers falls by a tenth at least, as measured on digits.
-    aware: ClassVar[frozenset[str]] = frozenset(
-        {
-            "adaptive_misinformation",
-            "gaussian_noise",
-            "grad2",
-            "laplace_noise",
-            "mad",
-            "mad_argmax",
-            "modelguard_w",
-            "reverse_sigmoid",
-            "shuffle",
-        }
-    )
+    # Those before which the error of the answers falls by a tenth at least, as measured on digits
+    against: ClassVar[frozenset[str]] = frozenset({"noisy", "perturbs", "relabels"})
 
     def __post_init__(self) -> None:
         check_knobs("labels", self.learner, self.inputs)
@@ -113,26 +98,21 @@ class Recovery(Attack):
         """Whether the prior is the victim itself."""
         return self.prior == "oracle"
 
-    def informed(self, defense: Defense, victim: Victim | None) -> Attack:
-        """Take a copy of the defense, and of an oracle the victim."""
-        made = replace(self)
-        object.__setattr__(made, "_defense", defense)
-        object.__setattr__(made, "_victim", victim)
-        return made
-
-    def unmet(self, card: Card, pool: Array) -> str:
+    def unmet(self, target: Target) -> str:
         """Say also where there is nothing to undo."""
-        if reason := super().unmet(card, pool):
+        if reason := super().unmet(target):
             return reason
-        if not card.full:
+        if not target.api.card.full:
             return "needs whole distributions, and the victim tells of some classes only"
-        if self._defense is None or self._defense.stages & {"perturb", "minimise"}:
+        traits = target.known.traits
+        if traits is None or traits.touches_confidences:
             return ""
         return "there is nothing to undo: no defense touches the confidences"
 
-    def run(self, api: PredictionAPI, pool: Array, rng: Generator) -> Iterator[Surrogate]:
+    def run(self, target: Target, rng: Generator) -> Iterator[Surrogate]:
         """Ask as adaptive retraining does."""
-        undoing = Undoing(self, api.card, pool, self._defense, self._victim)
+        api = target.api
+        undoing = Undoing(self, target)
         attacker = Recovering(api, self.learner, self.inputs, rng, undoing, self.rounds)
         yield from attacker.adapt(self.first, self.growth, self.uniform_share)
 
@@ -142,10 +122,7 @@ class Undoing:
     """Restores what was bought; `knobs` are the attack's."""
 
     knobs: Recovery
-    card: Card
-    pool: Array
-    defense: Defense | None
-    victim: Victim | None
+    target: Target
 
     def __call__(
         self, bought: Purchases, fit: Fit, estimates: Array | None, rng: Generator
@@ -165,7 +142,8 @@ class Undoing:
         x, outputs, labels = bought.x[rows], bought.outputs[rows], bought.labels[rows]
         if not len(rows):
             raise CannotRestore("no answer came with outputs")
-        keeps = self.defense is not None and self.defense.label_preserving
+        traits = self.target.known.traits
+        keeps = traits is not None and traits.keeps_labels
         if self.knobs.knowledge == "none":
             pairs = Pairs(outputs, fit.outputs(x), labels)
         else:
@@ -177,10 +155,12 @@ class Undoing:
         self, x: Array, outputs: Array, believed: Array, fit: Fit, rng: Generator
     ) -> Pairs:
         """Ask the copy about the inputs bought, in their order, and then about more."""
-        if self.defense is None:
+        if self.target.known.defense is None:
             raise CannotRestore("the defense is not known")
         try:
-            model = self.victim or stand_in(self.card, self.pool, fit.surrogate().predict, rng)
+            card, pool = self.target.api.card, self.target.pool
+            own = fit.surrogate().predict
+            model = self.target.known.victim or stand_in(card, pool, own, rng)
             defense = self._explaining(x, outputs, model, rng)
             copy = Simulation(defense, model, rng)
             # First what was bought: a copy that counts or keeps is then where the API is.
@@ -197,11 +177,12 @@ class Undoing:
 
     def _explaining(self, x: Array, outputs: Array, model: Victim, rng: Generator) -> Defense:
         """Return the defense, or that of its variants which answers most like the API."""
-        assert self.defense is not None
+        known = self.target.known.defense
+        assert known is not None
         if self.knobs.knowledge == "exact":
-            return self.defense
+            return known
         some = np.sort(rng.permutation(len(x))[:SAMPLE])
-        tried = variants(self.defense, rng)
+        tried = variants(known, rng)
         gaps = [unlikeness(d, model, x[some], outputs[some], rng) for d in tried]
         return tried[int(np.argmin(gaps))]
 
@@ -215,8 +196,9 @@ class Undoing:
             weights = SPREAD * believed.shape[1] * believed[rows] + LEAST
             return x[rows], normalised(np.maximum(rng.standard_gamma(weights), TINY))
         # Customers' inputs have surer answers than uniform ones: a prior must know of both.
-        some = self.pool[rng.permutation(len(self.pool))[: m // 2]]
-        space, rest = self.card.space, m - len(some)
+        pool, space = self.target.pool, self.target.api.card.space
+        some = pool[rng.permutation(len(pool))[: m // 2]]
+        rest = m - len(some)
         sample = space.sample if self.knobs.inputs == "valid" else space.sample_cube
         drawn = np.concatenate([some, sample(rest, rng)])
         return drawn, answers(model, drawn)

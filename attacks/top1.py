@@ -8,20 +8,18 @@ of Tang et al. 2024, "ModelGuard" (USENIX Security).
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from moatbench.api import PredictionAPI
-from moatbench.attack import Attack, Worn
+from moatbench.attack import Attack, Target, Wrapper
 from moatbench.client import Answers, Card, Surrogate
-from moatbench.defense import Defense
 from moatbench.strategies.view import View
 from moatbench.types import Array, Generator, Rows
-from moatbench.victim import Victim
 
 
 @dataclass(frozen=True)
-class Top1(Worn):
+class Top1(Wrapper):
     """Run another attack on an API that, to it, answers labels only.
 
     Before a label-preserving defense it draws, bit for bit, the curve that the other attack draws
@@ -33,30 +31,23 @@ class Top1(Worn):
     """
 
     attack: Attack
-    _needless: str = field(default="", init=False, repr=False)  # why, of this defense
 
-    aware: ClassVar[frozenset[str]] = frozenset(
-        {"mad_argmax", "modelguard_s", "modelguard_w", "reverse_sigmoid", "shuffle"}
-    )
+    against: ClassVar[frozenset[str]] = frozenset({"perturbs", "remembers"})
     labels_only: ClassVar[bool] = True
 
-    def informed(self, defense: Defense, victim: Victim | None) -> Attack:
-        """Inform the other attack; note whether anything touches the confidences."""
-        told = replace(self, attack=self.attack.informed(defense, victim))
-        if not defense.stages & {"perturb", "minimise"}:
-            object.__setattr__(told, "_needless", "nothing touches the confidences")
-        return told
-
-    def unmet(self, card: Card, pool: Array) -> str:
+    def unmet(self, target: Target) -> str:
         """Say also where the other attack alone does the same, or better."""
-        if not card.confidences:
+        if not target.api.card.confidences:
             same = type(self.attack).__name__
             return f"the API answers labels only: {same} is the same attack"
-        return self._needless or self.attack.unmet(labels_only(card), pool)
+        traits = target.known.traits
+        if traits is not None and not traits.touches_confidences:
+            return "nothing touches the confidences"
+        return self.attack.unmet(target.seen_through(Labels(target.api)))
 
-    def run(self, api: PredictionAPI, pool: Array, rng: Generator) -> Iterator[Surrogate]:
+    def run(self, target: Target, rng: Generator) -> Iterator[Surrogate]:
         """Give the other attack this very generator, so that it asks what it would ask."""
-        return self.attack.run(Labels(api), pool, rng)
+        return self.attack.run(target.seen_through(Labels(target.api)), rng)
 
 
 class Labels(View):

@@ -6,25 +6,22 @@ buys its own answers, settings are compared on answers bought for the purpose, a
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from itertools import product
-from math import ceil, prod
+from math import ceil
 from typing import Any
 
 import numpy as np
 
-from moatbench.api import PredictionAPI
-from moatbench.attack import Attack
-from moatbench.client import Answers, Card, Surrogate, ignorant
-from moatbench.defense import Defense
+from moatbench.attack import Attack, Target, Wrapper
+from moatbench.client import Answers, Surrogate, ignorant
 from moatbench.knobs import check_number, check_whole
 from moatbench.strategies.window import Window
 from moatbench.types import Array, Generator
-from moatbench.victim import Victim
 
 
 @dataclass(frozen=True)
-class Tuned(Attack):
+class Tuned(Wrapper):
     """Search at random among the settings of another attack.
 
     Args:
@@ -35,12 +32,11 @@ class Tuned(Attack):
         compared: of the search's share, the uniform queries that settings are compared on.
     """
 
-    attack: Callable[..., Attack]
+    attack: Callable[..., Attack]  # type: ignore[assignment]
     space: Mapping[str, Sequence[Any]]
     trials: int
     share: float
     compared: float
-    _told: tuple[Defense, Victim | None] | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.space or not all(self.space.values()):
@@ -55,74 +51,69 @@ class Tuned(Attack):
             self._made(setting)
 
     @property
-    def aware(self) -> frozenset[str]:  # type: ignore[override]
-        """What the attack that is tuned was made for."""
-        return self._made({}).aware
+    def inner(self) -> Attack:  # type: ignore[override]
+        """The attack that is tuned, with its own settings."""
+        return self._made({})
 
     @property
-    def oracle(self) -> bool:  # type: ignore[override]
-        """Whether the attack that is tuned is shown the victim."""
-        return self._made({}).oracle
+    def against(self) -> frozenset[str]:  # type: ignore[override]
+        """What the attack that is tuned was made for."""
+        return self.inner.against
 
     @property
     def labels_only(self) -> bool:  # type: ignore[override]
         """Whether the attack that is tuned uses nothing but labels, whatever its setting."""
-        return self._made({}).labels_only
+        return all(self._made(setting).labels_only for setting in self._grid())
 
-    def informed(self, defense: Defense, victim: Victim | None) -> Attack:
-        """Return a search that tells each attack that it makes."""
-        told = replace(self)
-        object.__setattr__(told, "_told", (defense, victim))
-        return told
-
-    def unmet(self, card: Card, pool: Array) -> str:
+    def unmet(self, target: Target) -> str:
         """Say why the attack that is tuned does not apply."""
-        return self._made({}).unmet(card, pool)
+        return self.inner.unmet(target)
 
-    def run(self, api: PredictionAPI, pool: Array, rng: Generator) -> Iterator[Surrogate]:
+    def run(self, target: Target, rng: Generator) -> Iterator[Surrogate]:
         """Yield the best that was found so far; after the search, what its winner finds."""
-        settings = [s for s in self._settings(rng) if not self._made(s).unmet(api.card, pool)]
-        search = Trials(api, ceil(self.share * api.budget))
+        api = target.api
+        settings = [s for s in self._settings(rng) if not self._made(s).unmet(target)]
+        search = Trials(target, ceil(self.share * api.budget))
         yield from search.compare_on(ceil(self.compared * self.share * api.budget), rng)
         for left, setting in zip(range(len(settings), 0, -1), settings, strict=True):
             room = (search.end - api.queries) // left
             if room > 0:
-                yield from search.play(self._made(setting), setting, room, pool, rng.spawn(1)[0])
+                yield from search.play(self._made(setting), setting, room, rng.spawn(1)[0])
         if api.remaining:
             winner = search.setting if search.setting is not None else {}
-            attack = self._made(winner)
-            yield from search.play(attack, winner, api.remaining, pool, rng.spawn(1)[0])
+            yield from search.play(self._made(winner), winner, api.remaining, rng.spawn(1)[0])
 
     def _settings(self, rng: Generator) -> list[dict[str, Any]]:
         """Draw settings without repetition."""
-        total = prod(len(values) for values in self.space.values())
-        grid = [dict(zip(self.space, v, strict=True)) for v in product(*self.space.values())]
-        order = rng.permutation(total)[: self.trials]
-        return [grid[place] for place in order]
+        grid = self._grid()
+        return [grid[place] for place in rng.permutation(len(grid))[: self.trials]]
+
+    def _grid(self) -> list[dict[str, Any]]:
+        """Every combination of the values."""
+        return [dict(zip(self.space, v, strict=True)) for v in product(*self.space.values())]
 
     def _made(self, setting: Mapping[str, Any]) -> Attack:
         try:
-            attack = self.attack(**setting)
+            return self.attack(**setting)
         except TypeError as error:
             raise ValueError(
                 f"tuned: space names a knob that the attack has not: {error}"
             ) from error
-        return attack if self._told is None else attack.informed(*self._told)
 
 
 class Trials:
     """The best surrogate so far, by its answers to questions whose answers were bought.
 
     Args:
-        api: what is asked.
+        target: what is attacked.
         end: the number of queries at which the search is over.
     """
 
-    def __init__(self, api: PredictionAPI, end: int) -> None:
+    def __init__(self, target: Target, end: int) -> None:
         self.end = end
         self.setting: dict[str, Any] | None = None
-        self._api = api
-        self._best = ignorant(api.card)
+        self._target, self._api = target, target.api
+        self._best = ignorant(target.api.card)
         self._error = np.inf
         self._truth: Answers | None = None
 
@@ -139,16 +130,11 @@ class Trials:
         self._truth = Answers.joined(parts)
 
     def play(
-        self,
-        attack: Attack,
-        setting: Mapping[str, Any],
-        size: int,
-        pool: Array,
-        rng: Generator,
+        self, attack: Attack, setting: Mapping[str, Any], size: int, rng: Generator
     ) -> Iterator[Surrogate]:
         """Run an attack on the next queries; keep what it finds if that is better."""
         window = Window(self._api, size)
-        for surrogate in attack.run(window, pool, rng):
+        for surrogate in attack.run(self._target.seen_through(window), rng):
             error = self._wrong(surrogate)
             if error <= self._error:
                 self._best, self._error, self.setting = surrogate, error, dict(setting)

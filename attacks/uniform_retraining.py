@@ -3,17 +3,16 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from moatbench.api import PredictionAPI
-from moatbench.attack import Attack
+from moatbench.attack import Target
 from moatbench.client import Surrogate
-from moatbench.strategies.retraining import Retraining, check_knobs
-from moatbench.types import Array, Generator
+from moatbench.strategies.retraining import Retraining, Trainer, check_knobs
+from moatbench.types import Generator
 
 WAVE = 256  # inputs drawn at a time
 
 
 @dataclass(frozen=True)
-class UniformRetraining(Attack):
+class UniformRetraining(Trainer):
     """Spend the budget on uniform inputs and train a surrogate on the answers.
 
     Args:
@@ -32,8 +31,8 @@ class UniformRetraining(Attack):
     def __post_init__(self) -> None:
         check_knobs(self.answers, self.learner, self.inputs)
 
-    def run(self, api: PredictionAPI, pool: Array, rng: Generator) -> Iterator[Surrogate]:
+    def run(self, target: Target, rng: Generator) -> Iterator[Surrogate]:
         """Draw waves of one size, so that a larger budget begins with the same inputs."""
-        retraining = Retraining(api, self.answers, self.learner, self.inputs, rng)
+        retraining = Retraining(target.api, self.answers, self.learner, self.inputs, rng)
         while retraining.open:
             yield from retraining.buy(retraining.uniform(WAVE))

@@ -23,10 +23,11 @@ from omegaconf import DictConfig
 from threadpoolctl import threadpool_limits
 
 from moatbench.api import MeteredAPI, Trail
+from moatbench.attack import Known, Target
 from moatbench.attacks.evasion import Evasion
 from moatbench.compose.build import build_attacks, build_defense, instantiate
 from moatbench.compose.schema import register
-from moatbench.defense import Defense
+from moatbench.defense import Defense, evidence_of
 from moatbench.judge.caught import Verdict
 from moatbench.judge.judge import Judge
 from moatbench.randomness import stream
@@ -87,14 +88,15 @@ def play(
     """Run the attack once, without the honest traffic of a run."""
     defense, attack = parts(monitor)
     knobs: dict[str, Any] = {"accounts": accounts, "benign": benign, "matched": matched}
-    attack = replace(attack, **knobs).informed(deepcopy(defense), None)
+    attack, known = replace(attack, **knobs), Known(deepcopy(defense))
     trail = Trail(victim, defense, stream(seed, "defense"))
     api = MeteredAPI(trail, CHECKPOINTS)
     judge, curve = Judge(victim, stream(seed, "judge")), []
-    for surrogate in attack.run(api, victim.shares.pool, stream(seed, "attack")):
+    target = Target(api, victim.shares.pool, known)
+    for surrogate in attack.run(target, stream(seed, "attack")):
         curve.append((api.queries, judge.score(surrogate)["fidelity_test"]))
     verdict = verdict_of(victim, seed, monitor).of(trail, api.per_account, curve)
-    alarms = sum(account in defense.alarms for account in api.per_account)
+    alarms = len(evidence_of(defense).alarms.keys() & api.per_account.keys())
     return {**verdict, "fidelity": curve[-1][1], "alarms": alarms}
 
 

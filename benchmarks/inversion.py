@@ -11,6 +11,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from moatbench.api import Deployment, MeteredAPI
+from moatbench.attack import Target
 from moatbench.attacks.model_inversion import ModelInversion
 from moatbench.defense import Defense
 from moatbench.randomness import stream
@@ -57,7 +58,7 @@ def climbed(victim: Victim, mode: str, seed: int) -> list[Array]:
     """(k, d) prototypes at each budget."""
     attack = ModelInversion(mode, step=0.01, length=0.2, goal=0.95, rounds=200)
     api = MeteredAPI(Deployment(victim, Defense(), stream(seed, "defense")), BUDGETS)
-    run = attack.run(api, victim.shares.pool, stream(seed, "attack"))
+    run = attack.run(Target(api, victim.shares.pool), stream(seed, "attack"))
     return [surrogate.parameters["prototypes"] for surrogate in run]
 
 

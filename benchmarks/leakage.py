@@ -11,7 +11,7 @@ from scipy.optimize import linear_sum_assignment
 from threadpoolctl import threadpool_limits
 
 from moatbench.api import Deployment, MeteredAPI
-from moatbench.attack import Attack
+from moatbench.attack import Attack, Target
 from moatbench.attacks.equation_solving import EquationSolving
 from moatbench.client import Surrogate
 from moatbench.defense import Defense
@@ -50,7 +50,7 @@ def run(victim: Victim, attack: Attack, checkpoints: tuple[int, ...], seed: int)
     """Attack the undefended victim; return the surrogates of all checkpoints."""
     deployment = Deployment(victim, Defense(), stream(seed, "defense"))
     api = MeteredAPI(deployment, checkpoints)
-    return list(attack.run(api, victim.shares.pool, stream(seed, "attack")))
+    return list(attack.run(Target(api, victim.shares.pool), stream(seed, "attack")))
 
 
 def matched(found: Array, rows: Array) -> tuple[Array, Array]:

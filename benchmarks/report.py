@@ -105,6 +105,7 @@ def log(folder: Path, uri: str, seed: int, data: str, defense: str, attack: str)
         data_provenance={"name": data, "sha256": data, "rows": 1797, "test_share": 0.3},
         checkpoints=CHECKPOINTS,
         plan=FIRST_PLAN,
+        kinds={defense: [defense]},
         aware={},
         oracles=[],
         flags=[],

@@ -18,8 +18,7 @@ import numpy as np
 from hydra import compose, initialize_config_module
 from threadpoolctl import threadpool_limits
 
-from moatbench.api import PredictionAPI
-from moatbench.attack import Attack
+from moatbench.attack import Attack, Target
 from moatbench.attacks.equation_solving import EquationSolving
 from moatbench.client import Surrogate
 from moatbench.compose.build import instantiate
@@ -28,7 +27,7 @@ from moatbench.defense import Defense
 from moatbench.defenses.rounding import Rounding
 from moatbench.randomness import stream
 from moatbench.runner.extract import Extraction
-from moatbench.types import Array, Generator
+from moatbench.types import Generator
 from moatbench.victim import Victim
 
 SEEDS = (0, 1, 2)
@@ -113,10 +112,10 @@ class Timed(Attack):
     attack: Attack
     cpu: float = float("nan")
 
-    def run(self, api: PredictionAPI, pool: Array, rng: Generator) -> Iterator[Surrogate]:
+    def run(self, target: Target, rng: Generator) -> Iterator[Surrogate]:
         """Run the attack to its only checkpoint."""
         start = time.process_time()
-        surrogate = next(iter(self.attack.run(api, pool, rng)))
+        surrogate = next(iter(self.attack.run(target, rng)))
         self.cpu = time.process_time() - start
         yield surrogate
 

@@ -11,7 +11,7 @@ from math import ceil
 import numpy as np
 
 from moatbench.api import Deployment, MeteredAPI
-from moatbench.attack import Attack
+from moatbench.attack import Attack, Target
 from moatbench.defense import Defense
 from moatbench.judge.judge import Judge
 from moatbench.judge.streams import Stream
@@ -63,7 +63,7 @@ def steal(
     deployment = Deployment(victim, notebook, stream(seed, "defense"))
     api = MeteredAPI(deployment, checkpoints)
     fidelity = []
-    for surrogate in attack.run(api, victim.shares.pool, stream(seed, "attack")):
+    for surrogate in attack.run(Target(api, victim.shares.pool), stream(seed, "attack")):
         fidelity.append(judge.score(surrogate)[metric])
         if len(fidelity) == len(api.checkpoints):
             break

@@ -16,6 +16,7 @@ from moatbench.knobs import check_number, check_whole
 from moatbench.models.forward import affine, softmax
 from moatbench.numerics.simplex import normalised
 from moatbench.reply import Reply
+from moatbench.traits import Traits
 from moatbench.types import Array, Generator, Labels, Rows
 from moatbench.victim import Victim
 
@@ -49,7 +50,7 @@ class AdaptiveMisinformation(Defense):
     nu: float
     rows: int
 
-    label_preserving: ClassVar[bool] = False
+    traits = Traits({"off_data"}, keeps_labels=False)
     harmless: ClassVar[dict[str, Any]] = {"tau": 0.0}
     strengths: ClassVar[dict[str, Any]] = {
         "tau": (0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.99),

@@ -6,14 +6,14 @@ Model Extraction Attacks", the boundary randomised response and its corner point
 
 from dataclasses import dataclass
 from math import sqrt, tanh
-from typing import ClassVar
 
 import numpy as np
 
-from moatbench.defense import Defense, NoiseModel
+from moatbench.defense import Defense
 from moatbench.knobs import check_number
 from moatbench.randomness import keyed_uniform
 from moatbench.reply import Reply
+from moatbench.traits import NoiseModel, Traits
 from moatbench.types import Array, Generator, Labels, Mask
 from moatbench.victim import NotApplicable, Victim
 
@@ -47,7 +47,9 @@ class BDPL(Defense):
     zone: float
     grid: float
 
-    label_preserving: ClassVar[bool] = False
+    traits = Traits(
+        {"noisy", "withholds"}, keeps_labels=False, confidences=False, noise=NoiseModel("keyed")
+    )
 
     def __post_init__(self) -> None:
         check_number("bdpl: epsilon", self.epsilon, 0, 100, above=True)
@@ -79,16 +81,6 @@ class BDPL(Defense):
             flip = keyed_uniform(self._key, cell, 1, EXACT)[:, 0] > self._truth
             labels[inside] = np.where(flip, 1 - told, told)
         return Reply(labels, refused=reply.refused)
-
-    @property
-    def noise(self) -> NoiseModel | None:
-        """Keyed to the row."""
-        return NoiseModel("keyed")
-
-    @property
-    def confidences(self) -> bool:
-        """Say that there are none."""
-        return False
 
     def in_zone(self, x: Array) -> Mask:
         """(n,) whether some corner point of each row has another label."""

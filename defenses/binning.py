@@ -13,6 +13,7 @@ import numpy as np
 from moatbench.defense import Defense
 from moatbench.knobs import check_whole
 from moatbench.reply import Reply
+from moatbench.traits import AnswerGrid, Traits
 from moatbench.types import Array, Generator
 from moatbench.victim import Victim
 
@@ -34,11 +35,15 @@ class Binning(Defense):
 
     bins: int
 
-    stage: ClassVar[str] = "minimise"
     strengths: ClassVar[dict[str, Any]] = {"bins": (2, 3, 5, 10)}
 
     def __post_init__(self) -> None:
         check_whole("binning: bins", self.bins, 2, MOST)
+
+    @property
+    def traits(self) -> Traits:
+        """The steps are public."""
+        return Traits({"quantises"}, answer_grid=AnswerGrid("bins", self.bins))
 
     def deploy(self, victim: Victim, rng: Generator) -> None:
         """Need probabilities: a regression value has no bounds."""

@@ -12,6 +12,7 @@ import numpy as np
 from moatbench.defense import Defense
 from moatbench.knobs import check_choice, check_number
 from moatbench.reply import Reply
+from moatbench.traits import Traits
 from moatbench.types import Array, Generator
 from moatbench.victim import Victim
 
@@ -33,7 +34,7 @@ class ConfidenceThreshold(Defense):
     threshold: float
     scope: str
 
-    stage: ClassVar[str] = "minimise"
+    traits = Traits({"truncates"})
     harmless: ClassVar[dict[str, Any]] = {"threshold": 0.0}
 
     def __post_init__(self) -> None:

@@ -9,10 +9,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from moatbench.defense import Defense, Marks, NoiseModel
+from moatbench.defense import Defense, Evidence, Marks
 from moatbench.knobs import check_number
 from moatbench.randomness import keyed_uniform
 from moatbench.reply import Reply
+from moatbench.traits import NoiseModel, Traits
 from moatbench.types import Array, Generator, Labels, Rows
 from moatbench.victim import NotApplicable, Victim
 
@@ -46,7 +47,6 @@ class DAWN(Defense):
     share: float
     grid: float
 
-    label_preserving: ClassVar[bool] = False
     harmless: ClassVar[dict[str, Any]] = {"share": 0.0}
 
     def __post_init__(self) -> None:
@@ -85,19 +85,20 @@ class DAWN(Defense):
         return _told(reply, rows, wrong)
 
     @property
-    def noise(self) -> NoiseModel | None:
-        """Keyed to the row."""
-        return NoiseModel("keyed") if self.share else None
+    def traits(self) -> Traits:
+        """The rows that it marks are kept; no answer depends on them."""
+        noise = NoiseModel("keyed") if self.share else None
+        return Traits({"marks"}, keeps_labels=False, noise=noise, memory="rows")
 
-    @property
-    def marks(self) -> Marks:
+    def evidence(self) -> Evidence:
         """All marks told since the deployment, in the order in which they were first told."""
         planted = list(self._planted.values())
-        return Marks(
+        marks = Marks(
             np.array([mark.x for mark in planted]).reshape(len(planted), self._columns),
             np.array([mark.label for mark in planted], dtype=np.int64),
             tuple(frozenset(mark.accounts) for mark in planted),
         )
+        return Evidence(marks=marks)
 
 
 @dataclass(frozen=True)

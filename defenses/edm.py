@@ -5,7 +5,6 @@ Source: Kariyappa et al. 2021, "Protecting DNNs from Theft using an Ensemble of 
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from scipy.optimize import minimize
@@ -18,6 +17,7 @@ from moatbench.models.network import Network
 from moatbench.models.perceptron import Perceptron
 from moatbench.numerics.objectives import CrossEntropy
 from moatbench.reply import Reply, has_outputs
+from moatbench.traits import Traits
 from moatbench.types import Array, Generator, Labels, Rows
 from moatbench.victim import Victim
 
@@ -61,7 +61,7 @@ class EnsembleOfDiverseModels(Defense):
     diversity: float
     steps: int
 
-    label_preserving: ClassVar[bool] = False
+    traits = Traits({"off_data"}, keeps_labels=False)
 
     def __post_init__(self) -> None:
         check_whole("edm: members", self.members, 2)

@@ -18,6 +18,7 @@ from moatbench.numerics.minimise import descend
 from moatbench.numerics.objectives import CrossEntropy
 from moatbench.numerics.simplex import normalised
 from moatbench.reply import Reply
+from moatbench.traits import Traits
 from moatbench.types import Array, Generator, Mask, Rows
 from moatbench.victim import Victim
 
@@ -104,9 +105,9 @@ class GradientRedirection(Defense):
         return reply.perturbed(redirect, keep_labels=self.guard)
 
     @property
-    def label_preserving(self) -> bool:  # type: ignore[override]
-        """Whether the guard is on."""
-        return self.guard
+    def traits(self) -> Traits:
+        """The guard keeps the label."""
+        return Traits({"perturbs" if self.guard else "relabels"}, keeps_labels=self.guard)
 
 
 def redirected(y: Array, c: Array, epsilon: float, guard: bool) -> Array:

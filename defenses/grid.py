@@ -15,6 +15,7 @@ import numpy as np
 from moatbench.defense import Defense
 from moatbench.knobs import check_number
 from moatbench.reply import Reply
+from moatbench.traits import Traits
 from moatbench.types import Array, Generator
 from moatbench.victim import Victim
 
@@ -34,17 +35,15 @@ class Grid(Defense):
 
     step: float
 
-    stage: ClassVar[str] = "watch"
-    label_preserving: ClassVar[bool] = False
     harmless: ClassVar[dict[str, Any]] = {"step": 0.0}
 
     def __post_init__(self) -> None:
         check_number("grid: step", self.step, 0, 1, hint="; a share of each feature's range")
 
     @property
-    def snap(self) -> float:
-        """The step."""
-        return self.step
+    def traits(self) -> Traits:
+        """The step is public; across a boundary it moves the label."""
+        return Traits({"moves_inputs"}, keeps_labels=False, input_grid=self.step)
 
     def deploy(self, victim: Victim, rng: Generator) -> None:
         """Keep the victim, to ask it."""

@@ -4,10 +4,10 @@ Source: Tramèr et al. 2016, "Stealing Machine Learning Models via Prediction AP
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from moatbench.defense import Defense
 from moatbench.reply import Reply
+from moatbench.traits import Traits
 from moatbench.types import Array
 
 
@@ -15,13 +15,8 @@ from moatbench.types import Array
 class LabelOnly(Defense):
     """Withhold all confidences."""
 
-    stage: ClassVar[str] = "minimise"
+    traits = Traits({"withholds"}, confidences=False)
 
     def respond(self, x: Array, reply: Reply, account: str) -> Reply:
         """Answer the labels alone."""
         return reply.with_outputs(None)
-
-    @property
-    def confidences(self) -> bool:
-        """Say that there are none."""
-        return False

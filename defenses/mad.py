@@ -15,6 +15,7 @@ from moatbench.knobs import check_flag, check_number
 from moatbench.models.forward import affine, softmax
 from moatbench.numerics.simplex import normalised
 from moatbench.reply import Reply
+from moatbench.traits import Traits
 from moatbench.types import Array, Generator, Mask, Rows
 from moatbench.victim import Victim
 
@@ -75,9 +76,9 @@ class MAD(Defense):
         return reply.perturbed(poison, keep_labels=self.guard)
 
     @property
-    def label_preserving(self) -> bool:  # type: ignore[override]
-        """Whether the guard is on."""
-        return self.guard
+    def traits(self) -> Traits:
+        """The guard keeps the label."""
+        return Traits({"perturbs" if self.guard else "relabels"}, keeps_labels=self.guard)
 
     def surrogate(self, x: Array) -> Array:
         """(n, k) what the untrained surrogate answers."""

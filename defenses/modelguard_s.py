@@ -12,6 +12,7 @@ import numpy as np
 from moatbench.defense import Defense
 from moatbench.knobs import check_number
 from moatbench.reply import Reply, has_outputs
+from moatbench.traits import Traits
 from moatbench.types import Array, Generator
 from moatbench.victim import Victim
 
@@ -36,7 +37,7 @@ class ModelGuardS(Defense):
 
     epsilon: float
 
-    shared: ClassVar[bool] = True
+    traits = Traits({"perturbs", "remembers"}, shared=True, memory="rows")
     harmless: ClassVar[dict[str, Any]] = {"epsilon": 0.0}
     strengths: ClassVar[dict[str, Any]] = {"epsilon": (0.1, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)}
 

@@ -15,6 +15,7 @@ from moatbench.defense import Defense
 from moatbench.knobs import check_number
 from moatbench.numerics.simplex import normalised
 from moatbench.reply import Reply, has_outputs
+from moatbench.traits import Traits
 from moatbench.types import Array, Generator
 from moatbench.victim import Victim
 
@@ -41,6 +42,7 @@ class ModelGuardW(Defense):
 
     epsilon: float
 
+    traits = Traits({"perturbs"})
     harmless: ClassVar[dict[str, Any]] = {"epsilon": 0.0}
     strengths: ClassVar[dict[str, Any]] = {"epsilon": (0.1, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)}
 

@@ -1,16 +1,17 @@
 """Query monitoring: a monitor that raises the alarm, and a response to those in alarm."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
-from moatbench.defense import Defense, Marks, NoiseModel
+from moatbench.defense import Defense, Evidence
 from moatbench.knobs import check_kind
 from moatbench.monitor import Monitor
 from moatbench.reply import Reply
+from moatbench.traits import Traits
 from moatbench.types import Array, Generator, Mask
 from moatbench.victim import Victim
 
@@ -32,7 +33,6 @@ class QueryMonitoring(Defense):
     monitor: Monitor
     response: Defense
 
-    stage: ClassVar[str] = "watch"
     harmless: ClassVar[dict[str, Any]] = {"response": Defense()}
 
     def __post_init__(self) -> None:
@@ -65,39 +65,26 @@ class QueryMonitoring(Defense):
         return self.response.wait(n, account) if account in self._in_alarm else 0.0
 
     @property
-    def alarms(self) -> Mapping[str, int]:
+    def traits(self) -> Traits:
+        """To watch, and what the response does to accounts in alarm."""
+        watching = Traits(
+            {"watches", "remembers"}, shared=self.monitor.shared, memory=self.monitor.keeps
+        )
+        return watching | self.response.traits.for_some()
+
+    def parts(self) -> Iterator[Defense]:
+        """Yield itself, and the parts of the response."""
+        yield self
+        yield from self.response.parts()
+
+    def evidence(self) -> Evidence:
         """The accounts that raised an alarm, each with its number of queries at the first."""
-        return self._first
-
-    @property
-    def stages(self) -> frozenset[str]:
-        """To watch, and what the response does."""
-        return self.response.stages | {self.stage}
-
-    @property
-    def noise(self) -> NoiseModel | None:
-        """Of the response."""
-        return self.response.noise
-
-    @property
-    def marks(self) -> Marks | None:
-        """Of the response."""
-        return self.response.marks
+        return Evidence(self._first)
 
     @property
     def monitors(self) -> Sequence[Monitor]:
         """Its own, and the response's."""
         return (self.monitor, *self.response.monitors)
-
-    @property
-    def label_preserving(self) -> bool:  # type: ignore[override]
-        """Whether the response is."""
-        return self.response.label_preserving
-
-    @property
-    def shared(self) -> bool:  # type: ignore[override]
-        """Whether monitor or response is."""
-        return self.monitor.shared or self.response.shared
 
     def _forget(self) -> None:
         self._asked: Counter[str] = Counter()

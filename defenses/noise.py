@@ -14,11 +14,12 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.special import ndtri
 
-from moatbench.defense import Defense, NoiseModel
+from moatbench.defense import Defense
 from moatbench.knobs import check_choice, check_number
 from moatbench.numerics.simplex import normalised
 from moatbench.randomness import AccountStreams, keyed_uniform
 from moatbench.reply import Reply
+from moatbench.traits import NoiseModel, Traits
 from moatbench.types import Array, Generator, Rows
 from moatbench.victim import Victim
 
@@ -48,7 +49,6 @@ class Noise(Defense):
     mode: str
     grid: float
 
-    label_preserving: ClassVar[bool] = False
     harmless: ClassVar[dict[str, Any]] = {"sigma": 0.0}
     strengths: ClassVar[dict[str, Any]] = {"sigma": (0.01, 0.02, 0.05, 0.1, 0.2)}
 
@@ -75,9 +75,11 @@ class Noise(Defense):
         return reply.perturbed(blur, keep_labels=False)
 
     @property
-    def noise(self) -> NoiseModel | None:
-        """Its law, before clipping."""
-        return NoiseModel(self.mode, self.distribution, self.sigma) if self.sigma else None
+    def traits(self) -> Traits:
+        """The law is told before clipping; fresh noise counts the draws of each account."""
+        law = NoiseModel(self.mode, self.distribution, self.sigma) if self.sigma else None
+        memory = "counts" if self.mode == "fresh" else "none"
+        return Traits({"noisy"}, keeps_labels=False, noise=law, memory=memory)
 
     def _draw(self, x: Array, k: int, account: str) -> Array:
         """(n, k) noise of standard deviation one, row after row."""

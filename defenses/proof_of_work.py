@@ -7,7 +7,6 @@ teachers (50 there, and neural networks): our data sets are smaller.
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from moatbench.knobs import check_number, check_whole
 from moatbench.numerics import gnmax
 from moatbench.reply import Reply
 from moatbench.space import InputSpace
+from moatbench.traits import Traits
 from moatbench.types import Array, Generator, Labels, Rows
 from moatbench.victim import NotApplicable, Victim
 
@@ -52,7 +52,7 @@ class ProofOfWork(Defense):
     base: float
     queries: int
 
-    stage: ClassVar[str] = "cost"
+    traits = Traits({"costs"}, memory="counts")
 
     def __post_init__(self) -> None:
         check_whole("proof_of_work: teachers", self.teachers, 2)

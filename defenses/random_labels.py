@@ -4,14 +4,14 @@ Source: a control. What an attack scores here it owes to its own data and to luc
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
-from moatbench.defense import Defense, NoiseModel
+from moatbench.defense import Defense
 from moatbench.knobs import check_number
 from moatbench.randomness import keyed_uniform
 from moatbench.reply import Reply
+from moatbench.traits import NoiseModel, Traits
 from moatbench.types import Array, Generator
 from moatbench.victim import NotApplicable, Victim
 
@@ -31,7 +31,9 @@ class RandomLabels(Defense):
 
     grid: float
 
-    label_preserving: ClassVar[bool] = False
+    traits = Traits(
+        {"tells_nothing"}, keeps_labels=False, confidences=False, noise=NoiseModel("keyed")
+    )
 
     def __post_init__(self) -> None:
         check_number("random_labels: grid", self.grid, 0, above=True, hint="; for example 1e-6")
@@ -50,13 +52,3 @@ class RandomLabels(Defense):
         """Answer random labels alone."""
         drawn = keyed_uniform(self._key, x, 1, self.grid)[:, 0]
         return Reply((drawn * self._classes).astype(np.int64), refused=reply.refused)
-
-    @property
-    def confidences(self) -> bool:
-        """Say that there are none."""
-        return False
-
-    @property
-    def noise(self) -> NoiseModel | None:
-        """Keyed to the row."""
-        return NoiseModel("keyed")

@@ -1,11 +1,11 @@
 """Refuse: no answer at all, the plainest response to an alarm."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
 from moatbench.defense import Defense
+from moatbench.traits import Traits
 from moatbench.types import Array, Mask
 
 
@@ -13,7 +13,7 @@ from moatbench.types import Array, Mask
 class Refuse(Defense):
     """Admit no row."""
 
-    stage: ClassVar[str] = "watch"
+    traits = Traits({"refuses"})
 
     def admit(self, x: Array, account: str) -> Mask:
         """Admit none."""

@@ -5,9 +5,9 @@ solver asks points of the cube, in which a category may be half one value and ha
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from moatbench.defense import Defense
+from moatbench.traits import Traits
 from moatbench.types import Array, Generator, Mask
 from moatbench.victim import Victim
 
@@ -20,7 +20,7 @@ class RefuseInvalid(Defense):
     Where no feature is one-hot, every row is valid.
     """
 
-    stage: ClassVar[str] = "watch"
+    traits = Traits({"refuses"})
 
     def deploy(self, victim: Victim, rng: Generator) -> None:
         """Look up the input space."""

@@ -5,11 +5,11 @@ to partial inputs are what the top-down tree attack of sec. 4.2 lives on.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
 from moatbench.defense import Defense
+from moatbench.traits import Traits
 from moatbench.types import Array, Mask
 
 
@@ -21,13 +21,8 @@ class RefusePartial(Defense):
     them.
     """
 
-    stage: ClassVar[str] = "watch"
+    traits = Traits({"refuses"}, partial=False)
 
     def admit(self, x: Array, account: str) -> Mask:
         """Admit rows without NaN."""
         return np.asarray(~np.isnan(x).any(axis=1))
-
-    @property
-    def partial(self) -> bool:
-        """Say in the documentation that features may not be left out."""
-        return False

@@ -14,6 +14,7 @@ from moatbench.defense import Defense
 from moatbench.knobs import check_flag, check_number
 from moatbench.numerics.simplex import normalised
 from moatbench.reply import Reply
+from moatbench.traits import Traits
 from moatbench.types import Array, Generator, Rows
 from moatbench.victim import Victim
 
@@ -68,9 +69,9 @@ class ReverseSigmoid(Defense):
         return reply.perturbed(bend, keep_labels=self.guard)
 
     @property
-    def label_preserving(self) -> bool:  # type: ignore[override]
-        """Whether the guard is on."""
-        return self.guard
+    def traits(self) -> Traits:
+        """The guard keeps the label."""
+        return Traits({"perturbs" if self.guard else "relabels"}, keeps_labels=self.guard)
 
     def _bent(self, y: Array, share: float = 1.0) -> Array:
         """(n, k) perturbed answers, by a share of beta."""

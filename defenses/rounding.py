@@ -11,6 +11,7 @@ import numpy as np
 from moatbench.defense import Defense
 from moatbench.knobs import check_whole
 from moatbench.reply import Reply
+from moatbench.traits import AnswerGrid, Traits
 from moatbench.types import Array
 
 MOST = 15  # decimals that a float64 holds
@@ -28,12 +29,16 @@ class Rounding(Defense):
 
     decimals: int
 
-    stage: ClassVar[str] = "minimise"
     strengths: ClassVar[dict[str, Any]] = {"decimals": (0, 1, 2, 3, 4, 5)}
 
     def __post_init__(self) -> None:
         hint = "; for no confidences at all use label_only"
         check_whole("rounding: decimals", self.decimals, 0, MOST, hint=hint)
+
+    @property
+    def traits(self) -> Traits:
+        """The steps are public."""
+        return Traits({"quantises"}, answer_grid=AnswerGrid("decimals", self.decimals))
 
     def respond(self, x: Array, reply: Reply, account: str) -> Reply:
         """Answer rounded outputs, in steps of 10^-decimals; halves go to the even digit."""

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from moatbench.defense import Defense, NoiseModel
+from moatbench.defense import Defense
 from moatbench.knobs import check_number
 from moatbench.randomness import keyed_uniform
 from moatbench.reply import Reply
+from moatbench.traits import NoiseModel, Traits
 from moatbench.types import Array, Generator
 from moatbench.victim import Victim
 
@@ -31,6 +32,8 @@ class Shuffle(Defense):
 
     grid: float
 
+    traits = Traits({"perturbs"}, noise=NoiseModel("keyed"))
+
     def __post_init__(self) -> None:
         check_number("shuffle: grid", self.grid, 0, above=True, hint="; for example 1e-6")
 
@@ -38,11 +41,6 @@ class Shuffle(Defense):
         """Draw the key; need two classes to swap beside the label's."""
         victim.require_probabilities("shuffle", classes=3)
         self._key = rng.bytes(32)
-
-    @property
-    def noise(self) -> NoiseModel | None:
-        """Keyed to the row."""
-        return NoiseModel("keyed")
 
     def respond(self, x: Array, reply: Reply, account: str) -> Reply:
         """Answer shuffled outputs."""

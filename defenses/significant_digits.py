@@ -15,6 +15,7 @@ import numpy as np
 from moatbench.defense import Defense
 from moatbench.knobs import check_whole
 from moatbench.reply import Reply
+from moatbench.traits import AnswerGrid, Traits
 from moatbench.types import Array, Generator
 from moatbench.victim import Victim
 
@@ -36,7 +37,6 @@ class SignificantDigits(Defense):
 
     digits: int
 
-    stage: ClassVar[str] = "minimise"
     strengths: ClassVar[dict[str, Any]] = {"digits": (1, 2, 3, 4, 5)}
 
     def __post_init__(self) -> None:
@@ -47,6 +47,11 @@ class SignificantDigits(Defense):
             MOST,
             hint="; for no confidences at all use label_only",
         )
+
+    @property
+    def traits(self) -> Traits:
+        """The steps are public."""
+        return Traits({"quantises"}, answer_grid=AnswerGrid("digits", self.digits))
 
     def deploy(self, victim: Victim, rng: Generator) -> None:
         """Need outputs."""

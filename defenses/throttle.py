@@ -4,10 +4,10 @@ Source: rate limiting, as prediction services have it.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from moatbench.defense import Defense
 from moatbench.knobs import check_number
+from moatbench.traits import Traits
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Throttle(Defense):
 
     seconds: float
 
-    stage: ClassVar[str] = "cost"
+    traits = Traits({"costs"})
 
     def __post_init__(self) -> None:
         check_number("throttle: seconds", self.seconds, 0, hint="; 0 is no wait")

@@ -12,6 +12,7 @@ from moatbench.defense import Defense
 from moatbench.knobs import check_flag, check_whole
 from moatbench.numerics.simplex import normalised
 from moatbench.reply import Reply, has_outputs
+from moatbench.traits import Traits
 from moatbench.types import Array, Generator
 from moatbench.victim import Victim
 
@@ -32,7 +33,7 @@ class TopK(Defense):
     k: int
     renormalise: bool
 
-    stage: ClassVar[str] = "minimise"
+    traits = Traits({"truncates"})
     harmless: ClassVar[dict[str, Any]] = {"k": 10**6}
     strengths: ClassVar[dict[str, Any]] = {"k": (1, 2, 3, 5)}
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from moatbench.api import MeteredAPI, PredictionAPI
-    from moatbench.attack import Attack
+    from moatbench.attack import Attack, Known, Target
     from moatbench.client import Answers, Card, Purchases, Surrogate
     from moatbench.defense import Defense
     from moatbench.monitor import Monitor
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from moatbench.runner.extract import extract
     from moatbench.space import InputSpace
     from moatbench.stack import Stack
+    from moatbench.traits import NoiseModel, Traits
     from moatbench.victim import NotApplicable, Victim
 
 __version__ = "0.1.0"
@@ -25,14 +26,18 @@ __all__ = [
     "Card",
     "Defense",
     "InputSpace",
+    "Known",
     "MeteredAPI",
     "Monitor",
+    "NoiseModel",
     "NotApplicable",
     "PredictionAPI",
     "Purchases",
     "Reply",
     "Stack",
     "Surrogate",
+    "Target",
+    "Traits",
     "Victim",
     "__version__",
     "extract",
@@ -43,14 +48,18 @@ _PLACES = {
     "Card": "client",
     "Defense": "defense",
     "InputSpace": "space",
+    "Known": "attack",
     "MeteredAPI": "api",
     "Monitor": "monitor",
+    "NoiseModel": "traits",
     "NotApplicable": "victim",
     "PredictionAPI": "api",
     "Purchases": "client",
     "Reply": "reply",
     "Stack": "stack",
     "Surrogate": "client",
+    "Target": "attack",
+    "Traits": "traits",
     "Victim": "victim",
     "extract": "runner.extract",
 }

@@ -42,13 +42,13 @@ class Deployment:
 
     def card(self, price: float) -> Card:
         """Return what its clients are told before the first query, at so many dollars an answer."""
-        victim, defense = self.victim, self.defense
+        victim, said = self.victim, self.defense.traits
         return Card(
             space=victim.space,
             classes=victim.classes,
             price=price,
-            confidences=victim.confidences and defense.confidences,
-            partial=victim.partial and defense.partial,
+            confidences=victim.confidences and said.confidences,
+            partial=victim.partial and said.partial,
             family=victim.family,
             architecture=dict(victim.architecture),
             full=victim.full,

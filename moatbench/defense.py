@@ -1,34 +1,32 @@
 """What may stand between the clients and the victim."""
 
-import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import is_dataclass, replace
+from inspect import get_annotations, isfunction
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from moatbench.monitor import Monitor
 from moatbench.reply import Reply
+from moatbench.traits import NOTHING, Traits
 from moatbench.types import Array, Generator, Labels, Mask
 from moatbench.victim import Victim
 
-log = logging.getLogger(__name__)
-
-STAGES = ("watch", "cost", "perturb", "minimise")
-
-
-class NoiseModel(NamedTuple):
-    """What is random in a defense's answers.
-
-    `mode` is `fresh` (the same row is answered anew each time) or `keyed` (a secret and the row
-    decide); `distribution` is the law of what is added to each output (`gaussian`, `laplace`), or
-    `other`; `sigma` its standard deviation, NaN where there is none to tell.
-    """
-
-    mode: str
-    distribution: str = "other"
-    sigma: float = float("nan")
+# What a class said of itself before there were `traits`, and how it says so now.
+OLD = {
+    "stage": 'traits = Traits({"perturbs"}), with the kinds of moatbench.traits.KINDS',
+    "stages": 'traits = Traits({"perturbs"}), with the kinds of moatbench.traits.KINDS',
+    "label_preserving": 'traits = Traits({"relabels"}, keeps_labels=False)',
+    "snap": 'traits = Traits({"moves_inputs"}, input_grid=0.1)',
+    "shared": "traits = Traits(shared=True)",
+    "noise": 'traits = Traits({"noisy"}, noise=NoiseModel("fresh"))',
+    "confidences": 'traits = Traits({"withholds"}, confidences=False)',
+    "partial": 'traits = Traits({"refuses"}, partial=False)',
+    "alarms": "def evidence(self), which returns Evidence(alarms=...)",
+    "marks": "def evidence(self), which returns Evidence(marks=...)",
+}
 
 
 class Marks(NamedTuple):
@@ -48,33 +46,66 @@ class Marks(NamedTuple):
         return Marks(self.x[kept], self.labels[kept], tuple(self.accounts[i] for i in kept))
 
 
+class Evidence(NamedTuple):
+    """What a defense has found since it was deployed.
+
+    `alarms` are the accounts that raised one, each with its number of queries at the first; `marks`
+    the watermark planted so far, None where there is none.
+    """
+
+    alarms: Mapping[str, int] = {}
+    marks: Marks | None = None
+
+
 class Defense:
     """The null defense, and the base of all others: every row is answered with the truth.
 
-    A subclass overrides what it changes. It must treat accounts apart (or say `shared = True`), and
-    a row's answer must not depend on how the rows were batched.
+    A subclass overrides what it changes, and says so in its `traits`. It must treat accounts apart
+    (or say that they are `shared`), and a row's answer must not depend on how the rows were
+    batched.
 
     Attributes:
-        stage: its place in a stack, one of `STAGES`; to perturb what was already minimised makes
-            no sense.
-        label_preserving: whether the answered label is always the victim's.
-        shared: whether one account's queries may change another's answers.
         harmless: knob values at which it must equal no defense; None where there are none.
         strengths: the values of its knobs that are in use, for attackers who know the defense but
             not its knobs; every combination must be allowed. Empty where there is nothing to guess.
     """
 
-    stage: ClassVar[str] = "perturb"
-    label_preserving: ClassVar[bool] = True
-    shared: ClassVar[bool] = False
     harmless: ClassVar[Mapping[str, Any] | None] = None
     strengths: ClassVar[Mapping[str, Sequence[Any]]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        knobs = {k for k, kind in get_annotations(cls).items() if "ClassVar" not in str(kind)}
+        for name in sorted(OLD.keys() & vars(cls).keys() - knobs):
+            if not isfunction(vars(cls)[name]):
+                raise TypeError(
+                    f"{cls.__name__}.{name} is how a defense spoke of itself before; write "
+                    f"{OLD[name]}"
+                )
+
+    @property
+    def traits(self) -> Traits:
+        """What it says of itself; a subclass that says nothing may do anything."""
+        return NOTHING if type(self) is Defense else Traits()
+
+    def parts(self) -> Iterator["Defense"]:
+        """Yield what it is made of, itself included where it does anything of its own."""
+        yield self
+
+    @property
+    def layers(self) -> Mapping[str, "Defense"]:
+        """What every row passes, by name and in order: itself, or the layers of a stack."""
+        return {"": self}
+
+    def with_layers(self, layers: Mapping[str, "Defense"]) -> "Defense":
+        """Put others in the place of its layers."""
+        return layers[""]
 
     def deploy(self, victim: Victim, rng: Generator) -> None:
         """Start afresh in front of `victim`: forget every account, calibrate, draw secrets.
 
         Raises:
-            ValueError: the victim lacks what the defense needs.
+            NotApplicable: the victim lacks what the defense needs.
         """
 
     def admit(self, x: Array, account: str) -> Mask:
@@ -89,40 +120,9 @@ class Defense:
         """Virtual seconds that the account waits for the n rows that it has just asked."""
         return 0.0
 
-    @property
-    def stages(self) -> frozenset[str]:
-        """What it does, some of `STAGES`, those of its parts included; nothing for no defense."""
-        return frozenset() if type(self) is Defense else frozenset({self.stage})
-
-    @property
-    def partial(self) -> bool:
-        """Whether inputs with missing features are still answered, as the documentation says."""
-        return True
-
-    @property
-    def confidences(self) -> bool:
-        """Whether the answers still carry outputs, as the API's documentation would say."""
-        return True
-
-    @property
-    def alarms(self) -> Mapping[str, int]:
-        """The accounts that raised an alarm, each with its number of queries at the first."""
-        return {}
-
-    @property
-    def noise(self) -> NoiseModel | None:
-        """What is random in the answers; None where a row and the past decide."""
-        return None
-
-    @property
-    def snap(self) -> float:
-        """Step of the grid that it moves numeric inputs to, as a share of their range; 0: none."""
-        return 0.0
-
-    @property
-    def marks(self) -> Marks | None:
-        """The watermark planted so far; None where the defense plants none."""
-        return None
+    def evidence(self) -> Evidence:
+        """What this part alone has found; `evidence_of` asks all parts."""
+        return Evidence()
 
     @property
     def monitors(self) -> Sequence[Monitor]:
@@ -130,12 +130,26 @@ class Defense:
         return ()
 
 
-def weakened(defense: Defense) -> Defense:
-    """Return the defense with the knob values that it declares harmless."""
-    knobs = defense.harmless or {}
+def evidence_of(defense: Defense) -> Evidence:
+    """Gather what the parts found: the first alarm of an account, the first watermark planted."""
+    found = [part.evidence() for part in defense.parts()]
+    alarms: dict[str, int] = {}
+    for one in found:
+        for account, queries in one.alarms.items():
+            alarms[account] = min(queries, alarms.get(account, queries))
+    return Evidence(alarms, next((one.marks for one in found if one.marks is not None), None))
+
+
+def with_knobs(defense: Defense, knobs: Mapping[str, Any]) -> Defense:
+    """Return a copy of the defense, not deployed, with other values for some of its knobs."""
     if is_dataclass(defense):
         return replace(defense, **knobs)
-    weak = copy(defense)
+    other = copy(defense)
     for knob, value in knobs.items():
-        setattr(weak, knob, value)
-    return weak
+        setattr(other, knob, value)
+    return other
+
+
+def weakened(defense: Defense) -> Defense:
+    """Return the defense with the knob values that it declares harmless."""
+    return with_knobs(defense, defense.harmless or {})

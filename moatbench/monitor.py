@@ -17,10 +17,12 @@ class Monitor:
     `peek` at.
 
     Attributes:
+        keeps: what it must keep of earlier queries, `counts` or `rows`.
         shared: whether one account's queries may put another in alarm.
         threshold: the score that an account in alarm has exceeded.
     """
 
+    keeps: ClassVar[str] = "rows"
     shared: ClassVar[bool] = False
     threshold: float = 0.0
 

@@ -1,13 +1,14 @@
 """Several defenses one behind another, which clients meet as one."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from moatbench.defense import STAGES, Defense, Marks, NoiseModel
+from moatbench.defense import Defense
 from moatbench.monitor import Monitor
 from moatbench.reply import Reply
+from moatbench.traits import STAGES, Traits, together
 from moatbench.types import Array, Generator, Mask
 from moatbench.victim import Victim
 
@@ -18,7 +19,7 @@ class Stack(Defense):
     """Several defenses as one: asked to admit, and to respond, in the given order."""
 
     def __init__(self, layers: Mapping[str, Defense]) -> None:
-        self.layers = dict(layers)
+        self._layers = dict(layers)
         for problem in order_problems(self.layers):
             log.warning(problem)
 
@@ -48,56 +49,23 @@ class Stack(Defense):
         return sum(layer.wait(n, account) for layer in self._all)
 
     @property
-    def label_preserving(self) -> bool:  # type: ignore[override]
-        """Whether every layer is."""
-        return all(layer.label_preserving for layer in self._all)
+    def traits(self) -> Traits:
+        """Of all layers, added up."""
+        return together(layer.traits for layer in self._all)
 
-    @property
-    def shared(self) -> bool:  # type: ignore[override]
-        """Whether any layer is."""
-        return any(layer.shared for layer in self._all)
-
-    @property
-    def confidences(self) -> bool:
-        """Whether every layer leaves them in."""
-        return all(layer.confidences for layer in self._all)
-
-    @property
-    def partial(self) -> bool:
-        """Whether every layer lets them through."""
-        return all(layer.partial for layer in self._all)
-
-    @property
-    def alarms(self) -> Mapping[str, int]:
-        """The first alarm of any layer, per account."""
-        first: dict[str, int] = {}
+    def parts(self) -> Iterator[Defense]:
+        """Yield the parts of each layer."""
         for layer in self._all:
-            for account, queries in layer.alarms.items():
-                first[account] = min(queries, first.get(account, queries))
-        return first
+            yield from layer.parts()
 
     @property
-    def stages(self) -> frozenset[str]:
-        """Of all layers."""
-        return frozenset().union(*(layer.stages for layer in self._all))
+    def layers(self) -> Mapping[str, Defense]:
+        """What it is made of, by name and in order."""
+        return self._layers
 
-    @property
-    def noise(self) -> NoiseModel | None:
-        """Of the one layer that has any; of several, fresh where any is."""
-        noises = [layer.noise for layer in self._all if layer.noise is not None]
-        if len(noises) < 2:
-            return next(iter(noises), None)
-        return NoiseModel("fresh" if any(n.mode == "fresh" for n in noises) else "keyed")
-
-    @property
-    def snap(self) -> float:
-        """Of the layer with the coarsest grid."""
-        return max((layer.snap for layer in self._all), default=0.0)
-
-    @property
-    def marks(self) -> Marks | None:
-        """Of the first layer that plants any."""
-        return next((layer.marks for layer in self._all if layer.marks is not None), None)
+    def with_layers(self, layers: Mapping[str, Defense]) -> Defense:
+        """Stack others."""
+        return Stack(layers)
 
     @property
     def monitors(self) -> Sequence[Monitor]:
@@ -106,17 +74,20 @@ class Stack(Defense):
 
     @property
     def _all(self) -> Sequence[Defense]:
-        return tuple(self.layers.values())
+        return tuple(self._layers.values())
 
 
 def order_problems(layers: Mapping[str, Defense]) -> list[str]:
     """Name each layer that acts on what a later stage has already done, in a line each."""
     problems, highest = [], ("", 0)
     for name, layer in layers.items():
-        stage = STAGES.index(layer.stage)
+        word = layer.traits.stage
+        if not word:  # it does nothing
+            continue
+        stage = STAGES.index(word)
         if stage < highest[1]:
             problems.append(
-                f"defense order: {name} ({layer.stage}) comes after {highest[0]} "
+                f"defense order: {name} ({word}) comes after {highest[0]} "
                 f"({STAGES[highest[1]]}); the usual order is {', then '.join(STAGES)}"
             )
         else:

@@ -16,11 +16,12 @@ from moatbench.api import ADVERSARY
 from moatbench.attack import Attack
 from moatbench.compose.build import build_attacks, build_defense, instantiate
 from moatbench.compose.schema import register
-from moatbench.defense import Defense, NoiseModel
+from moatbench.defense import Defense
 from moatbench.models import forward
 from moatbench.randomness import stream
 from moatbench.reply import Reply, from_outputs
 from moatbench.space import InputSpace
+from moatbench.traits import NoiseModel, Traits
 from moatbench.types import Array
 from moatbench.victim import Shares, Victim
 
@@ -122,8 +123,8 @@ class Spy(Defense):
         return reply
 
     @property
-    def noise(self) -> NoiseModel | None:
-        return None if self.mode is None else NoiseModel(self.mode)
+    def traits(self) -> Traits:
+        return Traits() if self.mode is None else Traits({"noisy"}, noise=NoiseModel(self.mode))
 
 
 # ---- stores of MLflow --------------------------------------------------------------------

@@ -30,4 +30,5 @@ def summary(**changes: Any) -> Summary:
         "started": 1.7e9,
         "seconds": 1.0,
     }
-    return Summary(**{**made, **changes})
+    kinds = {name: [name] for name in {**made, **changes}["defense"].split("+") if name != "none"}
+    return Summary(**{"kinds": kinds, **made, **changes})

@@ -24,6 +24,7 @@ NOUNS = [
     "data",
     "client",
     "monitor",
+    "traits",
     "defense",
     "stack",
     "api",

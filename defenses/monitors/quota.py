@@ -4,6 +4,7 @@ Source: rate limits, as every prediction service has them.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -25,6 +26,8 @@ class Quota(Monitor):
     """
 
     limit: int
+
+    keeps: ClassVar[str] = "counts"
 
     def __post_init__(self) -> None:
         check_whole("quota: limit", self.limit, 0)

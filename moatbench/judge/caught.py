@@ -8,7 +8,7 @@ from math import ceil, inf, nan
 import numpy as np
 
 from moatbench.api import Trail
-from moatbench.defense import Defense
+from moatbench.defense import Defense, evidence_of
 from moatbench.judge.streams import Stream, customers, threshold_at
 from moatbench.monitor import Monitor
 from moatbench.randomness import stream
@@ -55,8 +55,9 @@ class Verdict:
             earliest of all; where no alarm came first, the accounts that were used. What there was
             not is NaN.
         """
-        alarms = {a: q for a, q in trail.defense.alarms.items() if a in accounts}
-        if not self._defense.monitors and not trail.defense.alarms:
+        raised = evidence_of(trail.defense).alarms
+        alarms = {a: q for a, q in raised.items() if a in accounts}
+        if not self._defense.monitors and not raised:
             return {}
         asked = [(account, x) for account, x in trail.asked if account in accounts and len(x)]
         return self._rates(asked) | time_to_alarm(alarms, [(a, len(x)) for a, x in asked], curve)

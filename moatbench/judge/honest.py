@@ -5,6 +5,7 @@ import time
 import numpy as np
 
 from moatbench.api import Deployment
+from moatbench.defense import evidence_of
 from moatbench.judge.quality import UNKNOWN, quality
 from moatbench.reply import Reply, concatenated
 from moatbench.types import Generator, Labels, Rows
@@ -109,7 +110,7 @@ class HonestTraffic:
     def _admission(self) -> dict[str, float]:
         """Who was refused, and who is suspected."""
         accounts = {account for account, _ in self._schedule[: len(self._asked)]}
-        alarms = self._deployment.defense.alarms.items()
+        alarms = evidence_of(self._deployment.defense).alarms.items()
         alarmed = [queries for account, queries in alarms if account in accounts]
         unknown = float("nan")
         return {

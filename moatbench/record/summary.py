@@ -43,6 +43,7 @@ class Plan:
     customers: int
 
 
+CONTROLS = ("none", "random_labels")  # layers of version 1 that need no attack made for them
 FIRST_PLAN = Plan(10_000, 1e-6, 5, 500, 3, 4, 0.05, 200)  # of every run of version 1
 
 
@@ -64,7 +65,8 @@ class Summary:
         data_provenance: where the data come from, and the sha256 of their content.
         checkpoints: cumulative queries, the last is the budget.
         plan: how much was measured.
-        aware: attacks that ran to their end, each with the layers that it was made to withstand.
+        kinds: what each layer of the defense says that it does, some of traits.KINDS.
+        aware: attacks that ran to their end, each with the kinds of the defense it is made against.
         oracles: attacks that ran and were shown the victim itself.
         flags: what the run says against itself, a line each.
         marks: what makes it less than it seems, a few words each.
@@ -103,6 +105,7 @@ class Summary:
     data_provenance: Mapping[str, Any]
     checkpoints: Sequence[int]
     plan: Plan
+    kinds: Mapping[str, Sequence[str]]
     aware: Mapping[str, Sequence[str]]
     oracles: Sequence[str]
     flags: Sequence[str]
@@ -184,7 +187,12 @@ def _upgraded(tree: Mapping[str, Any]) -> Mapping[str, Any]:
     version = tree.get("version", 1)
     if version > VERSION:
         raise RecordUnreadable(f"records are of version {version}, beyond this one's {VERSION}")
-    return tree if version == VERSION else {**tree, "plan": asdict(FIRST_PLAN), "version": VERSION}
+    if version == VERSION:
+        return tree
+    # Attacks of version 1 named the layers that they were made for, and not their kinds.
+    layers = [name for name in tree.get("defense", "").split("+") if name not in CONTROLS]
+    kinds = {name: [name] for name in layers}
+    return {**tree, "plan": asdict(FIRST_PLAN), "kinds": kinds, "version": VERSION}
 
 
 def without_nan(value: Any) -> Any:

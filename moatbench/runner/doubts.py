@@ -53,7 +53,7 @@ def more_information_gave_less(attacks: Mapping[str, Attack], hits: Hits) -> lis
     pairs = [pair for pair in twins(attacks) if set(pair) <= ended.keys()]
     groups: tuple[list[str], list[str]] = ([], [])
     for name in ended:
-        groups[uses_labels_only(attacks[name])].append(name)
+        groups[attacks[name].labels_only].append(name)
     if all(groups):
         best = [max(names, key=lambda name: float(ended[name].mean())) for names in groups]
         pairs.append((best[0], best[1]))
@@ -68,16 +68,9 @@ def more_information_gave_less(attacks: Mapping[str, Attack], hits: Hits) -> lis
 def twins(attacks: Mapping[str, Attack]) -> Iterator[tuple[str, str]]:
     """Pairs of an attack and one that runs it on labels alone."""
     for name, wrapper in attacks.items():
-        inner = getattr(wrapper, "attack", None)
-        if wrapper.labels_only and isinstance(inner, Attack) and not uses_labels_only(inner):
+        inner = wrapper.inner
+        if wrapper.labels_only and inner is not None and not inner.labels_only:
             yield from ((n, name) for n, attack in attacks.items() if attack == inner)
-
-
-def uses_labels_only(attack: Attack) -> bool:
-    """Whether an attack, or the one that it wears, makes use of labels alone."""
-    inner = getattr(attack, "attack", None)
-    within = isinstance(inner, Attack) and uses_labels_only(inner)
-    return attack.labels_only or getattr(attack, "answers", None) == "labels" or within
 
 
 def _percent(right: Mask) -> str:

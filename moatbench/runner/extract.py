@@ -7,9 +7,9 @@ from copy import deepcopy
 from dataclasses import dataclass
 
 from moatbench.api import ADVERSARY, Deployment, MeteredAPI, PredictionAPI, Trail, valid_checkpoints
-from moatbench.attack import Attack
+from moatbench.attack import Attack, Known, Target
 from moatbench.client import Surrogate
-from moatbench.defense import Defense
+from moatbench.defense import Defense, evidence_of
 from moatbench.judge.honest import HonestTraffic
 from moatbench.judge.judge import Judge
 from moatbench.randomness import stream
@@ -123,8 +123,7 @@ class Extraction:
         """Yield the curve point by point; at last, what is known once it is drawn."""
         # Only a copy is ever deployed: what an attack is told must hold no secrets of this run, nor
         # of an earlier one on the same seed.
-        told = deepcopy(self.defense), self.victim if self.attack.oracle else None
-        attack = self.attack.informed(*told)
+        known = Known(deepcopy(self.defense), self.victim if self.attack.oracle else None)
         trail = Trail(self.victim, deepcopy(self.defense), stream(self.seed, "defense"))
         budget, clock = self.checkpoints[-1], _Clock()
         honest = HonestTraffic(trail, budget, stream(self.seed, "honest"))
@@ -138,21 +137,22 @@ class Extraction:
                 shifted.keep_pace(queries)
 
         api = MeteredAPI(trail, self.checkpoints, price=self.price, listener=listen)
-        if reason := attack.unmet(api.card, self.victim.shares.pool):
+        target = Target(api, self.victim.shares.pool, known)
+        if reason := self.attack.unmet(target):
             raise NotApplicable(reason)
-        yield from self._points(attack, api, trail, (honest, shifted), clock)
+        yield from self._points(target, api, trail, (honest, shifted), clock)
         accounts = frozenset(api.per_account)
         yield Ended(trail, accounts, honest.seconds_added(), honest.seconds_waited())
 
     def _points(
         self,
-        attack: Attack,
+        target: Target,
         api: PredictionAPI,
         deployment: Deployment,
         customers: tuple[HonestTraffic, HonestTraffic],
         clock: "_Clock",
     ) -> Iterator[Checkpoint]:
-        surrogates = attack.run(api, self.victim.shares.pool, stream(self.seed, "attack"))
+        surrogates = self.attack.run(target, stream(self.seed, "attack"))
         for checkpoint in api.checkpoints:
             with clock.adding():
                 surrogate = next(surrogates, None)
@@ -162,7 +162,8 @@ class Extraction:
                     f"{type(self.attack).__name__} {did} at {api.queries} queries; it must yield "
                     f"one surrogate at each checkpoint, and the next is {checkpoint}"
                 )
-            alarms = [q for a, q in deployment.defense.alarms.items() if a in api.per_account]
+            raised = evidence_of(deployment.defense).alarms
+            alarms = [q for account, q in raised.items() if account in api.per_account]
             found = self.judge.assess(surrogate, customers[0].told)
             yield Checkpoint(
                 queries=api.queries,
@@ -182,7 +183,7 @@ class Extraction:
         self, surrogate: Surrogate, deployment: Deployment, api: PredictionAPI
     ) -> dict[str, float]:
         """Let the owner of the model look for its marks."""
-        marks = deployment.defense.marks
+        marks = evidence_of(deployment.defense).marks
         marks = marks.told_to(api.per_account) if marks is not None else None
         return self.judge.owner.verify(surrogate, marks)
 

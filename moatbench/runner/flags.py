@@ -52,11 +52,18 @@ def oracles(attacks: Mapping[str, Attack], ran: Collection[str]) -> list[str]:
 
 
 def aware(
-    attacks: Mapping[str, Attack], layers: Collection[str], finished: Collection[str]
+    attacks: Mapping[str, Attack], defense: Defense, finished: Collection[str]
 ) -> dict[str, list[str]]:
-    """Attacks that ran to their end, each with the layers that it was made to withstand."""
-    made = {n: sorted(a.aware & set(layers)) for n, a in attacks.items() if n in finished}
+    """Attacks that ran to their end, each with the kinds of this defense that it is against."""
+    kinds = defense.traits.kinds
+    made = {n: sorted(a.against & kinds) for n, a in attacks.items() if n in finished}
     return {name: against for name, against in made.items() if against}
+
+
+def kinds(layers: Mapping[str, Defense]) -> dict[str, list[str]]:
+    """What each layer says that it does; one that does something says `other` at least."""
+    found = {name: layer for name, layer in layers.items() if type(layer) is not Defense}
+    return {name: sorted(layer.traits.kinds) or ["other"] for name, layer in found.items()}
 
 
 def labels_changed(defense: Defense, curves: Mapping[str, Sequence[Row]]) -> list[str]:
@@ -67,7 +74,7 @@ def labels_changed(defense: Defense, curves: Mapping[str, Sequence[Row]]) -> lis
         for key, value in last.items()
         if key.endswith("_label_agreement") and value < 1.0  # NaN where nothing was answered
     ]
-    if not defense.label_preserving or not seen:
+    if not defense.traits.keeps_labels or not seen:
         return []
     share, under = min(seen)
     kept = f"{100 * share:.2f} % of honest customers' labels, under {under}"

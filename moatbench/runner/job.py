@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from moatbench.compose.build import SUITE, Parts, build
+from moatbench.defense import Defense
 from moatbench.display.figure import draw
 from moatbench.judge.judge import Judge
 from moatbench.judge.plan import plan
@@ -32,7 +33,6 @@ from moatbench.runner import flags, selfcheck
 from moatbench.runner.card import accuracy, write_victim
 from moatbench.runner.gathered import Gathered
 from moatbench.runner.suite import Event, Finished, Point, Skipped, run_attacks
-from moatbench.stack import Stack
 from moatbench.tracking.log import fetch, finished, log_run
 from moatbench.tracking.store import TrackingFailed, address
 
@@ -101,6 +101,7 @@ def _begun(cfg: DictConfig, hydra: Any) -> Summary:
         data_provenance={},
         checkpoints=[],
         plan=plan(),
+        kinds={},
         aware={},
         oracles=[],
         flags=[],
@@ -134,7 +135,8 @@ def _ended(begun: Summary, cfg: DictConfig, parts: Parts | None, found: Gathered
         whole = found.curves.keys() - found.failed.keys()
         ended = replace(
             ended,
-            aware=flags.aware(parts.attacks, cfg.defense, whole),
+            kinds=flags.kinds(_layers(cfg, parts)),
+            aware=flags.aware(parts.attacks, parts.defense, whole),
             oracles=flags.oracles(parts.attacks, found.curves),
             checkpoints=list(parts.checkpoints),
             victim_accuracy=accuracy(parts.victim),
@@ -192,16 +194,19 @@ def _doubt(cfg: DictConfig, parts: Parts, found: Gathered) -> None:
     """Check the defense on a twin of its own, and the curves for what they cannot be."""
     if not found.rows:
         return
-    told = parts.victim.confidences and parts.defense.confidences
+    told = parts.victim.confidences and parts.defense.traits.confidences
     found.flags = flags.of_run(
         parts.attacks, parts.defense, by_attack(found.rows), found.hits, confidences=told
     )
-    defense = parts.defense
-    single = {str(name): defense for name in cfg.defense}
-    layers = defense.layers if isinstance(defense, Stack) else single
-    doubts, repeated = selfcheck.of_layers(parts.victim, layers, cfg.seed)
+    doubts, repeated = selfcheck.of_layers(parts.victim, _layers(cfg, parts), cfg.seed)
     found.flags += doubts
     found.repeated = {name: seen._asdict() for name, seen in repeated.items()}
+
+
+def _layers(cfg: DictConfig, parts: Parts) -> dict[str, Defense]:
+    """Name the layers of the defense as the config does; none without a defense."""
+    built = parts.defense.layers.values() if cfg.defense else ()
+    return dict(zip(map(str, cfg.defense), built, strict=bool(built)))
 
 
 def _is_hidden(hydra: Any) -> bool:

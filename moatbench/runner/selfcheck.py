@@ -8,7 +8,7 @@ import numpy as np
 
 from moatbench.api import Deployment
 from moatbench.compose.errors import explain
-from moatbench.defense import Defense, weakened
+from moatbench.defense import Defense, evidence_of, weakened
 from moatbench.randomness import stream
 from moatbench.space import InputSpace
 from moatbench.types import Array, Mask
@@ -73,7 +73,7 @@ def _strength_zero(victim: Victim, layer: Defense, seed: int) -> list[str]:
 def repeated(victim: Victim, layer: Defense, seed: int) -> Repeated:
     """Ask test rows twice, ten at a time, as one fresh account; end at an alarm."""
     deployment = Deployment(victim, deepcopy(layer), stream(seed, "selfcheck"))
-    keyed = layer.noise is not None and layer.noise.mode == "keyed"
+    keyed = _mode(layer) == "keyed"
     equal: list[Mask] = []
     near: list[Mask] = []
     x = victim.shares.x_test[:ROWS]
@@ -81,7 +81,7 @@ def repeated(victim: Victim, layer: Defense, seed: int) -> Repeated:
         rows = x[start : start + BATCH]
         first, again = told(deployment, rows), told(deployment, rows)
         beside = told(deployment, _jittered(rows, victim.space)) if keyed else first
-        if ACCOUNT in deployment.defense.alarms:
+        if ACCOUNT in evidence_of(deployment.defense).alarms:
             break
         equal.append(same(first, again, SAME))
         near.append(same(first, beside, SAME_IF_JITTERED))
@@ -95,16 +95,21 @@ def _variation(victim: Victim, layer: Defense, seen: Repeated) -> list[str]:
     """What is declared deterministic repeats itself, and what is declared fresh does not."""
     if not seen.rows:
         return []
-    fresh = layer.noise is not None and layer.noise.mode == "fresh"
+    fresh = _mode(layer) == "fresh"
     if seen.varied and not fresh:
-        declared = "keyed" if layer.noise is not None else "deterministic"
+        declared = _mode(layer) or "deterministic"
         share = f"{100 * seen.varied:.0f} % of {seen.rows} rows"
         return [f"declared {declared}, it answered {share} otherwise when asked again"]
     # A monitor's response may be noisy, but nobody was in alarm; labels alone carry no such noise.
-    silent = "watch" in layer.stages
+    silent = "watch" in layer.traits.stages
     if fresh and not seen.varied and not silent and victim.confidences:
         return [f"declared fresh noise, it answered {seen.rows} rows the same when asked again"]
     return []
+
+
+def _mode(layer: Defense) -> str:
+    noise = layer.traits.noise
+    return "" if noise is None else noise.mode
 
 
 def told(deployment: Deployment, x: Array) -> Array:

@@ -1,10 +1,12 @@
 """Steps that answers are rounded to: which probabilities are answered alike."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
+from moatbench.traits import AnswerGrid
 from moatbench.types import Array
 
 SMALLEST = 1e-30  # a probability below which significant digits are not told apart
@@ -106,6 +108,14 @@ class Digits:
     def _count(self) -> float:
         """Steps a decade."""
         return 9 * self._first
+
+
+GRIDS: dict[str, Callable[[int], Grid]] = {"decimals": Decimals, "digits": Digits, "bins": Bins}
+
+
+def grid_of(said: AnswerGrid) -> Grid:
+    """Return the steps that a defense says its confidences have."""
+    return GRIDS[said.unit](said.steps)
 
 
 def bounds(grid: Grid, answers: Array) -> tuple[Array, Array]:

@@ -9,6 +9,7 @@ from math import ceil
 import numpy as np
 
 from moatbench.api import PredictionAPI
+from moatbench.attack import Attack
 from moatbench.client import Purchases, Surrogate, ignorant
 from moatbench.knobs import check_choice
 from moatbench.learners.learner import LEARNERS, PUBLISHED, Fit, learner_for
@@ -189,6 +190,17 @@ class Retraining:
         """Columns that cannot move on their own."""
         groups = self.space.groups if self._valid else ()
         return np.concatenate([self.space.coded, *(np.arange(g.start, g.stop) for g in groups)])
+
+
+class Trainer(Attack):
+    """An attack that trains on what its knob `answers` says."""
+
+    answers: str
+
+    @property
+    def labels_only(self) -> bool:  # type: ignore[override]
+        """Whether it leaves the confidences unused."""
+        return self.answers == "labels"
 
 
 def check_knobs(answers: str, learner: str, inputs: str) -> None:

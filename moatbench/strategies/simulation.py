@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import replace
 from math import inf, prod
 from typing import Any
 
@@ -10,9 +9,8 @@ import numpy as np
 
 from moatbench.api import ADVERSARY
 from moatbench.client import Card
-from moatbench.defense import Defense
+from moatbench.defense import Defense, with_knobs
 from moatbench.reply import Predict, from_outputs, has_outputs
-from moatbench.stack import Stack
 from moatbench.types import Array, Generator, Labels, Rows
 from moatbench.victim import Shares, Victim
 
@@ -94,10 +92,9 @@ def variants(defense: Defense, rng: Generator) -> list[Defense]:
 
     A knob without such values keeps its own.
     """
-    layers = defense.layers if isinstance(defense, Stack) else {"": defense}
     values = {
         (name, knob): tuple(several)
-        for name, layer in layers.items()
+        for name, layer in defense.layers.items()
         for knob, several in layer.strengths.items()
     }
     sizes = tuple(map(len, values.values()))
@@ -111,15 +108,8 @@ def variants(defense: Defense, rng: Generator) -> list[Defense]:
 
 def _with_knobs(defense: Defense, knobs: Mapping[tuple[str, str], Any]) -> Defense:
     """Return a fresh copy with other knobs, given by layer and name."""
-    if isinstance(defense, Stack):
-        layers = defense.layers.items()
-        return Stack({name: _changed(layer, _own(knobs, name)) for name, layer in layers})
-    return _changed(defense, _own(knobs, ""))
-
-
-def _own(knobs: Mapping[tuple[str, str], Any], layer: str) -> dict[str, Any]:
-    return {knob: value for (name, knob), value in knobs.items() if name == layer}
-
-
-def _changed(defense: Defense, knobs: Mapping[str, Any]) -> Defense:
-    return replace(defense, **knobs) if knobs else deepcopy(defense)  # type: ignore[type-var]
+    layers = {}
+    for layer, old in defense.layers.items():
+        own = {knob: value for (name, knob), value in knobs.items() if name == layer}
+        layers[layer] = with_knobs(old, own) if own else deepcopy(old)
+    return defense.with_layers(layers)

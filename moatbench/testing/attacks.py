@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from moatbench.api import Deployment, MeteredAPI
-from moatbench.attack import Attack
+from moatbench.attack import Attack, Target
 from moatbench.defense import Defense
 from moatbench.judge.judge import Judge
 from moatbench.randomness import stream
@@ -102,7 +102,7 @@ def _check_payment(victim: Victim, attack: Attack, checkpoints: Sequence[int]) -
     spy = replace(victim, predict=spied)
     api = MeteredAPI(Deployment(spy, Defense(), stream(SEED, "defense")), checkpoints)
     reached = 0  # a victim is asked when it is made
-    for surrogate in attack.run(api, victim.shares.pool, stream(SEED, "attack")):
+    for surrogate in attack.run(Target(api, victim.shares.pool), stream(SEED, "attack")):
         metered = f"{reached} rows reached the victim, {api.queries} were metered"
         assert reached == api.queries, f"{name}: {metered}"
         last = surrogate

@@ -1,6 +1,6 @@
 """The contract of a defense."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from moatbench.api import Deployment
-from moatbench.defense import Defense, weakened
+from moatbench.defense import Defense, evidence_of, weakened
 from moatbench.randomness import stream
 from moatbench.reply import Reply
 from moatbench.testing.evidence import (
@@ -19,6 +19,7 @@ from moatbench.testing.evidence import (
     no_writing,
     traffic,
 )
+from moatbench.testing.words import check_words, says
 from moatbench.types import Array, Generator, Mask
 from moatbench.victim import SIMPLEX_TOLERANCE, Victim
 
@@ -35,6 +36,7 @@ def check_defense(victim: Victim, defense: Defense) -> str:
     answers = _ask(fresh, x)
     _check_answers(answers, defense, victim)
     _check_declarations(answers, defense, victim.predict(x))
+    check_words(defense, answers, victim, x)
 
     def same(other: Reply, charge: str) -> None:
         gap = difference(answers, other)
@@ -51,8 +53,8 @@ def check_defense(victim: Victim, defense: Defense) -> str:
     same(again, "deployed afresh on the same rng, it answers otherwise")
     for batch in BATCHES:
         alike(f"in batches of {batch}, it answers otherwise", batch)
-    if not defense.shared:
-        charge = "mallory's queries changed alice's answers, and it is not declared `shared`"
+    if not defense.traits.shared:
+        charge = "mallory's queries changed alice's answers, and it does not say `shared`"
         alike(charge, neighbour=x[::-1])
     if defense.harmless is not None:
         charge = f"declared harmless, {dict(defense.harmless)} is not the same as no defense"
@@ -88,7 +90,9 @@ def _ask(deployment: "_Watch", x: Array, batch: int = 64, neighbour: Array | Non
         with no_writing(name):
             if neighbour is not None:
                 deployment.answer(neighbour[part], "mallory")
-            assert defense.wait(len(x[part]), "alice") >= 0, f"{name} makes time run backwards"
+            waits = defense.wait(len(x[part]), "alice")
+            assert waits >= 0, f"{name} makes time run backwards"
+            says(defense, waits > 0, "makes alice wait", "costs")
             answers = deployment.answer(x[part], "alice")
         rows = start + answers.rows
         labels[rows], refused[rows] = answers.labels, False
@@ -153,38 +157,29 @@ def _check_answers(answers: Reply, defense: Defense, victim: Victim) -> None:
         return
     bad = ~((told >= 0) & (told <= 1)).all(axis=1)
     assert not bad.any(), f"{name} answers {told[bad][:1]}, outside [0, 1]"
-    if not any(part.stage == "minimise" for part in _parts(defense)):
+    if "minimise" not in defense.traits.stages:
         total, excess = "one" if victim.full else "one at most", told.sum(axis=1) - 1
         off = (np.abs(excess) if victim.full else excess) > SIMPLEX_TOLERANCE
         assert not off.any(), (
-            f"{name} answers {told[off][:1]}, which does not sum to {total}; only a defense whose "
-            'stage is "minimise" may do that'
+            f"{name} answers {told[off][:1]}, which does not sum to {total}; only a defense that "
+            "quantises, truncates or withholds may do that"
         )
 
 
 def _check_declarations(answers: Reply, defense: Defense, truth: Reply) -> None:
-    """What the defense says of itself holds: confidences, label_preserving, alarms."""
+    """What the defense says of itself holds: confidences, kept labels, alarms."""
     name, refused, outputs = type(defense).__name__, answers.refused, answers.outputs
     assert refused is not None
     assert outputs is not None
     silent = bool(np.isnan(outputs).all())
-    assert defense.confidences or silent, f"{name} declares no confidences, and answers some"
-    if defense.label_preserving:
+    assert defense.traits.confidences or silent, f"{name} says confidences=False, and tells some"
+    if defense.traits.keeps_labels:
         changed = ~refused & (answers.labels != truth.labels)
-        assert not changed.any(), f"{name} declares label_preserving, and changed {changed.sum()}"
-    for account, queries in defense.alarms.items():
+        assert not changed.any(), f"{name} says keeps_labels, and changed {changed.sum()}"
+    for account, queries in evidence_of(defense).alarms.items():
         assert account == "alice", f"{name} is alarmed by {account!r}, who asked nothing"
         within = 1 <= queries <= len(answers)
         assert within, f"{name} tells a first alarm at query {queries} of {len(answers)}"
-
-
-def _parts(defense: Defense) -> Iterator[Defense]:
-    """The defense, and those that it holds: the layers of a stack, a response."""
-    yield defense
-    for value in getattr(defense, "__dict__", {}).values():
-        for part in value.values() if isinstance(value, Mapping) else (value,):
-            if isinstance(part, Defense):
-                yield from _parts(part)
 
 
 def _replayed(victim: Victim, x: Array) -> Victim:

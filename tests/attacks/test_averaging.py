@@ -10,12 +10,12 @@ from numpy.testing import assert_allclose, assert_array_equal
 from omegaconf import DictConfig
 
 from moatbench.api import Deployment, MeteredAPI
-from moatbench.attack import Attack
+from moatbench.attack import Attack, Known, Target
 from moatbench.attacks.averaging import Averaged, Averaging, averaged, neighbours
 from moatbench.attacks.uniform_retraining import UniformRetraining
 from moatbench.client import Answers
 from moatbench.compose.build import build_attacks
-from moatbench.defense import Defense, NoiseModel
+from moatbench.defense import Defense
 from moatbench.defenses.noise import Noise
 from moatbench.randomness import stream
 from moatbench.reply import Reply
@@ -23,6 +23,7 @@ from moatbench.runner.extract import Extraction
 from moatbench.space import Categorical, InputSpace, Numeric
 from moatbench.stack import Stack
 from moatbench.testing import HARSH, check_run
+from moatbench.traits import NoiseModel, Traits
 from moatbench.types import Array
 from moatbench.victim import NotApplicable, Shares, Victim
 
@@ -63,16 +64,15 @@ class Spy(Defense):
         return reply
 
     @property
-    def noise(self) -> NoiseModel:
-        return NoiseModel(self.mode)
+    def traits(self) -> Traits:
+        return Traits({"noisy"}, noise=NoiseModel(self.mode))
 
 
 def asked(victim: Victim, attack: Attack, mode: str) -> Array:
     """(queries / copies, copies, d) what reached the defense, questions together."""
-    informed = attack.informed(Spy(mode), None)
-    spy = Spy(mode)
+    known, spy = Known(Spy(mode)), Spy(mode)
     api = MeteredAPI(Deployment(victim, spy, stream(0, "d")), [30, 60])
-    list(informed.run(api, victim.shares.pool, stream(0, "attack")))
+    list(attack.run(Target(api, victim.shares.pool, known), stream(0, "attack")))
     seen = np.vstack(spy.seen)
     return seen.reshape(-1, 3, seen.shape[1])
 
@@ -107,7 +107,7 @@ def test_of_refused_copies_what_was_answered_counts_and_a_row_without_any_is_ref
 def test_every_copy_reaches_the_victim_and_the_meter(toy: Victim) -> None:
     spy = Spy("fresh")
     api = MeteredAPI(Deployment(toy, spy, stream(0, "d")), [5, 6, 99])
-    surrogates = Averaging(WITHIN, 7, "auto").run(api, toy.shares.pool, stream(0, "attack"))
+    surrogates = Averaging(WITHIN, 7, "auto").run(Target(api, toy.shares.pool), stream(0, "attack"))
     for checkpoint, _ in zip(api.checkpoints, surrogates, strict=True):
         assert sum(map(len, spy.seen)) == api.queries == checkpoint
 
@@ -187,32 +187,31 @@ def test_without_a_numeric_column_there_are_no_neighbours(toy: Victim) -> None:
     victim = Victim(Shares(**vars(shares)), toy.predict, "softmax")
     api = MeteredAPI(Deployment(victim, Defense(), stream(0, "d")), [9])
     attack = Averaging(WITHIN, 3, "auto")
-    told = attack.informed(noise("keyed"), None).unmet(api.card, victim.shares.pool)
-    assert told == "needs a numeric column, along which to ask neighbours"
-    assert attack.informed(noise("fresh"), None).unmet(api.card, victim.shares.pool) == ""
+    told = [
+        attack.unmet(Target(api, victim.shares.pool, Known(noise(mode))))
+        for mode in ("keyed", "fresh")
+    ]
+    assert told == ["needs a numeric column, along which to ask neighbours", ""]
 
 
-def test_what_is_known_is_passed_on_to_the_attack_within() -> None:
+def test_what_is_known_is_passed_on_to_the_attack_within(toy: Victim) -> None:
     told: list[object] = []
 
     class Curious(Attack):
         oracle = True
         labels_only = True
-        aware = frozenset({"prada"})
+        against = frozenset({"watches"})
 
-        def informed(self, defense: Defense, victim: Victim | None) -> Attack:
-            told.append(defense)
-            return self
+        def run(self, target: Target, rng: Any) -> Any:
+            told.append(target.known)
 
-        def run(self, *_: Any) -> Any:
-            raise NotImplementedError
-
-    attack, defense = Averaging(Curious(), 3, "auto"), noise("fresh")
-    attack.informed(defense, None)
-    assert told == [defense]
+    attack, known = Averaging(Curious(), 3, "auto"), Known(noise("fresh"))
+    api = MeteredAPI(Deployment(toy, Defense(), stream(0, "d")), [9])
+    attack.run(Target(api, toy.shares.pool, known), stream(0, "attack"))
+    assert told == [known]
     assert attack.oracle
     assert attack.labels_only
-    assert attack.aware >= {"prada", "gaussian_noise"}
+    assert attack.against == {"watches", "noisy"}
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from moatbench.api import Deployment, MeteredAPI, PredictionAPI
-from moatbench.attack import Attack
+from moatbench.api import Deployment, MeteredAPI
+from moatbench.attack import Attack, Known, Target
 from moatbench.attacks.equation_solving import EquationSolving
 from moatbench.attacks.evasion import Evasion
 from moatbench.attacks.uniform_retraining import UniformRetraining
 from moatbench.client import Answers, Surrogate
-from moatbench.defense import Defense
+from moatbench.defense import Defense, evidence_of
 from moatbench.defenses.monitoring import QueryMonitoring
 from moatbench.defenses.monitors.hoda import HODA
 from moatbench.defenses.monitors.prada import PRADA
@@ -29,6 +29,7 @@ from moatbench.numerics.calibration import Calibration
 from moatbench.randomness import stream
 from moatbench.runner.extract import Checkpoint, Ended, Extraction
 from moatbench.testing.attacks import HARSH
+from moatbench.traits import Traits
 from moatbench.types import Array, Generator, Labels, Mask
 from moatbench.victim import NotApplicable, Victim
 
@@ -114,7 +115,7 @@ def test_the_first_alarm_of_any_account_is_told(toy: Victim) -> None:
 class Rising(Defense):
     """An account's n-th query costs n seconds."""
 
-    stage = "cost"
+    traits = Traits({"costs"}, memory="counts")
 
     def deploy(self, victim: Victim, rng: Generator) -> None:
         self.asked: Counter[str] = Counter()
@@ -160,7 +161,8 @@ def test_the_attack_within_learns_nothing_from_benign_rows(toy: Victim) -> None:
     seen: list[Answers] = []
 
     class Spying(Attack):
-        def run(self, api: PredictionAPI, pool: Array, rng: Generator) -> Iterator[Surrogate]:
+        def run(self, target: Target, rng: Generator) -> Iterator[Surrogate]:
+            api, pool = target.api, target.pool
             seen.append(api.query(api.card.space.sample(10, rng)))
             yield from INNER.run(api, pool, rng)
 
@@ -206,7 +208,9 @@ def test_a_copy_of_the_monitor_avoids_its_alarms(
     for matched in (False, True):
         defense = watched(monitor)
         play(toy, defense, hidden(matched=matched, **knobs), (150,))
-        alarms.append(sum(account.startswith("adversary") for account in defense.alarms))
+        alarms.append(
+            sum(account.startswith("adversary") for account in evidence_of(defense).alarms)
+        )
     assert alarms[0] > 0
     assert alarms[1] == 0
 
@@ -239,7 +243,7 @@ def test_an_account_rests_with_benign_rows_before_it_would_be_in_alarm(
 ) -> None:
     defense = watched(Runs(toy.shares.pool))
     points, asked = play(toy, defense, hidden(accounts=1, benign=0.5, matched=matched))
-    assert ("adversary-0" in defense.alarms) == (not matched)
+    assert ("adversary-0" in evidence_of(defense).alarms) == (not matched)
     rows = np.concatenate([x for _, x in asked])
     assert is_of(rows, toy.shares.pool).sum() == 75  # neither more nor fewer for that
     assert points[-1].queries == 150
@@ -248,7 +252,7 @@ def test_an_account_rests_with_benign_rows_before_it_would_be_in_alarm(
 def test_with_no_way_to_avoid_it_one_account_bears_the_alarm(toy: Victim) -> None:
     defense = watched(Runs(toy.shares.pool))
     points, _ = play(toy, defense, hidden(matched=True))  # 4 accounts, 3 rows each, none benign
-    assert sum(account.startswith("adversary") for account in defense.alarms) == 1
+    assert sum(account.startswith("adversary") for account in evidence_of(defense).alarms) == 1
     assert points[-1].note.endswith("1 in alarm by the copied monitors")
 
 
@@ -330,12 +334,9 @@ def test_the_attack_within_is_told_the_defense_and_an_oracle_stays_one(toy: Vict
     class Oracle(Attack):
         oracle = True
 
-        def informed(self, defense: Defense, victim: Victim | None) -> Attack:
-            told.extend([type(defense), victim])
-            return self
-
-        def run(self, api: PredictionAPI, pool: Array, rng: Generator) -> Iterator[Surrogate]:
-            yield from INNER.run(api, pool, rng)
+        def run(self, target: Target, rng: Generator) -> Iterator[Surrogate]:
+            told.extend([type(target.known.defense), target.known.victim])
+            yield from INNER.run(target, rng)
 
     attack = hidden(Oracle())
     assert attack.oracle
@@ -343,10 +344,10 @@ def test_the_attack_within_is_told_the_defense_and_an_oracle_stays_one(toy: Vict
     assert told == [QueryMonitoring, toy]
 
 
-def test_what_does_not_hide_is_aware_of_no_monitor() -> None:
-    assert hidden(accounts=1).aware == INNER.aware
+def test_what_does_not_hide_is_against_no_monitor() -> None:
+    assert hidden(accounts=1).against == INNER.against
     for knobs in ({"accounts": 2}, {"benign": 0.1}, {"matched": True}):
-        assert {"prada", "quota", "proof_of_work"} <= hidden(**({"accounts": 1} | knobs)).aware
+        assert {"watches", "costs"} <= hidden(**({"accounts": 1} | knobs)).against
 
 
 @pytest.mark.parametrize("harsh", HARSH, ids=lambda d: type(d).__name__)
@@ -362,17 +363,19 @@ def test_harsh_answers_are_survived_and_every_row_is_metered(
         return toy.predict(x)
 
     attack = hidden(benign=0.5, matched=matched)
-    told = attack.informed(watched(Quota(5)), None)
+    known, pool = Known(watched(Quota(5))), toy.shares.pool
     api = MeteredAPI(Deployment(toy, harsh, stream(0, "defense")), CHECKPOINTS)
     for checkpoint, surrogate in zip(
-        CHECKPOINTS, told.run(api, toy.shares.pool, stream(0, "attack")), strict=True
+        CHECKPOINTS,
+        attack.run(Target(api, pool, known), stream(0, "attack")),
+        strict=True,
     ):
         assert api.queries == checkpoint
         assert len(surrogate.predict(toy.shares.x_test).labels) == len(toy.shares.x_test)
     spy = replace(toy, predict=spied)
     api = MeteredAPI(Deployment(spy, Defense(), stream(0, "defense")), CHECKPOINTS)
     reached = 0
-    for _ in told.run(api, toy.shares.pool, stream(0, "attack")):
+    for _ in attack.run(Target(api, pool, known), stream(0, "attack")):
         assert reached == api.queries
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from moatbench.api import Deployment, MeteredAPI
+from moatbench.attack import Target
 from moatbench.attacks.lowd_meek import LowdMeek
 from moatbench.defense import Defense
 from moatbench.defenses.label_only import LabelOnly
@@ -31,7 +32,7 @@ def cancer(make: Callable[..., Victim]) -> Victim:
 
 def reason(victim: Victim, most: int = 1000) -> str:
     api = MeteredAPI(Deployment(victim, Defense(), np.random.default_rng(0)), [1])
-    return str(LowdMeek(most=most).unmet(api.card, victim.shares.pool))
+    return str(LowdMeek(most=most).unmet(Target(api, victim.shares.pool)))
 
 
 @pytest.mark.parametrize("make", [logistic, softmax, linear_svm])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from moatbench.api import Deployment, MeteredAPI
+from moatbench.attack import Target
 from moatbench.attacks.model_inversion import ModelInversion
 from moatbench.client import Surrogate
 from moatbench.defense import Defense
@@ -34,7 +35,7 @@ def surrogates(victim: Victim, mode: str, checkpoints: list[int]) -> list[Surrog
     deployment = Deployment(victim, Defense(), stream(0, "defense"))
     api = MeteredAPI(deployment, checkpoints)
     found: list[Surrogate] = []
-    for surrogate in attack(mode).run(api, victim.shares.pool, stream(0, "attack")):
+    for surrogate in attack(mode).run(Target(api, victim.shares.pool), stream(0, "attack")):
         assert api.queries == checkpoints[len(found)]
         found.append(surrogate)
     return found

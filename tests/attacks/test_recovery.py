@@ -8,6 +8,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from moatbench.api import Deployment, MeteredAPI
+from moatbench.attack import Known, Target
 from moatbench.attacks.recovery import Recovery
 from moatbench.client import Card
 from moatbench.defense import Defense
@@ -159,9 +160,9 @@ def test_an_attack_that_is_no_oracle_is_never_shown_the_victim(toy: Victim) -> N
     shown: list[Victim | None] = []
 
     class Spied(Recovery):  # type: ignore[misc]
-        def informed(self, defense: Defense, victim: Victim | None) -> Any:
-            shown.append(victim)
-            return super().informed(defense, victim)
+        def run(self, target: Target, rng: Generator) -> Any:
+            shown.append(target.known.victim)
+            return super().run(target, rng)
 
     for prior in ("shadow", "self", "oracle"):
         own = recovery(prior=prior)
@@ -204,7 +205,7 @@ def test_the_variants_of_a_stack_are_those_of_its_layers() -> None:
     stack = Stack({"sigmoid": SIGMOID, "round": Rounding(2)})
     found = variants(stack, np.random.default_rng(0))
     assert all(isinstance(one, Stack) for one in found)
-    assert len({repr(list(one.layers.values())) for one in found}) == len(found) == 48  # type: ignore[attr-defined]
+    assert len({repr(list(one.layers.values())) for one in found}) == len(found) == 48
 
 
 def test_there_is_nothing_to_undo_without_a_defense(toy: Victim) -> None:
@@ -304,9 +305,11 @@ def shares_of_error_left(
         assert answered.outputs is not None
         fresh[name] = answered.outputs, answered.labels, answers(victim, x)
     watched = Watched(LOOKUP, fresh)
-    attack = recovery(watched, **knobs).informed(defense, victim)
+    attack, known = recovery(watched, **knobs), Known(defense, victim)
     api = MeteredAPI(deployment, [queries])
-    assert len(list(attack.run(api, victim.shares.pool, stream(seed, "attack")))) == 1
+    assert (
+        len(list(attack.run(Target(api, victim.shares.pool, known), stream(seed, "attack")))) == 1
+    )
     return {name: watched.errors[name] / error(f[0], f[2]) for name, f in fresh.items()}
 
 

@@ -9,7 +9,7 @@ import pytest
 from omegaconf import DictConfig
 
 from moatbench.api import ADVERSARY, Deployment, MeteredAPI
-from moatbench.attack import Attack
+from moatbench.attack import Attack, Target
 from moatbench.attacks.adaptive_retraining import AdaptiveRetraining
 from moatbench.attacks.line_search_retraining import LineSearchRetraining
 from moatbench.attacks.pool_retraining import PoolRetraining
@@ -23,6 +23,7 @@ from moatbench.reply import Reply, from_outputs
 from moatbench.runner.extract import Checkpoint, extract
 from moatbench.space import Categorical, InputSpace, Numeric
 from moatbench.testing import RefuseAll
+from moatbench.traits import Traits
 from moatbench.types import Array
 from moatbench.victim import NotApplicable, Shares, Victim
 from moatbench.victims.datasets import bundled, generated
@@ -89,7 +90,7 @@ def victim(space: InputSpace, k: int, seed: int = 0, bias: float = 0.0) -> Victi
 class LabelOnly(Defense):
     """Answers labels, and says so."""
 
-    confidences = False
+    traits = Traits({"withholds"}, confidences=False)
 
     def respond(self, x: Array, reply: Reply, account: str) -> Reply:
         return reply.with_outputs(None)
@@ -217,7 +218,9 @@ def test_while_one_class_is_met_adaptive_retraining_looks_into_the_corners() -> 
     labels = target.predict(corners := np.sign(target.space.sample(5000, stream(1, "x")))).labels
     assert 0 < labels.mean() < 0.2
     api = MeteredAPI(Deployment(target, Defense(), stream(0, "d")), [600])
-    (surrogate,) = adaptive(answers="labels").run(api, target.shares.pool, stream(0, "attack"))
+    (surrogate,) = adaptive(answers="labels").run(
+        Target(api, target.shares.pool), stream(0, "attack")
+    )
     assert (surrogate.predict(corners).labels == labels).mean() > 0.98
     assert point.converged
 

@@ -9,7 +9,7 @@ import pytest
 from omegaconf import DictConfig
 
 from moatbench.api import Deployment, MeteredAPI
-from moatbench.attack import Attack, Needs
+from moatbench.attack import Attack, Known, Needs, Target
 from moatbench.attacks.top1 import Labels, Top1
 from moatbench.compose.build import build_attacks, build_defense
 from moatbench.defense import Defense
@@ -147,20 +147,17 @@ def test_labels_are_all_that_passes(toy: Victim) -> None:
     assert not view.card.confidences
 
 
-def test_the_attack_within_is_told_what_stands_before_the_victim() -> None:
-    told: list[tuple[Defense, Victim | None]] = []
+def test_the_attack_within_is_told_what_stands_before_the_victim(toy: Victim) -> None:
+    told: list[Known] = []
 
     class Curious(Attack):
         oracle = True
 
-        def informed(self, defense: Defense, victim: Victim | None) -> Attack:
-            told.append((defense, victim))
-            return self
+        def run(self, target: Target, rng: Any) -> Any:
+            told.append(target.known)
 
-        def run(self, *_: Any) -> Any:
-            raise NotImplementedError
-
-    attack, defense = Top1(Curious()), Stack({})
-    attack.informed(defense, None)
-    assert told == [(defense, None)]
+    attack, known = Top1(Curious()), Known(Stack({}))
+    api = MeteredAPI(Deployment(toy, Defense(), stream(0, "d")), (10,))
+    attack.run(Target(api, toy.shares.pool, known), stream(0, "attack"))
+    assert told == [known]
     assert attack.oracle

@@ -9,15 +9,15 @@ import pytest
 from omegaconf import DictConfig
 
 from moatbench.api import Deployment, MeteredAPI, PredictionAPI
-from moatbench.attack import Attack
+from moatbench.attack import Attack, Target
 from moatbench.attacks.tuned import Tuned
 from moatbench.attacks.uniform_retraining import UniformRetraining
-from moatbench.client import BudgetExceeded, Card, Purchases, Surrogate, ignorant
+from moatbench.client import BudgetExceeded, Purchases, Surrogate, ignorant
 from moatbench.compose.build import build_attacks
 from moatbench.defense import Defense
 from moatbench.runner.extract import Extraction
 from moatbench.strategies.window import Window
-from moatbench.types import Array, Generator
+from moatbench.types import Generator
 from moatbench.victim import NotApplicable, Victim
 
 
@@ -36,7 +36,8 @@ class Gifted(Attack):
     victim: Victim
     setting: str
 
-    def run(self, api: PredictionAPI, pool: Array, rng: Generator) -> Iterator[Surrogate]:
+    def run(self, target: Target, rng: Generator) -> Iterator[Surrogate]:
+        api = target.api
         for checkpoint in api.checkpoints:
             api.query(api.card.space.sample(checkpoint - api.queries, rng))
             if self.setting == "right":
@@ -66,10 +67,10 @@ def test_a_setting_that_was_better_is_not_given_up(toy: Victim) -> None:
         return Gifted(toy, setting)
 
     class Fading(Gifted):
-        def run(self, api: PredictionAPI, pool: Array, rng: Generator) -> Iterator[Surrogate]:
+        def run(self, target: Target, rng: Generator) -> Iterator[Surrogate]:
             times.append(self.setting)
-            for surrogate in Gifted.run(self, api, pool, rng):
-                yield surrogate if len(times) < 3 else ignorant(api.card)
+            for surrogate in Gifted.run(self, target, rng):
+                yield surrogate if len(times) < 3 else ignorant(target.api.card)
 
     attack = Tuned(
         lambda setting="wrong": Fading(toy, setting), {"setting": ["wrong", "right"]}, 2, 0.5, 0.2
@@ -77,7 +78,7 @@ def test_a_setting_that_was_better_is_not_given_up(toy: Victim) -> None:
     (point,) = Extraction(toy, Defense(), attack, [100])
     assert times[-1] == "right"
     assert point.metrics["fidelity_test"] == 1
-    assert fading().unmet(api_of(toy, [1]).card, np.empty((0, 4))) == ""
+    assert fading().unmet(Target(api_of(toy, [1]), np.empty((0, 4)))) == ""
 
 
 def test_every_attack_that_is_tried_is_told_what_stands_before_the_victim(toy: Victim) -> None:
@@ -86,9 +87,9 @@ def test_every_attack_that_is_tried_is_told_what_stands_before_the_victim(toy: V
     class Curious(Gifted):
         oracle = True
 
-        def informed(self, defense: Defense, victim: Victim | None) -> Attack:
-            told.append((self.setting, defense, victim))
-            return Gifted(toy, "right")
+        def run(self, target: Target, rng: Generator) -> Iterator[Surrogate]:
+            told.append((self.setting, target.known.defense, target.known.victim))
+            return Gifted(toy, "right").run(target, rng)
 
     def made(setting: str = "wrong") -> Attack:
         return Curious(toy, setting)
@@ -103,12 +104,8 @@ def test_every_attack_that_is_tried_is_told_what_stands_before_the_victim(toy: V
 
 def test_an_attack_that_does_not_apply_when_told_is_not_tuned(toy: Victim) -> None:
     class Choosy(Gifted):
-        def informed(self, defense: Defense, victim: Victim | None) -> Attack:
-            return Impossible(toy, self.setting)
-
-    class Impossible(Gifted):
-        def unmet(self, card: Card, pool: Array) -> str:
-            return "there is no defense to undo"
+        def unmet(self, target: Target) -> str:
+            return "there is no defense to undo" if target.known.defense else ""
 
     attack = Tuned(
         lambda setting="": Choosy(toy, setting), {"setting": ["one", "two"]}, 2, 0.5, 0.2

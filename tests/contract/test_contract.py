@@ -15,7 +15,7 @@ import pytest
 from shop import attack_of, composed, defense_of
 
 from moatbench.api import Deployment, MeteredAPI
-from moatbench.attack import Attack
+from moatbench.attack import Attack, Target
 from moatbench.compose.build import build_defense, instantiate
 from moatbench.compose.build import options as names
 from moatbench.defense import Defense
@@ -213,8 +213,8 @@ def test_no_defense_is_skipped_by_every_victim(
 
 def reason(victim: Victim, attack: Attack) -> str:
     """Why the attack does not apply to the undefended victim; '' where it does."""
-    card = MeteredAPI(Deployment(victim, Defense(), stream(0, "d")), [1]).card
-    return attack.unmet(card, victim.shares.pool)
+    api = MeteredAPI(Deployment(victim, Defense(), stream(0, "d")), [1])
+    return attack.unmet(Target(api, victim.shares.pool))
 
 
 def _skops_model(folder: Path) -> Path:

@@ -9,10 +9,12 @@ import pytest
 
 from moatbench import testing
 from moatbench.api import PredictionAPI
-from moatbench.attack import Attack, Needs
+from moatbench.attack import Attack, Needs, Target
 from moatbench.client import Purchases, Surrogate, ignorant
-from moatbench.defense import Defense
+from moatbench.defense import Defense, Evidence, Marks
+from moatbench.monitor import Monitor
 from moatbench.reply import Reply, from_outputs
+from moatbench.traits import AnswerGrid, NoiseModel, Traits
 from moatbench.types import Array, Generator, Mask
 from moatbench.victim import Victim
 
@@ -21,7 +23,8 @@ from moatbench.victim import Victim
 class Sound(Attack):
     """Keeps the contract: asks at random, and learns the share of each class."""
 
-    def run(self, api: PredictionAPI, pool: Array, rng: Generator) -> Iterator[Surrogate]:
+    def run(self, target: Target, rng: Generator) -> Iterator[Surrogate]:
+        api, pool = target.api, target.pool
         bought = Purchases(api.card)
         for checkpoint in api.checkpoints:
             bought.add(self.ask(api, pool, checkpoint - api.queries, rng))
@@ -152,7 +155,7 @@ class Gossip(Defense):
 class Communist(Gossip):
     """One quota for all accounts, and says so."""
 
-    shared = True
+    traits = Traits({"refuses"}, shared=True, memory="counts")
 
 
 class BatchMean(Defense):
@@ -194,7 +197,7 @@ class Answering(Defense):
     """Answers something else."""
 
     row: tuple[float, ...]
-    stage: ClassVar[str] = "minimise"
+    traits = Traits({"withholds"})
 
     def respond(self, x: Array, reply: Reply, account: str) -> Reply:
         return reply.with_outputs(np.tile(self.row, (len(x), 1)))
@@ -203,7 +206,7 @@ class Answering(Defense):
 class Unnormalised(Answering):
     """Does not sum to one, though it perturbs."""
 
-    stage = "perturb"
+    traits = Traits({"perturbs"})
 
 
 class Relabels(Defense):
@@ -235,17 +238,14 @@ class Biased(Defense):
 class Mute(Defense):
     """Documented to answer labels only, answers more."""
 
-    @property
-    def confidences(self) -> bool:
-        return False
+    traits = Traits({"withholds"}, confidences=False)
 
 
 class Prophet(Defense):
     """Is alarmed before anybody has asked."""
 
-    @property
-    def alarms(self) -> Mapping[str, int]:
-        return {"alice": 0}
+    def evidence(self) -> Evidence:
+        return Evidence({"alice": 0})
 
 
 class Indices(Defense):
@@ -276,6 +276,172 @@ class Demanding(Defense):
         raise ValueError("needs a victim with hidden layers")
 
 
+class Quantises(Defense):
+    """Rounds, to other steps than it says."""
+
+    traits = Traits({"quantises"}, answer_grid=AnswerGrid("decimals", 2))
+
+    def respond(self, x: Array, reply: Reply, account: str) -> Reply:
+        assert reply.outputs is not None
+        return reply.with_outputs(np.round(reply.outputs, 1))
+
+
+class Gridless(Quantises):
+    """Does not tell its steps."""
+
+    traits = Traits({"quantises"})
+
+
+class Fresh(Defense):
+    """Says that it draws anew each time, and adds the same."""
+
+    traits = Traits({"noisy"}, keeps_labels=False, noise=NoiseModel("fresh"), memory="counts")
+
+    def respond(self, x: Array, reply: Reply, account: str) -> Reply:
+        assert reply.outputs is not None
+        return from_outputs((reply.outputs + np.array([0.1, 0, 0])) / 1.1)
+
+
+class Counting(Defense):
+    """Says that it remembers nothing, and answers by how much was asked."""
+
+    traits = Traits({"perturbs"})
+
+    def deploy(self, victim: Victim, rng: Generator) -> None:
+        self.asked: dict[str, int] = {}
+
+    def respond(self, x: Array, reply: Reply, account: str) -> Reply:
+        assert reply.outputs is not None
+        asked = self.asked.get(account, 0)
+        self.asked[account] = asked + len(x)
+        share = 1 / (2 + asked + np.arange(len(x)))[:, None]
+        return reply.with_outputs((1 - share) * reply.outputs + share / 3)
+
+
+class Amnesiac(Defense):
+    """Remembers, and keeps nothing."""
+
+    traits = Traits({"remembers"})
+
+
+class Keyless(Counting):
+    """Says that a key and the row decide."""
+
+    traits = Traits({"noisy"}, noise=NoiseModel("keyed"))
+
+
+class Asleep(Defense):
+    """Watches with no monitor."""
+
+    traits = Traits({"watches"}, memory="rows")
+
+
+class Awake(Defense):
+    """Has a monitor that it does not speak of."""
+
+    traits = Traits({"refuses"})
+    monitors = (Monitor(),)
+
+
+class Unmarked(Defense):
+    """Says that it plants a watermark."""
+
+    traits = Traits({"marks"})
+
+
+class Planting(Defense):
+    """Plants one that it does not speak of."""
+
+    traits = Traits({"perturbs"})
+
+    def evidence(self) -> Evidence:
+        return Evidence(marks=Marks(np.empty((0, 4)), np.empty(0, np.int64), ()))
+
+
+class Closed(Defense):
+    """Refuses rows that it does not speak of."""
+
+    traits = Traits({"perturbs"})
+
+    def admit(self, x: Array, account: str) -> Mask:
+        return np.asarray(x[:, 0] > 0)
+
+
+class Slow(Defense):
+    """Lets clients wait, and does not say so."""
+
+    traits = Traits({"perturbs"})
+
+    def wait(self, n: int, account: str) -> float:
+        return float(n)
+
+
+class Meddling(Biased):
+    """Says that it refuses, and changes confidences."""
+
+    traits = Traits({"refuses"})
+    harmless = None  # type: ignore[assignment]
+
+
+class Silent(Defense):
+    """Says that it perturbs, and tells no confidences of some rows."""
+
+    traits = Traits({"perturbs"})
+
+    def respond(self, x: Array, reply: Reply, account: str) -> Reply:
+        assert reply.outputs is not None
+        return reply.with_outputs(np.where(x[:, :1] > 0, np.nan, reply.outputs))
+
+
+class OffGrid(Defense):
+    """Says that it moves inputs to a grid, and does not."""
+
+    traits = Traits({"moves_inputs"}, keeps_labels=False, input_grid=0.5)
+
+
+class TwoTongues(Defense):
+    """Relabels, and keeps the labels."""
+
+    traits = Traits({"relabels"})
+
+
+LIARS: list[tuple[Defense, str]] = [
+    (Quantises(), "and its answers have other steps"),
+    (Gridless(), "says quantises, and no answer_grid"),
+    (Fresh(), "says that its noise is fresh, and answers the same"),
+    (Counting(), "says memory none, and answers a row otherwise"),
+    (Keyless(), "says memory none, and answers a row otherwise"),
+    (Amnesiac(), "says remembers, and memory none"),
+    (Asleep(), "says watches, and has no monitor"),
+    (Awake(), "Awake has a monitor; it must say watches, and says refuses"),
+    (Unmarked(), "says marks, and its evidence tells of none"),
+    (Planting(), "Planting plants a watermark; it must say marks"),
+    (Closed(), "Closed refuses rows; it must say refuses, and says perturbs"),
+    (Slow(), "Slow makes alice wait; it must say costs"),
+    (Meddling(1.0), "Meddling changes confidences; it must say moves_inputs or perturbs"),
+    (Silent(), "leaves rows without confidences; it must say withholds or truncates"),
+    (OffGrid(), "says input_grid=0.5, and answers other rows"),
+    (TwoTongues(), "says relabels or tells_nothing, and keeps_labels"),
+]
+
+
+@pytest.mark.parametrize(("defense", "charge"), LIARS, ids=lambda v: type(v).__name__)
+def test_a_defense_that_is_not_what_it_says_is_told(
+    toy: Victim, defense: Defense, charge: str
+) -> None:
+    with pytest.raises(AssertionError, match=charge):
+        testing.check_defense(toy, defense)
+
+
+def test_an_api_that_takes_partial_inputs_against_its_word_is_told(toy: Victim) -> None:
+    class Whole(Defense):
+        traits = Traits({"refuses"}, partial=False)
+
+    victim = replace(toy, predict=lambda x: toy.predict(np.nan_to_num(x)), partial=True)
+    with pytest.raises(AssertionError, match="says partial=False, and answers rows"):
+        testing.check_defense(victim, Whole())
+
+
 def test_sound_defenses_pass(toy: Victim) -> None:
     for defense in (Defense(), Communist(), *testing.HARSH):
         assert testing.check_defense(toy, defense) == ""
@@ -294,10 +460,10 @@ def test_sound_defenses_pass(toy: Victim) -> None:
         (Answering((np.inf, 0.0, 0.0)), r"outside \[0, 1\]"),
         (Answering((np.nan, 0.5, 0.5)), "a row is told, or all NaN"),
         (Unnormalised((0.2, 0.2, 0.2)), "does not sum to one"),
-        (Relabels(), "declares label_preserving, and changed"),
+        (Relabels(), "says keeps_labels, and changed"),
         (AnyLabel(), "of 3 classes"),
         (Biased(1.0), "is not the same as no defense"),
-        (Mute(), "declares no confidences, and answers some"),
+        (Mute(), "says confidences=False, and tells some"),
         (Prophet(), "first alarm at query 0"),
         (Indices(), "returned int64 of shape"),
         (Swallows(), "was given 64 rows, and returned 63 labels"),

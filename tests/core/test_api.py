@@ -9,7 +9,7 @@ import pytest
 
 from moatbench.api import Deployment, MeteredAPI, PredictionAPI, valid_checkpoints
 from moatbench.client import Answers, BudgetExceeded, InvalidQuery
-from moatbench.defense import Defense
+from moatbench.defense import Defense, Evidence, evidence_of
 from moatbench.defenses.label_only import LabelOnly
 from moatbench.defenses.monitoring import QueryMonitoring
 from moatbench.defenses.monitors.prada import PRADA
@@ -274,9 +274,9 @@ def test_each_layer_draws_from_a_stream_of_its_own(toy: Victim) -> None:
 def test_a_stack_is_what_its_layers_are(toy: Victim) -> None:
     stack = layers(("slow", Slow()), ("noise", Noise("laplace", 0.1, "keyed", 1e-6)))
     assert stack.wait(3, "alice") == 6.0
-    assert not stack.label_preserving
-    assert stack.confidences
-    assert not layers(("round", Rounding(1)), ("labels", LabelOnly())).confidences
+    assert not stack.traits.keeps_labels
+    assert stack.traits.confidences
+    assert not layers(("round", Rounding(1)), ("labels", LabelOnly())).traits.confidences
 
 
 def test_a_stack_tells_the_first_alarm_of_any_layer() -> None:
@@ -284,12 +284,11 @@ def test_a_stack_tells_the_first_alarm_of_any_layer() -> None:
         def __init__(self, alarms: Mapping[str, int]) -> None:
             self._alarms = alarms
 
-        @property
-        def alarms(self) -> Mapping[str, int]:
-            return self._alarms
+        def evidence(self) -> Evidence:
+            return Evidence(self._alarms)
 
     stack = layers(("late", Alarmed({"a": 9, "b": 2})), ("early", Alarmed({"a": 4})))
-    assert stack.alarms == {"a": 4, "b": 2}
+    assert evidence_of(stack).alarms == {"a": 4, "b": 2}
 
 
 def test_perturbing_what_was_minimised_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
@@ -314,7 +313,7 @@ def test_an_alarm_is_told_to_nobody_but_changes_the_answers(toy: Victim) -> None
     api = open_api(toy, defense, budget=200)
     outputs = api.query(rows(100)).outputs
     assert outputs is not None
-    first = defense.alarms["adversary"]
+    first = evidence_of(defense).alarms["adversary"]
     assert api.card.confidences
     assert np.isnan(outputs).any(axis=1).tolist() == [i + 1 >= first for i in range(100)]
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from moatbench.api import Deployment
-from moatbench.defense import Defense, Marks
+from moatbench.defense import Defense, Marks, evidence_of
 from moatbench.defenses.dawn import DAWN, first_other
 from moatbench.defenses.label_only import LabelOnly
 from moatbench.defenses.monitoring import QueryMonitoring
@@ -31,7 +31,7 @@ def asked(defense: Defense, victim: Victim, x: Array, account: str = "alice") ->
 
 
 def planted(defense: Defense) -> Marks:
-    marks = defense.marks
+    marks = evidence_of(defense).marks
     assert marks is not None
     return marks
 
@@ -177,7 +177,7 @@ def test_marks_are_found_in_a_stack_and_behind_a_monitor(toy: Victim) -> None:
 
 
 def test_undeployed_it_has_planted_nothing() -> None:
-    assert len(DAWN(0.1, 0.01).marks.labels) == 0
+    assert len(planted(DAWN(0.1, 0.01)).labels) == 0
 
 
 def test_one_class_cannot_be_marked(toy: Victim) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from moatbench.defense import Defense
+from moatbench.defense import Defense, evidence_of
 from moatbench.defenses.label_only import LabelOnly
 from moatbench.defenses.monitoring import QueryMonitoring
 from moatbench.defenses.monitors.prada import PRADA
@@ -97,7 +97,7 @@ def test_label_only_tells_labels_and_says_so() -> None:
     reply = LabelOnly().respond(X, REPLY, "alice")
     assert reply.outputs is None
     assert reply.labels.tolist() == [0, 2, 1]
-    assert not LabelOnly().confidences
+    assert not LabelOnly().traits.confidences
 
 
 def test_top_k_keeps_the_largest_and_of_equals_the_first() -> None:
@@ -165,7 +165,7 @@ def test_the_label_of_a_noisy_answer_is_its_top_class(
     assert reply.outputs is not None
     assert np.array_equal(reply.labels, reply.outputs.argmax(axis=1))
     assert not np.array_equal(reply.labels, toy.predict(x).labels)
-    assert not defense.label_preserving
+    assert not defense.traits.keeps_labels
 
 
 def test_noise_leaves_a_row_without_outputs_and_its_label(toy: Victim) -> None:
@@ -253,7 +253,7 @@ def test_an_alarm_that_is_logged_changes_no_answer(toy: Victim) -> None:
     assert truth is not None
     assert reply.outputs is not None
     assert np.array_equal(reply.outputs, truth)
-    assert defense.alarms == {"alice": 2}
+    assert evidence_of(defense).alarms == {"alice": 2}
 
 
 def test_a_response_meets_only_the_rows_in_alarm(toy: Victim) -> None:
@@ -273,7 +273,7 @@ def test_an_alarm_is_dated_by_the_queries_of_its_own_account(toy: Victim) -> Non
     one = toy.predict(X[:1])
     for account in ("bob", "carol", "carol"):
         defense.respond(X[:1], one, account)
-    assert defense.alarms == {"alice": 2, "carol": 2}
+    assert evidence_of(defense).alarms == {"alice": 2, "carol": 2}
 
 
 def test_only_an_account_in_alarm_waits(toy: Victim) -> None:
@@ -288,9 +288,9 @@ def test_only_an_account_in_alarm_waits(toy: Victim) -> None:
 
 def test_monitoring_preserves_labels_and_keeps_accounts_apart_as_its_response_does() -> None:
     monitor = PRADA(0.9, False, 10, 100)
-    assert QueryMonitoring(monitor, LabelOnly()).label_preserving
-    assert not QueryMonitoring(monitor, noise("gaussian", "fresh")).label_preserving
-    assert not QueryMonitoring(monitor, LabelOnly()).shared
+    assert QueryMonitoring(monitor, LabelOnly()).traits.keeps_labels
+    assert not QueryMonitoring(monitor, noise("gaussian", "fresh")).traits.keeps_labels
+    assert not QueryMonitoring(monitor, LabelOnly()).traits.shared
 
 
 @pytest.mark.parametrize(

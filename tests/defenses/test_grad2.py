@@ -199,7 +199,7 @@ def test_labels_stay_under_the_guard_and_follow_the_answer_without(toy: Victim) 
     assert np.array_equal(kept.outputs.argmax(axis=1), truth.labels)
     assert np.array_equal(free.outputs.argmax(axis=1), free.labels)
     assert np.mean(free.labels != truth.labels) > 0.3
-    assert (GUARDED.label_preserving, PLAIN.label_preserving) == (True, False)
+    assert (GUARDED.traits.keeps_labels, PLAIN.traits.keeps_labels) == (True, False)
 
 
 # Deployment

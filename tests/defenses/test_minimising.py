@@ -160,7 +160,7 @@ def test_both_conventions_of_top_k_are_one_knob() -> None:
 @pytest.mark.parametrize("defense", OF_OUTPUTS, ids=lambda d: type(d).__name__)
 def test_the_label_stays(defense: Defense) -> None:
     assert defense.respond(X, REPLY, "alice").labels is REPLY.labels
-    assert defense.label_preserving
+    assert defense.traits.keeps_labels
 
 
 @pytest.mark.parametrize("defense", OF_OUTPUTS, ids=lambda d: type(d).__name__)

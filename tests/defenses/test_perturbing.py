@@ -11,7 +11,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from moatbench.api import Deployment, MeteredAPI
-from moatbench.defense import Defense
+from moatbench.defense import Defense, evidence_of
 from moatbench.defenses.bdpl import BDPL, truth_probability
 from moatbench.defenses.label_only import LabelOnly
 from moatbench.defenses.monitoring import QueryMonitoring
@@ -145,8 +145,8 @@ def test_with_the_guard_the_top_class_stays(beta: float, gamma: float) -> None:
     assert np.array_equal(told.argmax(axis=1), y.argmax(axis=1))
     assert np.array_equal(told[kept], free[kept])  # halved only where it must be
     assert (told[~kept] != y[~kept]).any(axis=1).all()
-    assert guarded.label_preserving
-    assert not bare.label_preserving
+    assert guarded.traits.keeps_labels
+    assert not bare.traits.keeps_labels
 
 
 def test_the_guard_halves_beta_as_often_as_it_must() -> None:
@@ -290,8 +290,8 @@ def test_no_zone_is_label_only(binary: Victim) -> None:
     x = binary.space.sample(500, np.random.default_rng(1))
     defense = deployed(BDPL(0.01, 0, 1e-6), binary)
     assert labels(defense, binary, x) == labels(LabelOnly(), binary, x)
-    assert not defense.confidences
-    assert not defense.label_preserving
+    assert not defense.traits.confidences
+    assert not defense.traits.keeps_labels
 
 
 def test_bdpl_tells_no_confidence_and_no_path(binary: Victim) -> None:
@@ -384,7 +384,7 @@ def test_a_quota_refuses_what_lies_beyond_it(toy: Victim) -> None:
     for start in range(0, 120, 40):
         api.query(toy.shares.pool[start : start + 40])
     assert (api.queries, api.refused) == (120, 50)
-    assert defense.alarms == {"adversary": 71}
+    assert evidence_of(defense).alarms == {"adversary": 71}
     assert len(api.query(toy.shares.pool[:40], "another").rows) == 40
 
 

@@ -111,7 +111,7 @@ def test_the_top_class_stays(toy: Victim, defense: Defense, epsilon: float) -> N
     x = toy.space.sample(len(y), np.random.default_rng(1))
     told = answered(deployed(replace(defense, epsilon=epsilon), toy), y, x)  # type: ignore[type-var]
     assert np.array_equal(told.argmax(axis=1), y.argmax(axis=1))
-    assert defense.label_preserving
+    assert defense.traits.keeps_labels
 
 
 # MAD
@@ -216,7 +216,7 @@ def test_without_the_guard_the_label_is_the_new_top_class(toy: Victim) -> None:
     assert reply.outputs is not None
     assert np.array_equal(reply.labels, reply.outputs.argmax(axis=1))
     assert np.mean(reply.labels != y.argmax(axis=1)) > 0.1
-    assert not defense.label_preserving
+    assert not defense.traits.keeps_labels
 
 
 def test_the_surrogate_is_drawn_anew_at_each_deployment(toy: Victim) -> None:
@@ -339,7 +339,7 @@ def test_one_list_serves_all_accounts_and_says_so(toy: Victim) -> None:
     told = defense.respond(x, from_outputs(np.array([[0.5, 0.3, 0.2]])), "alice").outputs
     assert told is not None
     assert told.tolist() == [[0.6, 0.3, 0.1]]
-    assert defense.shared
+    assert defense.traits.shared
 
 
 # Adaptive misinformation

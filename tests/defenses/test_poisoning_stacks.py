@@ -5,7 +5,7 @@ import pytest
 
 from moatbench.api import Deployment
 from moatbench.attacks.uniform_retraining import UniformRetraining
-from moatbench.defense import Defense
+from moatbench.defense import Defense, evidence_of
 from moatbench.defenses.dawn import DAWN
 from moatbench.defenses.edm import EnsembleOfDiverseModels
 from moatbench.defenses.grad2 import GradientRedirection
@@ -65,7 +65,7 @@ def test_a_mark_of_a_label_that_a_guard_keeps_reaches_the_client(toy: Victim) ->
     defense = Stack({"dawn": DAWN(0.2, 0.05), "grad2": GRAD2, "top": TopK(1, False)})
     deployment = Deployment(toy, defense, np.random.default_rng(0))
     x = toy.space.sample(300, np.random.default_rng(1))
-    told, marks = deployment.answer(x, "thief"), defense.marks
+    told, marks = deployment.answer(x, "thief"), evidence_of(defense).marks
     assert marks is not None
     place = {row.tobytes(): i for i, row in enumerate(x)}
     heard = [int(told.labels[place[row.tobytes()]]) for row in marks.x]

@@ -61,8 +61,8 @@ def test_neither_confidences_nor_path_are_told_and_the_withheld_stay_so(toy: Vic
     assert reply.outputs is None
     assert reply.path is None
     assert reply.refused is withheld
-    assert not defense.confidences
-    assert not defense.label_preserving
+    assert not defense.traits.confidences
+    assert not defense.traits.keeps_labels
 
 
 def test_one_class_leaves_nothing_to_draw(toy: Victim) -> None:

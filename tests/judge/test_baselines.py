@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from summaries import summary
 
-from moatbench.api import PredictionAPI
-from moatbench.attack import Attack
+from moatbench.attack import Attack, Target
 from moatbench.client import Surrogate
 from moatbench.defense import Defense
 from moatbench.defenses.random_labels import RandomLabels
@@ -51,7 +50,8 @@ class Told(Attack):
 
     model: Surrogate
 
-    def run(self, api: PredictionAPI, pool: Array, rng: Generator) -> Iterator[Surrogate]:
+    def run(self, target: Target, rng: Generator) -> Iterator[Surrogate]:
+        api = target.api
         for checkpoint in api.checkpoints:
             api.query(api.card.space.sample(checkpoint - api.queries, rng))
             yield self.model
@@ -181,7 +181,8 @@ def test_from_an_api_of_random_labels_nothing_is_extracted(toy: Victim) -> None:
     class Learn(Attack):
         """Train the victim's family on labels of uniform inputs."""
 
-        def run(self, api: PredictionAPI, pool: Array, rng: Generator) -> Iterator[Surrogate]:
+        def run(self, target: Target, rng: Generator) -> Iterator[Surrogate]:
+            api = target.api
             for checkpoint in api.checkpoints:
                 bought = api.query(api.card.space.sample(checkpoint - api.queries, rng))
                 targets = np.eye(3)[bought.labels]

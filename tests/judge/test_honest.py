@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from moatbench.api import Deployment, PredictionAPI
-from moatbench.attack import Attack
+from moatbench.api import Deployment
+from moatbench.attack import Attack, Target
 from moatbench.client import Surrogate, ignorant
-from moatbench.defense import Defense
+from moatbench.defense import Defense, Evidence
 from moatbench.defenses.label_only import LabelOnly
 from moatbench.defenses.monitoring import QueryMonitoring
 from moatbench.defenses.monitors.prada import PRADA
@@ -82,7 +82,8 @@ class Diary(Defense):
 class Idle(Attack):
     """Asks at random, and learns nothing."""
 
-    def run(self, api: PredictionAPI, pool: Array, rng: Generator) -> Iterator[Surrogate]:
+    def run(self, target: Target, rng: Generator) -> Iterator[Surrogate]:
+        api = target.api
         for checkpoint in api.checkpoints:
             api.query(api.card.space.sample(checkpoint - api.queries, rng))
             yield ignorant(api.card)
@@ -189,7 +190,8 @@ def test_alarms_over_customers_are_reported_with_the_first(toy: Victim) -> None:
 
 def test_only_customers_who_have_asked_are_counted_for_alarms(toy: Victim) -> None:
     class Paranoid(Defense):
-        alarms = {"honest-0": 1, "adversary": 1, "honest-4": 1}  # noqa: RUF012
+        def evidence(self) -> Evidence:
+            return Evidence({"honest-0": 1, "adversary": 1, "honest-4": 1})
 
     batches = ACCOUNTS * len(toy.shares.x_test) // BATCH
     seen = report(toy, Paranoid(), queries=2 * BUDGET // batches + 1)  # two accounts, a batch each
@@ -306,7 +308,8 @@ def test_what_shifted_customers_lose_is_told_apart_from_what_others_lose(toy: Vi
 
 def test_alarms_over_shifted_accounts_are_theirs_alone(toy: Victim) -> None:
     class Suspicious(Defense):
-        alarms = {"shifted-1": 7, "honest-0": 3}  # noqa: RUF012
+        def evidence(self) -> Evidence:
+            return Evidence({"shifted-1": 7, "honest-0": 3})
 
     (point,) = extract(lopsided(toy), Suspicious(), Idle(), checkpoints=[100])
     assert point.metrics["shifted_alarmed_accounts"] == 1 / SHIFTED_ACCOUNTS

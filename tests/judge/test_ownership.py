@@ -8,11 +8,10 @@ import pytest
 from omegaconf import DictConfig
 from scipy.stats import binomtest
 
-from moatbench.api import PredictionAPI
-from moatbench.attack import Attack
+from moatbench.attack import Attack, Target
 from moatbench.client import Surrogate
 from moatbench.compose.build import build
-from moatbench.defense import Defense, Marks
+from moatbench.defense import Defense, Marks, evidence_of
 from moatbench.defenses.dawn import DAWN
 from moatbench.display.table import of_watermark
 from moatbench.judge.floor import public_card
@@ -60,7 +59,8 @@ def that_learnt(toy: Victim, marks: Marks) -> Surrogate:
 class Memory(Attack):
     """Repeats what it was told, and elsewhere a class; asks as two accounts, for the pool alone."""
 
-    def run(self, api: PredictionAPI, pool: Array, rng: Generator) -> Iterator[Surrogate]:
+    def run(self, target: Target, rng: Generator) -> Iterator[Surrogate]:
+        api, pool = target.api, target.pool
         told: dict[bytes, int] = {}
         for checkpoint in api.checkpoints:
             rows = pool[api.queries : checkpoint]
@@ -205,7 +205,7 @@ def test_marks_told_to_any_of_the_attackers_accounts_count_and_to_customers_do_n
     point, ended = run.events()
     assert isinstance(point, Checkpoint)
     assert isinstance(ended, Ended)
-    marks = ended.trail.defense.marks
+    marks = evidence_of(ended.trail.defense).marks
     assert marks is not None
     mine = [not told.isdisjoint({"one", "two"}) for told in marks.accounts]
     assert point.metrics["watermark_pairs"] == sum(mine)

@@ -7,8 +7,7 @@ from time import sleep
 import numpy as np
 import pytest
 
-from moatbench.api import PredictionAPI
-from moatbench.attack import Attack, Needs
+from moatbench.attack import Attack, Needs, Target
 from moatbench.client import BudgetExceeded, Surrogate, ignorant
 from moatbench.defense import Defense
 from moatbench.judge.judge import Assessment, Judge
@@ -25,7 +24,8 @@ class Overspender(Attack):
 
     extra: int
 
-    def run(self, api: PredictionAPI, pool: Array, rng: Generator) -> Iterator[Surrogate]:
+    def run(self, target: Target, rng: Generator) -> Iterator[Surrogate]:
+        api = target.api
         for checkpoint in api.checkpoints:
             api.query(api.card.space.sample(checkpoint - api.queries + self.extra, rng))
             yield ignorant(api.card)
@@ -38,7 +38,8 @@ class Perfect(Attack):
     victim: Victim
     yields: int = 99
 
-    def run(self, api: PredictionAPI, pool: Array, rng: Generator) -> Iterator[Surrogate]:
+    def run(self, target: Target, rng: Generator) -> Iterator[Surrogate]:
+        api = target.api
         for checkpoint in api.checkpoints[: self.yields]:
             api.query(api.card.space.sample(checkpoint - api.queries, rng))
             yield Surrogate(self.victim.predict)
@@ -146,9 +147,9 @@ def test_an_attack_is_never_told_the_secrets_of_a_deployment(toy: Victim) -> Non
     class Curious(Overspender):
         extra: int = 0
 
-        def informed(self, defense: Defense, victim: Victim | None) -> Attack:
-            told.append(hasattr(defense, "key"))
-            return self
+        def run(self, target: Target, rng: Generator) -> Iterator[Surrogate]:
+            told.append(hasattr(target.known.defense, "key"))
+            return super().run(target, rng)
 
     defense = Keyed()
     for _ in range(2):

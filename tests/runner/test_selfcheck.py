@@ -11,11 +11,16 @@ import pytest
 from omegaconf import DictConfig
 from summaries import summary
 
-from moatbench.api import PredictionAPI
-from moatbench.attack import Attack
+from moatbench.attack import Attack, Target, Wrapper
+from moatbench.attacks.equation_solving import EquationSolving
+from moatbench.attacks.top1 import Top1
 from moatbench.client import Surrogate
 from moatbench.compose.build import build_defense, build_victim, instantiate, options
-from moatbench.defense import Defense, NoiseModel
+from moatbench.defense import Defense, Evidence
+from moatbench.defenses.label_only import LabelOnly
+from moatbench.defenses.noise import Noise
+from moatbench.defenses.random_labels import RandomLabels
+from moatbench.defenses.rounding import Rounding
 from moatbench.randomness import stream
 from moatbench.record import marks
 from moatbench.reply import Reply
@@ -23,6 +28,8 @@ from moatbench.runner import doubts as inversions
 from moatbench.runner import flags
 from moatbench.runner.selfcheck import of_layers
 from moatbench.stack import Stack
+from moatbench.strategies.retraining import Trainer
+from moatbench.traits import NoiseModel, Traits
 from moatbench.types import Array, Generator
 from moatbench.victim import Victim
 
@@ -66,17 +73,13 @@ class Wavering(Defense):
 class KeyedByName(Wavering):
     """Says that a key and the row decide."""
 
-    @property
-    def noise(self) -> NoiseModel:
-        return NoiseModel("keyed")
+    traits = Traits({"noisy"}, noise=NoiseModel("keyed"))
 
 
 class FreshByName(Tilted):
     """Says that it draws anew each time."""
 
-    @property
-    def noise(self) -> NoiseModel:
-        return NoiseModel("fresh", "gaussian", 0.1)
+    traits = Traits({"noisy"}, noise=NoiseModel("fresh", "gaussian", 0.1))
 
 
 class Alarmed(Wavering):
@@ -89,9 +92,8 @@ class Alarmed(Wavering):
         self._alarms[account] = 1
         return super().respond(x, reply, account)
 
-    @property
-    def alarms(self) -> dict[str, int]:
-        return self._alarms
+    def evidence(self) -> Evidence:
+        return Evidence(self._alarms)
 
 
 class Crashing(Defense):
@@ -189,22 +191,25 @@ def hit(wrong: int, n: int = 400) -> Any:
 
 
 @dataclass(frozen=True)
-class Player(Attack):
+class Player(Trainer):
     """Never runs: its curve is given."""
 
     answers: str = "confidences"
     tag: int = 0
 
-    def run(self, api: PredictionAPI, pool: Array, rng: Generator) -> Iterator[Surrogate]:
+    def run(self, target: Target, rng: Generator) -> Iterator[Surrogate]:
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
-class OnLabels(Player):
-    """Wears another attack, and shows it labels alone."""
+class OnLabels(Wrapper):
+    """Runs another attack, and shows it labels alone."""
 
     attack: Attack = field(default_factory=Player)
     labels_only: ClassVar[bool] = True
+
+    def run(self, target: Target, rng: Generator) -> Iterator[Surrogate]:
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -299,7 +304,7 @@ def test_a_broken_promise_to_keep_labels_is_told(key: str) -> None:
 
 def test_nobody_promised_what_noise_breaks() -> None:
     class Noisy(Defense):
-        label_preserving: ClassVar[bool] = False
+        traits = Traits({"noisy"}, keeps_labels=False)
 
     assert flags.labels_changed(Noisy(), {"a": curve(1, honest_label_agreement=0.9)}) == []
     nothing = {"a": curve(1, honest_label_agreement=float("nan"))}
@@ -309,23 +314,54 @@ def test_nobody_promised_what_noise_breaks() -> None:
 # ---- who was made for the defense --------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class MadeFor(Player):
-    """Told by its knobs what it is made for."""
+class AgainstNoise(Player):
+    """Made for noise, and for monitors."""
 
-    against: tuple[str, ...] = ()
-
-    @property
-    def aware(self) -> frozenset[str]:  # type: ignore[override]
-        return frozenset(self.against)
+    against = frozenset({"noisy", "watches"})
 
 
-def test_an_attack_is_aware_of_what_it_was_configured_for_if_it_ran() -> None:
-    attacks = {"a": MadeFor(against=("prada", "mad")), "b": MadeFor(against=("rounding",))}
-    layers = ("prada", "rounding")
-    assert flags.aware(attacks, layers, {"a", "b"}) == {"a": ["prada"], "b": ["rounding"]}
-    assert flags.aware(attacks, layers, {"b"}) == {"b": ["rounding"]}
-    assert flags.aware(attacks, ("quota",), {"a", "b"}) == {}
+class AgainstSteps(Player):
+    """Made for rounded answers."""
+
+    against = frozenset({"quantises"})
+
+
+def test_an_attack_is_aware_of_the_kinds_that_it_is_against_if_it_ran() -> None:
+    attacks = {"a": AgainstNoise(), "b": AgainstSteps()}
+    stack = Stack({"noise": Noise("gaussian", 0.1, "fresh", 1e-6), "mine": Rounding(2)})
+    assert flags.aware(attacks, stack, {"a", "b"}) == {"a": ["noisy"], "b": ["quantises"]}
+    assert flags.aware(attacks, stack, {"b"}) == {"b": ["quantises"]}
+    assert flags.aware(attacks, LabelOnly(), {"a", "b"}) == {}
+
+
+class Temperature(Defense):
+    """A stranger's, that says nothing of itself."""
+
+
+class Cooled(Temperature):
+    """A stranger's, that says what it does."""
+
+    traits = Traits({"perturbs"})
+
+
+def test_a_defense_counts_by_what_it_says_of_itself_and_not_by_its_name() -> None:
+    def is_naive(name: str, defense: Defense, attack: Attack) -> bool:
+        made_for = flags.aware({"a": attack}, defense, {"a"})
+        return marks.naive(flags.kinds({name: defense}), [made_for])
+
+    solving, top = EquationSolving(intervals=True), Top1(Player())
+    assert not is_naive("coarse", Rounding(2), solving)
+    assert is_naive("rounding", Temperature(), solving)
+    assert is_naive("rounding", Cooled(), solving)
+    assert not is_naive("rounding", Cooled(), top)
+    assert not is_naive("log", Defense(), solving)
+    assert not is_naive("control", RandomLabels(1e-6), solving)
+
+
+def test_one_who_is_made_against_being_watched_meets_no_response() -> None:
+    prada = {"prada": ["refuses", "remembers", "watches"]}
+    assert not marks.naive(prada, [{"a": ["watches"]}])
+    assert marks.naive(prada, [{"a": ["refuses"]}])
 
 
 # ---- how a run shows it ------------------------------------------------------------------
@@ -345,9 +381,16 @@ def test_a_runs_marks_say_what_is_less_than_it_seems() -> None:
 
 
 def test_a_stack_is_naive_until_each_layer_met_an_attack_made_for_it() -> None:
-    assert marks.naive("prada+mad", [{"a": ["mad"]}])
-    assert not marks.naive("prada+mad", [{"a": ["mad"]}, {"b": ["prada"]}])
-    assert not marks.naive("none", [])
+    kinds = {"prada": ["watches"], "mad": ["relabels"]}
+    assert marks.naive(kinds, [{"a": ["relabels"]}])
+    assert not marks.naive(kinds, [{"a": ["relabels"]}, {"b": ["watches"]}])
+    assert not marks.naive({}, [])
+
+
+def test_an_older_record_tells_layers_by_name() -> None:
+    assert told(defense="prada+mad", aware={"a": ["mad"]}) == ["naive only"]
+    assert told(defense="prada+mad", aware={"a": ["mad"], "b": ["prada"]}) == []
+    assert told(defense="random_labels") == []
 
 
 @pytest.mark.usefixtures("tracked")

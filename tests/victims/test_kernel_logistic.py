@@ -1,5 +1,6 @@
 """Kernel logistic regression leaks the training rows that it is made of."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,8 +8,8 @@ import pytest
 from scipy.optimize import linear_sum_assignment
 
 from moatbench.api import Deployment, MeteredAPI
+from moatbench.attack import Target
 from moatbench.attacks.equation_solving import EquationSolving
-from moatbench.client import Card
 from moatbench.defense import Defense
 from moatbench.defenses.noise import Noise
 from moatbench.defenses.rounding import Rounding
@@ -30,7 +31,7 @@ def stolen(victim: Victim, queries: int, defense: Defense | None = None, seed: i
     deployment = Deployment(victim, defense or Defense(), stream(seed, "defense"))
     api = MeteredAPI(deployment, [queries])
     attack = EquationSolving(intervals=True)
-    return next(iter(attack.run(api, victim.shares.pool[:0], stream(seed, "attack"))))
+    return next(iter(attack.run(Target(api, victim.shares.pool[:0]), stream(seed, "attack"))))
 
 
 def likeness(found: Array, rows: Array) -> Array:
@@ -133,8 +134,9 @@ def test_the_normal_matrix_is_that_of_finite_differences(objective: str) -> None
 
 
 def test_the_attack_names_what_is_not_published(small: Victim) -> None:
-    card = Card(small.space, small.classes, 0.0, True, False, "kernel_logistic", {"kernel": "rbf"})
-    reason = EquationSolving(intervals=True).unmet(card, small.shares.pool)
+    silent = replace(small, architecture={"kernel": "rbf"})
+    api = MeteredAPI(Deployment(silent, Defense(), stream(0, "d")), [1])
+    reason = EquationSolving(intervals=True).unmet(Target(api, small.shares.pool))
     assert "gamma and the number of representers" in reason
 
 

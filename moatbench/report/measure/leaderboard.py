@@ -135,14 +135,14 @@ def _marks(field: Field, defense: str, attack: str) -> list[str]:
 
 
 def knows_the_defense(field: Field, defense: str) -> bool:
-    """Whether each layer met an attack that was made to withstand it, in some run of the defense.
+    """Whether each kind met an attack that was made to withstand it, in some run of the defense.
 
     A run that flags itself "naive only" counts as naive.
     """
     runs = [c.run.summary for group in field.against(defense).values() for c in group]
     if any("naive only" in flag for run in runs for flag in run.flags):
         return False
-    return not naive(runs[0].defense, (run.aware for run in runs))
+    return not naive(runs[0].kinds, (run.aware for run in runs))
 
 
 def _under_attacked(row: Standing, floor: Standing | None) -> list[str]:
