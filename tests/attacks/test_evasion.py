@@ -162,9 +162,9 @@ def test_the_attack_within_learns_nothing_from_benign_rows(toy: Victim) -> None:
 
     class Spying(Attack):
         def run(self, target: Target, rng: Generator) -> Iterator[Surrogate]:
-            api, pool = target.api, target.pool
+            api = target.api
             seen.append(api.query(api.card.space.sample(10, rng)))
-            yield from INNER.run(api, pool, rng)
+            yield from INNER.run(target, rng)
 
     play(toy, watched(Quota(1000)), hidden(Spying(), benign=0.5))
     (answers,) = seen
