@@ -2,9 +2,8 @@
 
 from collections.abc import Collection, Iterable, Mapping
 
-from moatbench.record.summary import FINISHED, Summary
+from moatbench.record.summary import FINISHED, WATCHES, Summary
 
-WATCHES = "watches"
 CONTROL = "tells_nothing"  # before this kind there is nothing to know
 
 

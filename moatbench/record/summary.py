@@ -43,6 +43,7 @@ class Plan:
     customers: int
 
 
+WATCHES = "watches"  # the kind of a monitor
 CONTROLS = ("none", "random_labels")  # layers of version 1 that need no attack made for them
 FIRST_PLAN = Plan(10_000, 1e-6, 5, 500, 3, 4, 0.05, 200)  # of every run of version 1
 
@@ -191,8 +192,23 @@ def _upgraded(tree: Mapping[str, Any]) -> Mapping[str, Any]:
         return tree
     # Attacks of version 1 named the layers that they were made for, and not their kinds.
     layers = [name for name in tree.get("defense", "").split("+") if name not in CONTROLS]
-    kinds = {name: [name] for name in layers}
-    return {**tree, "plan": asdict(FIRST_PLAN), "kinds": kinds, "version": VERSION}
+    watching = {k.split(".")[1] for k in tree.get("knobs", {}) if _of_monitor(k)}
+    kind = {name: WATCHES if name in watching else name for name in layers}
+    renewed = {
+        "plan": asdict(FIRST_PLAN),
+        "kinds": {name: [kind[name]] for name in layers},
+        "version": VERSION,
+    }
+    if "aware" in tree:
+        made = tree["aware"].items()
+        renewed["aware"] = {attack: [kind.get(n, n) for n in names] for attack, names in made}
+    return {**tree, **renewed}
+
+
+def _of_monitor(knob: str) -> bool:
+    """Whether a knob belongs to a defense that watches."""
+    group, _, *rest = [*knob.split("."), ""]
+    return group == "defense" and bool({"monitor", "response"} & set(rest))
 
 
 def without_nan(value: Any) -> Any:

@@ -19,7 +19,8 @@ from moatbench.defenses.noise import Noise
 from moatbench.defenses.refuse_partial import RefusePartial
 from moatbench.defenses.rounding import Rounding
 from moatbench.defenses.shuffle import Shuffle
-from moatbench.record.marks import CONTROL, WATCHES
+from moatbench.record.marks import CONTROL
+from moatbench.record.summary import WATCHES
 from moatbench.stack import Stack
 from moatbench.traits import KINDS, NOTHING, STAGES, AnswerGrid, NoiseModel, Traits, together
 

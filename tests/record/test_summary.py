@@ -8,7 +8,7 @@ import pytest
 from summaries import summary
 
 from moatbench.record.reference import renewed
-from moatbench.record.summary import FIRST_PLAN, VERSION, RecordUnreadable, Summary
+from moatbench.record.summary import FIRST_PLAN, VERSION, WATCHES, RecordUnreadable, Summary
 
 ROOT = Path(__file__).parents[2]
 STABLE = ("seed", "flags", "marks", "command", "status")  # other people's scripts read them
@@ -43,6 +43,15 @@ def test_a_summary_that_lacks_something_says_what() -> None:
     del old["knobs"], old["aware"]
     with pytest.raises(RecordUnreadable, match=r"^records lack knobs, aware$"):
         Summary.from_json(old)
+
+
+def test_a_summary_of_the_version_before_names_layers_where_later_ones_name_kinds() -> None:
+    old = summary(defense="none+prada+rounding", knobs={"defense.prada.monitor.delta": 0.9})
+    tree = old.to_json() | {"aware": {"solve": ["rounding"], "sybil": ["prada"]}}
+    del tree["version"], tree["plan"], tree["kinds"]
+    found = Summary.from_json(tree)
+    assert found.kinds == {"prada": [WATCHES], "rounding": ["rounding"]}
+    assert found.aware == {"solve": ["rounding"], "sybil": [WATCHES]}
 
 
 def test_a_summary_of_a_later_version_is_refused() -> None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isnan, nan
 
+from moatbench.record.summary import WATCHES
 from moatbench.report.measure.statistics import median
 from moatbench.report.measure.worst import Field, number
 from moatbench.report.select.records import Curve, base_name
@@ -60,12 +61,8 @@ def alarm_records(field: Field) -> list[AlarmRecord]:
 
 
 def _watched(curve: Curve) -> bool:
-    """Whether the defense has a monitor (a knob of one), or anybody was in alarm."""
-    knobs = curve.run.summary.knobs
-    if any(
-        key.startswith("defense.") and {"monitor", "response"} & set(key.split("."))
-        for key in knobs
-    ):
+    """Whether a layer of the defense watches, or anybody was in alarm."""
+    if any(WATCHES in kinds for kinds in curve.run.summary.kinds.values()):
         return True
     alarms = number(curve.last, "first_alarm"), number(curve.last, "honest_first_alarm")
     return not all(isnan(alarm) for alarm in alarms)
