@@ -72,7 +72,7 @@ class HODA(Monitor):
         """Forget every account; train the stages, and find how customers' hardness varies.
 
         Raises:
-            ValueError: the victim has no training stages, or too few labels to train on.
+            NotApplicable: the victim has no training stages, or too few labels to train on.
         """
         self._accounts: dict[str, Rows] = {}  # hardness of the latest window - 1
         self._latch = Latch()
@@ -116,7 +116,7 @@ class HODA(Monitor):
                 f"{BOOSTING}); a model {what} has none"
             )
         if len(set(labels.tolist())) < 2:
-            raise ValueError(
+            raise NotApplicable(
                 f"hoda: the victim answers one class on {len(x)} rows of its training data; stages "
                 "need two to be trained on"
             )
