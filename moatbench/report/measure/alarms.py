@@ -6,7 +6,7 @@ from math import isnan, nan
 
 from moatbench.report.measure.statistics import median
 from moatbench.report.measure.worst import Field, number
-from moatbench.report.select.records import Curve
+from moatbench.report.select.records import Curve, base_name
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def _told(group: Sequence[Curve], measure: str) -> list[float]:
     told = []
     for curve in group:
         summaries = curve.run.summary["summaries"]
-        value = summaries.get(curve.attack.split(" (")[0], {}).get(f"detection_{measure}")
+        value = summaries.get(base_name(curve.attack), {}).get(f"detection_{measure}")
         told += [] if value is None else [float(value)]
     return told
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from moatbench.report.measure.leaderboard import LABEL_ONLY, Standing
 from moatbench.report.measure.worst import UNDEFENDED, Field
+from moatbench.report.select.records import base_name
 
 BASELINES = {
     UNDEFENDED: "the undefended API",
@@ -14,19 +15,21 @@ BASELINES = {
 
 def is_baseline(row: Standing) -> bool:
     """Whether a row is there for comparison, whatever its knobs."""
-    return base(row.defense) in BASELINES
+    return base_name(row.defense) in BASELINES
 
 
 def baselines_first(rows: Sequence[Standing]) -> list[Standing]:
     """Put the baselines before the defenses, and leave these in their order."""
     order = list(BASELINES)
-    named = sorted((r for r in rows if is_baseline(r)), key=lambda r: order.index(base(r.defense)))
+    named = sorted(
+        (r for r in rows if is_baseline(r)), key=lambda r: order.index(base_name(r.defense))
+    )
     return [*named, *(row for row in rows if not is_baseline(row))]
 
 
 def missing(field: Field) -> list[str]:
     """Name the baselines that were not measured in a setting, nor found not to apply."""
-    there = {base(defense) for defense in field.defenses}
+    there = {base_name(defense) for defense in field.defenses}
     return [name for name in BASELINES if name not in there]
 
 
@@ -37,8 +40,3 @@ def told_missing(fields: Sequence[Field]) -> str:
         return ""
     where = [", ".join(n) + (f" ({s})" if len(fields) > 1 else "") for s, n in lacking.items()]
     return f"Baselines are missing: {'; '.join(where)}."
-
-
-def base(name: str) -> str:
-    """Take the knobs off a name: `label_only` of `label_only (x=1)`."""
-    return name.split(" (")[0]

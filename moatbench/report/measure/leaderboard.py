@@ -17,6 +17,7 @@ from moatbench.report.measure.worst import (
     over_seeds,
     worst,
 )
+from moatbench.report.select.records import base_name
 
 LABEL_ONLY = "label_only"
 WITHHELD = 2.0  # the L1 distance of an answer that tells nothing right: the largest there is
@@ -129,7 +130,7 @@ def _marks(field: Field, defense: str, attack: str) -> list[str]:
     """Say what makes the row less than it seems."""
     against = field.against(defense)
     marks = []
-    if any(attack.split(" (")[0] in c.run.summary["oracles"] for c in against[attack]):
+    if any(base_name(attack) in c.run.summary["oracles"] for c in against[attack]):
         marks.append("upper bound")
     if any(not number(c.last, "converged") for c in against[attack]):
         marks.append("lower bound")

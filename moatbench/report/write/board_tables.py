@@ -7,6 +7,7 @@ from moatbench.report.measure.baselines import baselines_first, is_baseline, tol
 from moatbench.report.measure.leaderboard import LIMITS, Standing, lowest, within
 from moatbench.report.measure.statistics import t_interval
 from moatbench.report.measure.worst import Field, worst
+from moatbench.report.select.records import base_name
 from moatbench.report.write.numerals import INTERVAL, percent, share, significant
 from moatbench.report.write.tables import NOTHING, Column, Group, Table
 
@@ -187,7 +188,7 @@ def _seconds(field: Field, defense: str) -> tuple[float, float]:
 
 
 def _is(attack: str, named: tuple[str, dict[str, float]]) -> bool:
-    return attack.split(" (")[0] == named[0]
+    return base_name(attack) == named[0]
 
 
 def heading(boards: Sequence[tuple[Field, list[Standing]]], field: Field) -> str:
