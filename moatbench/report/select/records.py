@@ -22,6 +22,11 @@ class Setting:
         return f"{self.victim} on {self.data}"
 
 
+def base_name(name: str) -> str:
+    """Return a name without the knobs that tell it from others of the same name."""
+    return name.split(" (")[0]
+
+
 @dataclass(frozen=True)
 class Curve:
     """One attack's curve in one run.
