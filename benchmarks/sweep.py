@@ -1,6 +1,6 @@
 """What a sweep costs beside its attacks: CPU seconds a run, and what a second worker brings.
 
-python benchmarks/sweep.py
+Run: python benchmarks/sweep.py [--quick]
 """
 
 import json
@@ -13,12 +13,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+from quick import QUICK
 from threadpoolctl import threadpool_limits
 
-RUNS = ("defense=none,rounding,label_only,gaussian_noise", "seed=range(0,50)")
+RUNS = ("defense=none,rounding,label_only,gaussian_noise", f"seed=range(0,{1 if QUICK else 50})")
 TINY = ("data=iris", "attack=equation_solving", "checkpoints=[5,10]")
 WORK = ("data=digits", "victim=mlp", "attack=uniform_retraining", "checkpoints=[755,1510]")
-BOUND = ("defense=rounding", "seed=range(0,40)", "victim_seed=0")
+BOUND = ("defense=rounding", f"seed=range(0,{2 if QUICK else 40})", "victim_seed=0")
 
 
 def sweep(
