@@ -1,8 +1,8 @@
 """Model inversion on digits: through an extracted model beside straight through the API.
 
 Run: python benchmarks/inversion.py [--quick]. Writes docs/inversion.png and prints a table; some
-minutes on one core. For each budget: how sure the victim itself is of the prototypes (Fredrikson et al. 2015;
-Tramèr et al. 2016, sec. 5, whose follow-up extracts first), medians of three seeds.
+minutes on one core. For each budget: how sure the victim itself is of the prototypes (Fredrikson
+et al. 2015; Tramèr et al. 2016, sec. 5, whose follow-up extracts first), medians of three seeds.
 """
 
 from pathlib import Path

@@ -1,7 +1,7 @@
 """What the meter costs: a million queries through the API beside the same rows asked directly.
 
-Run: python benchmarks/metering.py [--quick]. One thread; the ways are timed in turn, round after round, so
-that a busy machine slows all of them alike. The bar: at most 20 % more than the model.
+Run: python benchmarks/metering.py [--quick]. One thread; the ways are timed in turn, round after
+round, so that a busy machine slows all of them alike. The bar: at most 20 % more than the model.
 """
 
 import statistics
@@ -48,9 +48,8 @@ def main() -> None:
     print("| softmax on Digits, batches of 1,000 | s a million | ratio |\n|---|---|---|")
     for name, times in seconds.items():
         ratio = statistics.median(np.array(times[1:]) / direct)
-        print(
-            f"| {name} | {statistics.median(times[1:]) * 1e6 / (BATCH * BATCHES):.3f} | {ratio:.2f} |"
-        )
+        million = statistics.median(times[1:]) * 1e6 / (BATCH * BATCHES)
+        print(f"| {name} | {million:.3f} | {ratio:.2f} |")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Which monitors tell thieves from customers, after how many queries, and what is stolen by then.
 
-Run: python benchmarks/monitors.py [--quick] [digits|adult_income ...]. One thread; prints the tables of
-docs/monitors.md; about seven minutes. Needs the paper's data in ../shared/data, or in
+Run: python benchmarks/monitors.py [--quick] [digits|adult_income ...]. One thread; prints the
+tables of docs/monitors.md; about seven minutes. Needs the paper's data in ../shared/data, or in
 MOATBENCH_DATA_DIR.
 
 Softmax victims, one a seed. An account is 500 queries, of customers and thieves alike, since a

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 from scipy.special import softmax
-from shop import victim_of
+from shop import by_hand, victim_of
 
 from moatbench.attacks.equation_solving import EquationSolving
 from moatbench.defense import Defense
@@ -104,10 +104,9 @@ def wide_network(d: int, hidden: int, k: int) -> Victim:
     def predict(x: Array) -> Reply:
         return from_outputs(np.asarray(softmax(np.tanh(x @ w + b) @ a, axis=1)))
 
+    classes, told = tuple("abcdefgh"[:k]), {"hidden": hidden, "activation": "tanh"}
     x = rng.uniform(-1, 1, (300, d))
-    y, classes = predict(x).labels, tuple("abcdefgh"[:k])
-    shares = Shares(InputSpace.box(d), classes, x[:99], y[:99], x[99:200], x[200:], y[200:])
-    return Victim(shares, predict, "mlp", {"hidden": hidden, "activation": "tanh"})
+    return by_hand(predict, x, (99, 200), classes=classes, family="mlp", architecture=told)
 
 
 def test_the_recovered_coefficients_are_the_victims_own_up_to_a_common_shift(toy: Victim) -> None:
