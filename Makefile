@@ -19,10 +19,11 @@ check: $(VENV)/installed-test
 	$(BIN)/mypy
 
 pytest: $(VENV)/installed-test
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist worksteal --durations=25 -m "not slow"
 
+# slow: every pair of parts, the papers' figures, and a reduced form of each of benchmarks/
 slow: $(VENV)/installed-test
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
+	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=25 -m slow
 
 wheel: $(VENV)/installed-test
 	$(BIN)/python tests/check_wheel.py

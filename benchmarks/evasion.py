@@ -1,6 +1,6 @@
 """What monitors make of a thief that hides: many accounts, benign rows, a copy of the monitor.
 
-Run: python benchmarks/evasion.py [digits|adult_income ...]. One thread; prints a table of
+Run: python benchmarks/evasion.py [--quick] [digits|adult_income ...]. One thread; prints a table of
 docs/monitors.md; about fifteen minutes. Needs the paper's data in ../shared/data, or in
 MOATBENCH_DATA_DIR.
 
@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from hydra import compose, initialize_config_module
 from omegaconf import DictConfig
+from quick import QUICK
 from threadpoolctl import threadpool_limits
 
 from moatbench.api import MeteredAPI, Trail
@@ -33,12 +34,19 @@ from moatbench.judge.judge import Judge
 from moatbench.randomness import stream
 from moatbench.victim import Victim
 
-DATA = ("digits", "adult_income")
+DATA = ("digits",) if QUICK else ("digits", "adult_income")
 DATA_DIR = os.environ.get("MOATBENCH_DATA_DIR", Path(__file__).parents[2] / "shared" / "data")
 SEEDS = (0,)
 CHECKPOINTS = (100, 200, 500)
-MONITORS = ("prada", "vardetect", "margin_counter", "extraction_warning", "hoda", "seat")
-ACCOUNTS = (1, 4, 16)
+MONITORS: tuple[str, ...] = (
+    "prada",
+    "vardetect",
+    "margin_counter",
+    "extraction_warning",
+    "hoda",
+    "seat",
+)
+ACCOUNTS: tuple[int, ...] = (1, 4, 16)
 HIDDEN = {  # column: share of benign rows, whether rows are tried on a copy
     "0 % benign": (0.0, False),
     "50 %": (0.5, False),
@@ -46,6 +54,9 @@ HIDDEN = {  # column: share of benign rows, whether rows are tried on a copy
     "0 %, matched": (0.0, True),
     "50 %, matched": (0.5, True),
 }
+if QUICK:
+    MONITORS, ACCOUNTS = MONITORS[:1], (1, 4)
+    HIDDEN = {"0 % benign": (0.0, False)}
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """Which monitors tell thieves from customers, after how many queries, and what is stolen by then.
 
-Run: python benchmarks/monitors.py [digits|adult_income ...]. One thread; prints the tables of
-docs/monitors.md; about seven minutes. Needs the paper's data in ../shared/data, or in
+Run: python benchmarks/monitors.py [--quick] [digits|adult_income ...]. One thread; prints the
+tables of docs/monitors.md; about seven minutes. Needs the paper's data in ../shared/data, or in
 MOATBENCH_DATA_DIR.
 
 Softmax victims, one a seed. An account is 500 queries, of customers and thieves alike, since a
@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from hydra import compose, initialize_config_module
 from omegaconf import DictConfig
+from quick import QUICK
 from thefts import Detection, Theft, detection, first_alarm, mixed, scores, steal
 from threadpoolctl import threadpool_limits
 
@@ -32,10 +33,10 @@ from moatbench.randomness import stream
 from moatbench.types import Generator
 from moatbench.victim import Victim
 
-DATA = ("digits", "adult_income")
+DATA = ("digits",) if QUICK else ("digits", "adult_income")
 DATA_DIR = os.environ.get("MOATBENCH_DATA_DIR", Path(__file__).parents[2] / "shared" / "data")
-SEEDS = (0, 1, 2)  # of victims
-THEFTS = 3  # of each attack on each victim
+SEEDS = (0,) if QUICK else (0, 1, 2)  # of victims
+THEFTS = 1 if QUICK else 3  # of each attack on each victim
 ATTACKS = {  # name in the table: what is chosen on the command line
     "equation_solving": ("attack=equation_solving",),
     "uniform_retraining": ("attack=uniform_retraining",),
@@ -43,7 +44,7 @@ ATTACKS = {  # name in the table: what is chosen on the command line
     "adaptive_retraining": ("attack=adaptive_retraining",),
 }
 MIXING = (0.0, 0.5, 0.9)
-ACCOUNTS, QUERIES = 200, 500
+ACCOUNTS, QUERIES = 10 if QUICK else 200, 500
 CHECKPOINTS = (*range(10, 150, 10), *range(150, QUERIES + 1, 25))
 RATE = 0.01
 METRIC = "fidelity_test"
@@ -56,6 +57,9 @@ PARTS = {  # name in the table: what is chosen on the command line
     "vardetect": "defense=vardetect",
     "hoda": "defense=hoda",
 }
+if QUICK:
+    ATTACKS = {"uniform_retraining": ATTACKS["uniform_retraining"]}
+    PARTS = {"prada": PARTS["prada"]}
 Cell = tuple[str, str, float, str]  # setting, monitor, share of benign rows, attack
 
 

@@ -1,6 +1,6 @@
 """What a sweep costs beside its attacks: CPU seconds a run, and what a second worker brings.
 
-python benchmarks/sweep.py
+Run: python benchmarks/sweep.py [--quick]
 """
 
 import json
@@ -13,12 +13,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+from quick import QUICK
 from threadpoolctl import threadpool_limits
 
-RUNS = ("defense=none,rounding,label_only,gaussian_noise", "seed=range(0,50)")
+RUNS = ("defense=none,rounding,label_only,gaussian_noise", f"seed=range(0,{1 if QUICK else 50})")
 TINY = ("data=iris", "attack=equation_solving", "checkpoints=[5,10]")
-WORK = ("data=digits", "victim=mlp", "attack=uniform_retraining", "checkpoints=[755,1510]")
-BOUND = ("defense=rounding", "seed=range(0,40)", "victim_seed=0")
+BUDGETS = "checkpoints=[20,40]" if QUICK else "checkpoints=[755,1510]"
+WORK = ("data=digits", "victim=mlp", "attack=uniform_retraining", BUDGETS)
+BOUND = ("defense=rounding", f"seed=range(0,{2 if QUICK else 40})", "victim_seed=0")
 
 
 def sweep(
@@ -92,7 +94,8 @@ def main() -> None:
         gain = walls[1] / walls[2]
         print(f"attack-bound runs: {walls[1]:.0f} s with one worker, {walls[2]:.0f} s with two")
         print(f"throughput of two workers: {gain:.2f} x")
-        print(f"of two bare processes, which share nothing but the machine: {machine():.2f} x")
+        if not QUICK:
+            print(f"of two bare processes, which share nothing but the machine: {machine():.2f} x")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from omegaconf import DictConfig
+from shop import Spy
 
 from moatbench.api import Deployment, MeteredAPI
 from moatbench.attack import Attack, Known, Target
@@ -18,12 +19,10 @@ from moatbench.compose.build import build_attacks
 from moatbench.defense import Defense
 from moatbench.defenses.noise import Noise
 from moatbench.randomness import stream
-from moatbench.reply import Reply
 from moatbench.runner.extract import Extraction
 from moatbench.space import Categorical, InputSpace, Numeric
 from moatbench.stack import Stack
 from moatbench.testing import HARSH, check_run
-from moatbench.traits import NoiseModel, Traits
 from moatbench.types import Array
 from moatbench.victim import NotApplicable, Shares, Victim
 
@@ -47,25 +46,6 @@ def noise(mode: str, sigma: float = 0.05) -> Noise:
 def answers(rows: list[int], labels: list[int], outputs: Any = None) -> Answers:
     told = None if outputs is None else np.array(outputs, dtype=np.float64)
     return Answers(np.zeros((len(rows), 4)), np.array(rows), np.array(labels), told, None)
-
-
-class Spy(Defense):
-    """Lets everything pass and remembers it; pretends to be of a mode of noise."""
-
-    def __init__(self, mode: str) -> None:
-        self.mode = mode
-
-    def deploy(self, victim: Victim, rng: np.random.Generator) -> None:
-        self.seen: list[Array] = []
-
-    def respond(self, x: Array, reply: Reply, account: str) -> Reply:
-        if account == "adversary":
-            self.seen.append(x.copy())
-        return reply
-
-    @property
-    def traits(self) -> Traits:
-        return Traits({"noisy"}, noise=NoiseModel(self.mode))
 
 
 def asked(victim: Victim, attack: Attack, mode: str) -> Array:

@@ -5,38 +5,22 @@ and on the raw cube. Seconds are measured by benchmarks/solving.py.
 """
 
 from collections.abc import Mapping
-from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
-from hydra import compose, initialize_config_module
+from shop import victim_of
 
 from moatbench.attacks.equation_solving import EquationSolving
-from moatbench.compose.build import instantiate
 from moatbench.defense import Defense
 from moatbench.defenses.rounding import Rounding
-from moatbench.randomness import stream
 from moatbench.runner.extract import Extraction
-from moatbench.victim import Victim
 
-DATA_DIR = Path(__file__).parents[3] / "shared" / "data"
 SEEDS = range(3)
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not DATA_DIR.is_dir(), reason=f"needs the paper's data in {DATA_DIR}"),
+    pytest.mark.needs("../shared/data"),
 ]
-
-
-@cache
-def victim(family: str, data: str, seed: int, *knobs: str) -> Victim:
-    """Train a victim of conf/, once a session."""
-    with initialize_config_module("moatbench.conf", version_base="1.3"):
-        choices = [f"victim={family}", f"data={data}", f"data_dir={DATA_DIR}", *knobs]
-        cfg = compose("config", choices)
-        trained: Victim = instantiate(cfg.victim, instantiate(cfg.data), stream(seed, "victim"))
-    return trained
 
 
 def stolen(
@@ -46,7 +30,7 @@ def stolen(
     runs = []
     for seed in SEEDS:
         defense = Defense() if decimals is None else Rounding(decimals)
-        target = victim(family, data, seed, *knobs)
+        target = victim_of(family, data, *knobs, seed=seed)
         (point,) = Extraction(target, defense, EquationSolving(True), [queries], seed)
         runs.append(point.metrics)
     return {name: float(np.median([run[name] for run in runs])) for name in runs[0]}

@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
 
 import numpy as np
 import pytest
 from scipy.special import softmax
+from shop import by_hand, victim_of
 
 from moatbench.attacks.equation_solving import EquationSolving
 from moatbench.defense import Defense
@@ -15,26 +14,14 @@ from moatbench.defenses.label_only import LabelOnly
 from moatbench.defenses.noise import Noise
 from moatbench.defenses.rounding import Rounding
 from moatbench.defenses.top_k import TopK
-from moatbench.randomness import stream
 from moatbench.reply import Reply, from_outputs
 from moatbench.runner.extract import Checkpoint, Extraction
 from moatbench.space import InputSpace, Numeric
 from moatbench.stack import Stack
 from moatbench.types import Array, Mask
 from moatbench.victim import NotApplicable, Shares, Victim
-from moatbench.victims import linear
-from moatbench.victims.datasets import bundled
-from moatbench.victims.mlp import mlp
 
 SEEDS = range(5)
-
-
-@cache
-def victim(family: str, data: str, **knobs: Any) -> Victim:
-    """Train a victim, once a session."""
-    train = mlp if family == "mlp" else getattr(linear, family)
-    trained: Victim = train(bundled(data), stream(0, "victim"), **knobs)
-    return trained
 
 
 def curve(
@@ -69,38 +56,38 @@ def assert_stolen(metrics: Mapping[str, float], tv: float, fidelity: float = 1.0
 @pytest.mark.parametrize("seed", SEEDS)
 def test_binary_logistic_regression_falls_to_one_query_an_unknown(seed: int) -> None:
     # Tramèr et al. 2016, sec. 4.1.1: d + 1 queries, TV below 1e-9.
-    assert_stolen(last(victim("logistic", "breast_cancer"), 31, seed=seed).metrics, 1e-9)
+    assert_stolen(last(victim_of("logistic", "breast_cancer"), 31, seed=seed).metrics, 1e-9)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_softmax_falls_to_as_many_queries_as_one_of_its_classes_has_unknowns(seed: int) -> None:
     # Tramèr et al. 2016, Table 4: k (d + 1) = 650.
-    assert_stolen(last(victim("softmax", "digits"), 65, seed=seed).metrics, 1e-9)
+    assert_stolen(last(victim_of("softmax", "digits"), 65, seed=seed).metrics, 1e-9)
 
 
 @pytest.mark.parametrize(("data", "queries"), [("iris", 15), ("digits", 160)])
 def test_one_vs_rest_falls_to_twice_its_unknowns(data: str, queries: int) -> None:
-    assert_stolen(medians(victim("one_vs_rest", data), queries), 1e-9)
+    assert_stolen(medians(victim_of("one_vs_rest", data), queries), 1e-9)
 
 
 def test_two_classes_one_against_the_other_are_solved_too() -> None:
-    assert_stolen(last(victim("one_vs_rest", "breast_cancer"), 155).metrics, 1e-9)
+    assert_stolen(last(victim_of("one_vs_rest", "breast_cancer"), 155).metrics, 1e-9)
 
 
 def test_a_network_of_20_units_falls_to_half_its_unknowns() -> None:
     # Tramèr et al. 2016, Table 4: 99.9 % at 5,410 queries on average.
-    assert_stolen(medians(victim("mlp", "digits"), 755), 1e-6, 0.9999)
+    assert_stolen(medians(victim_of("mlp", "digits"), 755), 1e-6, 0.9999)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("activation", ["logistic", "relu"])
 def test_other_activations_are_solved_with_as_few(activation: str) -> None:
-    target = victim("mlp", "digits", activation=activation)
+    target = victim_of("mlp", "digits", f"victim.activation={activation}")
     assert_stolen(medians(target, 755), 1e-6, 0.9999)
 
 
 def test_a_network_needs_little_more_than_two_equations_an_unknown() -> None:
-    assert_stolen(last(victim("mlp", "digits"), 445).metrics, 1e-9)
+    assert_stolen(last(victim_of("mlp", "digits"), 445).metrics, 1e-9)
 
 
 def test_probes_of_gradients_save_queries_where_classes_are_few() -> None:
@@ -117,10 +104,9 @@ def wide_network(d: int, hidden: int, k: int) -> Victim:
     def predict(x: Array) -> Reply:
         return from_outputs(np.asarray(softmax(np.tanh(x @ w + b) @ a, axis=1)))
 
+    classes, told = tuple("abcdefgh"[:k]), {"hidden": hidden, "activation": "tanh"}
     x = rng.uniform(-1, 1, (300, d))
-    y, classes = predict(x).labels, tuple("abcdefgh"[:k])
-    shares = Shares(InputSpace.box(d), classes, x[:99], y[:99], x[99:200], x[200:], y[200:])
-    return Victim(shares, predict, "mlp", {"hidden": hidden, "activation": "tanh"})
+    return by_hand(predict, x, (99, 200), classes=classes, family="mlp", architecture=told)
 
 
 def test_the_recovered_coefficients_are_the_victims_own_up_to_a_common_shift(toy: Victim) -> None:
@@ -156,14 +142,14 @@ def test_parameters_are_told_in_the_apis_own_units(toy: Victim) -> None:
 
 
 def test_fewer_answers_than_unknowns_still_yield_the_least_solution() -> None:
-    points = curve(victim("softmax", "digits"), [20, 40, 64])
+    points = curve(victim_of("softmax", "digits"), [20, 40, 64])
     fidelities = [p.metrics["fidelity_uniform"] for p in points]
     assert fidelities == sorted(fidelities)
     assert fidelities[-1] > 0.8
 
 
 def test_parameters_are_told_only_once_they_are_determined() -> None:
-    few, enough = curve(victim("softmax", "digits"), [64, 65])
+    few, enough = curve(victim_of("softmax", "digits"), [64, 65])
     assert (few.note, few.parameters) == ("least solution of too few equations", {})
     assert enough.note == "equations solved"
     assert enough.parameters["coef"].shape == (10, 64)
@@ -174,38 +160,38 @@ def test_parameters_are_told_only_once_they_are_determined() -> None:
 
 def test_rounding_to_two_decimals_hardly_protects_a_softmax() -> None:
     # 650 queries; ART's equation solving gets 0.992 here.
-    assert medians(victim("softmax", "digits"), 650, Rounding(2))["fidelity_test"] >= 0.992
+    assert medians(victim_of("softmax", "digits"), 650, Rounding(2))["fidelity_test"] >= 0.992
 
 
 @pytest.mark.slow
 def test_five_times_the_unknowns_see_through_two_decimals() -> None:
-    metrics = medians(victim("softmax", "digits"), 3250, Rounding(2))
+    metrics = medians(victim_of("softmax", "digits"), 3250, Rounding(2))
     assert metrics["fidelity_test"] >= 0.998
     assert metrics["fidelity_uniform"] >= 0.998
 
 
 @pytest.mark.parametrize("decimals", [3, 4, 5, 8])
 def test_finer_rounding_protects_less(decimals: int) -> None:
-    metrics = last(victim("softmax", "digits"), 130, Rounding(decimals)).metrics
+    metrics = last(victim_of("softmax", "digits"), 130, Rounding(decimals)).metrics
     assert metrics["tv_uniform"] < 20 * 10.0**-decimals
 
 
 def test_rounded_answers_of_one_vs_rest_are_bounds_too() -> None:
-    point = last(victim("one_vs_rest", "iris"), 50, Rounding(2))
+    point = last(victim_of("one_vs_rest", "iris"), 50, Rounding(2))
     assert point.metrics["fidelity_uniform"] >= 0.998
     assert "intervals" in point.note
 
 
 @pytest.mark.slow
 def test_rounded_answers_of_a_network_are_bounds_too() -> None:
-    point = last(victim("mlp", "digits"), 1510, Rounding(2))
+    point = last(victim_of("mlp", "digits"), 1510, Rounding(2))
     assert point.metrics["fidelity_test"] >= 0.995
     assert point.metrics["fidelity_uniform"] >= 0.99
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_one_decimal_hides_nothing_from_60_queries_an_unknown(seed: int) -> None:
-    point = last(victim("logistic", "breast_cancer"), 60 * 31, Rounding(1), seed)
+    point = last(victim_of("logistic", "breast_cancer"), 60 * 31, Rounding(1), seed)
     assert_stolen(point.metrics, 1e-9)
     assert point.note == "intervals at 1 decimals, 40 edges"
     assert point.parameters["coef"].shape == (1, 30)
@@ -213,11 +199,11 @@ def test_one_decimal_hides_nothing_from_60_queries_an_unknown(seed: int) -> None
 
 @pytest.mark.parametrize("family", ["softmax", "one_vs_rest"])
 def test_edges_are_equations_of_other_families_too(family: str) -> None:
-    assert_stolen(last(victim(family, "iris"), 300, Rounding(1)).metrics, 1e-4)
+    assert_stolen(last(victim_of(family, "iris"), 300, Rounding(1)).metrics, 1e-4)
 
 
 def test_every_checkpoint_before_the_edges_are_sharp_is_served() -> None:
-    target = victim("logistic", "breast_cancer")
+    target = victim_of("logistic", "breast_cancer")
     points = curve(target, [100, 155, 156, 311, 620, 930, 1860, 2500], Rounding(1))
     assert [p.queries for p in points] == [100, 155, 156, 311, 620, 930, 1860, 2500]
     judged = [p.metrics["tv_uniform"] for p in points]
@@ -227,7 +213,7 @@ def test_every_checkpoint_before_the_edges_are_sharp_is_served() -> None:
 
 def test_an_attacker_that_takes_rounding_for_truth_does_not_bisect() -> None:
     run = Extraction(
-        victim("logistic", "breast_cancer"), Rounding(1), EquationSolving(False), [60 * 31]
+        victim_of("logistic", "breast_cancer"), Rounding(1), EquationSolving(False), [60 * 31]
     )
     point = next(iter(run))
     assert point.note == "soft labels"
@@ -236,7 +222,7 @@ def test_an_attacker_that_takes_rounding_for_truth_does_not_bisect() -> None:
 
 def test_classes_that_are_left_out_are_not_taken_for_edges() -> None:
     cut = Stack({"top_k": TopK(k=2, renormalise=False), "rounding": Rounding(2)})
-    point = last(victim("softmax", "iris"), 300, cut)
+    point = last(victim_of("softmax", "iris"), 300, cut)
     assert point.note == "intervals at 2 decimals"
     assert point.metrics["fidelity_uniform"] >= 0.98
 
@@ -249,7 +235,7 @@ def test_edges_survive_refusals_and_bare_labels() -> None:
             assert outputs is not None
             return reply.with_outputs(np.round(outputs, 1))
 
-    point = last(victim("logistic", "breast_cancer"), 120 * 31, Both())
+    point = last(victim_of("logistic", "breast_cancer"), 120 * 31, Both())
     assert point.metrics["fidelity_uniform"] >= 0.999
 
 
@@ -271,7 +257,7 @@ def test_a_unit_that_few_answers_switch_on_leaves_the_rest_solved() -> None:
 
 
 def test_bounds_tell_more_than_soft_labels() -> None:
-    target, judged = victim("softmax", "digits"), []
+    target, judged = victim_of("softmax", "digits"), []
     for intervals in (True, False):
         run = Extraction(target, Rounding(2), EquationSolving(intervals), [650])
         judged.append(next(iter(run)).metrics["tv_uniform"])
@@ -281,18 +267,18 @@ def test_bounds_tell_more_than_soft_labels() -> None:
 @pytest.mark.parametrize("renormalise", [False, True])
 def test_the_top_classes_keep_their_log_odds(renormalise: bool) -> None:
     defense = TopK(k=5, renormalise=renormalise)
-    assert_stolen(last(victim("softmax", "digits"), 325, defense).metrics, 1e-9)
+    assert_stolen(last(victim_of("softmax", "digits"), 325, defense).metrics, 1e-9)
 
 
 def test_of_two_classes_one_tells_the_other() -> None:
     defense = TopK(k=1, renormalise=False)
-    assert_stolen(last(victim("logistic", "breast_cancer"), 62, defense).metrics, 1e-9)
+    assert_stolen(last(victim_of("logistic", "breast_cancer"), 62, defense).metrics, 1e-9)
 
 
 def test_noise_of_which_nothing_is_known_leaves_soft_labels() -> None:
     defense = Noise("gaussian", 0.01, "fresh", 1e-6)
     run = Extraction(
-        victim("softmax", "digits"), defense, EquationSolving(True, noise="ignored"), [650]
+        victim_of("softmax", "digits"), defense, EquationSolving(True, noise="ignored"), [650]
     )
     point = next(iter(run))
     assert point.note == "soft labels"
@@ -320,7 +306,7 @@ class Whimsical(Defense):
 
 @pytest.mark.parametrize("family", ["softmax", "one_vs_rest"])
 def test_refusals_and_bare_labels_only_cost_queries(family: str) -> None:
-    assert_stolen(last(victim(family, "iris"), 80, Whimsical()).metrics, 1e-9)
+    assert_stolen(last(victim_of(family, "iris"), 80, Whimsical()).metrics, 1e-9)
 
 
 class Refusal(Defense):
@@ -332,7 +318,7 @@ class Refusal(Defense):
 
 @pytest.mark.parametrize("family", ["softmax", "one_vs_rest", "mlp"])
 def test_an_api_that_refuses_everything_teaches_nothing(family: str) -> None:
-    points = curve(victim(family, "iris"), [5, 10], Refusal())
+    points = curve(victim_of(family, "iris"), [5, 10], Refusal())
     assert [(p.queries, p.refused, p.converged) for p in points] == [(5, 5, False), (10, 10, False)]
 
 
@@ -360,7 +346,7 @@ class Replacement(Defense):
     ],
 )
 def test_any_answers_are_survived(family: str, outputs: tuple[float, ...]) -> None:
-    points = curve(victim(family, "iris"), [1, 4, 30], Replacement(outputs))
+    points = curve(victim_of(family, "iris"), [1, 4, 30], Replacement(outputs))
     assert [p.queries for p in points] == [1, 4, 30]
     assert all(0 <= p.metrics["tv_uniform"] <= 1 for p in points)
 
@@ -383,7 +369,7 @@ def test_saturated_answers_leave_the_others_to_solve(toy: Victim) -> None:
 
 def test_labels_alone_are_not_enough() -> None:
     with pytest.raises(NotApplicable, match="needs confidences"):
-        curve(victim("softmax", "iris"), [10], LabelOnly())
+        curve(victim_of("softmax", "iris"), [10], LabelOnly())
 
 
 def test_a_network_of_unknown_shape_is_not_attacked(toy: Victim) -> None:
@@ -401,6 +387,6 @@ def test_a_knob_of_the_wrong_kind_is_refused() -> None:
     "defense", [Defense(), Rounding(2), Noise("gaussian", 0.05, "keyed", 1e-6)]
 )
 def test_the_same_seed_draws_the_same_curve(defense: Defense) -> None:
-    target = victim("mlp", "iris")
+    target = victim_of("mlp", "iris")
     first, second = (curve(target, [30, 60], defense) for _ in range(2))
     np.testing.assert_equal([p.metrics for p in first], [p.metrics for p in second])

@@ -1,15 +1,13 @@
 """Reverse-engineering the feature extraction of a service that bins and one-hot encodes inside."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_module
+from shop import DATA_DIR, composed
 
 from moatbench import testing
 from moatbench.attack import Attack
 from moatbench.compose.build import instantiate
-from moatbench.compose.schema import register
 from moatbench.defense import Defense
 from moatbench.defenses.noise import Noise
 from moatbench.defenses.rounding import Rounding
@@ -18,16 +16,11 @@ from moatbench.randomness import stream
 from moatbench.runner.extract import Checkpoint, extract
 from moatbench.victim import NotApplicable, Victim
 
-register()
-
-DATA_DIR = Path(__file__).parents[3] / "shared" / "data"
-
 
 def served(*overrides: str) -> tuple[Victim, Attack]:
     """Train the service and build the attack."""
-    with initialize_config_module("moatbench.conf", version_base="1.3"):
-        choice = ["victim=amazon_logistic", "attack=feature_extraction", f"data_dir={DATA_DIR}"]
-        cfg = compose("config", [*choice, *overrides])
+    choice = ["victim=amazon_logistic", "attack=feature_extraction", f"data_dir={DATA_DIR}"]
+    cfg = composed(*choice, *overrides)
     victim = instantiate(cfg.victim, instantiate(cfg.data), stream(0, "victim"))
     return victim, instantiate(cfg.attack)
 
@@ -58,7 +51,7 @@ def test_without_bins_one_query_an_unknown_suffices() -> None:
     assert metrics["fidelity_test"] == metrics["fidelity_uniform"] == 1
 
 
-@pytest.mark.skipif(not DATA_DIR.is_dir(), reason="../shared/data is not here")
+@pytest.mark.needs("../shared/data")
 def test_mixed_features_are_extracted_with_the_papers_queries() -> None:
     metrics = final(1485, "data=adult_income").metrics
     assert metrics["fidelity_test"] == metrics["fidelity_uniform"] == 1
@@ -72,7 +65,7 @@ def test_partial_inputs_are_not_needed(data: str, paper: int) -> None:
     assert point.metrics["tv_uniform"] < 1e-6
 
 
-@pytest.mark.skipif(not DATA_DIR.is_dir(), reason="../shared/data is not here")
+@pytest.mark.needs("../shared/data")
 def test_categories_are_extracted_without_partial_inputs() -> None:
     victim, attack = whole("data=german_credit")
     points = list(extract(victim, Defense(), attack, checkpoints=[100, 800]))

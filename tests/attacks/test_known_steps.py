@@ -1,9 +1,8 @@
 """Answers that are minimised in a known way: their steps, and what knowing them is worth."""
 
-from functools import cache
-
 import numpy as np
 import pytest
+from shop import victim_of
 
 from moatbench.attacks.equation_solving import EquationSolving, known_of
 from moatbench.defense import Defense
@@ -12,7 +11,6 @@ from moatbench.defenses.confidence_threshold import ConfidenceThreshold
 from moatbench.defenses.rounding import Rounding
 from moatbench.defenses.significant_digits import SignificantDigits
 from moatbench.defenses.top_k import TopK
-from moatbench.randomness import stream
 from moatbench.reply import from_outputs
 from moatbench.runner.extract import Checkpoint, Extraction
 from moatbench.solvers.grids import Bins, Decimals, Digits, Grid, bounds
@@ -21,8 +19,6 @@ from moatbench.solvers.withheld import Withheld
 from moatbench.stack import Stack
 from moatbench.types import Array
 from moatbench.victim import Victim
-from moatbench.victims import linear
-from moatbench.victims.datasets import bundled
 
 SEEDS = range(3)
 STEPS: list[tuple[Defense, Grid]] = [
@@ -33,13 +29,6 @@ STEPS: list[tuple[Defense, Grid]] = [
     (SignificantDigits(1), Digits(1)),
     (SignificantDigits(3), Digits(3)),
 ]
-
-
-@cache
-def victim(family: str, data: str, seed: int = 0) -> Victim:
-    """Train a victim, once a session."""
-    trained: Victim = getattr(linear, family)(bundled(data), stream(seed, "victim"))
-    return trained
 
 
 def last(target: Victim, defense: Defense, queries: int, seed: int = 0) -> Checkpoint:
@@ -98,7 +87,7 @@ def test_a_withheld_row_costs_nothing_where_its_label_leads_and_is_unsure() -> N
     "defense", [Rounding(1), Rounding(2), Binning(3), SignificantDigits(1), SignificantDigits(2)]
 )
 def test_edges_of_any_steps_are_equations(defense: Defense, seed: int) -> None:
-    target = victim("logistic", "breast_cancer", seed)
+    target = victim_of("logistic", "breast_cancer", seed=seed)
     metrics = last(target, defense, 60 * 31, seed).metrics
     assert max(metrics["tv_test"], metrics["tv_uniform"]) < 1e-6
     assert metrics["fidelity_test"] == metrics["fidelity_uniform"] == 1
@@ -111,7 +100,7 @@ def test_edges_of_any_steps_are_equations(defense: Defense, seed: int) -> None:
 def test_two_decimals_hide_nothing_from_twenty_queries_an_unknown(
     family: str, data: str, queries: int, seed: int
 ) -> None:
-    metrics = last(victim(family, data, seed), Rounding(2), queries, seed).metrics
+    metrics = last(victim_of(family, data, seed=seed), Rounding(2), queries, seed).metrics
     assert metrics["fidelity_uniform"] >= 0.999
 
 
@@ -120,29 +109,29 @@ def test_two_decimals_hide_nothing_from_twenty_queries_an_unknown(
     "defense", [Binning(3), SignificantDigits(1), TopK(1, False), ConfidenceThreshold(0.5, "entry")]
 )
 def test_other_families_are_solved_too(family: str, defense: Defense) -> None:
-    assert last(victim(family, "iris"), defense, 600).metrics["tv_uniform"] < 1e-4
+    assert last(victim_of(family, "iris"), defense, 600).metrics["tv_uniform"] < 1e-4
 
 
 def test_twice_as_many_answers_as_unknowns_need_only_tell_the_top_class() -> None:
-    point = last(victim("softmax", "iris"), TopK(1, False), 30)
+    point = last(victim_of("softmax", "iris"), TopK(1, False), 30)
     assert point.metrics["tv_uniform"] < 1e-9
     assert point.parameters["coef"].shape == (3, 4)
 
 
 @pytest.mark.slow
 def test_the_top_of_ten_classes_tells_all_of_them() -> None:
-    assert last(victim("softmax", "digits"), TopK(1, False), 3250).metrics["tv_uniform"] < 1e-9
+    assert last(victim_of("softmax", "digits"), TopK(1, False), 3250).metrics["tv_uniform"] < 1e-9
 
 
 @pytest.mark.parametrize("scope", ["row", "entry"])
 def test_withheld_confidences_are_labels_that_are_less_sure(scope: str) -> None:
-    point = last(victim("softmax", "iris"), ConfidenceThreshold(0.9, scope), 40)
+    point = last(victim_of("softmax", "iris"), ConfidenceThreshold(0.9, scope), 40)
     assert point.note == "some answers withheld"
     assert point.metrics["fidelity_test"] >= 0.95
     assert point.metrics["tv_uniform"] < 0.1
 
 
 def test_few_rows_that_are_told_are_enough_where_they_are_exact() -> None:
-    point = last(victim("softmax", "digits"), ConfidenceThreshold(0.9, "row"), 650)
+    point = last(victim_of("softmax", "digits"), ConfidenceThreshold(0.9, "row"), 650)
     assert point.note == "equations solved"
     assert point.metrics["tv_uniform"] < 1e-9

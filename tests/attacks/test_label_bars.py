@@ -1,28 +1,24 @@
 """The bars of label-only extraction, as medians over seeds (Tramèr et al. 2016, sec. 6)."""
 
 import time
-from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
 import pytest
-from hydra import compose, initialize_config_module
+from shop import DATA_DIR, composed
 
 from moatbench.compose.build import build_attacks, instantiate
-from moatbench.compose.schema import register
 from moatbench.defenses.label_only import LabelOnly
 from moatbench.randomness import stream
 from moatbench.runner.extract import Checkpoint, Extraction
 from moatbench.victim import Victim
 
-DATA_DIR = Path(__file__).parents[3] / "shared" / "data"
 SMALL = ("circles", "moons", "diabetes", "breast_cancer_wisconsin", "breast_cancer")  # d <= 30
 SEEDS, UNIFORM = range(3), {"fidelity_uniform", "fidelity_cube"}
 
-register()
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not DATA_DIR.is_dir(), reason="../shared/data is not here"),
+    pytest.mark.needs("../shared/data"),
 ]
 
 
@@ -47,9 +43,8 @@ def extract(
     victim: str, data: str, attack: str, factors: list[int], *overrides: str, unit: int = 0
 ) -> Curves:
     """Draw curves with checkpoints at multiples of `unit`; 0 is columns + 1."""
-    with initialize_config_module("moatbench.conf", version_base="1.3"):
-        chosen = [f"victim={victim}", f"data={data}", f"attack={attack}", f"data_dir={DATA_DIR}"]
-        cfg = compose("config", [*chosen, *overrides])
+    chosen = [f"victim={victim}", f"data={data}", f"attack={attack}", f"data_dir={DATA_DIR}"]
+    cfg = composed(*chosen, *overrides)
     points, seconds = [], 0.0
     for seed in SEEDS:
         target: Victim = instantiate(cfg.victim, instantiate(cfg.data), stream(seed, "victim"))

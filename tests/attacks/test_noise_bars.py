@@ -4,35 +4,21 @@ The bars are those of a fit to the expected answer (clipped, normalised), measur
 package was written; they hold within half a percent.
 """
 
-from pathlib import Path
-
 import numpy as np
 import pytest
-from hydra import compose, initialize_config_module
+from shop import victim_of
 
 from moatbench.attack import Attack
 from moatbench.attacks.adaptive_retraining import AdaptiveRetraining
 from moatbench.attacks.equation_solving import EquationSolving
-from moatbench.compose.build import instantiate
 from moatbench.defenses.noise import Noise
-from moatbench.randomness import stream
 from moatbench.runner.extract import Extraction
-from moatbench.victim import Victim
 
-DATA_DIR = Path(__file__).parents[3] / "shared" / "data"
 SEEDS = range(3)
 SLACK = 0.005
 LABELS = AdaptiveRetraining("labels", "published", "cube", 0.25, 0.05, 0.05)
 
 pytestmark = pytest.mark.slow
-
-
-def victim(family: str, data: str, seed: int) -> Victim:
-    """Train a victim of conf/."""
-    with initialize_config_module("moatbench.conf", version_base="1.3"):
-        cfg = compose("config", [f"victim={family}", f"data={data}", f"data_dir={DATA_DIR}"])
-        trained: Victim = instantiate(cfg.victim, instantiate(cfg.data), stream(seed, "victim"))
-    return trained
 
 
 def stolen(
@@ -42,7 +28,7 @@ def stolen(
     runs = []
     for seed in SEEDS:
         defense = Noise("gaussian", sigma, "fresh", 1e-6)
-        target = victim(family, data, seed)
+        target = victim_of(family, data, seed=seed)
         run = Extraction(target, defense, attack or EquationSolving(True), [queries], seed)
         runs.append(next(iter(run)).metrics)
     return {name: float(np.median([run[name] for run in runs])) for name in runs[0]}
@@ -59,7 +45,7 @@ def stolen(
         (0.1, 10_600, 0.996, 0.987),
     ],
 )
-@pytest.mark.skipif(not DATA_DIR.is_dir(), reason=f"needs the paper's data in {DATA_DIR}")
+@pytest.mark.needs("../shared/data")
 def test_adult_race(sigma: float, queries: int, test: float, cube: float) -> None:
     metrics = stolen("softmax", "adult_race", sigma, queries)
     assert metrics["fidelity_test"] >= test - SLACK

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
 import pytest
+from shop import DATA_DIR
 
 from moatbench import testing
 from moatbench.attacks.path_finding import PathFinding
@@ -31,7 +31,6 @@ from moatbench.victims.datasets import published
 from moatbench.victims.tree import regression_tree, tree
 
 pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")  # such as a mean of nothing
-DATA_DIR = Path(__file__).parents[3] / "shared" / "data"
 MODES = [(True, True), (True, False), (False, True), (False, False)]
 SEEDS = (0, 1, 2)
 REAL = {
@@ -239,6 +238,7 @@ def test_a_bad_knob_is_told(knobs: dict[str, Any], complaint: str) -> None:
         PathFinding(**({"eps": 1e-3, "probes": 0, "partial": True, "fields": True} | knobs))
 
 
+@pytest.mark.needs("../shared/data")
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "leaves", "budget", "decimals", "partial", "fields", "test", "uniform"),
@@ -265,8 +265,6 @@ def test_real_trees_are_copied_within_the_papers_queries(
     test: float,
     uniform: float,
 ) -> None:
-    if not DATA_DIR.is_dir():
-        pytest.skip(f"needs the CSV files in {DATA_DIR}")
     target, drop, missing = REAL[name]
     table = published(f"{name}.csv", str(DATA_DIR), target, drop, missing, None, {}, 0.3, 0.25)
     defense = Defense() if decimals is None else Rounding(decimals)

@@ -22,6 +22,7 @@ from moatbench.defense import Defense
 from moatbench.randomness import stream
 from moatbench.testing import check_attack, check_defense, check_run, check_victim
 from moatbench.testing.evidence import undeployable
+from moatbench.traits import KINDS
 from moatbench.victim import Victim
 
 VICTIMS, DEFENSES = names("victim"), names("defense")
@@ -66,21 +67,22 @@ PRESETS = {
 }
 
 
-def one_of_each_kind() -> dict[str, str]:
-    """Name a defense of each kind that a defense may be of."""
-    return {
-        "quantises": "rounding",
-        "withholds": "label_only",
-        "noisy": "gaussian_noise",
-        "perturbs": "reverse_sigmoid",
-        "off_data": "adaptive_misinformation",
-        "moves_inputs": "grid",
-        "watches": "prada",
-        "costs": "proof_of_work",
-        "refuses": "refuse_invalid",
-        "marks": "dawn",
-        "remembers": "edm",
-    }
+OF_EACH_KIND = {
+    "quantises": "rounding",
+    "truncates": "top_k",
+    "withholds": "label_only",
+    "noisy": "gaussian_noise",
+    "perturbs": "reverse_sigmoid",
+    "relabels": "mad",
+    "off_data": "adaptive_misinformation",
+    "marks": "dawn",
+    "moves_inputs": "grid",
+    "watches": "prada",
+    "refuses": "refuse_invalid",
+    "costs": "proof_of_work",
+    "remembers": "modelguard_s",
+    "tells_nothing": "random_labels",
+}
 
 
 @pytest.fixture(scope="session")
@@ -166,7 +168,7 @@ def needed(victim: str, defense: str, attack: str) -> bool:
     if attack in PRESETS:
         return victim == "softmax" and defense == PRESETS[attack]
     if victim == OWN.get(attack, "softmax"):
-        return attack == PLAINEST or defense in (*one_of_each_kind().values(), HARSHEST)
+        return attack == PLAINEST or defense in (*OF_EACH_KIND.values(), HARSHEST)
     return defense == HARSHEST and not alike(victim, attack)
 
 
@@ -187,6 +189,12 @@ def test_a_run_is_whole_and_repeatable(
     # An attack is repeated in its own contract, and a defense under the plainest attack.
     twice = attack == PLAINEST or request.node.get_closest_marker("slow") is not None
     check_run(victim_of(victim), defense_of(defense), attack_of(attack), CHECKPOINTS, twice)
+
+
+def test_every_attack_meets_a_defense_of_each_kind() -> None:
+    assert OF_EACH_KIND.keys() == KINDS.keys() - {"other"}
+    for kind, name in OF_EACH_KIND.items():
+        assert kind in defense_of(name).traits.kinds
 
 
 @pytest.mark.parametrize("attack", ATTACKS)

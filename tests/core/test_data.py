@@ -4,17 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hydra import compose, initialize_config_module
+from shop import DATA_DIR, composed
 
 from moatbench.compose.build import instantiate
-from moatbench.compose.schema import register
 from moatbench.data import Column, Dataset, Table
 from moatbench.space import Categorical, Numeric
 from moatbench.victims.datasets import bundled, csv
 
-register()
-
-DATA_DIR = Path(__file__).parents[3] / "shared" / "data"
 # ../shared/data/README.md, which agrees with Tramèr et al. 2016, Table 3: rows, classes, features
 PUBLISHED = {
     "adult_income": (48_842, 2, 108),
@@ -40,8 +36,7 @@ EMBEDDED = {
 
 
 def loaded(name: str, *overrides: str) -> Dataset:
-    with initialize_config_module("moatbench.conf", version_base="1.3"):
-        cfg = compose("config", [f"data={name}", f"data_dir={DATA_DIR}", *overrides])
+    cfg = composed(f"data={name}", f"data_dir={DATA_DIR}", *overrides)
     return instantiate(cfg.data)  # type: ignore[no-any-return]
 
 
@@ -76,7 +71,7 @@ def test_embedded_sets_have_the_sizes_of_the_paper(name: str) -> None:
     assert (len(table.y), len(table.classes), d) == EMBEDDED[name]
 
 
-@pytest.mark.skipif(not DATA_DIR.is_dir(), reason="../shared/data is not here")
+@pytest.mark.needs("../shared/data")
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_sets_have_the_sizes_of_the_paper(name: str) -> None:
     dataset = loaded(name)

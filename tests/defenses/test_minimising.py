@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from shop import by_hand
 
 from moatbench.defense import Defense
 from moatbench.defenses.binning import Binning
@@ -22,7 +23,7 @@ from moatbench.space import Categorical, InputSpace, Numeric
 from moatbench.stack import Stack
 from moatbench.testing import check_defense
 from moatbench.types import Array
-from moatbench.victim import Shares, Victim
+from moatbench.victim import Victim
 
 NAN = float("nan")
 X = np.zeros((3, 4))
@@ -91,9 +92,7 @@ def mixed() -> Victim:
         p = 1 / (1 + np.exp(-np.nan_to_num(rows) @ np.array([0.02, 0.3, -0.2, 0.4, 1.0]) + 1.5))
         return from_outputs(np.stack([p, 1 - p], axis=1))
 
-    y = predict(x).labels
-    shares = Shares(space, ("n", "y"), x[:100], y[:100], x[100:200], x[200:], y[200:])
-    return Victim(shares, predict, partial=True)
+    return replace(by_hand(predict, x, (100, 200), space, ("n", "y")), partial=True)
 
 
 @pytest.mark.parametrize("defense", ALL, ids=lambda d: type(d).__name__)

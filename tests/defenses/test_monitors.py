@@ -6,6 +6,7 @@ from math import inf
 
 import numpy as np
 import pytest
+from shop import by_hand, softmax_of
 
 from moatbench.defenses.monitors.extraction_warning import (
     ExtractionWarning,
@@ -21,7 +22,7 @@ from moatbench.defenses.monitors.seat import SEAT
 from moatbench.defenses.monitors.vardetect import LinearVAE, Ratio, VarDetect, outliers
 from moatbench.monitor import Monitor
 from moatbench.numerics.calibration import Calibration, Scaling
-from moatbench.reply import Reply, from_outputs
+from moatbench.reply import Reply
 from moatbench.space import Categorical, InputSpace
 from moatbench.types import Array, Generator, Labels, Mask
 from moatbench.victim import Shares, Victim
@@ -53,19 +54,9 @@ def customers(rng: Generator, n: int) -> Array:
 @pytest.fixture(scope="module")
 def victim() -> Victim:
     """A softmax victim that answers the nearest cluster, with more data than an account asks."""
-    weights, bias = np.array([[6.0, -6, 0], [5, 4, -9], [0, 0, 0], [0, 0, 0]]), np.zeros(3)
-
-    def predict(x: Array) -> Reply:
-        z = x @ weights + bias
-        e = np.exp(z - z.max(axis=1, keepdims=True))
-        return from_outputs(e / e.sum(axis=1, keepdims=True))
-
+    predict = softmax_of(np.array([[6.0, -6, 0], [5, 4, -9], [0, 0, 0], [0, 0, 0]]), np.zeros(3))
     x = customers(np.random.default_rng(0), 9000)
-    y = predict(x).labels
-    shares = Shares(
-        InputSpace.box(4), ("a", "b", "c"), x[:4000], y[:4000], x[4000:4100], x[4100:], y[4100:]
-    )
-    return Victim(shares, predict, "softmax")
+    return by_hand(predict, x, (4000, 4100), family="softmax")
 
 
 def strangers(victim: Victim, n: int = 400) -> tuple[Array, Labels]:

@@ -1,9 +1,8 @@
 """Noise of a known law: its likelihood, and what an attacker who knows it gets."""
 
-from functools import cache
-
 import numpy as np
 import pytest
+from shop import victim_of
 
 from moatbench.attacks.equation_solving import EquationSolving, known_of
 from moatbench.defense import Defense
@@ -11,24 +10,14 @@ from moatbench.defenses.noise import Noise
 from moatbench.defenses.reverse_sigmoid import ReverseSigmoid
 from moatbench.defenses.rounding import Rounding
 from moatbench.numerics.simplex import normalised
-from moatbench.randomness import stream
 from moatbench.runner.extract import Checkpoint, Extraction
 from moatbench.solvers.noise_likelihood import LAWS, Gaussian, Laplace, NoisyAnswers
 from moatbench.stack import Stack
 from moatbench.types import Array
 from moatbench.victim import Victim
-from moatbench.victims import linear
-from moatbench.victims.datasets import bundled
 
 SEEDS = range(3)
 DRAWS = 400_000
-
-
-@cache
-def victim(family: str, data: str, seed: int = 0) -> Victim:
-    """Train a victim, once a session."""
-    trained: Victim = getattr(linear, family)(bundled(data), stream(seed, "victim"))
-    return trained
 
 
 def curve(
@@ -96,14 +85,14 @@ def test_the_truth_is_the_likeliest_on_average(law: Gaussian | Laplace) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_noise_of_a_tenth_hides_little_of_a_logistic(law: str, seed: int) -> None:
     # A censored maximum-likelihood fit to uniform queries errs by .009 at 50 (d + 1) queries.
-    target = victim("logistic", "breast_cancer", seed)
+    target = victim_of("logistic", "breast_cancer", seed=seed)
     metrics = curve(target, noise(law, 0.1), [50 * 31], seed)[0].metrics
     assert metrics["tv_uniform"] < 0.003
     assert metrics["fidelity_test"] >= 0.99
 
 
 def test_soft_labels_of_noisy_answers_are_biased_however_many() -> None:
-    target, defense = victim("logistic", "breast_cancer"), noise("gaussian", 0.1)
+    target, defense = victim_of("logistic", "breast_cancer"), noise("gaussian", 0.1)
     known, ignored = (
         curve(target, defense, [50 * 31], noise=how)[0].metrics["tv_uniform"]
         for how in ("known", "ignored")
@@ -113,12 +102,12 @@ def test_soft_labels_of_noisy_answers_are_biased_however_many() -> None:
 
 @pytest.mark.parametrize("mode", ["fresh", "keyed"])
 def test_noise_that_is_keyed_to_the_input_hides_no_more(mode: str) -> None:
-    metrics = curve(victim("softmax", "iris"), noise("gaussian", 0.1, mode), [750])[0].metrics
+    metrics = curve(victim_of("softmax", "iris"), noise("gaussian", 0.1, mode), [750])[0].metrics
     assert metrics["fidelity_uniform"] >= 0.98
 
 
 def test_one_vs_rest_has_a_likelihood_too() -> None:
-    target, defense = victim("one_vs_rest", "iris"), noise("gaussian", 0.05)
+    target, defense = victim_of("one_vs_rest", "iris"), noise("gaussian", 0.05)
     known, ignored = (
         curve(target, defense, [3000], noise=how)[0].metrics["tv_uniform"]
         for how in ("known", "ignored")
@@ -127,7 +116,7 @@ def test_one_vs_rest_has_a_likelihood_too() -> None:
 
 
 def test_what_is_asked_does_not_depend_on_the_checkpoints() -> None:
-    target, defense = victim("logistic", "breast_cancer"), noise("gaussian", 0.1)
+    target, defense = victim_of("logistic", "breast_cancer"), noise("gaussian", 0.1)
     one, many = (curve(target, defense, c)[-1].metrics for c in ([620], [100, 333, 334, 620]))
     np.testing.assert_equal(one["tv_uniform"], many["tv_uniform"])
 

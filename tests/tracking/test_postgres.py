@@ -18,16 +18,16 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
+from shop import tool
 
 from moatbench.cli.ui import LEAN
 from moatbench.tracking import store
 from moatbench.tracking.log import finished, log_run
 
 WRITERS, EACH = 8, 3
-FOLDERS = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not FOLDERS, reason="PostgreSQL is not installed (Debian: postgresql)"),
+    pytest.mark.needs("postgresql"),
     pytest.mark.skipif(not find_spec("psycopg2"), reason="psycopg2 is not installed"),
 ]
 
@@ -49,7 +49,7 @@ def database() -> Iterator[str]:
     become = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if root else []
 
     def pg(program: str, *arguments: str) -> None:
-        command = [*become, str(FOLDERS[-1] / program), *arguments]
+        command = [*become, str(Path(tool("postgresql")) / program), *arguments]
         subprocess.run(command, check=True, capture_output=True, cwd=folder)
 
     data = str(folder / "data")

@@ -105,11 +105,6 @@ class Selection:
         return list(dict.fromkeys(c.setting for c in self.curves))
 
 
-def base_name(name: str) -> str:
-    """Take the knobs off a part's name: `label_only` of `label_only (x=1)`."""
-    return name.split(" (")[0]
-
-
 def part_of(run: Logged, role: str) -> str:
     """Name a run's data, victim, defense or attack."""
     return str(getattr(run.summary, role))
