@@ -54,7 +54,7 @@ SIMPLER = (
     "tuned",
     "uniform_retraining",
 )
-KINDS = ("own", "softmax", "tree")
+ENOUGH = ("own", "softmax", "tree")
 DEAR = ("modelguard_w",)  # its check takes seconds: one victim of each kind
 # Of the same class as another attack, or for one defense alone; they meet one of their own kind.
 PRESETS = {
@@ -119,7 +119,7 @@ def alike(victim: str, attack: str) -> bool:
     """Whether the pair shows nothing that another pair does not."""
     return (
         victim in ALIKE
-        or (attack in SIMPLER and victim not in KINDS)
+        or (attack in SIMPLER and victim not in ENOUGH)
         or (attack in PRESETS and victim != "softmax")
     )
 
@@ -137,7 +137,7 @@ def test_a_victim_keeps_the_contract(victim: str, victim_of: Callable[[str], Vic
 @pytest.mark.parametrize(
     ("victim", "defense"),
     [
-        marked(v, d, slow=v in ALIKE or (d in DEAR and v not in KINDS))
+        marked(v, d, slow=v in ALIKE or (d in DEAR and v not in ENOUGH))
         for v, d in product(VICTIMS, DEFENSES + STACKS)
     ],
 )
