@@ -8,26 +8,22 @@ Softmax victims, one a seed; adaptive retraining, 500 queries in all, hidden as 
 Each monitor is as in conf/defense, and refuses who is in alarm. Nothing is tuned here.
 """
 
-import os
 import sys
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hydra import compose, initialize_config_module
-from omegaconf import DictConfig
+from configs import composed, victim_of
 from quick import QUICK
 from threadpoolctl import threadpool_limits
 
 from moatbench.api import MeteredAPI, Trail
 from moatbench.attack import Known, Target
 from moatbench.attacks.evasion import Evasion
-from moatbench.compose.build import build_attacks, build_defense, instantiate
-from moatbench.compose.schema import register
+from moatbench.compose.build import build_attacks, build_defense
 from moatbench.defense import Defense, evidence_of
 from moatbench.judge.caught import Verdict
 from moatbench.judge.judge import Judge
@@ -35,7 +31,6 @@ from moatbench.randomness import stream
 from moatbench.victim import Victim
 
 DATA = ("digits",) if QUICK else ("digits", "adult_income")
-DATA_DIR = os.environ.get("MOATBENCH_DATA_DIR", Path(__file__).parents[2] / "shared" / "data")
 SEEDS = (0,)
 CHECKPOINTS = (100, 200, 500)
 MONITORS: tuple[str, ...] = (
@@ -130,21 +125,6 @@ def parts(monitor: str) -> tuple[Defense, Evasion]:
     assert isinstance(attack, Evasion)
     return build_defense(cfg.defense), attack
 
-
-def victim_of(data: str, seed: int) -> Victim:
-    """Train a victim."""
-    cfg = composed(f"data={data}", "victim=softmax", f"data_dir={DATA_DIR}")
-    victim: Victim = instantiate(cfg.victim, instantiate(cfg.data), stream(seed, "victim"))
-    return victim
-
-
-def composed(*overrides: str) -> DictConfig:
-    """Compose a config as the command line would."""
-    with initialize_config_module("moatbench.conf", version_base="1.3"):
-        return compose("config", list(overrides))
-
-
-register()
 
 if __name__ == "__main__":
     main()

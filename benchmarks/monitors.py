@@ -11,20 +11,16 @@ its own. Every monitor sees the same recorded streams, so that a response could 
 Knobs are those of conf/defense, and nothing is tuned here.
 """
 
-import os
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
-from hydra import compose, initialize_config_module
-from omegaconf import DictConfig
+from configs import composed, victim_of
 from quick import QUICK
 from thefts import Detection, Theft, detection, first_alarm, mixed, scores, steal
 from threadpoolctl import threadpool_limits
 
-from moatbench.compose.build import build_attacks, build_defense, instantiate
-from moatbench.compose.schema import register
+from moatbench.compose.build import build_attacks, build_defense
 from moatbench.defenses.monitoring import QueryMonitoring
 from moatbench.defenses.monitors.extraction_warning import ExtractionWarning
 from moatbench.judge.streams import Stream, customers, threshold_at
@@ -34,7 +30,6 @@ from moatbench.types import Generator
 from moatbench.victim import Victim
 
 DATA = ("digits",) if QUICK else ("digits", "adult_income")
-DATA_DIR = os.environ.get("MOATBENCH_DATA_DIR", Path(__file__).parents[2] / "shared" / "data")
 SEEDS = (0,) if QUICK else (0, 1, 2)  # of victims
 THEFTS = 1 if QUICK else 3  # of each attack on each victim
 ATTACKS = {  # name in the table: what is chosen on the command line
@@ -137,13 +132,6 @@ def hide(theft: Stream, victim: Victim, share: float, rng: Generator) -> Stream:
     return Stream(hidden.x[:QUERIES], hidden.labels[:QUERIES], hidden.stolen[:QUERIES])
 
 
-def victim_of(data: str, seed: int) -> Victim:
-    """Train a victim."""
-    cfg = composed(f"data={data}", "victim=softmax", f"data_dir={DATA_DIR}")
-    victim: Victim = instantiate(cfg.victim, instantiate(cfg.data), stream(seed, "victim"))
-    return victim
-
-
 def theft(victim: Victim, attack: str, seed: int, repeat: int) -> Theft:
     """Run an attack once."""
     name = ATTACKS[attack][0].removeprefix("attack=")
@@ -162,14 +150,6 @@ def monitor_of(name: str, victim: Victim, seed: int) -> tuple[Monitor, float]:
     monitor.deploy(victim, stream(seed, "defense"))
     return monitor, monitor.threshold
 
-
-def composed(*overrides: str) -> DictConfig:
-    """Compose a config as the command line would."""
-    with initialize_config_module("moatbench.conf", version_base="1.3"):
-        return compose("config", list(overrides))
-
-
-register()
 
 if __name__ == "__main__":
     main()

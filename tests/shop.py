@@ -3,11 +3,15 @@
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from copy import deepcopy
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
+import numpy as np
+import pytest
 from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
@@ -23,7 +27,7 @@ from moatbench.reply import Reply, from_outputs
 from moatbench.space import InputSpace
 from moatbench.traits import NoiseModel, Traits
 from moatbench.types import Array
-from moatbench.victim import Shares, Victim
+from moatbench.victim import NotApplicable, Shares, Victim
 
 ROOT = Path(__file__).parents[1]
 DATA_DIR = ROOT.parent / "shared" / "data"
@@ -69,6 +73,35 @@ def victim_of(family: str, data: str, *knobs: str, seed: int = 0) -> Victim:
     return victim
 
 
+D = TypeVar("D", bound=Defense)
+
+
+def deployed(defense: D, victim: Victim, seed: int = 0) -> D:
+    """Deploy a copy before a victim."""
+    defense = deepcopy(defense)
+    defense.deploy(victim, np.random.default_rng(seed))
+    return defense
+
+
+def outputs_told(defense: Defense, outputs: Array, x: Array | None = None) -> Array:
+    """(n, k) what a deployed defense makes of outputs, at inputs of four features."""
+    x = np.zeros((len(outputs), 4)) if x is None else x
+    told = defense.respond(x, from_outputs(outputs), "alice").outputs
+    assert told is not None
+    return told
+
+
+def refuses_what_it_cannot_train_on(defense: Defense, toy: Victim) -> None:
+    """A defense that trains on whole distributions says which of its needs is not met."""
+    with pytest.raises(NotApplicable, match="this victim answers labels only"):
+        deployed(defense, Victim(toy.shares, lambda x: Reply(toy.predict(x).labels)))
+    with pytest.raises(NotApplicable, match="needs whole distributions"):
+        deployed(defense, replace(toy, full=False))
+    shares = replace(toy.shares, x_train=np.zeros((0, 4)), y_train=np.zeros(0, dtype=np.int64))
+    with pytest.raises(NotApplicable, match="this victim has 0 training rows"):
+        deployed(defense, replace(toy, shares=shares))
+
+
 # ---- victims by hand ---------------------------------------------------------------------
 
 
@@ -101,6 +134,19 @@ def by_hand(
 def softmax_of(weights: Array, bias: Array) -> Callable[[Array], Reply]:
     """Answer as softmax regression with these coefficients (d, k) and (k,)."""
     return lambda x: from_outputs(forward.softmax(x @ weights + bias))
+
+
+def counted(victim: Victim) -> tuple[Victim, list[int]]:
+    """Return the victim, and a list that grows by the rows of each batch that it is asked."""
+    asked: list[int] = []
+
+    def predict(x: Array) -> Reply:
+        asked.append(len(x))
+        return victim.predict(x)
+
+    spied = replace(victim, predict=predict)
+    asked.clear()  # a victim is asked when it is made
+    return spied, asked
 
 
 # ---- spies -------------------------------------------------------------------------------

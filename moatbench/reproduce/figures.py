@@ -1,5 +1,7 @@
 """Figures 4 to 7 of the paper, as rows: a line for each method, averaged over data sets."""
 
+from dataclasses import replace
+
 from moatbench.reproduce.spec import Claim, Rerun, Section
 from moatbench.reproduce.tables import ALL_DATA, OWN_MODEL, OWN_POINTS
 
@@ -27,58 +29,50 @@ RETRAINING = {
     "adaptive retraining": "adaptive_retraining",
 }
 LABELS = "label_only"
+Budgets = tuple[float, ...]
+LARGE = ("adult_race", "digits")  # beyond what the quick form has time for
 
 
 def _differs(data: str) -> tuple[str, ...]:
     return (OWN_MODEL, OWN_POINTS) if data in GENERATED else (OWN_MODEL,)
 
 
-def _figure4(data: str, line: str, attack: str) -> Rerun:
+def _rerun(
+    section: str, name: str, data: str, line: str, victim: str, attack: str, budgets: Budgets
+) -> Rerun:
+    """A line of a figure on labels alone; what differs between figures is replaced."""
     return Rerun(
-        section="figure4",
-        name=BINARY[data],
+        section=section,
+        name=name,
         line=line,
-        victim="logistic",
+        victim=victim,
         data=data,
         attack=attack,
+        budgets=budgets,
         defense=LABELS,
         knobs=ALL_DATA,
-        budgets=(1, 2, 5, 10, 20, 50, 100),
-        quick_budgets=(1, 2, 5, 10, 20, 50),
         differs=_differs(data),
+    )
+
+
+def _figure4(data: str, line: str, attack: str) -> Rerun:
+    return replace(
+        _rerun("figure4", BINARY[data], data, line, "logistic", attack, (1, 2, 5, 10, 20, 50, 100)),
+        quick_budgets=(1, 2, 5, 10, 20, 50),
     )
 
 
 def _figure5(data: str, line: str, attack: str) -> Rerun:
-    large = data in ("adult_race", "digits")
-    return Rerun(
-        section="figure5",
-        name=MULTICLASS[data],
-        line=line,
-        victim="softmax",
-        data=data,
-        attack=attack,
-        defense=LABELS,
-        knobs=ALL_DATA,
-        budgets=(1, 2, 5, 10, 20, 50),
-        quick_budgets=() if large else (1, 2, 5, 10, 20),
-        differs=_differs(data),
+    return replace(
+        _rerun("figure5", MULTICLASS[data], data, line, "softmax", attack, (1, 2, 5, 10, 20, 50)),
+        quick_budgets=() if data in LARGE else (1, 2, 5, 10, 20),
     )
 
 
 def _figure6(data: str, line: str, attack: str) -> Rerun:
-    return Rerun(
-        section="figure6",
-        name=BINARY[data],
-        line=line,
-        victim="rbf_svm",
-        data=data,
-        attack=attack,
-        defense=LABELS,
-        knobs=ALL_DATA,
-        budgets=(2, 5, 10, 20, 50),
+    return replace(
+        _rerun("figure6", BINARY[data], data, line, "rbf_svm", attack, (2, 5, 10, 20, 50)),
         quick_budgets=(2, 5, 10, 20) if data in ("circles", "moons") else (),
-        differs=_differs(data),
     )
 
 
@@ -91,19 +85,12 @@ ROUNDINGS = {
 
 def _figure7(data: str, line: str) -> Rerun:
     defense, knobs = ROUNDINGS[line]
-    labels = defense == LABELS
-    return Rerun(
-        section="figure7",
-        name=MULTICLASS[data],
-        line=line,
-        victim="softmax",
-        data=data,
-        attack="adaptive_retraining" if labels else "equation_solving",
+    attack = "adaptive_retraining" if defense == LABELS else "equation_solving"
+    return replace(
+        _rerun("figure7", MULTICLASS[data], data, line, "softmax", attack, (0.5, 1, 2, 5, 10)),
         defense=defense,
         knobs=(*ALL_DATA, *knobs),
-        budgets=(0.5, 1, 2, 5, 10),
-        quick_budgets=() if data in ("adult_race", "digits") else (0.5, 1, 2, 5),
-        differs=_differs(data),
+        quick_budgets=() if data in LARGE else (0.5, 1, 2, 5),
     )
 
 

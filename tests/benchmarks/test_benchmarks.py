@@ -20,7 +20,7 @@ REDUCED = {
     "sweep": ["--quick"],
     "tracking": ["data=iris", "attack=equation_solving", "checkpoints=[5,10]"],
 }
-PARTS = ("quick", "thefts")  # what the programs share
+PARTS = ("configs", "quick", "thefts")  # what the programs share
 WITHOUT_TABLE = ("parts", "same_curves", "sweep")
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from shop import deployed
 
 from moatbench.api import Deployment
 from moatbench.defense import Defense, Marks, evidence_of
@@ -19,11 +20,6 @@ from moatbench.types import Array
 from moatbench.victim import Victim
 
 NAN = float("nan")
-
-
-def deployed(defense: Defense, victim: Victim, seed: int = 0) -> Defense:
-    defense.deploy(victim, np.random.default_rng(seed))
-    return defense
 
 
 def asked(defense: Defense, victim: Victim, x: Array, account: str = "alice") -> Reply:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from shop import deployed
 
 from moatbench.defense import Defense, evidence_of
 from moatbench.defenses.label_only import LabelOnly
@@ -37,11 +38,6 @@ def answered(defense: Defense, reply: Reply = REPLY, x: Array = X) -> Array:
 
 def noise(distribution: str, mode: str, sigma: float = 0.1, grid: float = 1e-6) -> Noise:
     return Noise(distribution, sigma, mode, grid)
-
-
-def deployed(defense: Defense, victim: Victim, seed: int = 0) -> Defense:
-    defense.deploy(victim, np.random.default_rng(seed))
-    return defense
 
 
 class EveryOther(Monitor):

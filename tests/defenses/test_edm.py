@@ -10,6 +10,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 from scipy.optimize import check_grad
+from shop import deployed, refuses_what_it_cannot_train_on
 
 from moatbench.defense import Defense
 from moatbench.defenses.edm import (
@@ -32,14 +33,6 @@ from moatbench.victims.linear import softmax
 
 NAN = float("nan")
 EDM = EnsembleOfDiverseModels(5, 8, 1.0, 40)
-
-
-def deployed(
-    defense: EnsembleOfDiverseModels, victim: Victim, seed: int = 0
-) -> EnsembleOfDiverseModels:
-    defense = replace(defense)
-    defense.deploy(victim, np.random.default_rng(seed))
-    return defense
 
 
 def each(defense: EnsembleOfDiverseModels, victim: Victim, x: Array) -> list[Array]:
@@ -192,13 +185,7 @@ def test_deployment_takes_less_than_a_second(toy: Victim) -> None:
 
 
 def test_a_victim_that_lacks_what_is_needed_is_told_at_once(toy: Victim) -> None:
-    with pytest.raises(ValueError, match="this victim answers labels only"):
-        deployed(EDM, Victim(toy.shares, lambda x: Reply(toy.predict(x).labels)))
-    with pytest.raises(ValueError, match="needs whole distributions"):
-        deployed(EDM, replace(toy, full=False))
-    shares = replace(toy.shares, x_train=np.zeros((0, 4)), y_train=np.zeros(0, dtype=np.int64))
-    with pytest.raises(ValueError, match="this victim has 0 training rows"):
-        deployed(EDM, replace(toy, shares=shares))
+    refuses_what_it_cannot_train_on(EDM, toy)
 
 
 @pytest.mark.parametrize(

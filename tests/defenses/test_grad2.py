@@ -9,6 +9,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 from scipy.optimize import linprog
+from shop import deployed, refuses_what_it_cannot_train_on
 
 from moatbench.defense import Defense
 from moatbench.defenses.grad2 import LEAD, GradientRedirection, redirected
@@ -23,12 +24,6 @@ from moatbench.victim import Victim
 NAN = float("nan")
 PLAIN = GradientRedirection(1.0, False, "signs", 16, 50)
 GUARDED = replace(PLAIN, guard=True)
-
-
-def deployed(defense: GradientRedirection, victim: Victim, seed: int = 0) -> GradientRedirection:
-    defense = replace(defense)
-    defense.deploy(victim, np.random.default_rng(seed))
-    return defense
 
 
 def drawn(k: int, n: int, seed: int = 0, spread: float = 0.5) -> Array:
@@ -247,13 +242,7 @@ def test_ten_thousand_answers_of_ten_classes_take_less_than_a_second(toy: Victim
 
 
 def test_a_victim_that_lacks_what_is_needed_is_told_at_once(toy: Victim) -> None:
-    with pytest.raises(ValueError, match="this victim answers labels only"):
-        deployed(PLAIN, Victim(toy.shares, lambda x: Reply(toy.predict(x).labels)))
-    with pytest.raises(ValueError, match="needs whole distributions"):
-        deployed(PLAIN, replace(toy, full=False))
-    shares = replace(toy.shares, x_train=np.zeros((0, 4)), y_train=np.zeros(0, dtype=np.int64))
-    with pytest.raises(ValueError, match="this victim has 0 training rows"):
-        deployed(PLAIN, replace(toy, shares=shares))
+    refuses_what_it_cannot_train_on(PLAIN, toy)
 
 
 @pytest.mark.parametrize(

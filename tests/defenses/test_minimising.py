@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from shop import by_hand
+from shop import by_hand, deployed
 
 from moatbench.defense import Defense
 from moatbench.defenses.binning import Binning
@@ -50,11 +50,6 @@ def answered(defense: Defense, outputs: Array = OUTPUTS) -> Array:
     told = defense.respond(np.zeros((len(outputs), 4)), reply, "alice").outputs
     assert told is not None
     return told
-
-
-def deployed(defense: Defense, victim: Victim) -> Defense:
-    defense.deploy(victim, np.random.default_rng(0))
-    return defense
 
 
 def labels_only(victim: Victim) -> Victim:

@@ -9,6 +9,7 @@ from itertools import permutations, product
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from shop import deployed, outputs_told
 
 from moatbench.api import Deployment, MeteredAPI
 from moatbench.defense import Defense, evidence_of
@@ -46,18 +47,6 @@ def binary() -> Victim:
     y = predict(x).labels
     shares = Shares(InputSpace.box(4), ("n", "y"), x[:200], y[:200], x[200:], x[:200], y[:200])
     return Victim(shares, predict)
-
-
-def deployed(defense: Defense, victim: Victim, seed: int = 0) -> Defense:
-    defense.deploy(victim, np.random.default_rng(seed))
-    return defense
-
-
-def answered(defense: Defense, outputs: Array, x: Array | None = None) -> Array:
-    x = np.zeros((len(outputs), 4)) if x is None else x
-    told = defense.respond(x, from_outputs(outputs), "alice").outputs
-    assert told is not None
-    return told
 
 
 def labels(defense: Defense, victim: Victim, x: Array) -> list[int]:
@@ -99,21 +88,21 @@ def bent(y: list[float], beta: float, gamma: float) -> list[float]:
 @pytest.mark.parametrize(("beta", "gamma"), [(0.8, 0.2), (0.21, 0.2), (1.0, 0.1)])
 def test_reverse_sigmoid_is_the_formula_of_the_paper(beta: float, gamma: float) -> None:
     y = [[0.7, 0.2, 0.1], [0.4, 0.35, 0.25], [0.98, 0.015, 0.005]]
-    told = answered(ReverseSigmoid(beta, gamma, True), np.array(y))
+    told = outputs_told(ReverseSigmoid(beta, gamma, True), np.array(y))
     assert_allclose(told, [bent(row, beta, gamma) for row in y], rtol=1e-13)
 
 
 def test_reverse_sigmoid_of_a_half_by_hand() -> None:
     # logit(1/2) = 0: no bump. logit(1/4) = -log 3, and sigmoid(-log 3 / 2) = 1 / (1 + sqrt 3)
     bump = 0.8 * (0.5 - 1 / (1 + math.sqrt(3)))
-    told = answered(ReverseSigmoid(0.8, 0.5, True), np.array([[0.5, 0.25, 0.25]]))
+    told = outputs_told(ReverseSigmoid(0.8, 0.5, True), np.array([[0.5, 0.25, 0.25]]))
     total = 1 + 2 * bump
     expected = [[0.5 / total, (0.25 + bump) / total, (0.25 + bump) / total]]
     assert_allclose(told, expected, rtol=1e-14)
 
 
 def test_reverse_sigmoid_of_certainty_is_finite() -> None:
-    told = answered(ReverseSigmoid(0.8, 0.2, True), np.array([[1.0, 0.0, 0.0]]))
+    told = outputs_told(ReverseSigmoid(0.8, 0.2, True), np.array([[1.0, 0.0, 0.0]]))
     assert_allclose(told, [bent([1 - 1e-9, 1e-9, 1e-9], 0.8, 0.2)], rtol=1e-6)
 
 
@@ -123,8 +112,8 @@ def test_reverse_sigmoid_falls_near_0_and_1(beta: float, gamma: float, share: fl
     y = np.linspace(0, 1, 20_001)[1:-1]
     weights = [p - beta * (1 / (1 + ((1 - p) / p) ** gamma) - 0.5) for p in y]
     assert np.mean(np.diff(weights) < 0) == pytest.approx(share, abs=0.001)
-    tiny = answered(ReverseSigmoid(beta, gamma, True), np.array([[0.6, 0.399, 0.001]]))
-    tinier = answered(ReverseSigmoid(beta, gamma, True), np.array([[0.6, 0.3999, 0.0001]]))
+    tiny = outputs_told(ReverseSigmoid(beta, gamma, True), np.array([[0.6, 0.399, 0.001]]))
+    tinier = outputs_told(ReverseSigmoid(beta, gamma, True), np.array([[0.6, 0.3999, 0.0001]]))
     assert tinier[0, 2] > tiny[0, 2]
 
 
@@ -140,7 +129,7 @@ def test_without_the_guard_one_answer_in_twenty_has_another_top_class() -> None:
 def test_with_the_guard_the_top_class_stays(beta: float, gamma: float) -> None:
     y = np.random.default_rng(0).dirichlet([0.5] * 10, 5000)
     guarded, bare = ReverseSigmoid(beta, gamma, True), ReverseSigmoid(beta, gamma, False)
-    told, free = answered(guarded, y), answered(bare, y)
+    told, free = outputs_told(guarded, y), outputs_told(bare, y)
     kept = free.argmax(axis=1) == y.argmax(axis=1)
     assert np.array_equal(told.argmax(axis=1), y.argmax(axis=1))
     assert np.array_equal(told[kept], free[kept])  # halved only where it must be
@@ -151,7 +140,7 @@ def test_with_the_guard_the_top_class_stays(beta: float, gamma: float) -> None:
 
 def test_the_guard_halves_beta_as_often_as_it_must() -> None:
     y = np.random.default_rng(0).dirichlet([0.5] * 10, 300)
-    for row, told in zip(y, answered(ReverseSigmoid(2.0, 1.0, True), y), strict=True):
+    for row, told in zip(y, outputs_told(ReverseSigmoid(2.0, 1.0, True), y), strict=True):
         tries = [bent(row.tolist(), 2.0 * 0.5**h, 1.0) for h in range(30)]
         top = int(np.argmax(row))
         first = next(t for t in tries if t[top] > 1e-9 + max(np.delete(t, top)))
@@ -161,7 +150,7 @@ def test_the_guard_halves_beta_as_often_as_it_must() -> None:
 def test_the_guard_takes_no_lead_by_a_rounding_error() -> None:
     # beta = gamma = 1 makes every weight 1/2, whatever was answered; half of that does not
     y = np.array([[0.6, 0.3, 0.1], [0.1, 0.3, 0.6]])
-    told = answered(ReverseSigmoid(1.0, 1.0, True), y)
+    told = outputs_told(ReverseSigmoid(1.0, 1.0, True), y)
     assert_allclose(told, (y / 2 + 0.25) / 1.25, rtol=1e-12)
 
 
@@ -169,7 +158,7 @@ def test_a_table_of_pairs_undoes_two_thirds_of_it() -> None:
     # REFERENCE 1b: K = 3 at (0.8, 0.2), L1 0.285 raw, 0.099 recovered
     rng, defense = np.random.default_rng(0), ReverseSigmoid(0.8, 0.2, True)
     known, y = rng.dirichlet([0.5] * 3, 6000), rng.dirichlet([0.5] * 3, 2000)
-    table, told = answered(defense, known), answered(defense, y)
+    table, told = outputs_told(defense, known), outputs_told(defense, y)
     nearest = np.array([np.abs(table - row).sum(axis=1).argmin() for row in told])
     raw, recovered = (np.abs(a - y).sum(axis=1).mean() for a in (told, known[nearest]))
     assert raw == pytest.approx(0.285, abs=0.01)
@@ -177,7 +166,7 @@ def test_a_table_of_pairs_undoes_two_thirds_of_it() -> None:
 
 
 def test_a_tie_keeps_its_first_class() -> None:
-    told = answered(ReverseSigmoid(5.0, 1.0, True), np.array([[0.5, 0.5, 0.0]]))
+    told = outputs_told(ReverseSigmoid(5.0, 1.0, True), np.array([[0.5, 0.5, 0.0]]))
     assert told[0].argmax() == 0
 
 
@@ -318,7 +307,7 @@ def test_a_shuffle_moves_all_but_the_label() -> None:
     defense = Shuffle(1e-6)
     defense._key = b"key"
     x = np.random.default_rng(1).uniform(size=(1000, 4))
-    told, rows, top = answered(defense, outputs, x), np.arange(1000), outputs.argmax(axis=1)
+    told, rows, top = outputs_told(defense, outputs, x), np.arange(1000), outputs.argmax(axis=1)
     assert np.array_equal(told[rows, top], outputs[rows, top])
     assert np.array_equal(np.sort(told, axis=1), np.sort(outputs, axis=1))
     assert 0.7 < np.mean((told != outputs).any(axis=1)) < 0.999  # 1 in 24 stays
@@ -327,7 +316,7 @@ def test_a_shuffle_moves_all_but_the_label() -> None:
 def test_a_shuffle_draws_each_permutation_alike(toy: Victim) -> None:
     defense = deployed(Shuffle(1e-6), toy)
     outputs = np.tile([0.1, 0.6, 0.2, 0.1 / 3 * 2, 0.1 / 3], (24_000, 1))
-    told = answered(defense, outputs, toy.space.sample(24_000, np.random.default_rng(1)))
+    told = outputs_told(defense, outputs, toy.space.sample(24_000, np.random.default_rng(1)))
     others = np.delete(outputs[0], 1)
     counts = [
         np.all(np.delete(told, 1, axis=1) == np.array(order), axis=1).sum()
@@ -350,9 +339,9 @@ def test_a_shuffle_of_three_is_a_swap_or_not(toy: Victim) -> None:
 def test_a_repeat_is_shuffled_alike_within_the_grid(toy: Victim) -> None:
     defense, x = deployed(Shuffle(0.125), toy), np.full((1, 4), 0.25)
     outputs = np.random.default_rng(0).dirichlet([1] * 8, 1)
-    here = answered(defense, outputs, x)
-    assert np.array_equal(answered(defense, outputs, x + 1e-3), here)
-    far = [answered(defense, outputs, x + 0.25 * step) for step in range(1, 4)]
+    here = outputs_told(defense, outputs, x)
+    assert np.array_equal(outputs_told(defense, outputs, x + 1e-3), here)
+    far = [outputs_told(defense, outputs, x + 0.25 * step) for step in range(1, 4)]
     assert any(not np.array_equal(answer, here) for answer in far)
 
 
@@ -567,7 +556,7 @@ def test_ten_thousand_answers_take_less_than_a_second(toy: Victim, defense: Defe
     x = toy.space.sample(10_000, np.random.default_rng(0))
     deployed(defense, toy)
     start = time.process_time()
-    answered(defense, outputs, x)
+    outputs_told(defense, outputs, x)
     assert time.process_time() - start < 1
 
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 from scipy.optimize import approx_fprime
+from shop import deployed, outputs_told
 
 from moatbench.defense import Defense
 from moatbench.defenses.adaptive_misinformation import AdaptiveMisinformation, avoidance
@@ -38,18 +39,6 @@ KEEPING = [MAD(1.0, True), ModelGuardW(1.0), ModelGuardS(1.0)]
 
 def name(part: object) -> str:
     return f"{type(part).__name__}{getattr(part, 'guard', '')}"
-
-
-def deployed(defense: Defense, victim: Victim, seed: int = 0) -> Defense:
-    defense.deploy(victim, np.random.default_rng(seed))
-    return defense
-
-
-def answered(defense: Defense, outputs: Array, x: Array | None = None) -> Array:
-    x = np.zeros((len(outputs), 4)) if x is None else x
-    told = defense.respond(x, from_outputs(outputs), "alice").outputs
-    assert told is not None
-    return told
 
 
 def drawn(k: int, n: int, seed: int = 0, spread: float = 0.5) -> Array:
@@ -81,7 +70,7 @@ def test_a_row_without_outputs_stays_without(toy: Victim, defense: Defense) -> N
 @pytest.mark.parametrize("defense", ALL, ids=name)
 def test_answers_sum_to_one(toy: Victim, defense: Defense) -> None:
     rng = np.random.default_rng(1)
-    told = answered(deployed(defense, toy), drawn(3, 500), toy.space.sample(500, rng))
+    told = outputs_told(deployed(defense, toy), drawn(3, 500), toy.space.sample(500, rng))
     assert_allclose(told.sum(axis=1), 1, atol=1e-12)
     assert told.min() >= 0
 
@@ -99,7 +88,7 @@ def test_strength_zero_answers_the_very_same_bits(toy: Victim, defense: Defense)
 def test_the_budget_is_never_exceeded(toy: Victim, defense: Defense, epsilon: float) -> None:
     y = np.concatenate([drawn(3, 150), drawn(3, 50, spread=0.02), np.eye(3), [[0.5, 0.5, 0.0]]])
     x = toy.space.sample(len(y), np.random.default_rng(1))
-    told = answered(deployed(replace(defense, epsilon=epsilon), toy), y, x)  # type: ignore[type-var]
+    told = outputs_told(deployed(replace(defense, epsilon=epsilon), toy), y, x)  # type: ignore[type-var]
     assert np.abs(told - y).sum(axis=1).max() <= epsilon + 1e-12
     assert np.abs(told - y).sum(axis=1).max() > 0.5 * min(epsilon, 1)  # and is made use of
 
@@ -109,7 +98,7 @@ def test_the_budget_is_never_exceeded(toy: Victim, defense: Defense, epsilon: fl
 def test_the_top_class_stays(toy: Victim, defense: Defense, epsilon: float) -> None:
     y = np.concatenate([drawn(3, 150), np.eye(3), [[0.5, 0.5, 0.0], [0.2, 0.4, 0.4]]])
     x = toy.space.sample(len(y), np.random.default_rng(1))
-    told = answered(deployed(replace(defense, epsilon=epsilon), toy), y, x)  # type: ignore[type-var]
+    told = outputs_told(deployed(replace(defense, epsilon=epsilon), toy), y, x)  # type: ignore[type-var]
     assert np.array_equal(told.argmax(axis=1), y.argmax(axis=1))
     assert defense.traits.keeps_labels
 
@@ -284,7 +273,7 @@ def test_equal_answers_are_solved_once(toy: Victim) -> None:
     defense = ModelGuardW(1.0)
     deployed(defense, toy)
     y = np.repeat(drawn(3, 10), 20, axis=0)
-    answered(defense, y)
+    outputs_told(defense, y)
     assert (defense._solved.cache_info().misses, defense._solved.cache_info().hits) == (10, 190)
 
 
@@ -318,14 +307,14 @@ def test_modelguard_s_tells_the_first_centroid_that_is_near(
     toy: Victim, epsilon: float, batch: int
 ) -> None:
     y, defense = drawn(3, 600), deployed(ModelGuardS(epsilon), toy)
-    told = [answered(defense, y[i : i + batch]) for i in range(0, len(y), batch)]
+    told = [outputs_told(defense, y[i : i + batch]) for i in range(0, len(y), batch)]
     assert np.array_equal(np.concatenate(told), first_within(y, epsilon))
 
 
 def test_centroids_of_a_class_are_further_apart_than_epsilon(toy: Victim) -> None:
     defense = ModelGuardS(0.3)
     deployed(defense, toy)
-    answered(defense, drawn(3, 2000))
+    outputs_told(defense, drawn(3, 2000))
     for c, centroids in enumerate(defense.centroids):
         assert len(centroids) > 3
         assert (centroids.argmax(axis=1) == c).all()
@@ -357,7 +346,7 @@ def test_sure_answers_are_true_and_unsure_ones_are_the_wrong_model_s(toy: Victim
     assert y is not None
     defense = replace(WRONG)
     deployed(defense, toy)
-    told, sure = answered(defense, y, x), y.max(axis=1)
+    told, sure = outputs_told(defense, y, x), y.max(axis=1)
     assert_allclose(told[sure > 0.75], y[sure > 0.75], atol=1e-12)
     assert_allclose(told[sure < 0.65], defense.wrong(x)[sure < 0.65], atol=1e-12)
     assert min((sure > 0.75).sum(), (sure < 0.65).sum()) > 20

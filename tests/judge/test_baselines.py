@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from shop import counted
 from summaries import summary
 
 from moatbench.attack import Attack, Target
@@ -126,17 +127,9 @@ def test_side_labels_that_mislead_leave_the_floor_at_the_constant(toy: Victim) -
 
 
 def test_the_attacker_without_api_asks_the_victim_nothing(toy: Victim) -> None:
-    victim, asked = labelled(toy), 0
-
-    def spied(x: Array) -> Reply:
-        nonlocal asked
-        asked += len(x)
-        return toy.predict(x)
-
-    spy = replace(victim, predict=spied)
-    asked = 0  # a victim is asked when it is made
+    spy, asked = counted(labelled(toy))
     trained_on_pool(spy, np.random.default_rng(0))
-    assert asked == 0
+    assert not asked
 
 
 def test_side_labels_change_no_point_of_the_judge(toy: Victim) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from omegaconf import DictConfig
 from scipy.stats import binomtest
+from shop import counted
 
 from moatbench.attack import Attack, Target
 from moatbench.client import Surrogate
@@ -140,17 +141,9 @@ def test_where_chance_agreement_is_common_the_same_agreement_proves_less(toy: Vi
 
 
 def test_independent_models_ask_the_victim_nothing(toy: Victim) -> None:
-    victim, asked = owned(toy), 0
-
-    def spied(x: Array) -> Reply:
-        nonlocal asked
-        asked += len(x)
-        return toy.predict(x)
-
-    spy = replace(victim, predict=spied)
-    asked = 0  # a victim is asked when it is made
+    spy, asked = counted(owned(toy))
     assert len(Owner(spy, np.random.default_rng(0)).independent) == MODELS
-    assert asked == 0
+    assert not asked
 
 
 def test_independent_models_are_good_and_differ(toy: Victim) -> None:
