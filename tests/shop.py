@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable, Mapping
-from copy import deepcopy
+from copy import copy
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -77,10 +77,14 @@ D = TypeVar("D", bound=Defense)
 
 
 def deployed(defense: D, victim: Victim, seed: int = 0) -> D:
-    """Deploy a copy before a victim."""
-    defense = deepcopy(defense)
+    """Deploy a defense before a victim."""
     defense.deploy(victim, np.random.default_rng(seed))
     return defense
+
+
+def fresh(defense: D, victim: Victim, seed: int = 0) -> D:
+    """Deploy a copy, so that what several tests start from stays as it is."""
+    return deployed(copy(defense), victim, seed)
 
 
 def outputs_told(defense: Defense, outputs: Array, x: Array | None = None) -> Array:
@@ -94,12 +98,12 @@ def outputs_told(defense: Defense, outputs: Array, x: Array | None = None) -> Ar
 def refuses_what_it_cannot_train_on(defense: Defense, toy: Victim) -> None:
     """A defense that trains on whole distributions says which of its needs is not met."""
     with pytest.raises(NotApplicable, match="this victim answers labels only"):
-        deployed(defense, Victim(toy.shares, lambda x: Reply(toy.predict(x).labels)))
+        fresh(defense, Victim(toy.shares, lambda x: Reply(toy.predict(x).labels)))
     with pytest.raises(NotApplicable, match="needs whole distributions"):
-        deployed(defense, replace(toy, full=False))
+        fresh(defense, replace(toy, full=False))
     shares = replace(toy.shares, x_train=np.zeros((0, 4)), y_train=np.zeros(0, dtype=np.int64))
     with pytest.raises(NotApplicable, match="this victim has 0 training rows"):
-        deployed(defense, replace(toy, shares=shares))
+        fresh(defense, replace(toy, shares=shares))
 
 
 # ---- victims by hand ---------------------------------------------------------------------

@@ -30,5 +30,6 @@ def summary(**changes: Any) -> Summary:
         "started": 1.7e9,
         "seconds": 1.0,
     }
-    kinds = {name: [name] for name in {**made, **changes}["defense"].split("+") if name != "none"}
+    layers = [n for n in {**made, **changes}["defense"].split("+") if n != "none"]
+    kinds = {n: ["tells_nothing" if n == "random_labels" else n] for n in layers}
     return Summary(**{"kinds": kinds, **made, **changes})

@@ -92,7 +92,7 @@ def _ask(deployment: "_Watch", x: Array, batch: int = 64, neighbour: Array | Non
                 deployment.answer(neighbour[part], "mallory")
             waits = defense.wait(len(x[part]), "alice")
             assert waits >= 0, f"{name} makes time run backwards"
-            says(defense, waits > 0, "makes alice wait", "costs")
+            says(defense.watched, waits > 0, "makes alice wait", "costs")
             answers = deployment.answer(x[part], "alice")
         rows = start + answers.rows
         labels[rows], refused[rows] = answers.labels, False
@@ -105,13 +105,13 @@ class _Watched(Defense):
     """Passes everything on to a defense, and checks the form of what comes back."""
 
     def __init__(self, defense: Defense) -> None:
-        self._defense, self.name = defense, type(defense).__name__
+        self.watched, self.name = defense, type(defense).__name__
 
     def deploy(self, victim: Victim, rng: Generator) -> None:
-        self._defense.deploy(victim, rng)
+        self.watched.deploy(victim, rng)
 
     def admit(self, x: Array, account: str) -> Mask:
-        mask = self._defense.admit(x, account)
+        mask = self.watched.admit(x, account)
         form = f"{getattr(mask, 'dtype', type(mask).__name__)} of shape {np.shape(mask)}"
         assert form == f"bool of shape ({len(x)},)", (
             f"{self.name}.admit was asked about {len(x)} rows, and returned {form}; it must "
@@ -120,10 +120,10 @@ class _Watched(Defense):
         return mask
 
     def wait(self, n: int, account: str) -> float:
-        return self._defense.wait(n, account)
+        return self.watched.wait(n, account)
 
     def respond(self, x: Array, reply: Reply, account: str) -> Reply:
-        reply = self._defense.respond(x, reply, account)
+        reply = self.watched.respond(x, reply, account)
         assert isinstance(reply, Reply), f"{self.name}.respond returned a {type(reply).__name__}"
         for field in ("labels", "outputs", "path", "refused"):
             value = getattr(reply, field)

@@ -41,10 +41,3 @@ def test_a_program_prints_its_table(name: str) -> None:
     assert len(tables) > 2 or name in WITHOUT_TABLE, done.stdout
     assert any(character.isdigit() for character in printed[-1]), done.stdout
     assert before == {file: file.read_bytes() for file in (ROOT / "docs").glob("*.png")}
-
-
-def test_every_picture_of_the_docs_has_a_command_that_makes_it() -> None:
-    docs = ROOT / "docs"
-    named = (docs / "figures.md").read_text()
-    pictures = [str(file.relative_to(docs)) for file in docs.rglob("*.png")]
-    assert not [name for name in pictures if f"`{name}`" not in named]

@@ -10,7 +10,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 from scipy.optimize import check_grad
-from shop import deployed, refuses_what_it_cannot_train_on
+from shop import fresh, refuses_what_it_cannot_train_on
 
 from moatbench.defense import Defense
 from moatbench.defenses.edm import (
@@ -56,7 +56,7 @@ def test_the_contract_holds(toy: Victim, defense: Defense) -> None:
 def test_members_disagree_on_strange_inputs_only_where_they_are_told_to(diversity: float) -> None:
     """On digits, where inputs drawn uniformly are nothing like the data."""
     victim = softmax(bundled("digits"), stream(0, "victim"))
-    defense = deployed(EnsembleOfDiverseModels(5, 16, diversity, 50), victim)
+    defense = fresh(EnsembleOfDiverseModels(5, 16, diversity, 50), victim)
     strange = victim.space.sample(1000, np.random.default_rng(1))
     apart = [
         np.mean([np.mean(a.argmax(axis=1) != b.argmax(axis=1)) for a, b in combinations(told, 2)])
@@ -69,7 +69,7 @@ def test_members_disagree_on_strange_inputs_only_where_they_are_told_to(diversit
 def test_members_are_as_accurate_as_the_victim_to_three_points() -> None:
     victim = softmax(bundled("digits"), stream(0, "victim"))
     x, y = victim.shares.x_test, victim.shares.y_test
-    defense, clean = deployed(EnsembleOfDiverseModels(5, 16, 1.0, 50), victim), victim.predict(x)
+    defense, clean = fresh(EnsembleOfDiverseModels(5, 16, 1.0, 50), victim), victim.predict(x)
     accuracy = np.mean(clean.labels == y)
     for told in each(defense, victim, x):
         assert np.mean(told.argmax(axis=1) == y) > accuracy - 0.03
@@ -121,7 +121,7 @@ def test_the_serving_rule_by_hand() -> None:
 
 
 def test_each_row_is_answered_by_the_member_that_the_hash_names(toy: Victim) -> None:
-    x, defense = toy.space.sample(300, np.random.default_rng(1)), deployed(EDM, toy)
+    x, defense = toy.space.sample(300, np.random.default_rng(1)), fresh(EDM, toy)
     reply = defense.respond(x, toy.predict(x), "alice")
     serving = member(defense._hash.outputs(toy.space.encode(x)), 5)
     assert reply.outputs is not None
@@ -140,14 +140,14 @@ def test_the_hash_is_spread_evenly_over_the_defender_s_data() -> None:
 
 def test_the_same_stream_gives_the_same_members_and_another_gives_others(toy: Victim) -> None:
     x = toy.shares.x_test
-    one, again, other = (deployed(EDM, toy, seed=seed) for seed in (0, 0, 1))
+    one, again, other = (fresh(EDM, toy, seed=seed) for seed in (0, 0, 1))
     told = [d.respond(x, toy.predict(x), "alice").outputs for d in (one, again, other)]
     assert np.array_equal(told[0], told[1])
     assert not np.array_equal(told[0], told[2])
 
 
 def test_what_was_not_told_or_withheld_stays_so_and_the_path_is_not_told(toy: Victim) -> None:
-    x, defense = toy.space.sample(2, np.random.default_rng(1)), deployed(EDM, toy)
+    x, defense = toy.space.sample(2, np.random.default_rng(1)), fresh(EDM, toy)
     withheld = np.array([False, True])
     reply = Reply(np.array([2, 0]), np.array([[NAN] * 3, [0.45, 0.35, 0.2]]), x, withheld)
     told = defense.respond(x, reply, "alice")
@@ -160,7 +160,7 @@ def test_what_was_not_told_or_withheld_stays_so_and_the_path_is_not_told(toy: Vi
 
 
 def test_labels_alone_are_the_members_too(toy: Victim) -> None:
-    x, defense = toy.space.sample(200, np.random.default_rng(1)), deployed(EDM, toy)
+    x, defense = toy.space.sample(200, np.random.default_rng(1)), fresh(EDM, toy)
     bare = LabelOnly().respond(x, toy.predict(x), "alice")
     told = defense.respond(x, bare, "alice")
     assert told.outputs is None
@@ -168,7 +168,7 @@ def test_labels_alone_are_the_members_too(toy: Victim) -> None:
 
 
 def test_ten_thousand_answers_take_less_than_a_second(toy: Victim) -> None:
-    x, defense = toy.space.sample(10_000, np.random.default_rng(0)), deployed(EDM, toy)
+    x, defense = toy.space.sample(10_000, np.random.default_rng(0)), fresh(EDM, toy)
     reply = toy.predict(x)
     start = time.process_time()
     defense.respond(x, reply, "alice")
@@ -177,7 +177,7 @@ def test_ten_thousand_answers_take_less_than_a_second(toy: Victim) -> None:
 
 def test_deployment_takes_less_than_a_second(toy: Victim) -> None:
     start = time.process_time()
-    deployed(EnsembleOfDiverseModels(5, 16, 1.0, 50), toy)
+    fresh(EnsembleOfDiverseModels(5, 16, 1.0, 50), toy)
     assert time.process_time() - start < 1
 
 

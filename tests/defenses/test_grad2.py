@@ -9,7 +9,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 from scipy.optimize import linprog
-from shop import deployed, refuses_what_it_cannot_train_on
+from shop import fresh, refuses_what_it_cannot_train_on
 
 from moatbench.defense import Defense
 from moatbench.defenses.grad2 import LEAD, GradientRedirection, redirected
@@ -81,7 +81,7 @@ def test_ones_are_no_direction_for_the_last_layer_and_signs_are_one() -> None:
 
 def test_a_step_on_the_answer_told_moves_further_along_the_target(toy: Victim) -> None:
     """What the defense is for: the attacker's gradient, not the closed form of it."""
-    defense, x = deployed(PLAIN, toy), toy.shares.pool[:40]
+    defense, x = fresh(PLAIN, toy), toy.shares.pool[:40]
     inputs = torch.tensor(toy.space.encode(x))
     parts = [torch.tensor(part, requires_grad=True) for part in defense.surrogate]
     reply = toy.predict(x)
@@ -186,8 +186,8 @@ def test_ties_and_certainty_keep_their_top_class(epsilon: float) -> None:
 def test_labels_stay_under_the_guard_and_follow_the_answer_without(toy: Victim) -> None:
     x = toy.space.sample(500, np.random.default_rng(1))
     truth = toy.predict(x)
-    kept = deployed(GUARDED, toy).respond(x, truth, "alice")
-    free = deployed(PLAIN, toy).respond(x, truth, "alice")
+    kept = fresh(GUARDED, toy).respond(x, truth, "alice")
+    free = fresh(PLAIN, toy).respond(x, truth, "alice")
     assert kept.outputs is not None
     assert free.outputs is not None
     assert np.array_equal(kept.labels, truth.labels)
@@ -202,14 +202,14 @@ def test_labels_stay_under_the_guard_and_follow_the_answer_without(toy: Victim) 
 
 def test_the_surrogate_learns_the_victim_from_the_defender_s_data(toy: Victim) -> None:
     x = toy.shares.x_test
-    surrogate = deployed(PLAIN, toy).surrogate
+    surrogate = fresh(PLAIN, toy).surrogate
     found = surrogate.outputs(toy.space.encode(x)).argmax(axis=1)
     assert np.mean(found == toy.predict(x).labels) > 0.95
 
 
 def test_another_deployment_steers_elsewhere(toy: Victim) -> None:
     x = toy.shares.x_test
-    one, again, other = (deployed(PLAIN, toy, seed=seed) for seed in (0, 0, 1))
+    one, again, other = (fresh(PLAIN, toy, seed=seed) for seed in (0, 0, 1))
     told = [d.respond(x, toy.predict(x), "alice").outputs for d in (one, again, other)]
     assert np.array_equal(told[0], told[1])
     assert not np.array_equal(told[0], told[2])
@@ -217,19 +217,19 @@ def test_another_deployment_steers_elsewhere(toy: Victim) -> None:
 
 def test_no_budget_answers_the_very_same_bits(toy: Victim) -> None:
     reply = from_outputs(drawn(3, 5))
-    assert deployed(replace(PLAIN, epsilon=0), toy).respond(np.zeros((5, 4)), reply, "a") is reply
+    assert fresh(replace(PLAIN, epsilon=0), toy).respond(np.zeros((5, 4)), reply, "a") is reply
 
 
 def test_a_row_without_outputs_stays_without(toy: Victim) -> None:
     outputs = np.array([[NAN] * 3, [0.45, 0.35, 0.2]])
-    told = deployed(PLAIN, toy).respond(np.zeros((2, 4)), Reply(np.array([2, 0]), outputs), "a")
+    told = fresh(PLAIN, toy).respond(np.zeros((2, 4)), Reply(np.array([2, 0]), outputs), "a")
     assert told.outputs is not None
     assert np.isnan(told.outputs).any(axis=1).tolist() == [True, False]
     assert told.labels[0] == 2
 
 
 def test_ten_thousand_answers_of_ten_classes_take_less_than_a_second(toy: Victim) -> None:
-    defense, y = deployed(PLAIN, toy), drawn(10, 10_000)
+    defense, y = fresh(PLAIN, toy), drawn(10, 10_000)
     x = toy.space.sample(10_000, np.random.default_rng(0))
     defense.surrogate = weights(4, 32, 10, seed=0)
     defense.target = defense.surrogate.toward("signs", np.random.default_rng(0))

@@ -89,5 +89,5 @@ def test_the_monitors_table_counts_the_runs_that_tell_accounts() -> None:
 
 
 def test_a_monitor_that_never_alarmed_is_in_the_table() -> None:
-    silent = run("prada", knobs={"defense.prada.monitor.delta": 0.9})
+    silent = run("prada", kinds={"prada": ["watches"]})
     assert [w.alarmed for w in alarm_records(one_field(silent, run()))] == [0]
