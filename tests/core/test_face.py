@@ -20,7 +20,7 @@ def test_a_name_is_the_thing_itself() -> None:
 
 
 def test_a_name_that_is_not_offered_is_an_attribute_error() -> None:
-    with pytest.raises(AttributeError, match="'moatbench' has no attribute 'Nonsense'"):
+    with pytest.raises(AttributeError, match="No moatbench attribute Nonsense"):
         _ = moatbench.Nonsense  # type: ignore[attr-defined]
 
 
