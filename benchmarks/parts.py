@@ -199,6 +199,8 @@ def main(option: str) -> int:
     elif PAGE.read_text() != page():
         print("docs/parts.md is out of date; run: python benchmarks/parts.py --write")
         return 1
+    told = sum(line.startswith("| [`") for line in page().splitlines())
+    print(f"docs/parts.md is up to date, and tells of {told} parts")
     return 0
 
 
