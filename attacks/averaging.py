@@ -5,17 +5,18 @@ defenses in Tang et al. 2024, "ModelGuard" (USENIX Security); every repeat is pa
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from moatbench.api import PredictionAPI
-from moatbench.attack import Attack, Target, Wrapper
+from moatbench.attack import Attack, Target
 from moatbench.client import Answers, Surrogate
 from moatbench.knobs import check_number, check_whole
 from moatbench.reply import has_outputs
 from moatbench.space import InputSpace
 from moatbench.strategies.view import View
+from moatbench.strategies.wrapper import Wrapper
 from moatbench.traits import Traits
 from moatbench.types import Array, Generator, Labels, Rows
 
@@ -65,7 +66,7 @@ class Averaging(Wrapper):
         """Draw the neighbours from a stream apart from the other attack's."""
         within, moving = rng.spawn(2)
         view = Averaged(target.api, self.copies, self._reach(target.known.traits), moving)
-        return self.attack.run(target.seen_through(view), within)
+        return self.attack.run(replace(target, api=view), within)
 
     def _reach(self, traits: Traits | None) -> float:
         """By how much copies move: where the noise is keyed to the row, repeats tell nothing."""

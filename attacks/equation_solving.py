@@ -8,9 +8,10 @@ import numpy as np
 
 from moatbench.api import PredictionAPI
 from moatbench.attack import Attack, Needs, Target
-from moatbench.client import Answers, Purchases, Surrogate, ignorant
+from moatbench.client import Answers, Purchases, Surrogate
 from moatbench.defense import Defense
 from moatbench.knobs import check_choice, check_flag
+from moatbench.learners.learner import ignorant
 from moatbench.models.forward import ACTIVATIONS
 from moatbench.solvers.edges import Edges
 from moatbench.solvers.grids import grid_of

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from moatbench.api import ADVERSARY, PredictionAPI
-from moatbench.attack import Attack, Target, Wrapper
+from moatbench.attack import Attack, Target
 from moatbench.client import Answers, Card, Purchases, Surrogate
 from moatbench.knobs import check_choice, check_flag, check_kind, check_number, check_whole
 from moatbench.learners.learner import learner_for
@@ -21,6 +21,7 @@ from moatbench.reply import Predict, from_outputs
 from moatbench.strategies.accounts import Matched, Sender, Turns
 from moatbench.strategies.shadow import Shadow, Train
 from moatbench.strategies.view import View
+from moatbench.strategies.wrapper import Wrapper
 from moatbench.types import Array, Generator, Rows
 
 TURNS = ("round_robin", "random")
@@ -97,7 +98,7 @@ class Evasion(Wrapper):
             shadow = Shadow(monitors, api.card, pool, softmax_of(api.card), copying)
             sender = Matched(names, shadow, by_turns, api.card)
         view = Crowd(api, self.benign, pool, sender, mixing)
-        for surrogate in self.attack.run(target.seen_through(view), rng):
+        for surrogate in self.attack.run(replace(target, api=view), rng):
             yield replace(surrogate, note="; ".join(filter(None, [surrogate.note, sender.note])))
             if not view.remaining:
                 return

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from moatbench.attack import Attack, Target
-from moatbench.client import Purchases, Surrogate, ignorant
+from moatbench.client import Purchases, Surrogate
 from moatbench.knobs import check_choice
+from moatbench.learners.learner import ignorant
 from moatbench.solvers.candidates import CANDIDATES, Candidates
 from moatbench.types import Generator
 

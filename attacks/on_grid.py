@@ -1,12 +1,13 @@
 """Ask only what the model is really asked, where a defense moves the inputs to a grid."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from moatbench.api import PredictionAPI
-from moatbench.attack import Attack, Target, Wrapper
+from moatbench.attack import Attack, Target
 from moatbench.client import Answers, Surrogate
 from moatbench.strategies.view import View
+from moatbench.strategies.wrapper import Wrapper
 from moatbench.types import Array, Generator, Rows
 
 
@@ -41,7 +42,7 @@ class OnGrid(Wrapper):
         """Give the other attack this very generator."""
         traits = target.known.traits
         step = traits.input_grid if traits is not None else 0.0
-        return self.attack.run(target.seen_through(Snapped(target.api, step)), rng)
+        return self.attack.run(replace(target, api=Snapped(target.api, step)), rng)
 
 
 class Snapped(View):

@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from moatbench.api import PredictionAPI
-from moatbench.attack import Attack, Target, Wrapper
+from moatbench.attack import Attack, Target
 from moatbench.client import Answers, Card, Surrogate
 from moatbench.strategies.view import View
+from moatbench.strategies.wrapper import Wrapper
 from moatbench.types import Array, Generator, Rows
 
 
@@ -43,11 +44,11 @@ class Top1(Wrapper):
         traits = target.known.traits
         if traits is not None and not traits.touches_confidences:
             return "nothing touches the confidences"
-        return self.attack.unmet(target.seen_through(Labels(target.api)))
+        return self.attack.unmet(replace(target, api=Labels(target.api)))
 
     def run(self, target: Target, rng: Generator) -> Iterator[Surrogate]:
         """Give the other attack this very generator, so that it asks what it would ask."""
-        return self.attack.run(target.seen_through(Labels(target.api)), rng)
+        return self.attack.run(replace(target, api=Labels(target.api)), rng)
 
 
 class Labels(View):

@@ -6,17 +6,19 @@ buys its own answers, settings are compared on answers bought for the purpose, a
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from math import ceil
 from typing import Any
 
 import numpy as np
 
-from moatbench.attack import Attack, Target, Wrapper
-from moatbench.client import Answers, Surrogate, ignorant
+from moatbench.attack import Attack, Target
+from moatbench.client import Answers, Surrogate
 from moatbench.knobs import check_number, check_whole
+from moatbench.learners.learner import ignorant
 from moatbench.strategies.window import Window
+from moatbench.strategies.wrapper import Wrapper
 from moatbench.types import Array, Generator
 
 
@@ -134,7 +136,7 @@ class Trials:
     ) -> Iterator[Surrogate]:
         """Run an attack on the next queries; keep what it finds if that is better."""
         window = Window(self._api, size)
-        for surrogate in attack.run(self._target.seen_through(window), rng):
+        for surrogate in attack.run(replace(self._target, api=window), rng):
             error = self._wrong(surrogate)
             if error <= self._error:
                 self._best, self._error, self.setting = surrogate, error, dict(setting)

@@ -11,7 +11,7 @@ import numpy as np
 
 from moatbench.defense import Defense
 from moatbench.knobs import check_number
-from moatbench.randomness import keyed_uniform
+from moatbench.numerics.keyed import keyed_uniform
 from moatbench.reply import Reply
 from moatbench.traits import NoiseModel, Traits
 from moatbench.types import Array, Generator, Labels, Mask

@@ -16,8 +16,8 @@ from scipy.special import ndtri
 
 from moatbench.defense import Defense
 from moatbench.knobs import check_choice, check_number
+from moatbench.numerics.keyed import AccountStreams, keyed_uniform
 from moatbench.numerics.simplex import normalised
-from moatbench.randomness import AccountStreams, keyed_uniform
 from moatbench.reply import Reply
 from moatbench.traits import NoiseModel, Traits
 from moatbench.types import Array, Generator, Rows

@@ -3,7 +3,6 @@
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Self
 
 import numpy as np
 
@@ -13,7 +12,6 @@ from moatbench.types import Array, Generator
 from moatbench.victim import Victim
 
 ADVERSARY = "adversary"
-Listener = Callable[[int], None]
 
 
 class Deployment:
@@ -82,13 +80,6 @@ class PredictionAPI(ABC):
         queries: asked so far, answered or refused.
         refused: of those, how many got no answer.
     """
-
-    def __new__(cls, *_: object, **__: object) -> Self:
-        if cls is PredictionAPI:
-            raise TypeError(
-                "PredictionAPI is an interface; use MeteredAPI(deployment, checkpoints)"
-            )
-        return super().__new__(cls)
 
     def __init__(self, card: Card, checkpoints: Sequence[int]) -> None:
         self.card = card
@@ -169,7 +160,7 @@ class MeteredAPI(PredictionAPI):
         checkpoints: Sequence[int],
         *,
         price: float = 0.0,
-        listener: Listener | None = None,
+        listener: Callable[[int], None] | None = None,
     ) -> None:
         super().__init__(deployment.card(price), checkpoints)
         self.__deployment = deployment

@@ -2,8 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from inspect import signature
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from moatbench.api import PredictionAPI
@@ -84,43 +83,21 @@ class Target:
     pool: Array
     known: Known = Known()
 
-    def seen_through(self, api: PredictionAPI) -> "Target":
-        """Return the same with another API before it."""
-        return replace(self, api=api)
-
-
-def _refuse_old_form(attack: type) -> None:
-    """Raise a TypeError for an attack as they were written before there was a `Target`."""
-    own, name = vars(attack), attack.__name__
-    for old, new in (
-        ("informed", "target.known in run"),
-        ("aware", 'against = frozenset({"quantises"})'),
-    ):
-        if old in own:
-            raise TypeError(f"{name}.{old} is how attacks were written before; use {new}")
-    forms = {"run": ("api", "target, rng"), "unmet": ("card", "target")}
-    for method, (first, new) in forms.items():
-        if method in own and list(signature(own[method]).parameters)[1:2] == [first]:
-            raise TypeError(
-                f"{name}.{method}(self, {first}, ...) is how attacks were written before; write "
-                f"{method}(self, {new}), with target.api, target.pool and target.known"
-            )
-
 
 class Attack(ABC):
     """A way to steal a model through a prediction API.
 
     `run` is a generator, suspended while the judge scores what it yielded. State lives in it, not
-    in the object, so that one attack can be run many times. A defense some kind of which no attack
-    of a run is `against` is reported as "naive only".
+    in the object, so that one attack can be run many times. Where a defense is of a kind that no
+    attack of a run is `against`, the run is marked "naive only".
 
     Attributes:
         needs: what it cannot do without.
         against: the kinds of defenses (`traits.KINDS`) that it was made to withstand.
         oracle: whether it is shown the victim itself: what it reaches is then an upper bound on
             what an attacker can do, and is reported as one.
-        labels_only: whether it uses nothing of an answer but the label. What uses more and reaches
-            less was broken by the defense, which the leak was not: such a run is flagged.
+        labels_only: whether it uses nothing of an answer but the label. An attack that uses more
+            and reaches less shows that the defense broke it, not the leak: such a run is flagged.
         inner: the attack that it runs on an API seen in its own way; None for most.
     """
 
@@ -132,7 +109,6 @@ class Attack(ABC):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        _refuse_old_form(cls)
         if not isinstance(against := vars(cls).get("against", frozenset()), property):
             check_kinds(f"{cls.__name__}.against", against)
 
@@ -142,28 +118,4 @@ class Attack(ABC):
 
     @abstractmethod
     def run(self, target: Target, rng: Generator) -> Iterator[Surrogate]:
-        """Yield the best surrogate so far, when `queries` equals each of `checkpoints`.
-
-        Both are those of `target.api`.
-        """
-
-
-class Wrapper(Attack):
-    """An attack that runs another one, its field `attack`, on an API seen in its own way."""
-
-    attack: Attack
-
-    @property
-    def inner(self) -> Attack:  # type: ignore[override]
-        """The other attack."""
-        return self.attack
-
-    @property
-    def oracle(self) -> bool:  # type: ignore[override]
-        """Whether the other attack is shown the victim."""
-        return self.inner.oracle
-
-    @property
-    def labels_only(self) -> bool:  # type: ignore[override]
-        """Whether the other attack uses nothing else."""
-        return self.inner.labels_only
+        """Yield the best surrogate so far, as `target.api` reaches each of its checkpoints."""

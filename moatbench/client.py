@@ -2,15 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from moatbench.reply import Predict, Reply, concatenated, from_outputs
+from moatbench.reply import Predict, Reply, concatenated
 from moatbench.space import InputSpace
 from moatbench.types import Array, Labels, Rows
-
-T = TypeVar("T", Array, Labels)
 
 
 @dataclass(frozen=True)
@@ -74,37 +72,32 @@ class Purchases:
     """The answers bought so far, in order."""
 
     def __init__(self, card: Card) -> None:
-        self._k = len(card.classes)
-        self._x: list[Array] = [np.empty((0, card.space.d))]
-        self._labels: list[Labels] = [np.empty(0, np.int64)]
-        self._outputs: list[Array] = [np.empty((0, self._k))]
+        d, self._k = card.space.d, len(card.classes)
+        nothing = np.empty((0, d)), np.empty(0, np.intp), np.empty(0, np.int64)
+        self._parts = [Answers(*nothing, np.empty((0, self._k)), None)]
 
     def add(self, answers: Answers) -> None:
         """Keep the answers to one more query."""
-        self._x.append(answers.x)
-        self._labels.append(answers.labels)
-        outputs = answers.outputs
-        self._outputs.append(
-            np.full((len(answers.labels), self._k), np.nan) if outputs is None else outputs
-        )
+        self._parts.append(answers._replace(path=None))
 
     def __len__(self) -> int:
-        return sum(map(len, self._labels))
+        return sum(len(part.labels) for part in self._parts)
 
     @property
     def x(self) -> Array:
         """(n, d) the inputs that were answered."""
-        return _concatenated(self._x)
+        return self._all.x
 
     @property
     def labels(self) -> Labels:
         """(n,) the answered labels."""
-        return _concatenated(self._labels)
+        return self._all.labels
 
     @property
     def outputs(self) -> Array:
         """(n, k) the answered outputs; a row of NaN where only the label came."""
-        return _concatenated(self._outputs)
+        told = self._all.outputs
+        return np.full((len(self), self._k), np.nan) if told is None else told
 
     def targets(self, use_confidences: bool = True) -> Array:
         """(n, k) soft labels to train on: the outputs, or the label itself where there are none."""
@@ -115,6 +108,13 @@ class Purchases:
         # Rounded and truncated answers need not sum to one; some sum to nothing.
         np.divide(self.outputs, total, out=hard, where=total > 0)
         return hard
+
+    @property
+    def _all(self) -> Answers:
+        """The answers as one; joined once, later calls find one part."""
+        if len(self._parts) > 1:
+            self._parts = [Answers.joined(self._parts)]
+        return self._parts[0]
 
 
 @dataclass(frozen=True)
@@ -132,22 +132,3 @@ class Surrogate:
     parameters: Mapping[str, Array] = field(default_factory=dict)
     converged: bool = True
     note: str = ""
-
-
-def ignorant(card: Card, answers: Labels | None = None) -> Surrogate:
-    """Return the surrogate of an attacker that learnt nothing but the share of each class."""
-    k = len(card.classes)
-    seen = np.bincount(answers, minlength=k) if answers is not None else np.zeros(k)
-    share = (seen + 1) / (seen.sum() + k)
-
-    def predict(x: Array) -> Reply:
-        return from_outputs(np.tile(share, (len(x), 1)))
-
-    return Surrogate(predict, converged=False, note="no usable answers")
-
-
-def _concatenated(parts: list[T]) -> T:
-    """Concatenate once: later calls find one part."""
-    if len(parts) > 1:
-        parts[:] = [np.concatenate(parts)]
-    return parts[0]

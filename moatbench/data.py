@@ -4,16 +4,16 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
+from moatbench.knobs import check_choice, check_number
 from moatbench.space import OFF, ON, Categorical, InputSpace, Numeric
 from moatbench.types import Array, Generator, Labels, Rows
 from moatbench.victim import Shares
 
 Encoding = Literal["one_hot", "codes"]
-ENCODINGS = ("one_hot", "codes")
 
 
 @dataclass(frozen=True)
@@ -86,10 +86,8 @@ class Dataset:
     pool_share: float = 0.25
 
     def __post_init__(self) -> None:
-        if not 0 < self.test_share < 1:
-            raise ValueError(f"data.test_share must lie between 0 and 1, got {self.test_share}")
-        if not 0 <= self.pool_share < 1:
-            raise ValueError(f"data.pool_share must lie in [0, 1), got {self.pool_share}")
+        check_number("data.test_share", self.test_share, 0, 1, above=True, below=True)
+        check_number("data.pool_share", self.pool_share, 0, 1, below=True)
 
     def shares(self, rng: Generator, encoding: Encoding = "one_hot") -> Shares:
         """Draw the shares at random, as Tramèr et al. 2016, sec. 4, do: 70 % and 30 %.
@@ -100,8 +98,7 @@ class Dataset:
         Raises:
             ValueError: a class is missing from the defender's share.
         """
-        if encoding not in ENCODINGS:
-            raise ValueError(f"encoding must be {' or '.join(ENCODINGS)}, got {encoding!r}")
+        check_choice("encoding", encoding, get_args(Encoding))
         table = self.table
         train, pool, test = self._split(rng)
         missing = sorted(set(range(len(table.classes))) - set(table.y[train].tolist()))

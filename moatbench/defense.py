@@ -1,9 +1,6 @@
 """What may stand between the clients and the victim."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from copy import copy
-from dataclasses import is_dataclass, replace
-from inspect import get_annotations, isfunction
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -13,20 +10,6 @@ from moatbench.reply import Reply
 from moatbench.traits import NOTHING, Traits
 from moatbench.types import Array, Generator, Labels, Mask
 from moatbench.victim import Victim
-
-# What a class said of itself before there were `traits`, and how it says so now.
-OLD = {
-    "stage": 'traits = Traits({"perturbs"}), with the kinds of moatbench.traits.KINDS',
-    "stages": 'traits = Traits({"perturbs"}), with the kinds of moatbench.traits.KINDS',
-    "label_preserving": 'traits = Traits({"relabels"}, keeps_labels=False)',
-    "snap": 'traits = Traits({"moves_inputs"}, input_grid=0.1)',
-    "shared": "traits = Traits(shared=True)",
-    "noise": 'traits = Traits({"noisy"}, noise=NoiseModel("fresh"))',
-    "confidences": 'traits = Traits({"withholds"}, confidences=False)',
-    "partial": 'traits = Traits({"refuses"}, partial=False)',
-    "alarms": "def evidence(self), which returns Evidence(alarms=...)",
-    "marks": "def evidence(self), which returns Evidence(marks=...)",
-}
 
 
 class Marks(NamedTuple):
@@ -73,16 +56,6 @@ class Defense:
     harmless: ClassVar[Mapping[str, Any] | None] = None
     strengths: ClassVar[Mapping[str, Sequence[Any]]] = {}
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        knobs = {k for k, kind in get_annotations(cls).items() if "ClassVar" not in str(kind)}
-        for name in sorted(OLD.keys() & vars(cls).keys() - knobs):
-            if not isfunction(vars(cls)[name]):
-                raise TypeError(
-                    f"{cls.__name__}.{name} is how a defense spoke of itself before; write "
-                    f"{OLD[name]}"
-                )
-
     @property
     def traits(self) -> Traits:
         """What it says of itself; a subclass that says nothing may do anything."""
@@ -96,10 +69,6 @@ class Defense:
     def layers(self) -> Mapping[str, "Defense"]:
         """What every row passes, by name and in order: itself, or the layers of a stack."""
         return {"": self}
-
-    def with_layers(self, layers: Mapping[str, "Defense"]) -> "Defense":
-        """Put others in the place of its layers."""
-        return layers[""]
 
     def deploy(self, victim: Victim, rng: Generator) -> None:
         """Start afresh in front of `victim`: forget every account, calibrate, draw secrets.
@@ -138,18 +107,3 @@ def evidence_of(defense: Defense) -> Evidence:
         for account, queries in one.alarms.items():
             alarms[account] = min(queries, alarms.get(account, queries))
     return Evidence(alarms, next((one.marks for one in found if one.marks is not None), None))
-
-
-def with_knobs(defense: Defense, knobs: Mapping[str, Any]) -> Defense:
-    """Return a copy of the defense, not deployed, with other values for some of its knobs."""
-    if is_dataclass(defense):
-        return replace(defense, **knobs)
-    other = copy(defense)
-    for knob, value in knobs.items():
-        setattr(other, knob, value)
-    return other
-
-
-def weakened(defense: Defense) -> Defense:
-    """Return the defense with the knob values that it declares harmless."""
-    return with_knobs(defense, defense.harmless or {})

@@ -21,11 +21,10 @@ def check_number(
         knob: part and knob, as in "reverse_sigmoid: beta".
         value: what came.
         low: the least value allowed, itself excluded where `above`.
-        high: the greatest, itself excluded where `below`; infinity is no limit, and is not allowed
-            itself.
-        above: whether the value must lie above `low`.
-        below: whether the value must lie below `high`.
-        other: what is allowed beside numbers, in words: the caller does not check it here.
+        high: the greatest, itself excluded where `below`; infinity is no limit, and is refused.
+        above: see `low`.
+        below: see `high`.
+        other: what is allowed beside numbers, in words; the caller checks it.
         hint: what to do, in words.
     """
     if not isinstance(value, float | int) or isinstance(value, bool):

@@ -33,12 +33,13 @@ class Reply:
 
     def take(self, rows: Mask) -> "Reply":
         """Return the reply to some of the rows."""
-        return Reply(*(None if f is None else f[rows] for f in self._fields()))  # type: ignore[arg-type]
+        given = self.labels, self.outputs, self.path, self.refused
+        return Reply(*(None if f is None else f[rows] for f in given))  # type: ignore[arg-type]
 
     def put(self, rows: Mask, other: "Reply") -> "Reply":
         """Return this reply with the answers to some rows replaced by those of `other`."""
         n, k = len(self), (self.outputs if self.outputs is not None else other.outputs)
-        outputs = None if k is None else _filled(self.outputs, (n, k.shape[1]), np.nan)
+        outputs = None if k is None else _filled(self.outputs, (n, k.shape[1]))
         if outputs is not None:
             outputs[rows] = np.nan if other.outputs is None else other.outputs
         path = None if self.path is None else self.path.copy()
@@ -74,9 +75,6 @@ class Reply:
         """Return the same answers with some rows withheld."""
         return replace(self, refused=rows if self.refused is None else self.refused | rows)
 
-    def _fields(self) -> tuple[Labels, Array | None, Array | None, Mask | None]:
-        return self.labels, self.outputs, self.path, self.refused
-
 
 Predict = Callable[[Array], Reply]
 
@@ -97,15 +95,14 @@ def concatenated(replies: Sequence[Reply]) -> Reply:
     The path is kept where every batch tells one; what was refused is not.
     """
     k = next((r.outputs.shape[1] for r in replies if r.outputs is not None), None)
+    outputs = [] if k is None else [_filled(r.outputs, (len(r), k)) for r in replies]
     paths = [r.path for r in replies if r.path is not None]
     return Reply(
         np.concatenate([r.labels for r in replies] or [np.empty(0, np.int64)]),
-        None
-        if k is None
-        else np.concatenate([_filled(r.outputs, (len(r), k), np.nan) for r in replies]),
+        np.concatenate(outputs) if outputs else None,
         np.concatenate(paths) if paths and len(paths) == len(replies) else None,
     )
 
 
-def _filled(array: Array | None, shape: tuple[int, int], value: float) -> Array:
-    return np.full(shape, value) if array is None else array.copy()
+def _filled(array: Array | None, shape: tuple[int, int]) -> Array:
+    return np.full(shape, np.nan) if array is None else array.copy()

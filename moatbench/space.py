@@ -223,10 +223,8 @@ class InputSpace:
 
     def _name(self, column: int) -> str:
         """Name the feature of a column."""
-        for feature, columns in zip(self.features, self.columns, strict=True):
-            if columns.start <= column < columns.stop:
-                return feature.name
-        raise IndexError(column)
+        ends = [columns.stop for columns in self.columns]
+        return self.features[int(np.searchsorted(ends, column, side="right"))].name
 
 
 def _bounds(feature: Numeric | Categorical) -> tuple[float, float]:

@@ -1,6 +1,5 @@
 """Several defenses one behind another, which clients meet as one."""
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -8,20 +7,16 @@ import numpy as np
 from moatbench.defense import Defense
 from moatbench.monitor import Monitor
 from moatbench.reply import Reply
-from moatbench.traits import STAGES, Traits, together
+from moatbench.traits import Traits, together
 from moatbench.types import Array, Generator, Mask
 from moatbench.victim import Victim
-
-log = logging.getLogger(__name__)
 
 
 class Stack(Defense):
     """Several defenses as one: asked to admit, and to respond, in the given order."""
 
     def __init__(self, layers: Mapping[str, Defense]) -> None:
-        self._layers = dict(layers)
-        for problem in order_problems(self.layers):
-            log.warning(problem)
+        self._layers, self._all = dict(layers), tuple(layers.values())
 
     def deploy(self, victim: Victim, rng: Generator) -> None:
         """Deploy each layer on a stream of randomness of its own."""
@@ -63,33 +58,7 @@ class Stack(Defense):
         """What it is made of, by name and in order."""
         return self._layers
 
-    def with_layers(self, layers: Mapping[str, Defense]) -> Defense:
-        """Stack others."""
-        return Stack(layers)
-
     @property
     def monitors(self) -> Sequence[Monitor]:
         """Of all layers, in order."""
         return tuple(monitor for layer in self._all for monitor in layer.monitors)
-
-    @property
-    def _all(self) -> Sequence[Defense]:
-        return tuple(self._layers.values())
-
-
-def order_problems(layers: Mapping[str, Defense]) -> list[str]:
-    """Name each layer that acts on what a later stage has already done, in a line each."""
-    problems, highest = [], ("", 0)
-    for name, layer in layers.items():
-        word = layer.traits.stage
-        if not word:  # it does nothing
-            continue
-        stage = STAGES.index(word)
-        if stage < highest[1]:
-            problems.append(
-                f"defense order: {name} ({word}) comes after {highest[0]} "
-                f"({STAGES[highest[1]]}); the usual order is {', then '.join(STAGES)}"
-            )
-        else:
-            highest = (name, stage)
-    return problems

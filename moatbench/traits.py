@@ -78,7 +78,7 @@ class Traits:
         confidences: whether the answers still carry outputs, as the documentation would say.
         partial: whether inputs with missing features are still answered, as it would say.
         shared: whether one account's queries may change another's answers.
-        noise: what is random in the answers; None where a row and the past decide.
+        noise: what is random in the answers; None where the row and earlier queries decide.
         answer_grid: what every confidence is moved to; None where there is no such grid.
         input_grid: step of the grid that numeric inputs are moved to, as a share of their range; 0
             is none.

@@ -61,8 +61,7 @@ class Victim:
 
     def __post_init__(self) -> None:
         rng = np.random.default_rng(0)
-        k, test = len(self.classes), self.shares.x_test
-        reply = self.predict(test)
+        k, reply = len(self.classes), self.predict(self.shares.x_test)
         object.__setattr__(self, "confidences", reply.outputs is not None)
         check_reply(reply, k, "the test data", self.full)
         check_reply(self.predict(self.space.sample(256, rng)), k, "uniform inputs", self.full)
@@ -106,7 +105,7 @@ class Victim:
         if k == 1:
             raise NotApplicable(
                 f"{who} acts on class probabilities, and this victim answers the value of a "
-                "regression; choose a classifier, or rounding, significant_digits or noise"
+                "regression; choose a classifier, or rounding, significant_digits or gaussian_noise"
             )
         if k < classes:
             raise NotApplicable(
@@ -123,11 +122,8 @@ class Victim:
 def check_reply(reply: Reply, k: int, where: str, full: bool = True) -> None:
     """Raise a ValueError unless a model's answers are labels and, where given, probabilities.
 
-    Args:
-        reply: to some rows.
-        k: number of classes; 1 is regression, whose outputs may be any number.
-        where: the rows, in words.
-        full: whether the probabilities must sum to one, or to one at most.
+    Of k classes (1 is regression, whose outputs may be any number), on rows that `where` names;
+    they sum to one, or where they are not `full`, to one at most.
     """
     if reply.labels.size and not 0 <= reply.labels.min() <= reply.labels.max() < k:
         raise ValueError(

@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "moatbench"
 PARTS = ("attacks", "defenses", "victims")
 MOST_FILES, MOST_LINES = 16, 250
+READING = 1600  # lines of all nouns: what a newcomer reads first
 
 # In reading order: each imports only those before it.
 NOUNS = [
@@ -44,7 +45,7 @@ FLOORS = [
 ]
 BLIND = {  # these see nothing else of ours
     "record": {"types"},
-    "numerics": {"types", "knobs"},
+    "numerics": {"types", "knobs", "randomness"},
     "models": {"types", "space", "reply", "knobs", "numerics"},
     "display": {"record"},
     "tracking": {"record"},
@@ -144,6 +145,11 @@ def test_a_noun_is_short_and_opens_with_its_story(noun: str) -> None:
     text = (PACKAGE / f"{noun}.py").read_text()
     assert len(text.splitlines()) <= MOST_LINES
     assert ast.get_docstring(ast.parse(text))
+
+
+def test_all_nouns_are_read_in_one_sitting() -> None:
+    texts = [(PACKAGE / f"{noun}.py").read_text() for noun in NOUNS]
+    assert sum(len(text.splitlines()) for text in texts) <= READING
 
 
 def test_the_largest_room_holds_at_most_a_seventh_of_the_lines() -> None:

@@ -1,5 +1,6 @@
 """From a composed config to live parts; the only file that instantiates."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -17,11 +18,15 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from moatbench.api import valid_checkpoints
 from moatbench.attack import Attack
 from moatbench.compose.cache import trained, victim_key
+from moatbench.compose.old_forms import refuse_old_form
 from moatbench.data import Dataset
 from moatbench.defense import Defense
 from moatbench.randomness import stream
 from moatbench.stack import Stack
+from moatbench.traits import STAGES
 from moatbench.victim import Victim
+
+log = logging.getLogger(__name__)
 
 SUITE = "suite"
 MULTIPLES = (1, 2, 5, 10, 20)
@@ -75,6 +80,10 @@ def build_victim(cfg: DictConfig, data: Dataset, seed: int) -> Victim:
 def build_defense(nodes: DictConfig) -> Defense:
     """Build the defense: nothing, one, or a stack in the order of the config."""
     layers = {str(name): instantiate(node) for name, node in nodes.items()}
+    for layer in layers.values():
+        refuse_old_form(layer)
+    for problem in order_problems(layers):
+        log.warning(problem)
     if not layers:
         return Defense()
     return next(iter(layers.values())) if len(layers) == 1 else Stack(layers)
@@ -82,6 +91,13 @@ def build_defense(nodes: DictConfig) -> Defense:
 
 def build_attacks(node: DictConfig, name: str) -> dict[str, Attack]:
     """Build the attack called `name`, or all that a suite holds."""
+    attacks = _attacks(node, name)
+    for attack in attacks.values():
+        refuse_old_form(attack)
+    return attacks
+
+
+def _attacks(node: DictConfig, name: str) -> dict[str, Attack]:
     if "suite" not in node:
         return {name: instantiate(node)}
     known = [n for n in options("attack") if n != SUITE]
@@ -135,3 +151,21 @@ def _refuse_unknown(given: Sequence[str], known: Sequence[str], where: str) -> N
             near = get_close_matches(name, known, 3)
             hint = f"; did you mean {' or '.join(near)}?" if near else ""
             raise ValueError(f"{where}: unknown {name!r}{hint} Known: {', '.join(known)}")
+
+
+def order_problems(layers: Mapping[str, Defense]) -> list[str]:
+    """Name each layer that acts on what a later stage has already done, in a line each."""
+    problems, highest = [], ("", 0)
+    for name, layer in layers.items():
+        word = layer.traits.stage
+        if not word:  # it does nothing
+            continue
+        stage = STAGES.index(word)
+        if stage < highest[1]:
+            problems.append(
+                f"defense order: {name} ({word}) comes after {highest[0]} "
+                f"({STAGES[highest[1]]}); the usual order is {', then '.join(STAGES)}"
+            )
+        else:
+            highest = (name, stage)
+    return problems

@@ -43,14 +43,14 @@ _UNDER_OTHER_NAMES = {
     "moatbench.api.checked": "moatbench.api.valid_checkpoints",
     "moatbench.attack.Purchases": "moatbench.client.Purchases",
     "moatbench.attack.Surrogate": "moatbench.client.Surrogate",
-    "moatbench.attack.Worn": "moatbench.attack.Wrapper",
-    "moatbench.attack.ignorant": "moatbench.client.ignorant",
+    "moatbench.attack.Worn": "moatbench.strategies.wrapper.Wrapper",
+    "moatbench.attack.ignorant": "moatbench.learners.learner.ignorant",
     "moatbench.baselines": "moatbench.judge.floor",
     "moatbench.caught.Trail": "moatbench.api.Trail",
     "moatbench.caught.Watch": "moatbench.judge.caught.Verdict",
     "moatbench.defense.NoiseModel": "moatbench.traits.NoiseModel",
     "moatbench.defense.Stack": "moatbench.stack.Stack",
-    "moatbench.defense.order_problems": "moatbench.stack.order_problems",
+    "moatbench.defense.order_problems": "moatbench.compose.build.order_problems",
     "moatbench.detection": "moatbench.judge.streams",
     "moatbench.inversions": "moatbench.runner.doubts",
     "moatbench.metrics": "moatbench.judge.judge",
@@ -76,6 +76,9 @@ _UNDER_OTHER_NAMES = {
     "moatbench.sweep.Watched": "moatbench.sweep.callback.Watched",
     "moatbench.track": "moatbench.tracking.log",
     "moatbench.victims.services.Extraction": "moatbench.victims.services.Indicators",
+    "moatbench.randomness.AccountStreams": "moatbench.numerics.keyed.AccountStreams",
+    "moatbench.randomness.keyed_uniform": "moatbench.numerics.keyed.keyed_uniform",
+    "moatbench.defense.weakened": "moatbench.strategies.simulation.with_knobs",
 }
 MOVED = {
     f"{old}.{name}": f"{new}.{name}"

@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from moatbench.client import Card, Purchases, Surrogate, ignorant
+from moatbench.client import Card, Purchases, Surrogate
+from moatbench.learners.learner import ignorant
 from moatbench.models.tree import Tree, indicators, raw_tree
 from moatbench.reply import Predict, Reply, has_outputs
 from moatbench.space import InputSpace

@@ -276,3 +276,15 @@ def _gamma(published: Mapping[str, Any], space: InputSpace) -> float | None:
     """Return the published width of a kernel, if it is one on inputs as they are encoded."""
     as_encoded = space.uniform_bounds == (-1.0, 1.0) and not space.coded.size
     return float(published["gamma"]) if "gamma" in published and as_encoded else None
+
+
+def ignorant(card: Card, answers: Labels | None = None) -> Surrogate:
+    """Return the surrogate of an attacker that learnt nothing but the share of each class."""
+    k = len(card.classes)
+    seen = np.bincount(answers, minlength=k) if answers is not None else np.zeros(k)
+    share = (seen + 1) / (seen.sum() + k)
+
+    def predict(x: Array) -> Reply:
+        return from_outputs(np.tile(share, (len(x), 1)))
+
+    return Surrogate(predict, converged=False, note="no usable answers")

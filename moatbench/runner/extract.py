@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from moatbench.api import ADVERSARY, Deployment, MeteredAPI, PredictionAPI, Trail, valid_checkpoints
 from moatbench.attack import Attack, Known, Target
 from moatbench.client import Surrogate
+from moatbench.compose.old_forms import refuse_old_form
 from moatbench.defense import Defense, evidence_of
 from moatbench.judge.honest import HonestTraffic
 from moatbench.judge.judge import Judge
@@ -98,6 +99,7 @@ class Extraction:
         judge: scores the surrogates; None builds one from `seed`.
 
     Raises:
+        TypeError: a part is written as before there were traits and targets.
         NotApplicable: when the iteration starts, before any query is spent.
         BrokenAttack: the attack yielded off a checkpoint, or ended before the last.
     """
@@ -112,6 +114,8 @@ class Extraction:
         price: float = 0.0,
         judge: Judge | None = None,
     ) -> None:
+        refuse_old_form(defense)
+        refuse_old_form(attack)
         self.victim, self.defense, self.attack = victim, defense, attack
         self.checkpoints, self.seed, self.price = valid_checkpoints(checkpoints), seed, price
         self.judge = judge or Judge(victim, stream(seed, "judge"))

@@ -8,9 +8,10 @@ import numpy as np
 
 from moatbench.api import Deployment
 from moatbench.compose.errors import explain
-from moatbench.defense import Defense, evidence_of, weakened
+from moatbench.defense import Defense, evidence_of
 from moatbench.randomness import stream
 from moatbench.space import InputSpace
+from moatbench.strategies.simulation import with_knobs
 from moatbench.types import Array, Mask
 from moatbench.victim import Victim
 
@@ -62,7 +63,7 @@ def _strength_zero(victim: Victim, layer: Defense, seed: int) -> list[str]:
     x = victim.shares.x_test[:ROWS]
     bare, weak = (
         told(Deployment(victim, defense, stream(seed, "selfcheck")), x)
-        for defense in (Defense(), weakened(layer))
+        for defense in (Defense(), with_knobs(layer, layer.harmless or {}))
     )
     wrong = int((~same(bare, weak, SAME)).sum())
     if not wrong:

@@ -1,7 +1,8 @@
 """An attacker's own copy of a defense, before a model of its own: what would it tell of this?"""
 
 from collections.abc import Mapping
-from copy import deepcopy
+from copy import copy, deepcopy
+from dataclasses import is_dataclass, replace
 from math import inf, prod
 from typing import Any
 
@@ -9,8 +10,9 @@ import numpy as np
 
 from moatbench.api import ADVERSARY
 from moatbench.client import Card
-from moatbench.defense import Defense, with_knobs
+from moatbench.defense import Defense
 from moatbench.reply import Predict, from_outputs, has_outputs
+from moatbench.stack import Stack
 from moatbench.types import Array, Generator, Labels, Rows
 from moatbench.victim import Shares, Victim
 
@@ -112,4 +114,14 @@ def _with_knobs(defense: Defense, knobs: Mapping[tuple[str, str], Any]) -> Defen
     for layer, old in defense.layers.items():
         own = {knob: value for (name, knob), value in knobs.items() if name == layer}
         layers[layer] = with_knobs(old, own) if own else deepcopy(old)
-    return defense.with_layers(layers)
+    return layers[""] if "" in layers else Stack(layers)
+
+
+def with_knobs(defense: Defense, knobs: Mapping[str, Any]) -> Defense:
+    """Return a copy of the defense, not deployed, with other values for some of its knobs."""
+    if is_dataclass(defense):
+        return replace(defense, **knobs)
+    other = copy(defense)
+    for knob, value in knobs.items():
+        setattr(other, knob, value)
+    return other

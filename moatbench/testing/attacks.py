@@ -7,6 +7,7 @@ import numpy as np
 
 from moatbench.api import Deployment, MeteredAPI
 from moatbench.attack import Attack, Target
+from moatbench.compose.old_forms import refuse_old_form
 from moatbench.defense import Defense
 from moatbench.judge.judge import Judge
 from moatbench.randomness import stream
@@ -54,6 +55,7 @@ HARSH: tuple[Defense, ...] = (RefuseAll(), TellLabels(), Patchy())
 
 def check_attack(victim: Victim, attack: Attack, checkpoints: Sequence[int] = CHECKPOINTS) -> str:
     """It pays for every answer, writes to nobody's arrays, and goes on when it is told little."""
+    refuse_old_form(attack)
     victim = replace(victim, shares=replace(victim.shares, pool=frozen(victim.shares.pool)))
     if reason := check_run(victim, Defense(), attack, checkpoints):
         return reason

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from moatbench.api import Deployment
-from moatbench.defense import Defense, evidence_of, weakened
+from moatbench.compose.old_forms import refuse_old_form
+from moatbench.defense import Defense, evidence_of
 from moatbench.randomness import stream
 from moatbench.reply import Reply
+from moatbench.strategies.simulation import with_knobs
 from moatbench.testing.evidence import (
     BATCHES,
     SEED,
@@ -26,6 +28,7 @@ from moatbench.victim import SIMPLEX_TOLERANCE, Victim
 
 def check_defense(victim: Victim, defense: Defense) -> str:
     """It answers validly, starts afresh, keeps accounts and rows apart, does what it declares."""
+    refuse_old_form(defense)
     x, name = traffic(victim), type(defense).__name__
     victim = _replayed(victim, x)
     try:
@@ -58,7 +61,7 @@ def check_defense(victim: Victim, defense: Defense) -> str:
         alike(charge, neighbour=x[::-1])
     if defense.harmless is not None:
         charge = f"declared harmless, {dict(defense.harmless)} is not the same as no defense"
-        answers = _ask(_deployed(victim, weakened(defense)), x)
+        answers = _ask(_deployed(victim, with_knobs(defense, defense.harmless)), x)
         same(_ask(_deployed(victim, Defense()), x), charge)
     return ""
 

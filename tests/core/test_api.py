@@ -6,9 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from shop import attack_of, defense_of
 
 from moatbench.api import Deployment, MeteredAPI, PredictionAPI, valid_checkpoints
 from moatbench.client import Answers, BudgetExceeded, InvalidQuery
+from moatbench.compose.build import order_problems
 from moatbench.defense import Defense, Evidence, evidence_of
 from moatbench.defenses.label_only import LabelOnly
 from moatbench.defenses.monitoring import QueryMonitoring
@@ -17,11 +19,11 @@ from moatbench.defenses.noise import Noise
 from moatbench.defenses.refuse import Refuse
 from moatbench.defenses.rounding import Rounding
 from moatbench.defenses.top_k import TopK
-from moatbench.randomness import AccountStreams, keyed_uniform
+from moatbench.numerics.keyed import AccountStreams, keyed_uniform
 from moatbench.reply import Reply
 from moatbench.runner.extract import Extraction
 from moatbench.space import Categorical, InputSpace, Numeric
-from moatbench.stack import Stack, order_problems
+from moatbench.stack import Stack
 from moatbench.testing import Patchy, RefuseAll, TellLabels
 from moatbench.types import Array, Mask
 from moatbench.victim import Victim
@@ -227,7 +229,7 @@ def test_checkpoints_must_increase(bad: list[int]) -> None:
 
 def test_an_extraction_checks_its_checkpoints_at_once(toy: Victim) -> None:
     with pytest.raises(ValueError, match="whole, positive and increasing"):
-        Extraction(toy, Defense(), None, [])  # type: ignore[arg-type]
+        Extraction(toy, Defense(), attack_of("uniform_retraining"), [])
 
 
 def layers(*pairs: tuple[str, Defense]) -> Stack:
@@ -293,8 +295,8 @@ def test_a_stack_tells_the_first_alarm_of_any_layer() -> None:
 
 def test_perturbing_what_was_minimised_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        layers(("rounding", Rounding(2)), ("noise", Noise("gaussian", 0.1, "fresh", 1e-6)))
-    assert "noise (perturb) comes after rounding (minimise); the usual order is" in caplog.text
+        defense_of("[rounding,gaussian_noise]")
+    assert "gaussian_noise (perturb) comes after rounding (minimise); the usual" in caplog.text
 
 
 def test_watching_what_was_minimised_is_warned_of() -> None:
@@ -351,9 +353,9 @@ def test_a_reply_takes_and_puts_rows() -> None:
     assert reply.labels.tolist() == [0, 1, 2]
 
 
-def test_the_interface_is_no_api_and_says_which_is(toy: Victim) -> None:
+def test_the_interface_alone_is_no_api(toy: Victim) -> None:
     deployment = Deployment(toy, Defense(), np.random.default_rng(0))
-    with pytest.raises(TypeError, match=r"use MeteredAPI\(deployment, checkpoints\)"):
+    with pytest.raises(TypeError, match="abstract class PredictionAPI"):
         PredictionAPI(deployment, [10])  # type: ignore[abstract, arg-type]
 
 

@@ -8,6 +8,7 @@ import pytest
 from moatbench.attack import Attack
 from moatbench.attacks.adaptive_retraining import AdaptiveRetraining
 from moatbench.attacks.top1 import Top1
+from moatbench.compose.old_forms import refuse_old_form
 from moatbench.defense import Defense, evidence_of
 from moatbench.defenses.dawn import DAWN
 from moatbench.defenses.grid import Grid
@@ -21,8 +22,11 @@ from moatbench.defenses.rounding import Rounding
 from moatbench.defenses.shuffle import Shuffle
 from moatbench.record.marks import CONTROL
 from moatbench.record.summary import WATCHES
+from moatbench.runner.extract import Extraction
 from moatbench.stack import Stack
+from moatbench.testing import check_defense
 from moatbench.traits import KINDS, NOTHING, STAGES, AnswerGrid, NoiseModel, Traits, together
+from moatbench.victim import Victim
 
 FRESH = Noise("gaussian", 0.1, "fresh", 1e-6)
 
@@ -115,24 +119,26 @@ def test_evidence_is_gathered_from_all_parts() -> None:
 # What was written before
 
 
-def test_a_defense_in_the_old_form_is_shown_the_new_one() -> None:
-    with pytest.raises(TypeError, match=r"Old.label_preserving is how .*keeps_labels=False"):
+def test_a_defense_in_the_old_form_is_shown_the_new_one(toy: Victim) -> None:
+    class Old(Defense):
+        label_preserving: ClassVar[bool] = False
 
-        class Old(Defense):
-            label_preserving: ClassVar[bool] = False
-
-    with pytest.raises(TypeError, match=r"Older.noise is how .*noise=NoiseModel"):
-
-        class Older(Defense):
-            @property
-            def noise(self) -> NoiseModel:
-                return NoiseModel("keyed")
+    class Older(Defense):
+        @property
+        def noise(self) -> NoiseModel:
+            return NoiseModel("keyed")
 
     class WithKnob(Defense):
         """Its knob has the name of what was once said."""
 
         shared: bool = True
 
+    inner = AdaptiveRetraining("labels", "softmax", "cube", 0.25, 0.05, 0.05)
+    with pytest.raises(TypeError, match=r"Old.label_preserving is how .*keeps_labels=False"):
+        Extraction(toy, Stack({"round": Rounding(2), "old": Old()}), inner, [10])
+    with pytest.raises(TypeError, match=r"Older.noise is how .*noise=NoiseModel"):
+        check_defense(toy, Older())
+    refuse_old_form(WithKnob())
     assert WithKnob().traits.kinds == {"other"}
 
 
@@ -143,14 +149,22 @@ def test_a_defense_in_the_old_form_is_shown_the_new_one() -> None:
         ("unmet", lambda self, card, pool: "", r"write unmet\(self, target\), with target.api"),
         ("informed", lambda self, defense, victim: self, r"use target.known in run"),
         ("aware", frozenset({"rounding"}), r'use against = frozenset\({"quantises"}\)'),
-        ("against", frozenset({"rounding"}), r"Old.against must be among quantises"),
     ],
 )
 def test_an_attack_in_the_old_form_is_shown_the_new_one(
     name: str, member: object, told: str
 ) -> None:
-    with pytest.raises((TypeError, ValueError), match=told):
-        type("Old", (Attack,), {name: member})
+    methods = {"run": lambda self, target, rng: iter(()), name: member}
+    old: Attack = type("Old", (Attack,), methods)()
+    with pytest.raises(TypeError, match=told):
+        refuse_old_form(old)
+    with pytest.raises(TypeError, match=told):
+        refuse_old_form(Top1(old))
+
+
+def test_an_attack_against_no_kind_that_there_is_is_told_at_once() -> None:
+    with pytest.raises(ValueError, match=r"Old.against must be among quantises"):
+        type("Old", (Attack,), {"against": frozenset({"rounding"})})
 
 
 def test_what_runs_another_attack_names_it() -> None:

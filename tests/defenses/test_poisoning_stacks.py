@@ -5,6 +5,7 @@ import pytest
 
 from moatbench.api import Deployment
 from moatbench.attacks.uniform_retraining import UniformRetraining
+from moatbench.compose.build import order_problems
 from moatbench.defense import Defense, evidence_of
 from moatbench.defenses.dawn import DAWN
 from moatbench.defenses.edm import EnsembleOfDiverseModels
@@ -16,7 +17,7 @@ from moatbench.defenses.random_labels import RandomLabels
 from moatbench.defenses.rounding import Rounding
 from moatbench.defenses.shuffle import Shuffle
 from moatbench.defenses.top_k import TopK
-from moatbench.stack import Stack, order_problems
+from moatbench.stack import Stack
 from moatbench.testing import check_defense, check_run
 from moatbench.victim import Victim
 

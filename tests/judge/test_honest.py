@@ -8,7 +8,7 @@ import pytest
 
 from moatbench.api import Deployment
 from moatbench.attack import Attack, Target
-from moatbench.client import Surrogate, ignorant
+from moatbench.client import Surrogate
 from moatbench.defense import Defense, Evidence
 from moatbench.defenses.label_only import LabelOnly
 from moatbench.defenses.monitoring import QueryMonitoring
@@ -23,6 +23,7 @@ from moatbench.judge.honest import (
 )
 from moatbench.judge.quality import expected_calibration_error, quality
 from moatbench.judge.shift import far_cluster
+from moatbench.learners.learner import ignorant
 from moatbench.record.columns import MEASURES
 from moatbench.reply import Reply
 from moatbench.runner.extract import extract

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from moatbench.attack import Attack, Needs, Target
-from moatbench.client import BudgetExceeded, Surrogate, ignorant
+from moatbench.client import BudgetExceeded, Surrogate
 from moatbench.defense import Defense
 from moatbench.judge.judge import Assessment, Judge
+from moatbench.learners.learner import ignorant
 from moatbench.reply import Reply
 from moatbench.runner.extract import BrokenAttack, Extraction, extract
 from moatbench.runner.suite import Failed, Finished, Point, Skipped, run_attacks

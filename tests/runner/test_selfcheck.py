@@ -11,7 +11,7 @@ import pytest
 from omegaconf import DictConfig
 from summaries import summary
 
-from moatbench.attack import Attack, Target, Wrapper
+from moatbench.attack import Attack, Target
 from moatbench.attacks.equation_solving import EquationSolving
 from moatbench.attacks.top1 import Top1
 from moatbench.client import Surrogate
@@ -29,6 +29,7 @@ from moatbench.runner import flags
 from moatbench.runner.selfcheck import of_layers
 from moatbench.stack import Stack
 from moatbench.strategies.retraining import Trainer
+from moatbench.strategies.wrapper import Wrapper
 from moatbench.traits import NoiseModel, Traits
 from moatbench.types import Array, Generator
 from moatbench.victim import Victim
