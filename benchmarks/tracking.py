@@ -1,4 +1,4 @@
-"""What MLflow adds to a run: the seconds of `track.log` beside the seconds of the run itself.
+"""What MLflow adds to a run: the seconds of `log_run` beside the seconds of the run itself.
 
 Run: python benchmarks/tracking.py [overrides of moatbench]. The bar is 5 % of a run of 30 s.
 """

@@ -1,15 +1,23 @@
-"""The worst attack on each defense again, on seeds that chose nothing."""
+"""The worst attack on each defense again, on seeds that chose nothing.
+
+A maximum of means is biased upwards; the same attack on fresh seeds is not. Reruns are logged into
+the same experiment, and what MLflow has of them is not run again.
+"""
 
 import sys
 
-from moatbench.cli.options import URI, Command, whole
+from moatbench.cli.options import STORE, URI, Command, whole
 from moatbench.report.select.consistency import MixedSelection
 from moatbench.sweep.confirm import confirm
 from moatbench.tracking.read import StoreUnreadable
 
 COMMAND = Command(
     "moatbench-confirm experiment=NAME [seeds=3] [tracking.uri=URI] [hydra...=...]",
-    ("experiment", "seeds", URI),
+    {
+        "experiment": "its name in MLflow: name= of its runs",
+        "seeds": "how many fresh seeds, the same for all defenses",
+        URI: STORE,
+    },
     needed=("experiment",),
     passes_on=True,
 )
@@ -17,7 +25,7 @@ COMMAND = Command(
 
 def main() -> None:
     """Confirm the worst cases of an experiment."""
-    COMMAND.offer_help(__doc__, confirm.__doc__)
+    COMMAND.offer_help(__doc__)
     try:
         given = COMMAND.read(sys.argv[1:])
         seeds = whole(given.options.get("seeds", "3"), "seeds", 1)

@@ -3,12 +3,14 @@
 import sys
 from pathlib import Path
 
-from moatbench.cli.options import URI, BadOption, Command
+from moatbench.cli.options import STORE, URI, BadOption, Command
 from moatbench.record.summary import FILE
 from moatbench.tracking.log import log_run
 from moatbench.tracking.store import TrackingFailed
 
-COMMAND = Command("moatbench-log FOLDER... [tracking.uri=URI]", (URI,), words="folder of a run")
+COMMAND = Command(
+    "moatbench-log FOLDER... [tracking.uri=URI]", {URI: STORE}, words="folder of a run"
+)
 
 
 def main() -> None:

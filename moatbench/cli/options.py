@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from inspect import cleandoc
@@ -11,6 +11,7 @@ from typing import NamedTuple
 from moatbench.tracking.store import address
 
 URI = "tracking.uri"
+STORE = "the MLflow store; else MLFLOW_TRACKING_URI, else runs/mlflow.db in this folder"
 
 
 class BadOption(ValueError):
@@ -42,14 +43,14 @@ class Command:
 
     Args:
         usage: the command and its arguments, in a line.
-        keys: that it knows.
+        keys: that it knows, each with what it is.
         needed: those that it cannot do without.
         words: what arguments that are no key=value are; '' where it takes none.
         passes_on: whether it takes Hydra's own overrides (`hydra...=`).
     """
 
     usage: str
-    keys: Collection[str]
+    keys: Mapping[str, str]
     needed: Sequence[str] = ()
     words: str = ""
     passes_on: bool = False
@@ -84,12 +85,13 @@ class Command:
             raise self._bad(f"{' and '.join(lacking)} missing")
         return Given(options, words, passed_on)
 
-    def offer_help(self, *texts: str | None) -> None:
-        """On -h or --help, print the usage and what the command does, and end."""
+    def offer_help(self, does: str | None) -> None:
+        """On -h or --help, print the usage, what the command does and what it takes, and end."""
         if {"-h", "--help"} & set(sys.argv[1:]):
-            print(
-                "\n\n".join([f"usage: {self.usage}", *(cleandoc(text) for text in texts if text)])
-            )
+            width = max(map(len, self.keys))
+            told = [f"  {key + '=':{width + 1}}  {what}" for key, what in self.keys.items()]
+            print(f"usage: {self.usage}\n\n{cleandoc(does or '')}\n")
+            print("\n".join(told))
             sys.exit(0)
 
     def _bad(self, what: str) -> BadOption:

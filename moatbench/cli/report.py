@@ -4,7 +4,7 @@ import sys
 import time
 from pathlib import Path
 
-from moatbench.cli.options import URI, Command
+from moatbench.cli.options import STORE, URI, Command
 from moatbench.report.select.consistency import MixedSelection
 from moatbench.report.write.output import OutputRefused
 from moatbench.report.write.report import report
@@ -13,14 +13,19 @@ from moatbench.tracking.read import StoreUnreadable
 COMMAND = Command(
     "moatbench-report experiment=NAME out=FOLDER [tracking.uri=URI] "
     "[filter=\"tags.data = 'digits'\"]",
-    ("experiment", "out", URI, "filter"),
+    {
+        "experiment": "its name in MLflow: name= of its runs",
+        "out": "a folder: new, empty, or with an earlier report, which is replaced",
+        URI: STORE,
+        "filter": "in MLflow's search syntax, to choose among the runs",
+    },
     needed=("experiment", "out"),
 )
 
 
 def main() -> None:
     """Write the report of an experiment."""
-    COMMAND.offer_help(__doc__, report.__doc__)
+    COMMAND.offer_help(__doc__)
     try:
         given = COMMAND.read(sys.argv[1:])
         out, start = Path(given.options["out"]).expanduser(), time.perf_counter()

@@ -114,6 +114,10 @@ def show_run(summary: "Summary", folder: Path) -> None:
         print(f"\n{table.of_run(summary, rows)}\n\n{table.of_honest(summary, rows)}\n")
         if marked := table.of_watermark(rows):
             print(f"{marked}\n")
+        for mark in summary.marks:
+            print(f"mark:        {mark}")
+        for flag in summary.flags:
+            print(f"flag:        {flag}")
     _say_where(folder, summary.tracking_uri, summary.name, folder)
 
 

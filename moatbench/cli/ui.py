@@ -4,13 +4,14 @@ import os
 import subprocess
 import sys
 
-from moatbench.cli.options import URI, BadOption, Command, whole
+from moatbench.cli.options import STORE, URI, BadOption, Command, whole
 from moatbench.tracking import store
 
 HOST, PORT = "127.0.0.1", 5000
 SERVER = f"http://{HOST}:{PORT}"
 COMMAND = Command(
-    "moatbench-ui [tracking.uri=sqlite:///...] [port=5000] [host=127.0.0.1]", (URI, "port", "host")
+    "moatbench-ui [tracking.uri=sqlite:///...] [port=5000] [host=127.0.0.1]",
+    {URI: STORE, "port": "where it listens", "host": "from where it is reached; else this machine"},
 )
 LEAN = {
     **store.CALM,

@@ -34,7 +34,7 @@ class Recovering(Retraining):
 
     Args:
         api: where to buy.
-        learner: what to train, one of `learners.LEARNERS`.
+        learner: what to train, one of `learner.LEARNERS`.
         inputs: what to ask about: the raw `cube`, or `valid` inputs only.
         rng: spawns the streams of queries, of training and of restoring.
         restore: estimates the true answers, a row for each purchase that came with outputs.

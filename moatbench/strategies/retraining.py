@@ -36,7 +36,7 @@ class Retraining:
     Args:
         api: where to buy.
         answers: what to train on: `confidences` (the label where there are none) or `labels`.
-        learner: what to train, one of `learners.LEARNERS`.
+        learner: what to train, one of `learner.LEARNERS`.
         inputs: what to ask about: the raw `cube`, or `valid` inputs only.
         rng: spawns the streams of queries and of training.
     """

@@ -50,6 +50,10 @@ def _problems(defense: Defense, answers: Reply, victim: Victim, x: Array) -> Ite
     fresh = traits.noise is not None and traits.noise.mode == "fresh"
     if traits.keeps_labels and kinds & {"relabels", "tells_nothing"}:
         yield "relabels or tells_nothing, and keeps_labels"
+    if "noisy" in kinds and traits.noise is None:
+        yield "noisy, and noise=None; it must tell the mode of its noise"
+    if "withholds" in kinds and "watches" not in kinds and _tells_all(answers):
+        yield "withholds, and tells the confidences of every row"
     if "watches" in kinds and not defense.monitors:
         yield "watches, and has no monitor"
     if "marks" in kinds and evidence_of(defense).marks is None:
@@ -83,6 +87,14 @@ def _grid_problems(defense: Defense, answers: Reply, victim: Victim, x: Array) -
         moved = victim.predict(victim.space.snap(x, traits.input_grid) if traits.input_grid else x)
         if gap := difference(_whole(answers), _whole(moved)):
             yield f"input_grid={traits.input_grid}, and answers other rows: {gap}"
+
+
+def _tells_all(answers: Reply) -> bool:
+    """Whether every row that was answered came with confidences."""
+    refused, outputs = answers.refused, answers.outputs
+    assert refused is not None
+    assert outputs is not None
+    return not refused.all() and not np.isnan(outputs[~refused]).any()
 
 
 def _asked_again(x: Array) -> tuple[Rows, Rows]:

@@ -9,7 +9,10 @@ import pytest
 from moatbench.cli.options import BadOption, Command, whole
 
 COPY = Command(
-    "copy FILE... [to=PLACE] [hydra...=...]", ("to", "tracking.uri"), words="file", passes_on=True
+    "copy FILE... [to=PLACE] [hydra...=...]",
+    {"to": "a place", "tracking.uri": "a store"},
+    words="file",
+    passes_on=True,
 )
 
 
@@ -35,13 +38,15 @@ def test_a_wrong_argument_is_told_with_what_was_meant(arguments: list[str], said
 
 def test_what_is_needed_and_lacking_is_named() -> None:
     with pytest.raises(BadOption, match="from= and to= missing"):
-        Command("move from=A to=B", ("from", "to"), needed=("from", "to")).read(["from="])
+        Command(
+            "move from=A to=B", {"from": "a place", "to": "another"}, needed=("from", "to")
+        ).read(["from="])
 
 
 def test_the_store_is_as_given_else_as_in_the_environment_else_below_this_folder(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    copy = Command("copy", ("tracking.uri",))
+    copy = Command("copy", {"tracking.uri": "a store"})
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://there")
     assert copy.read(["tracking.uri=http://here"]).uri == "http://here"
     assert copy.read([]).uri == "http://there"

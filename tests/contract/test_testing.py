@@ -198,7 +198,7 @@ class Answering(Defense):
     """Answers something else."""
 
     row: tuple[float, ...]
-    traits = Traits({"withholds"})
+    traits = Traits({"truncates"})
 
     def respond(self, x: Array, reply: Reply, account: str) -> Reply:
         return reply.with_outputs(np.tile(self.row, (len(x), 1)))
@@ -406,6 +406,20 @@ class TwoTongues(Defense):
     traits = Traits({"relabels"})
 
 
+class Lawless(Biased):
+    """Says that it is noisy, and nothing of its noise."""
+
+    traits = Traits({"noisy"})
+    harmless = None  # type: ignore[assignment]
+
+
+class Talkative(Biased):
+    """Says that it withholds confidences, and only changes them."""
+
+    traits = Traits({"withholds"})
+    harmless = None  # type: ignore[assignment]
+
+
 LIARS: list[tuple[Defense, str]] = [
     (Quantises(), "and its answers have other steps"),
     (Gridless(), "says quantises, and no answer_grid"),
@@ -422,6 +436,8 @@ LIARS: list[tuple[Defense, str]] = [
     (Meddling(1.0), "Meddling changes confidences; it must say moves_inputs or perturbs"),
     (Silent(), "leaves rows without confidences; it must say withholds or truncates"),
     (OffGrid(), "says input_grid=0.5, and answers other rows"),
+    (Lawless(1.0), "says noisy, and noise=None"),
+    (Talkative(1.0), "says withholds, and tells the confidences of every row"),
     (TwoTongues(), "says relabels or tells_nothing, and keeps_labels"),
 ]
 

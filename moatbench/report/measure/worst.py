@@ -61,6 +61,11 @@ class Field:
         return list(dict.fromkeys(attack for _, attack in (*self.curves, *self.skips)))
 
     @property
+    def ran(self) -> list[str]:
+        """Attacks that drew a curve against some defense."""
+        return list(dict.fromkeys(attack for _, attack in self.curves))
+
+    @property
     def seeds(self) -> list[str]:
         """Seeds of any run of the setting."""
         return list(dict.fromkeys(c.seed for group in self.curves.values() for c in group))

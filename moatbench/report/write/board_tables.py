@@ -15,10 +15,10 @@ from moatbench.report.write.tables import NOTHING, Group, Head, Table
 
 MARKS = (
     "baseline: for comparison; upper bound: the attack saw the victim itself; lower bound: the fit "
-    "had not converged, the attack can do more; naive only: it, or a layer of it, met no attack "
-    "that was made to withstand it; not run: attacks that other defenses had to stand; seeds: of "
-    "some attack, seeds are missing; under-attacked: below label-only though every label is kept; "
-    "flagged: the runs carry flags, listed below"
+    "had not converged, the attack can do more; naive only: it, or a layer of it, is of a kind "
+    "that met no attack made against it; not run: attacks that other defenses had to stand; seeds: "
+    "of some attack, seeds are missing; under-attacked: below label-only though every label is "
+    "kept; flagged: the runs carry flags, listed below"
 )
 
 

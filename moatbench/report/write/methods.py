@@ -16,7 +16,7 @@ from moatbench.report.select.records import Selection
 def paragraph(selection: Selection, fields: Sequence[Field]) -> str:
     """Describe the measurement in the words of a methods section."""
     defenses = sorted({d for f in fields for d in f.defenses} - {UNDEFENDED})
-    attacks = sorted({a for f in fields for a in f.attacks})
+    attacks = sorted({a for f in fields for a in f.ran})
     seeds = sorted({len(f.seeds) for f in fields})
     budgets = sorted({f.checkpoints[-1] for f in fields})
     text = [
@@ -110,7 +110,7 @@ def _of_marks(fields: Sequence[Field]) -> list[str]:
             marks.update({mark.split(":")[0].split(" ")[0] for mark in row.marks})
     told = {
         "lower": "are a lower bound (the worst attack's fit had not converged)",
-        "naive": "are naive only (a layer met no attack that was made to withstand it)",
+        "naive": "are naive only (of a kind that met no attack made against it)",
         "upper": "are an upper bound (the worst attack saw the victim itself)",
         "not": "lack attacks that other defenses had to stand",
         "seeds": "lack seeds of some attack",

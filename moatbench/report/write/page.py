@@ -66,7 +66,7 @@ def _lead(selection: Selection, fields: Sequence[Field]) -> str:
     counts = (
         methods.counted(len(selection.runs), "finished run"),
         methods.counted(len({d for f in fields for d in f.defenses}), "defense"),
-        methods.counted(len({a for f in fields for a in f.attacks}), "attack"),
+        methods.counted(len({a for f in fields for a in f.ran}), "attack"),
         methods.counted(len(fields), "victim"),
     )
     return (
