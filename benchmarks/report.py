@@ -17,9 +17,10 @@ from typing import Any
 
 import numpy as np
 
+from moatbench.judge.plan import plan
 from moatbench.record.columns import COLUMNS
 from moatbench.record.curve import CurveFile, summary
-from moatbench.record.summary import FINISHED, FIRST_PLAN, Summary
+from moatbench.record.summary import FINISHED, Summary
 from moatbench.report.write.report import report
 from moatbench.tracking.log import log_run
 from moatbench.tracking.read import logged_runs
@@ -104,8 +105,8 @@ def log(folder: Path, uri: str, seed: int, data: str, defense: str, attack: str)
         versions={"moatbench": "made up", "python": sys.version.split()[0]},
         data_provenance={"name": data, "sha256": data, "rows": 1797, "test_share": 0.3},
         checkpoints=CHECKPOINTS,
-        plan=FIRST_PLAN,
-        kinds={defense: [defense]},
+        plan=plan(),
+        kinds={defense: ["other"]},
         aware={},
         oracles=[],
         flags=[],

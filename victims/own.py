@@ -35,7 +35,10 @@ def skops_model(
     import skops.io
 
     if not Path(path).is_file():
-        raise ValueError(f"victim.path must be a file, got {path}; save one with skops.io.dump")
+        raise ValueError(
+            f"victim.path must be a file, got {path}, where there is none; save one with "
+            "skops.io.dump"
+        )
     try:
         types = skops.io.get_untrusted_types(file=path)
     except (BadZipFile, KeyError) as error:

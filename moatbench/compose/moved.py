@@ -79,6 +79,12 @@ _UNDER_OTHER_NAMES = {
     "moatbench.randomness.AccountStreams": "moatbench.numerics.keyed.AccountStreams",
     "moatbench.randomness.keyed_uniform": "moatbench.numerics.keyed.keyed_uniform",
     "moatbench.defense.weakened": "moatbench.strategies.simulation.with_knobs",
+    "moatbench.needs.outputs": "moatbench.victim.Victim.require_outputs",
+    "moatbench.needs.probabilities": "moatbench.victim.Victim.require_probabilities",
+    "moatbench.numerics.calibration.check_count": "moatbench.knobs.check_whole",
+    "moatbench.numerics.coordinates.coordinates": "moatbench.space.InputSpace.encode",
+    "moatbench.numerics.snapping.numeric_columns": "moatbench.space.InputSpace.numeric",
+    "moatbench.numerics.snapping.snapped": "moatbench.space.InputSpace.snap",
 }
 MOVED = {
     f"{old}.{name}": f"{new}.{name}"

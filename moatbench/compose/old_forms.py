@@ -4,6 +4,7 @@ from inspect import get_annotations, isfunction, signature
 
 from moatbench.attack import Attack
 from moatbench.defense import Defense
+from moatbench.traits import Traits
 
 KINDS = 'traits = Traits({"perturbs"}), with the kinds of moatbench.traits.KINDS'
 OF_DEFENSES = {  # what a class said of itself, and how it says so now
@@ -22,7 +23,7 @@ OF_ATTACKS = {
     "informed": "target.known in run",
     "aware": 'against = frozenset({"quantises"})',
 }
-METHODS = {"run": ("api", "target, rng"), "unmet": ("card", "target")}  # first argument, new form
+METHODS = {"run": "self, target, rng", "unmet": "self, target"}
 
 
 def refuse_old_form(part: Defense | Attack) -> None:
@@ -37,6 +38,11 @@ def refuse_old_form(part: Defense | Attack) -> None:
             refuse_old_form(part.inner)
         return
     for one in part.parts():
+        if not isinstance(one.traits, Traits):
+            raise TypeError(
+                f"{type(one).__name__}.traits must be a Traits, got {one.traits!r}; write "
+                'traits = Traits({"perturbs"})'
+            )
         for kind in type(one).__mro__:
             _check_defense(kind)
 
@@ -55,9 +61,10 @@ def _check_attack(attack: type) -> None:
     own, name = vars(attack), attack.__name__
     for old in sorted(OF_ATTACKS.keys() & own.keys()):
         raise TypeError(f"{name}.{old} is how attacks were written before; use {OF_ATTACKS[old]}")
-    for method, (first, new) in METHODS.items():
-        if method in own and list(signature(own[method]).parameters)[1:2] == [first]:
+    for method, new in METHODS.items():
+        takes = list(signature(own[method]).parameters) if method in own else []
+        if len(takes) > len(new.split(", ")):
             raise TypeError(
-                f"{name}.{method}(self, {first}, ...) is how attacks were written before; write "
-                f"{method}(self, {new}), with target.api, target.pool and target.known"
+                f"{name}.{method}({', '.join(takes)}) is how attacks were written before; write "
+                f"{method}({new}), with target.api, target.pool and target.known"
             )

@@ -6,6 +6,8 @@ from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from moatbench.record.first_version import upgraded
+
 MEASUREMENT, CONFIRMATION = "measurement", "confirmation"  # roles of a run
 FINISHED, NOT_APPLICABLE, FAILED = "finished", "not_applicable", "failed"  # its status
 FILE = "summary.json"
@@ -44,8 +46,6 @@ class Plan:
 
 
 WATCHES = "watches"  # the kind of a monitor
-CONTROLS = ("none", "random_labels")  # layers of version 1 that need no attack made for them
-FIRST_PLAN = Plan(10_000, 1e-6, 5, 500, 3, 4, 0.05, 200)  # of every run of version 1
 
 
 @dataclass(frozen=True)
@@ -166,12 +166,13 @@ class Summary:
         Raises:
             RecordUnreadable: says what is lacking.
         """
-        tree = _upgraded(tree)
-        needed = {f.name for f in fields(cls) if f.default is f.default_factory is MISSING}
-        if lacking := [f.name for f in fields(cls) if f.name in needed - tree.keys()]:
-            raise RecordUnreadable(f"records lack {', '.join(lacking)}")
-        known = {f.name: tree[f.name] for f in fields(cls) if f.name in tree}
-        return cls(**{**known, "plan": Plan(**tree["plan"])})
+        version = tree.get("version", 1) if isinstance(tree, Mapping) else None
+        if version not in range(1, VERSION + 1):
+            raise RecordUnreadable(f"records are of version {version!r}, not one of 1 to {VERSION}")
+        known = _known(cls, upgraded(tree) if version == 1 else tree)
+        if not isinstance(known["plan"], Mapping):
+            raise RecordUnreadable(f"records have a plan that is none: {known['plan']!r}")
+        return cls(**{**known, "plan": Plan(**_known(Plan, known["plan"])), "version": VERSION})
 
     def write(self, folder: Path) -> None:
         """Write summary.json into a run's folder."""
@@ -183,32 +184,12 @@ class Summary:
         return cls.from_json(json.loads((folder / FILE).read_text()))
 
 
-def _upgraded(tree: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Bring a summary of the version before to this one."""
-    version = tree.get("version", 1)
-    if version > VERSION:
-        raise RecordUnreadable(f"records are of version {version}, beyond this one's {VERSION}")
-    if version == VERSION:
-        return tree
-    # Attacks of version 1 named the layers that they were made for, and not their kinds.
-    layers = [name for name in tree.get("defense", "").split("+") if name not in CONTROLS]
-    watching = {k.split(".")[1] for k in tree.get("knobs", {}) if _of_monitor(k)}
-    kind = {name: WATCHES if name in watching else name for name in layers}
-    renewed = {
-        "plan": asdict(FIRST_PLAN),
-        "kinds": {name: [kind[name]] for name in layers},
-        "version": VERSION,
-    }
-    if "aware" in tree:
-        made = tree["aware"].items()
-        renewed["aware"] = {attack: [kind.get(n, n) for n in names] for attack, names in made}
-    return {**tree, **renewed}
-
-
-def _of_monitor(knob: str) -> bool:
-    """Whether a knob belongs to a defense that watches."""
-    group, _, *rest = [*knob.split("."), ""]
-    return group == "defense" and bool({"monitor", "response"} & set(rest))
+def _known(kind: type, tree: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a dataclass takes of a tree; raise RecordUnreadable for what it lacks."""
+    wanted = {f.name: f.default is f.default_factory is MISSING for f in fields(kind)}
+    if lacking := [name for name, needed in wanted.items() if needed and name not in tree]:
+        raise RecordUnreadable(f"records lack {', '.join(lacking)}")
+    return {name: tree[name] for name in wanted if name in tree}
 
 
 def without_nan(value: Any) -> Any:

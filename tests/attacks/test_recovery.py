@@ -241,14 +241,12 @@ def test_answers_without_outputs_leave_the_labels(toy: Victim) -> None:
 @pytest.mark.parametrize(
     "attack",
     [
-        recovery(),
-        recovery(NET),
         recovery(prior="self", rounds=2),
         recovery(prior="oracle"),
         recovery(knowledge="family"),
         recovery(knowledge="none"),
     ],
-    ids=["lookup", "network", "self", "oracle", "family", "none"],
+    ids=["self", "oracle", "family", "none"],
 )
 def test_a_recovery_is_the_same_from_the_same_seed(attack: Recovery, toy: Victim) -> None:
     one, two = (

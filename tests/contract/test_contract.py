@@ -55,6 +55,8 @@ SIMPLER = (
     "uniform_retraining",
 )
 ENOUGH = ("own", "softmax", "tree")
+# Before a model of no published family they train a network as well, and take seconds for it.
+LEARN_MLP = ("adaptive_retraining", "extract_and_test")
 DEAR = ("modelguard_w",)  # its check takes seconds: one victim of each kind
 # Of the same class as another attack, or for one defense alone; they meet one of their own kind.
 PRESETS = {
@@ -120,6 +122,7 @@ def alike(victim: str, attack: str) -> bool:
     return (
         victim in ALIKE
         or (attack in SIMPLER and victim not in ENOUGH)
+        or (attack in LEARN_MLP and victim == "mlp")
         or (attack in PRESETS and victim != "softmax")
     )
 

@@ -138,6 +138,12 @@ def test_a_defense_in_the_old_form_is_shown_the_new_one(toy: Victim) -> None:
         Extraction(toy, Stack({"round": Rounding(2), "old": Old()}), inner, [10])
     with pytest.raises(TypeError, match=r"Older.noise is how .*noise=NoiseModel"):
         check_defense(toy, Older())
+
+    class Wordy(Defense):
+        traits = {"perturbs"}  # type: ignore[assignment]  # noqa: RUF012
+
+    with pytest.raises(TypeError, match=r"Wordy.traits must be a Traits, got \{'perturbs'\}"):
+        refuse_old_form(Wordy())
     refuse_old_form(WithKnob())
     assert WithKnob().traits.kinds == {"other"}
 
@@ -145,7 +151,11 @@ def test_a_defense_in_the_old_form_is_shown_the_new_one(toy: Victim) -> None:
 @pytest.mark.parametrize(
     ("name", "member", "told"),
     [
-        ("run", lambda self, api, pool, rng: iter(()), r"write run\(self, target, rng\), with"),
+        (
+            "run",
+            lambda self, api, pool, rng: iter(()),
+            r"write run\(self, target, rng\), with",
+        ),
         ("unmet", lambda self, card, pool: "", r"write unmet\(self, target\), with target.api"),
         ("informed", lambda self, defense, victim: self, r"use target.known in run"),
         ("aware", frozenset({"rounding"}), r'use against = frozenset\({"quantises"}\)'),

@@ -3,12 +3,15 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+from shop import defense_of
 from summaries import summary
 
+from moatbench.record.first_version import KINDS, PLAN
 from moatbench.record.reference import renewed
-from moatbench.record.summary import FIRST_PLAN, VERSION, WATCHES, RecordUnreadable, Summary
+from moatbench.record.summary import VERSION, WATCHES, Plan, RecordUnreadable, Summary
 
 ROOT = Path(__file__).parents[2]
 STABLE = ("seed", "flags", "marks", "command", "status")  # other people's scripts read them
@@ -35,7 +38,7 @@ def test_a_summary_of_the_version_before_is_brought_up_to_date() -> None:
     old = summary(seed=4).to_json()
     del old["version"], old["plan"]
     found = Summary.from_json(old)
-    assert (found.seed, found.plan, found.version) == (4, FIRST_PLAN, VERSION)
+    assert (found.seed, found.plan, found.version) == (4, Plan(**PLAN), VERSION)
 
 
 def test_a_summary_that_lacks_something_says_what() -> None:
@@ -45,17 +48,51 @@ def test_a_summary_that_lacks_something_says_what() -> None:
         Summary.from_json(old)
 
 
-def test_a_summary_of_the_version_before_names_layers_where_later_ones_name_kinds() -> None:
-    old = summary(defense="none+prada+rounding", knobs={"defense.prada.monitor.delta": 0.9})
-    tree = old.to_json() | {"aware": {"solve": ["rounding"], "sybil": ["prada"]}}
+def test_a_summary_of_the_version_before_tells_the_kinds_of_its_layers() -> None:
+    knobs = {"defense.mine.monitor.delta": 0.9}
+    tree = summary(defense="none+mine+bdpl+theirs+rounding", knobs=knobs).to_json()
+    tree |= {"aware": {"solve": ["rounding", "bdpl"], "sybil": ["mine"]}}
     del tree["version"], tree["plan"], tree["kinds"]
     found = Summary.from_json(tree)
-    assert found.kinds == {"prada": [WATCHES], "rounding": ["rounding"]}
-    assert found.aware == {"solve": ["rounding"], "sybil": [WATCHES]}
+    assert found.kinds == {
+        "mine": [WATCHES],
+        "bdpl": ["withholds", "noisy"],
+        "theirs": ["other"],
+        "rounding": ["quantises"],
+    }
+    assert found.aware == {"solve": ["noisy", "quantises", "withholds"], "sybil": [WATCHES]}
+
+
+def test_the_kinds_of_the_version_before_are_those_of_today() -> None:
+    for kind, names in KINDS.items():
+        for name in names.split():
+            assert kind in defense_of(name).traits.kinds
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        ({"version": "3"}, "of version '3', not one of 1 to 2"),
+        ({"version": None}, "of version None, not one of 1 to 2"),
+        ({"plan": None}, "a plan that is none"),
+        ({"plan": {"accounts": 5}}, "records lack uniform_points, same_value"),
+    ],
+)
+def test_a_damaged_summary_is_one_line(damage: dict[str, Any], said: str) -> None:
+    with pytest.raises(RecordUnreadable, match=said):
+        Summary.from_json(summary().to_json() | damage)
+    with pytest.raises(RecordUnreadable, match="of version None"):
+        Summary.from_json([])  # type: ignore[arg-type]
+
+
+def test_a_plan_may_tell_more_than_this_version_knows() -> None:
+    tree = summary().to_json()
+    tree["plan"] |= {"more": 1}
+    assert Summary.from_json(tree).plan == summary().plan
 
 
 def test_a_summary_of_a_later_version_is_refused() -> None:
-    with pytest.raises(RecordUnreadable, match=f"of version 99, beyond this one's {VERSION}"):
+    with pytest.raises(RecordUnreadable, match=f"of version 99, not one of 1 to {VERSION}"):
         Summary.from_json(summary().to_json() | {"version": 99})
 
 
