@@ -11,7 +11,7 @@ import numpy as np
 from scipy.special import logit, logsumexp
 
 from moatbench.numerics.objectives import Intervals
-from moatbench.solvers.grids import Grid
+from moatbench.solvers.grids import Steps
 from moatbench.solvers.log_intervals import LogIntervals
 from moatbench.types import Array, Generator, Mask, Rows
 
@@ -97,7 +97,7 @@ class Edges:
         self,
         x: Array,
         answers: Array,
-        grid: Grid,
+        grid: Steps,
         count: int,
         predict: Callable[[Array], Array],
         rng: Generator,

@@ -12,7 +12,7 @@ from moatbench.types import Array
 SMALLEST = 1e-30  # a probability below which significant digits are not told apart
 
 
-class Grid(Protocol):
+class Steps(Protocol):
     """Numbers the steps of the answers, from low to high; one step's end is the next one's start.
 
     `relative` says whether steps are the finer the smaller the probability is. `note` names it.
@@ -110,15 +110,19 @@ class Digits:
         return 9 * self._first
 
 
-GRIDS: dict[str, Callable[[int], Grid]] = {"decimals": Decimals, "digits": Digits, "bins": Bins}
+GRIDS: dict[str, Callable[[int], Steps]] = {
+    "decimals": Decimals,
+    "digits": Digits,
+    "bins": Bins,
+}
 
 
-def grid_of(said: AnswerGrid) -> Grid:
+def grid_of(said: AnswerGrid) -> Steps:
     """Return the steps that a defense says its confidences have."""
     return GRIDS[said.unit](said.steps)
 
 
-def bounds(grid: Grid, answers: Array) -> tuple[Array, Array]:
+def bounds(grid: Steps, answers: Array) -> tuple[Array, Array]:
     """Return the least and the greatest probabilities (n, k) that are answered so.
 
     Where the lowest step begins, the least is below zero, which is no bound.

@@ -6,7 +6,7 @@ import numpy as np
 
 from moatbench.numerics.minimise import Model, Solution, levenberg_marquardt
 from moatbench.numerics.objectives import CrossEntropy, Intervals, LogOdds, Objective
-from moatbench.solvers.grids import Decimals, Grid, bounds
+from moatbench.solvers.grids import Decimals, Steps, bounds
 from moatbench.solvers.log_intervals import LogIntervals
 from moatbench.solvers.pooled_odds import PooledOdds
 from moatbench.solvers.readings import EXACT
@@ -32,7 +32,7 @@ class Fitted(Model, Protocol):
         """Minimise the objective, with this ridge, from theta."""
 
 
-def penalty(grid: Grid, answers: Array, softness: float) -> Intervals | LogIntervals:
+def penalty(grid: Steps, answers: Array, softness: float) -> Intervals | LogIntervals:
     """Return what keeps probabilities within the steps of the answers (n, k)."""
     if isinstance(grid, Decimals):
         return Intervals(answers, 0.5 * 10.0**-grid.places, softness)
@@ -45,7 +45,7 @@ def penalty(grid: Grid, answers: Array, softness: float) -> Intervals | LogInter
     return LogIntervals(low, np.log(high), softness)
 
 
-def fit_intervals(model: Fitted, answers: Array, grid: Grid, rng: Generator) -> Solution:
+def fit_intervals(model: Fitted, answers: Array, grid: Steps, rng: Generator) -> Solution:
     """Fit to answers (n, k) rounded to a grid: from a plain fit, tightening by degrees.
 
     Cross-entropy alone takes the middle of the interval for the truth; the model that errs least
@@ -62,7 +62,7 @@ def fit_intervals(model: Fitted, answers: Array, grid: Grid, rng: Generator) -> 
     return fit
 
 
-def _plain(model: Fitted, answers: Array, grid: Grid, rng: Generator) -> Solution:
+def _plain(model: Fitted, answers: Array, grid: Steps, rng: Generator) -> Solution:
     """Fit to middles: probabilities; and then log-odds, where they are as exact."""
     middles, narrow = answers, 0.0
     if isinstance(grid, Decimals):

@@ -17,7 +17,7 @@ from moatbench.numerics.objectives import LogOdds
 from moatbench.reply import Reply, from_outputs
 from moatbench.solvers import intervals, readings
 from moatbench.solvers.edges import Edges
-from moatbench.solvers.grids import Decimals, Grid
+from moatbench.solvers.grids import Decimals, Steps
 from moatbench.solvers.network_solver import solve_network
 from moatbench.solvers.noise_likelihood import Law
 from moatbench.solvers.noisy import Noisy
@@ -46,7 +46,7 @@ class Known(NamedTuple):
     """
 
     law: Law | None = None
-    grid: Grid | None = None
+    grid: Steps | None = None
 
 
 NOTHING = Known()
@@ -145,7 +145,7 @@ class Reconstruction:
             fit = self._noisy.fit(bought.x[rows], _whole(bought.outputs[rows]))
         return self._soft(bought) if fit is None else self._surrogate(fit, LIKELIEST)
 
-    def _grid_of(self, answers: Array) -> Grid | None:
+    def _grid_of(self, answers: Array) -> Steps | None:
         """Return what the answers are rounded to, as is known or as they show."""
         places = readings.decimals(answers)
         return self._grid or (None if places is None else Decimals(places))

@@ -9,7 +9,7 @@ from moatbench.models.network import Network
 from moatbench.numerics.minimise import Solution, levenberg_marquardt
 from moatbench.solvers import intervals, readings
 from moatbench.solvers.edges import Edges, Joint
-from moatbench.solvers.grids import Grid, bounds
+from moatbench.solvers.grids import Steps, bounds
 from moatbench.types import Array, Generator
 
 BROKEN = 0.02  # share of broken intervals from which on the answers are not merely rounded
@@ -37,7 +37,7 @@ class Rounded:
         model = self._learner.model(self._learner.space.low[None])
         return 0 if isinstance(model, Network) else min(START * model.unknowns, budget // 4)
 
-    def edges(self, x: Array, answers: Array, grid: Grid | None, budget: int) -> Edges | None:
+    def edges(self, x: Array, answers: Array, grid: Steps | None, budget: int) -> Edges | None:
         """Plan bisections for a budget of further queries; None where they would not pay.
 
         They need rounded answers that a linear or one-vs-rest model explains, and enough queries to
@@ -59,7 +59,7 @@ class Rounded:
 
         return Edges(x, answers, grid, count, predict, self._rng)
 
-    def extremes(self, x: Array, answers: Array, grid: Grid) -> Array:
+    def extremes(self, x: Array, answers: Array, grid: Steps) -> Array:
         """Return points to ask before `edges`: none, or where each class is rarest and surest.
 
         Edges all of one level leave the scale of the scores open. Coarse answers to uniform inputs
@@ -73,7 +73,7 @@ class Rounded:
         return np.where(np.hstack([coef, -coef]).T > 0, space.high, space.low)
 
     def fit(
-        self, x: Array, answers: Array, grid: Grid, edges: Edges | None
+        self, x: Array, answers: Array, grid: Steps, edges: Edges | None
     ) -> tuple[Solution, bool] | None:
         """Fit, and say whether all is as good as exact; None if the answers are not just rounded.
 
@@ -90,11 +90,11 @@ class Rounded:
         fit = self._bounded(x, answers, grid)
         return None if self._broken(x, answers, grid, fit.theta) else (fit, False)
 
-    def _bounded(self, x: Array, answers: Array, grid: Grid) -> Solution:
+    def _bounded(self, x: Array, answers: Array, grid: Steps) -> Solution:
         return intervals.fit_intervals(self._learner.model(x), answers, grid, self._rng)
 
     def _bisected(
-        self, x: Array, answers: Array, grid: Grid, edges: Edges, start: Array
+        self, x: Array, answers: Array, grid: Steps, edges: Edges, start: Array
     ) -> tuple[Solution, bool]:
         """Fit to the answers before the edges, and to these, which hold the others' information."""
         points, crossings = edges.found()
@@ -109,6 +109,6 @@ class Rounded:
         sizes = np.linalg.eigvalsh(normal, UPLO="U")
         return fit, int((sizes > NULL * sizes[-1]).sum()) >= model.unknowns
 
-    def _broken(self, x: Array, answers: Array, grid: Grid, theta: Array) -> bool:
+    def _broken(self, x: Array, answers: Array, grid: Steps, theta: Array) -> bool:
         scores = self._learner.model(x).scores(theta)
         return intervals.penalty(grid, answers, 1.0).broken(scores) > BROKEN

@@ -13,7 +13,7 @@ from moatbench.defenses.significant_digits import SignificantDigits
 from moatbench.defenses.top_k import TopK
 from moatbench.reply import from_outputs
 from moatbench.runner.extract import Checkpoint, Extraction
-from moatbench.solvers.grids import Bins, Decimals, Digits, Grid, bounds
+from moatbench.solvers.grids import Bins, Decimals, Digits, Steps, bounds
 from moatbench.solvers.pooled_odds import PooledOdds
 from moatbench.solvers.withheld import Withheld
 from moatbench.stack import Stack
@@ -21,7 +21,7 @@ from moatbench.types import Array
 from moatbench.victim import Victim
 
 SEEDS = range(3)
-STEPS: list[tuple[Defense, Grid]] = [
+STEPS: list[tuple[Defense, Steps]] = [
     (Rounding(1), Decimals(1)),
     (Rounding(3), Decimals(3)),
     (Binning(2), Bins(2)),
@@ -44,7 +44,7 @@ def answered(defense: Defense, p: Array) -> Array:
 
 
 @pytest.mark.parametrize(("defense", "grid"), STEPS)
-def test_a_probability_lies_within_the_step_of_its_answer(defense: Defense, grid: Grid) -> None:
+def test_a_probability_lies_within_the_step_of_its_answer(defense: Defense, grid: Steps) -> None:
     p = 10 ** -np.random.default_rng(0).uniform(0, 6, (2000, 2))
     low, high = bounds(grid, answered(defense, p))
     assert (low <= p * (1 + 1e-12)).all()
@@ -52,7 +52,7 @@ def test_a_probability_lies_within_the_step_of_its_answer(defense: Defense, grid
 
 
 @pytest.mark.parametrize(("defense", "grid"), STEPS)
-def test_where_a_step_ends_the_next_one_begins(defense: Defense, grid: Grid) -> None:
+def test_where_a_step_ends_the_next_one_begins(defense: Defense, grid: Steps) -> None:
     p = 10 ** -np.random.default_rng(1).uniform(0.5, 4, (500, 2))
     steps = grid.steps(answered(defense, p))
     ends = grid.ends(steps)
