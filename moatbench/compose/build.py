@@ -21,6 +21,7 @@ from moatbench.compose.cache import trained, victim_key
 from moatbench.compose.old_forms import refuse_old_form
 from moatbench.data import Dataset
 from moatbench.defense import Defense
+from moatbench.knobs import check_number
 from moatbench.randomness import stream
 from moatbench.stack import Stack
 from moatbench.traits import STAGES
@@ -50,6 +51,7 @@ def build(cfg: DictConfig, attack: str) -> Parts:
         attack: the name of the choice in the group `attack`.
     """
     seed = cfg.seed if cfg.victim_seed is None else cfg.victim_seed
+    check_number("price", cfg.price, 0)
     # Cheap parts first: a bad knob is told before a victim is trained.
     defense, attacks = build_defense(cfg.defense), build_attacks(cfg.attack, attack)
     victim = build_victim(cfg, instantiate(cfg.data), seed)

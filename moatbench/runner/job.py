@@ -19,6 +19,7 @@ from moatbench.defense import Defense
 from moatbench.display.figure import draw
 from moatbench.judge.judge import Judge
 from moatbench.judge.plan import plan
+from moatbench.knobs import check_whole
 from moatbench.randomness import stream
 from moatbench.record import marks
 from moatbench.record.curve import Row, by_attack
@@ -78,6 +79,7 @@ def run(cfg: DictConfig) -> Summary:
 
 def one_pool(threads: int) -> threadpool_limits:
     """Limit the threads of every BLAS and OpenMP pool that a run may use."""
+    check_whole("threads", threads, 1)
     # A limit holds for libraries that are loaded already, and SciPy brings a BLAS of its own.
     for library in ("scipy.linalg", "sklearn.utils"):
         import_module(library)

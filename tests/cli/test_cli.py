@@ -85,6 +85,8 @@ def test_what_does_not_apply_is_a_run_that_says_so(moatbench: Run) -> None:
         (["seed=abc"], "'abc' of type 'str' could not be converted to Integer"),
         (["defense.rounding.decimals=99"], "defense.rounding: decimals must be"),
         (["checkpoints=[10,5]"], "checkpoints must be whole, positive and increasing, got [10, 5]"),
+        (["price=-1"], "price must be a number of at least 0, got -1"),
+        (["threads=0"], "threads must be a whole number of at least 1, got 0"),
         (["attack.suite=[equation_solvin]"], "did you mean equation_solving?"),
         (["data=csv", "data.path=absent.csv", "data.target=y"], "absent.csv"),
         (["data=digits", "victim=logistic"], "softmax"),

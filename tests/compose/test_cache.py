@@ -116,12 +116,13 @@ def test_the_source_of_somebody_elses_victim_is_part_of_its_key(
     assert keys[0] != keys[1]
 
 
+@pytest.mark.parametrize("left", [0, 1, 2000])
 def test_a_damaged_file_is_trained_again_and_replaced(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, left: int
 ) -> None:
     trained(tmp_path, "key", iris)
     file = tmp_path / "key.npz"
-    file.write_bytes(file.read_bytes()[:2000])  # cut off
+    file.write_bytes(file.read_bytes()[:left])  # cut off
     trained(tmp_path, "key", iris)
     assert "trained again" in caplog.text
     assert isinstance(archive.load(file), Victim)
