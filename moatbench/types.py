@@ -1,7 +1,5 @@
 """The array types that cross every boundary: NumPy float64 in, NumPy float64 out."""
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,4 +8,3 @@ Labels = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 Rows = NDArray[np.intp]
 Generator = np.random.Generator
-Json = dict[str, Any]

@@ -145,7 +145,6 @@ class Search:
     def __init__(self, effects: Effects, eps: float) -> None:
         self.effects, self.eps = effects, eps
         self.noisy = False
-        self.surveyed = False  # whether each feature has been moved once
         self.finished = False
 
     def steps(self) -> Steps:
@@ -159,7 +158,6 @@ class Search:
             for value in np.arange(first, space.high[column] + 1):
                 if value not in effects.known[column]:
                     yield from self._single(column, float(value))
-        self.surveyed = True
         if (yield from self._explains_all()):
             self.finished = True
             return
