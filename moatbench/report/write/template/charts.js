@@ -47,7 +47,7 @@ function mark(parent, name, x, y, hollow, size = 1) {
 function area(box, height) {
   box.replaceChildren();
   const width = Math.max(box.clientWidth, 320);
-  const frame = { left: 56, right: width - 18, top: 12, bottom: height - 46 };
+  const frame = { left: 74, right: width - 18, top: 12, bottom: height - 46 };
   const root = svg("svg", { viewBox: `0 0 ${width} ${height}`, height, role: "img" }, box);
   return { root, width, height, ...frame };
 }
