@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from moatbench.record.first_version import upgraded
+from moatbench.record.flag import BOUND, Flag
 
 MEASUREMENT, CONFIRMATION = "measurement", "confirmation"  # roles of a run
 FINISHED, NOT_APPLICABLE, FAILED = "finished", "not_applicable", "failed"  # its status
@@ -69,7 +70,7 @@ class Summary:
         kinds: what each layer of the defense says that it does, some of traits.KINDS.
         aware: attacks that ran to their end, each with the kinds of the defense it is made against.
         oracles: attacks that ran and were shown the victim itself.
-        flags: what the run says against itself, a line each.
+        flags: what the run says against itself, each with its grade.
         marks: what makes it less than it seems, a few words each.
         reason: why it failed or does not apply; '' for a finished one.
         summaries: scalars of each attack's curve; the last is the one that stands for the run.
@@ -109,7 +110,7 @@ class Summary:
     kinds: Mapping[str, Sequence[str]]
     aware: Mapping[str, Sequence[str]]
     oracles: Sequence[str]
-    flags: Sequence[str]
+    flags: Sequence[Flag]
     marks: Sequence[str] = ()
     reason: str = ""
     summaries: Mapping[str, Scores] = field(default_factory=dict)
@@ -154,7 +155,7 @@ class Summary:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON; NaN becomes null, and what was not fetched does not say so."""
-        tree = asdict(self)
+        tree = asdict(self) | {"flags": [flag._asdict() for flag in self.flags]}
         if self.fetched is None:
             del tree["fetched"]
         return dict(without_nan(tree))
@@ -172,7 +173,8 @@ class Summary:
         known = _known(cls, upgraded(tree) if version == 1 else tree)
         if not isinstance(known["plan"], Mapping):
             raise RecordUnreadable(f"records have a plan that is none: {known['plan']!r}")
-        return cls(**{**known, "plan": Plan(**_known(Plan, known["plan"])), "version": VERSION})
+        known |= {"plan": Plan(**_known(Plan, known["plan"])), "flags": _flags(known["flags"])}
+        return cls(**known | {"version": VERSION})
 
     def write(self, folder: Path) -> None:
         """Write summary.json into a run's folder."""
@@ -190,6 +192,11 @@ def _known(kind: type, tree: Mapping[str, Any]) -> dict[str, Any]:
     if lacking := [name for name, needed in wanted.items() if needed and name not in tree]:
         raise RecordUnreadable(f"records lack {', '.join(lacking)}")
     return {name: tree[name] for name in wanted if name in tree}
+
+
+def _flags(told: Sequence[Any]) -> list[Flag]:
+    """Return the flags of a file; such as have no grade are from before there were any."""
+    return [Flag(**one) if isinstance(one, Mapping) else Flag(BOUND, str(one)) for one in told]
 
 
 def without_nan(value: Any) -> Any:

@@ -6,6 +6,7 @@ from moatbench.attack import Attack
 from moatbench.defense import Defense
 from moatbench.record.columns import WORST_CASE
 from moatbench.record.curve import Row
+from moatbench.record.flag import BOUND, INVALID, Flag
 from moatbench.runner.doubts import Hits, more_information_gave_less, more_queries_gave_less
 
 
@@ -16,8 +17,8 @@ def of_run(
     hits: Hits,
     *,
     confidences: bool,
-) -> list[str]:
-    """Gather all flags of the curves, a line each.
+) -> list[Flag]:
+    """Gather all flags of the curves.
 
     Args:
         attacks: that were to run, by name.
@@ -27,13 +28,14 @@ def of_run(
         confidences: whether the API answered any.
     """
     ran = {name: curve for name, curve in curves.items() if name != WORST_CASE}
-    return [
+    bounds = [
         *unconverged(ran),
         *(f"upper bound: {name} saw the victim itself" for name in oracles(attacks, ran)),
         *more_queries_gave_less(hits, ran),
         *(more_information_gave_less(attacks, hits) if confidences else ()),
-        *labels_changed(defense, ran),
     ]
+    broken = labels_changed(defense, ran)
+    return [Flag(BOUND, line) for line in bounds] + [Flag(INVALID, line) for line in broken]
 
 
 def unconverged(curves: Mapping[str, Sequence[Row]]) -> list[str]:

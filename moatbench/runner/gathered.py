@@ -8,6 +8,7 @@ from pathlib import Path
 from moatbench.compose.errors import explain
 from moatbench.record.columns import WORST_CASE
 from moatbench.record.curve import CurveFile, Row, by_attack, summary, worst_case
+from moatbench.record.flag import Flag
 from moatbench.record.summary import FAILED, FINISHED, NOT_APPLICABLE, Scores
 from moatbench.runner.suite import Event, Failed, Finished, Point, Skipped
 from moatbench.types import Mask
@@ -31,7 +32,7 @@ class Gathered:
     baselines: Mapping[str, Scores] = field(default_factory=dict)
     floor: str | None = None
     hits: dict[str, list[Mask]] = field(default_factory=dict)
-    flags: list[str] = field(default_factory=list)
+    flags: list[Flag] = field(default_factory=list)
     repeated: dict[str, Scores] = field(default_factory=dict)
     trace: str = ""
 

@@ -10,6 +10,7 @@ from moatbench.api import Deployment
 from moatbench.compose.errors import explain
 from moatbench.defense import Defense, evidence_of
 from moatbench.randomness import stream
+from moatbench.record.flag import INVALID, Flag
 from moatbench.space import InputSpace
 from moatbench.strategies.simulation import with_knobs
 from moatbench.types import Array, Mask
@@ -36,8 +37,8 @@ class Repeated(NamedTuple):
 
 def of_layers(
     victim: Victim, layers: Mapping[str, Defense], seed: int
-) -> tuple[list[str], dict[str, Repeated]]:
-    """Deploy each layer anew, alone; return flags, a line each, and what repeats showed.
+) -> tuple[list[Flag], dict[str, Repeated]]:
+    """Deploy each layer anew, alone; return flags, and what repeats showed.
 
     Args:
         victim: what the layers stand before.
@@ -53,7 +54,7 @@ def of_layers(
             flags += [f"{name}: {line}" for line in _variation(victim, layer, seen[name])]
         except Exception as error:  # a defense may be anybody's code; what was measured stands
             flags.append(f"{name}: the self-check failed: {explain(error)}")
-    return flags, seen
+    return [Flag(INVALID, line) for line in flags], seen
 
 
 def _strength_zero(victim: Victim, layer: Defense, seed: int) -> list[str]:

@@ -10,6 +10,7 @@ from shop import defense_of
 from summaries import summary
 
 from moatbench.record.first_version import KINDS, PLAN
+from moatbench.record.flag import Flag
 from moatbench.record.reference import renewed
 from moatbench.record.summary import VERSION, WATCHES, Plan, RecordUnreadable, Summary
 
@@ -18,12 +19,14 @@ STABLE = ("seed", "flags", "marks", "command", "status")  # other people's scrip
 
 
 def test_a_summary_comes_back_as_it_was_written(tmp_path: Path) -> None:
-    made = summary(summaries={"a": {"area": 0.5}}, flags=["one"], marks=["two"], fetched="abc")
+    made = summary(
+        summaries={"a": {"area": 0.5}}, flags=[Flag("B", "one")], marks=["two"], fetched="abc"
+    )
     made.write(tmp_path)
     assert Summary.read(tmp_path).to_json() == made.to_json()
     tree = json.loads((tmp_path / "summary.json").read_text())
     assert tree["version"] == VERSION
-    assert {name: tree[name] for name in STABLE} == {name: getattr(made, name) for name in STABLE}
+    assert {name: tree[name] for name in STABLE} == {name: made.to_json()[name] for name in STABLE}
 
 
 def test_what_was_not_measured_is_null(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from math import nan
 import pytest
 from made_runs import cells, one_field, run, standing
 
+from moatbench.record.flag import Flag
 from moatbench.report.measure.leaderboard import standings, within
 from moatbench.report.measure.worst import fields, worst, worst_of_each_seed
 from moatbench.report.select.selection import select
@@ -73,7 +74,7 @@ def test_a_defense_is_naive_only_until_a_run_names_an_attack_made_for_it() -> No
     assert "naive only" in standing("d", run("d")).marks
     assert "naive only" in standing("d", run("d", aware={"solve": ["another"]})).marks
     assert "naive only" not in standing("d", run("d", aware={"solve": ["d"]})).marks
-    flagged = run("d", aware={"solve": ["d"]}, flags=["naive only: no aware attack"])
+    flagged = run("d", aware={"solve": ["d"]}, flags=[Flag("B", "naive only: no aware attack")])
     assert "naive only" in standing("d", flagged).marks
     assert "naive only" not in standing("none", run()).marks
 

@@ -23,6 +23,7 @@ from moatbench.defenses.random_labels import RandomLabels
 from moatbench.defenses.rounding import Rounding
 from moatbench.randomness import stream
 from moatbench.record import marks
+from moatbench.record.flag import Flag
 from moatbench.reply import Reply
 from moatbench.runner import doubts as inversions
 from moatbench.runner import flags
@@ -38,7 +39,7 @@ Compose = Callable[..., DictConfig]
 
 
 def check(victim: Victim, defense: Defense) -> list[str]:
-    return of_layers(victim, {"d": defense}, 0)[0]
+    return [flag.text for flag in of_layers(victim, {"d": defense}, 0)[0]]
 
 
 # ---- a defense that is not what it declares ----------------------------------------------
@@ -136,13 +137,13 @@ def test_what_an_alarm_changes_is_no_variation(toy: Victim) -> None:
 
 def test_a_check_that_fails_is_told_and_stops_nothing(toy: Victim) -> None:
     found, seen = of_layers(toy, {"bad": Crashing(), "good": Tilted()}, 0)
-    assert found == ["bad: the self-check failed: ZeroDivisionError: no rows left"]
+    assert found == [Flag("A", "bad: the self-check failed: ZeroDivisionError: no rows left")]
     assert list(seen) == ["good"]
 
 
 def test_each_layer_of_a_stack_is_checked(toy: Victim) -> None:
     stack = Stack({"a": Tilted(slip=0.1), "b": Wavering()})
-    assert [flag[0] for flag in of_layers(toy, stack.layers, 0)[0]] == ["a", "b"]
+    assert [flag.text[0] for flag in of_layers(toy, stack.layers, 0)[0]] == ["a", "b"]
 
 
 def test_the_check_of_one_seed_says_the_same_twice(toy: Victim) -> None:
@@ -288,7 +289,7 @@ def test_without_confidences_nothing_is_compared() -> None:
 def test_an_attack_that_saw_the_victim_is_an_upper_bound_if_it_ran() -> None:
     attacks = {"seer": Seer(), "absent": Seer()}
     told = flags.of_run(attacks, Defense(), {"seer": curve(1)}, {"seer": [RIGHT]}, confidences=True)
-    assert told == ["upper bound: seer saw the victim itself"]
+    assert told == [Flag("B", "upper bound: seer saw the victim itself")]
 
 
 def test_what_had_not_converged_is_told_with_its_queries() -> None:
@@ -375,7 +376,7 @@ def told(**changes: Any) -> list[str]:
 def test_a_runs_marks_say_what_is_less_than_it_seems() -> None:
     assert told() == ["naive only"]
     assert told(aware={"a": ["mad"]}) == []
-    assert told(defense="none", flags=["x", "y"]) == ["flagged (2)"]
+    assert told(defense="none", flags=[Flag("A", "x"), Flag("B", "y")]) == ["flagged (2)"]
     assert told(attack="suite", winner="b", oracles=["b"]) == ["naive only", "upper bound"]
     assert told(attack="suite", winner="a", oracles=["b"]) == ["naive only"]
     assert told(status="not_applicable", winner=None) == []
@@ -410,4 +411,4 @@ def test_flags_stand_in_the_summary_and_the_marks_in_mlflow(
     assert found["marks"][0] == "naive only"
     assert found["repeated"]["rounding"]["varied"] == 0.0
     note = run.data.tags["mlflow.note.content"]
-    assert all(f"- flag: {flag}" in note for flag in found["flags"])
+    assert all(f"- flag: {flag['grade']}: {flag['text']}" in note for flag in found["flags"])

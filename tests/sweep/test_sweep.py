@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from summaries import summary
 
 import moatbench.conf
+from moatbench.record.flag import Flag
 from moatbench.sweep.callback import Watched, compose_seeds_once, planned
 from moatbench.sweep.progress import Progress, jobs, result
 
@@ -92,7 +93,9 @@ def test_the_time_left_is_estimated_from_what_really_ran(tmp_path: Path) -> None
 def test_a_run_without_numbers_says_why() -> None:
     skipped = replace(SUMMARY, status="not_applicable", reason="needs confidences")
     assert result(skipped) == "not applicable: needs confidences"
-    assert result(replace(SUMMARY, flags=["a", "b"])).endswith("at 1,000 queries, flagged (2)")
+    assert result(replace(SUMMARY, flags=[Flag("A", "a"), Flag("B", "b")])).endswith(
+        "at 1,000 queries, flagged (2)"
+    )
 
 
 def test_a_run_that_left_nothing_is_a_failure(tmp_path: Path) -> None:

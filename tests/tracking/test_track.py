@@ -9,6 +9,7 @@ from shop import new_store
 from summaries import summary
 
 from moatbench.cli import log
+from moatbench.record.flag import Flag
 from moatbench.tracking import store
 from moatbench.tracking.log import TAGS, fetch, finished, log_run
 
@@ -20,7 +21,7 @@ SUMMARY = summary(
     winner="guess",
     summaries={"guess": {"area": 0.7}, "worst_case": {"area": 0.8, "queries_to_90": 10}},
     not_applicable={"solve": "needs confidences, and the API answers labels only"},
-    flags=["guess: not converged at 5 queries"],
+    flags=[Flag("B", "guess: not converged at 5 queries")],
     marks=["naive only", "flagged (1)"],
     data_provenance={"sha256": "abc"},
     knobs={"defense.rounding.decimals": 2, "seed": 3},

@@ -6,6 +6,7 @@ from math import inf, isnan, nan
 
 from moatbench.record.columns import COLUMNS
 from moatbench.record.curve import Row
+from moatbench.record.flag import Flag
 from moatbench.record.marks import naive
 from moatbench.report.measure.statistics import Interval
 from moatbench.report.measure.worst import (
@@ -50,7 +51,7 @@ class Standing:
     front: bool
     confirmed: Interval
     marks: list[str]
-    flags: list[str]
+    flags: list[Flag]
 
 
 def standings(field: Field) -> list[Standing]:
@@ -140,7 +141,7 @@ def knows_the_defense(field: Field, defense: str) -> bool:
     A run that flags itself "naive only" counts as naive.
     """
     runs = [c.run.summary for group in field.against(defense).values() for c in group]
-    if any("naive only" in flag for run in runs for flag in run.flags):
+    if any("naive only" in flag.text for run in runs for flag in run.flags):
         return False
     return not naive(runs[0].kinds, (run.aware for run in runs))
 

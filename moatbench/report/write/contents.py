@@ -80,7 +80,7 @@ def settings(fields: Sequence[Field]) -> Table:
 def flags(boards: Sequence[tuple[Field, list[Standing]]]) -> Table:
     """What the runs say of themselves."""
     rows = [
-        [str(field.setting), row.defense, flag]
+        [str(field.setting), row.defense, str(flag)]
         for field, standing in boards
         for row in standing
         for flag in row.flags

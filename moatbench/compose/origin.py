@@ -1,0 +1,66 @@
+"""Whose code a part is: what is ours the contract has tested; what is not, a run must check."""
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence, Set
+from functools import partial
+from types import FunctionType, MethodType
+from typing import Any
+
+OURS = "moatbench"
+LIBRARIES = {"numpy", "scipy", "sklearn", "torch", "omegaconf", "builtins"}
+
+
+def ours(part: Any) -> bool:
+    """Whether a part, and all that it holds, is code of this package or of its libraries."""
+    return not any(_strange(code) for code in _code(part, set()))
+
+
+def _code(value: Any, seen: set[int]) -> Iterator[Any]:
+    """Yield the classes and functions that a value is made of."""
+    if id(value) in seen:
+        return
+    seen.add(id(value))
+    if isinstance(value, partial):
+        yield from _code([value.func, value.args, value.keywords], seen)
+    elif isinstance(value, MethodType):
+        yield from _code([value.__func__, value.__self__], seen)
+    elif isinstance(value, type | FunctionType):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from _code(list(value.values()), seen)
+    elif isinstance(value, Sequence | Set) and not isinstance(value, str | bytes):
+        for one in value:
+            yield from _code(one, seen)
+    else:
+        yield type(value)
+        if not _top(type(value)) & (LIBRARIES | sys.stdlib_module_names):
+            yield from _code([held for _, held in _held(value)], seen)
+
+
+def _held(value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the attributes of an object, those in slots as well."""
+    yield from getattr(value, "__dict__", {}).items()
+    for kind in type(value).__mro__:
+        slots = vars(kind).get("__slots__", ())
+        for name in [slots] if isinstance(slots, str) else slots:
+            if hasattr(value, name):
+                yield name, getattr(value, name)
+
+
+def _top(code: Any) -> set[str]:
+    return {str(getattr(code, "__module__", "") or "").partition(".")[0]}
+
+
+def _strange(code: Any) -> bool:
+    """Whether a class or function is neither ours, where it says that it is, nor a library's."""
+    top = _top(code)
+    if top & (LIBRARIES | sys.stdlib_module_names):
+        return False
+    if not top & {OURS}:
+        return True
+    found: Any = sys.modules.get(code.__module__)
+    for name in code.__qualname__.split("."):  # a module may be named, and not hold it
+        if name == "<locals>":
+            return isinstance(code, type)  # none of ours is made within a function
+        found = getattr(found, name, None)
+    return getattr(found, "__wrapped__", found) is not code and found is not code

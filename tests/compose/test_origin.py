@@ -1,0 +1,50 @@
+"""What is ours, and what is a stranger's, however deep it is hidden."""
+
+from functools import partial
+from typing import Any
+
+import pytest
+from shop import attack_of, defense_of
+
+from moatbench.attack import Attack
+from moatbench.attacks.top1 import Top1
+from moatbench.compose.build import options
+from moatbench.compose.origin import ours
+from moatbench.defense import Defense
+from moatbench.stack import Stack
+
+STRANGE = type("Rounding", (Defense,), {"__module__": __name__})
+LYING = type("Rounding", (Defense,), {"__module__": "moatbench.defenses.rounding"})
+
+
+@pytest.mark.parametrize("name", [n for n in options("attack") if n != "suite"])
+def test_every_attack_of_conf_is_ours(name: str) -> None:
+    assert ours(attack_of(name))
+
+
+@pytest.mark.parametrize("name", [n for n in options("defense") if n != "none"])
+def test_every_defense_of_conf_is_ours(name: str) -> None:
+    assert ours(defense_of(name))
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        STRANGE(),
+        LYING(),
+        Stack({"a": Defense(), "b": STRANGE()}),
+        partial(print, STRANGE),
+        {"deep": [lambda: None]},
+    ],
+    ids=["class", "lying", "stack", "partial", "function"],
+)
+def test_what_is_not_ours_is_found(part: Any) -> None:
+    assert not ours(part)
+
+
+def test_a_wrapper_of_ours_around_a_strangers_attack_is_a_strangers() -> None:
+    class Own(Attack):
+        def run(self, target: Any, rng: Any) -> Any:
+            yield from ()
+
+    assert not ours(Top1(Own()))
