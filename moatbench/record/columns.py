@@ -80,7 +80,7 @@ _METER = (
     Column("note", "how the surrogate was come by", kind=str),
     Column("winner", "of a suite's worst case: the attack with the highest fidelity", kind=str),
 )
-_SAMPLES = {"test": "test data", "uniform": "uniform inputs", "cube": "the raw cube"}
+SAMPLES = {"test": "test data", "uniform": "uniform inputs", "cube": "the raw cube"}
 _TV: dict[str, tuple[Place, ...]]
 _TV = {"test": ("chart", "dashboard"), "uniform": ("chart",), "cube": ()}
 _surrogate = partial(Column, group="surrogate")
@@ -95,7 +95,7 @@ _SURROGATE = (
             heading=f"fidelity on {on}",
             shown=("chart",) if sample == "cube" else ("chart", "dashboard"),
         )
-        for sample, on in _SAMPLES.items()
+        for sample, on in SAMPLES.items()
     ),
     *(
         _surrogate(
@@ -106,7 +106,7 @@ _SURROGATE = (
             heading=f"total variation on {on}",
             shown=_TV[sample],
         )
-        for sample, on in _SAMPLES.items()
+        for sample, on in SAMPLES.items()
     ),
     _surrogate(
         "accuracy",
@@ -124,7 +124,7 @@ _SURROGATE = (
             "share",
             worse=LARGER,
         )
-        for sample, on in _SAMPLES.items()
+        for sample, on in SAMPLES.items()
     ),
     _surrogate(
         "fidelity_defended",
@@ -140,7 +140,7 @@ _SURROGATE = (
             "the target's",
             scale=UP,
         )
-        for sample, on in _SAMPLES.items()
+        for sample, on in SAMPLES.items()
     ),
 )
 _watermark = partial(Column, group="watermark")

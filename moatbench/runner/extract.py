@@ -11,16 +11,13 @@ from moatbench.attack import Attack, Known, Target
 from moatbench.client import Surrogate
 from moatbench.compose.old_forms import refuse_old_form
 from moatbench.defense import Defense, evidence_of
+from moatbench.judge.checked import BrokenAttack
 from moatbench.judge.honest import HonestTraffic
 from moatbench.judge.judge import Judge
 from moatbench.randomness import stream
 from moatbench.record.columns import SHIFTED
 from moatbench.types import Array, Mask
 from moatbench.victim import NotApplicable, Victim
-
-
-class BrokenAttack(RuntimeError):
-    """An attack did not keep its side of the contract."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +98,8 @@ class Extraction:
     Raises:
         TypeError: a part is written as before there were traits and targets.
         NotApplicable: when the iteration starts, before any query is spent.
-        BrokenAttack: the attack yielded off a checkpoint, or ended before the last.
+        BrokenAttack: the attack yielded off a checkpoint, ended before the last, or yielded what is
+            no model.
     """
 
     def __init__(

@@ -113,7 +113,9 @@ def _check_payment(victim: Victim, attack: Attack, checkpoints: Sequence[int]) -
     with no_writing(f"{name}'s surrogate"):
         reply = last.predict(frozen(victim.shares.x_test))
     try:
-        check_reply(reply, len(victim.classes), "the test data", victim.full)
+        check_reply(
+            reply, len(victim.shares.x_test), len(victim.classes), "the test data", victim.full
+        )
     except ValueError as error:
         raise AssertionError(f"{name}'s surrogate is no model; as for a victim, {error}") from error
 
