@@ -129,6 +129,7 @@ class Dataset:
                 "sha256": table.sha256(),
                 "rows": len(table.y),
                 **_repeats(table, first),
+                "test_rows": len(test),
                 "test_share": self.test_share,
                 "pool_share": self.pool_share,
                 "encoding": encoding,

@@ -128,7 +128,7 @@ _SURROGATE = (
     ),
     _surrogate(
         "fidelity_defended",
-        "answers that customers got, lies included, which it gives too",
+        "labels that customers were told, lies included, which it gives too",
         "share",
         worse=LARGER,
         scale=SHARE,
@@ -165,6 +165,24 @@ _ANSWERS = (  # in the order of the file, as the next
         scale=SHARE,
         heading="label kept",
         shown=("note", "dashboard", "terminal", "page"),
+    ),
+    _customers(
+        "top_agreement",
+        "answers whose top confidence is the undefended model's label, a tie with it included",
+        "share",
+        worse=SMALLER,
+        scale=SHARE,
+        heading="top kept",
+        shown=("note", "terminal", "page"),
+    ),
+    _customers(
+        "worst_class_agreement",
+        "labels as the undefended model's, in the class where fewest are",
+        "share",
+        worse=SMALLER,
+        scale=SHARE,
+        heading="worst class",
+        shown=("note", "terminal", "page"),
     ),
     _customers(
         "accuracy_lost",
@@ -227,6 +245,7 @@ _ADMISSION = (
 )
 _UNUSUAL: dict[str, tuple[Place, ...]] = {  # of customers whose inputs are unlike most
     "label_agreement": ("note", "terminal", "page"),
+    "top_agreement": (),
     "accuracy_lost": ("terminal",),
     "l1_mean": ("terminal", "page"),
     "l1_p99": ("terminal",),
