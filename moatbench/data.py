@@ -123,6 +123,7 @@ class Dataset:
             pool=_read_only(x[pool]),
             x_test=_read_only(x[test]),
             y_test=table.y[test],
+            test_rows=test,
             y_pool=table.y[pool],
             provenance={
                 "name": table.name,

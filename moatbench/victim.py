@@ -8,7 +8,7 @@ import numpy as np
 
 from moatbench.reply import Predict, Reply
 from moatbench.space import InputSpace
-from moatbench.types import Array, Labels
+from moatbench.types import Array, Labels, Rows
 
 SIMPLEX_TOLERANCE = 1e-6
 
@@ -29,6 +29,7 @@ class Shares:
     x_test: Array
     y_test: Labels
     provenance: Mapping[str, Any] = field(default_factory=dict)  # name, sha256, rows dropped, ...
+    test_rows: Rows | None = None  # which rows of the table the judge's are
     y_pool: Labels | None = None  # the pool's true labels: for baselines, never for an attack
 
 

@@ -112,6 +112,8 @@ def show_run(summary: "Summary", folder: Path) -> None:
         print("\nfidelity on test / uniform inputs, in %, by queries; * the fit did not converge")
         print(table.of_floor(summary))
         print(f"\n{table.of_run(summary, rows)}\n\n{table.of_honest(summary, rows)}\n")
+        if groups := table.of_groups(summary):
+            print(f"{groups}\n")
         if marked := table.of_watermark(rows):
             print(f"{marked}\n")
         for mark in summary.marks:

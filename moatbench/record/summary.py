@@ -80,6 +80,7 @@ class Summary:
         not_applicable: attacks that do not apply, each with the reason.
         failed: attacks that raised, each with the error; '' is the run itself.
         repeated: what a defense's twin answered to the same question again, by layer.
+        harm: under each attack, what honest customers lost, by class and subgroup.
         victim_accuracy: on the judge's test rows; null for a regression.
         name: of the experiment in MLflow.
         role: measurement or confirmation.
@@ -120,6 +121,7 @@ class Summary:
     not_applicable: Mapping[str, str] = field(default_factory=dict)
     failed: Mapping[str, str] = field(default_factory=dict)
     repeated: Mapping[str, Scores] = field(default_factory=dict)
+    harm: Mapping[str, Mapping[str, Scores]] = field(default_factory=dict)
     victim_accuracy: float | None = None
     name: str = "moatbench"
     role: str = MEASUREMENT

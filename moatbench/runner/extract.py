@@ -75,12 +75,14 @@ class Ended:
         accounts: the attacker's.
         seconds_added: to an honest query, by the clock.
         seconds_waited: by an honest query, virtual.
+        harm: of customers by group, as `HonestTraffic.by_group` tells.
     """
 
     trail: Trail
     accounts: frozenset[str]
     seconds_added: float
     seconds_waited: float
+    harm: Mapping[str, Mapping[str, float]]
 
 
 class Extraction:
@@ -144,7 +146,8 @@ class Extraction:
             raise NotApplicable(reason)
         yield from self._points(target, api, trail, (honest, shifted), clock)
         accounts = frozenset(api.per_account)
-        yield Ended(trail, accounts, honest.seconds_added(), honest.seconds_waited())
+        harm = honest.by_group(self.judge.groups)
+        yield Ended(trail, accounts, honest.seconds_added(), honest.seconds_waited(), harm)
 
     def _points(
         self,

@@ -34,6 +34,7 @@ class Gathered:
     hits: dict[str, list[Mask]] = field(default_factory=dict)
     flags: list[Flag] = field(default_factory=list)
     repeated: dict[str, Scores] = field(default_factory=dict)
+    harm: dict[str, Mapping[str, Scores]] = field(default_factory=dict)
     trace: str = ""
 
     def __post_init__(self) -> None:
@@ -51,6 +52,7 @@ class Gathered:
         elif isinstance(event, Failed):
             self.fail(event.attack, event.error)
         elif isinstance(event, Finished):
+            self.harm[event.attack] = event.harm
             self.aside[event.attack] = {
                 "honest_seconds_added": event.seconds_added,
                 "honest_seconds_waited": event.seconds_waited,

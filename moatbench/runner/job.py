@@ -131,6 +131,7 @@ def _ended(begun: Summary, cfg: DictConfig, parts: Parts | None, found: Gathered
         failed=found.failed,
         flags=found.flags,
         repeated=found.repeated,
+        harm=found.harm,
         trace=found.trace,
     )
     if parts is not None:
@@ -164,7 +165,12 @@ def _done_before(cfg: DictConfig, begun: Summary, folder: Path) -> Summary | Non
 
 def _play(cfg: DictConfig, parts: Parts, found: Gathered, hydra: Any) -> None:
     """Run the attacks; show how far they are."""
-    judge = Judge(parts.victim, stream(cfg.seed, "judge"), side_labels=cfg.side_labels)
+    judge = Judge(
+        parts.victim,
+        stream(cfg.seed, "judge"),
+        side_labels=cfg.side_labels,
+        subgroup=parts.subgroup,
+    )
     found.baselines, found.floor = judge.baselines, judge.floor
     each, tells = len(parts.checkpoints), found.is_suite and hydra.mode != RunMode.MULTIRUN
     total = len(parts.attacks) * each
