@@ -461,9 +461,11 @@ def test_an_order_of_stages_that_is_not_the_usual_one_is_invalid() -> None:
 # ---- what is only said, where it can be checked ------------------------------------------
 
 
-class Aware(Top1):
+@dataclass(frozen=True)
+class Aware(OnLabels):
     """Says that it is made against monitors, and runs another."""
 
+    labels_only: ClassVar[bool] = False
     against = frozenset({"watches"})
 
 
