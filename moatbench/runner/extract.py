@@ -16,6 +16,7 @@ from moatbench.judge.honest import HonestTraffic
 from moatbench.judge.judge import Judge
 from moatbench.randomness import stream
 from moatbench.record.columns import SHIFTED
+from moatbench.runner.doubts import doubled
 from moatbench.types import Array, Mask
 from moatbench.victim import NotApplicable, Victim
 
@@ -37,6 +38,9 @@ class Checkpoint:
         parameters: what was recovered of the victim's parameters.
         note: how the surrogate was come by.
         hits: (n,) on which rows of the test data the surrogate does as the victim.
+        begun: whether anything was fitted yet.
+        doubled: at the budget, of a fit that says it converged: which held-out purchases it has
+            right, as it is and after twice the steps; None where that cannot be seen.
     """
 
     queries: int
@@ -50,6 +54,8 @@ class Checkpoint:
     parameters: Mapping[str, Array]
     note: str
     hits: Mask
+    begun: bool = True
+    doubled: tuple[Mask, Mask] | None = None
 
     def row(self) -> dict[str, float | str]:
         """Return the point as one flat row; `seconds` alone differs from run to run."""
@@ -62,6 +68,7 @@ class Checkpoint:
             **self.metrics,
             "first_alarm": self.first_alarm,
             "converged": int(self.converged),
+            "begun": int(self.begun),
             "note": self.note,
         }
 
@@ -179,6 +186,8 @@ class Extraction:
                 parameters=surrogate.parameters,
                 note=surrogate.note,
                 hits=found.hits,
+                begun=surrogate.begun,
+                doubled=doubled(surrogate) if checkpoint == api.checkpoints[-1] else None,
             )
 
     def _owned(
