@@ -10,7 +10,7 @@ from moatbench.record.columns import WORST_CASE
 from moatbench.record.curve import CurveFile, Row, by_attack, summary, worst_case
 from moatbench.record.flag import Flag
 from moatbench.record.summary import FAILED, FINISHED, NOT_APPLICABLE, Scores
-from moatbench.runner.suite import Event, Failed, Finished, Point, Skipped
+from moatbench.runner.suite import Doubted, Event, Failed, Finished, Point, Skipped
 from moatbench.types import Mask
 
 
@@ -35,6 +35,7 @@ class Gathered:
     flags: list[Flag] = field(default_factory=list)
     repeated: dict[str, Scores] = field(default_factory=dict)
     trace: str = ""
+    secret: str | None = None
 
     def __post_init__(self) -> None:
         self._file = CurveFile(self.folder / "curve.csv")
@@ -50,6 +51,8 @@ class Gathered:
             self.skipped[event.attack] = event.reason
         elif isinstance(event, Failed):
             self.fail(event.attack, event.error)
+        elif isinstance(event, Doubted):
+            self.flags.append(event.flag)
         elif isinstance(event, Finished):
             self.aside[event.attack] = {
                 "honest_seconds_added": event.seconds_added,
