@@ -1,1 +1,1 @@
-"""An attack in a process of its own, which sees of a run the API alone."""
+"""An attack in a process of its own, and the line between it and a run."""
