@@ -283,13 +283,14 @@ class Extraction:
                 judges.append(self.judge.redrawn(stream(self._hidden, f"judge/{place}")))
                 with self._unasked(api):
                     changed = one.has_changed()
-                    point = self._judged(reached._replace(surrogate=one.surrogate), judges[-1])
                 if changed:
                     yield Flag(
                         INVALID,
-                        f"its surrogate of {point.queries} queries answered the same rows "
-                        "otherwise after later purchases; yield one that no longer changes",
+                        f"its surrogate of {self.checkpoints[place]} queries answered the same "
+                        "rows otherwise after later purchases; yield one that no longer changes",
                     )
+                with self._unasked(api):
+                    point = self._judged(reached._replace(surrogate=one.surrogate), judges[-1])
                 yield point
         except Exception as error:
             broken = broken or error
