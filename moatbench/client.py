@@ -1,6 +1,6 @@
 """A client reads a card, buys answers, keeps its purchases and makes a surrogate of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from moatbench.reply import Predict, Reply, concatenated
 from moatbench.space import InputSpace
-from moatbench.types import Array, Labels, Rows
+from moatbench.types import Array, Labels, Mask, Rows
 
 
 @dataclass(frozen=True)
@@ -80,13 +80,9 @@ class Answers(NamedTuple):
         """Put the answers to several queries together, each with its rows as it counts them."""
         kept = [part for part in parts if len(part.x)] or parts[:1]
         reply = concatenated([Reply(part.labels, part.outputs, part.path) for part in kept])
-        return Answers(
-            np.concatenate([part.x for part in kept]),
-            np.concatenate([part.rows for part in kept]),
-            reply.labels,
-            reply.outputs,
-            reply.path,
-        )
+        x = np.concatenate([part.x for part in kept])
+        rows = np.concatenate([part.rows for part in kept])
+        return Answers(x, rows, reply.labels, reply.outputs, reply.path)
 
 
 class Purchases:
@@ -147,9 +143,13 @@ class Surrogate:
         parameters: what was recovered of the victim's own parameters, where the attack is exact.
         converged: whether the fit ran to its tolerance; a curve from fits that did not says so.
         note: how it was come by, in a few words.
+        begun: False while nothing is fitted: still buying, or no answers to learn from.
+        doubled: tells which held-out purchases it has right, as it is and after twice the steps.
     """
 
     predict: Predict
     parameters: Mapping[str, Array] = field(default_factory=dict)
     converged: bool = True
     note: str = ""
+    begun: bool = True
+    doubled: Callable[[], tuple[Mask, Mask]] | None = None

@@ -1,6 +1,7 @@
 """What a stolen model is worth: the judge, who scores surrogates off the meter."""
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -99,6 +100,19 @@ class Judge:
             self.baselines[POOL_LABELS] = at_least(known, self.baselines[POOL])
         self.floor = POOL_LABELS if side_labels else POOL
         self.groups = groups(victim, subgroup or {})
+
+    def redrawn(self, rng: Generator) -> "Judge":
+        """Return a judge who differs in the drawn points alone; test rows and floor are these."""
+        other, space = copy(self), self._victim.space
+        draws = {"uniform": space.sample, "cube": space.sample_cube}
+        points = {s.name: draws[s.name](len(s.x), rng) for s in self.samples if s.name in draws}
+        other.samples = tuple(
+            Sample(s.name, points[s.name], self._victim.predict(points[s.name]))
+            if s.name in points
+            else s
+            for s in self.samples
+        )
+        return other
 
     @cached_property
     def far_rows(self) -> Rows:

@@ -77,6 +77,7 @@ _METER = (
     Column("seconds", "of the attacker's computing and querying; no two runs have the same", "s"),
     Column("first_alarm", "queries of an attacker's account at its first alarm"),
     Column("converged", "1 where the surrogate's fit ran to its tolerance, else 0", kind=int),
+    Column("begun", "0 while the attack has nothing to fit, or is still buying, else 1", kind=int),
     Column("note", "how the surrogate was come by", kind=str),
     Column("winner", "of a suite's worst case: the attack with the highest fidelity", kind=str),
 )

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from math import isnan, nan
 
 from moatbench.record import columns
+from moatbench.record.flag import shown
 from moatbench.record.summary import Scores
 from moatbench.report.measure.baselines import baselines_first, is_baseline, told_missing
 from moatbench.report.measure.leaderboard import LIMITS, Standing, lowest, within
@@ -14,11 +15,8 @@ from moatbench.report.write.numerals import INTERVAL, percent, share, significan
 from moatbench.report.write.tables import NOTHING, Group, Head, Table
 
 MARKS = (
-    "baseline: for comparison; upper bound: the attack saw the victim itself; lower bound: the fit "
-    "had not converged, the attack can do more; naive only: it, or a layer of it, is of a kind "
-    "that met no attack made against it; not run: attacks that other defenses had to stand; seeds: "
-    "of some attack, seeds are missing; under-attacked: below label-only though every label is "
-    "kept; flagged: the runs carry flags, listed below"
+    "A: the number is not what it is called; B: it is one side of the truth only; why is told "
+    "below, and notes (C) on a page of their own. baseline: for comparison"
 )
 
 
@@ -80,7 +78,7 @@ def _standing(field: Field, row: Standing) -> list[str]:
         percent(lost),
         percent(row.honest["honest_refused"].mean),
         "front" if row.front else "",
-        "; ".join([*(["baseline"] if is_baseline(row) else []), *row.marks]),
+        "; ".join(filter(None, ["baseline" if is_baseline(row) else "", shown(row.marks)])),
     ]
 
 
@@ -101,7 +99,7 @@ def equal_cost(boards: Sequence[tuple[Field, list[Standing]]]) -> Table:
                     f"{len(inside)} of {len(rows)}",
                     share(least[0].test.value),
                     ", ".join(row.defense for row in least),
-                    "; ".join(dict.fromkeys(m for row in least for m in row.marks)),
+                    shown(dict.fromkeys(m for row in least for m in row.marks)),
                 ]
             )
         groups.append(Group(heading(boards, field), lines))
