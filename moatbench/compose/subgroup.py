@@ -3,8 +3,6 @@
 from difflib import get_close_matches
 from math import inf
 
-import numpy as np
-
 from moatbench.data import Column, Table
 from moatbench.types import Mask
 
@@ -31,7 +29,13 @@ def members(rule: str, table: Table) -> Mask:
         raise ValueError(
             f"subgroup: {column.name} holds numbers, got {value!r}; write {FORMS}"
         ) from None
-    return np.asarray((column.values >= least) & (column.values <= most))
+    inside = (column.values >= least) & (column.values <= most)
+    if not inside.any():
+        raise ValueError(
+            f"subgroup: {column.name} runs from {column.values.min():g} to "
+            f"{column.values.max():g}, and no row has {value!r}; write {FORMS}"
+        )
+    return np.asarray(inside)
 
 
 def _parsed(rule: str, table: Table) -> tuple[Column, str]:

@@ -64,7 +64,7 @@ class Summary:
         command: that repeats this run alone.
         knobs: the config, flat: `defense.rounding.decimals`.
         versions: of Python, of the packages, and of the code with its commit.
-        data_provenance: where the data come from, and the sha256 of their content.
+        data_provenance: where the data come from, their sha256, and how many rows repeat others.
         checkpoints: cumulative queries, the last is the budget.
         plan: how much was measured.
         kinds: what each layer of the defense says that it does, some of traits.KINDS.
