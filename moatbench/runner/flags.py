@@ -129,7 +129,7 @@ def not_begun(curves: Mapping[str, Sequence[Row]]) -> list[Flag]:
     for name, curve in curves.items():
         if blank := [row for row in curve if not row.get("begun", 1)]:
             queries = ", ".join(str(row["queries"]) for row in blank)
-            text = f"{name}: not begun to fit at {queries} queries"
+            text = f"{name}: at {queries} queries it had nothing to fit yet"
             flags.append(Flag(NOTE, text, LATE if blank[-1] is curve[-1] else UNBEGUN, name))
     return flags
 
