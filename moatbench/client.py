@@ -41,6 +41,34 @@ class InvalidQuery(ValueError):
     """A query that the API does not accept. Nothing was asked or billed."""
 
 
+def numbers(x: object) -> Array:
+    """Return the rows of a query as an array of the API's own, which nobody else can change.
+
+    Raises:
+        InvalidQuery: they are not plain real numbers. A text, a date or a mask means something that
+            a number does not say, and a half of a complex number is another one.
+    """
+    try:
+        given = np.asarray(x)
+        masked = any(
+            np.ma.isMaskedArray(part) for part in (x if isinstance(x, list | tuple) else [x])
+        )
+        kind = "a masked array" if masked else str(given.dtype)
+        if not masked and given.dtype.kind in "iuf":
+            return np.array(given, dtype=np.float64)
+    except Exception as error:  # ragged rows, a tensor with a gradient: anybody's object may raise
+        kind = f"a {type(x).__name__} ({error})"
+    raise InvalidQuery(f"a query must be an array of real numbers, got {kind:.300}; give floats")
+
+
+def check_account(account: object) -> None:
+    """Raise InvalidQuery unless an account is a short printable name."""
+    if type(account) is not str or not 0 < len(account) <= 100 or not account.isprintable():
+        raise InvalidQuery(
+            f"an account must be a str of 1 to 100 printable characters, got {account!r:.120}"
+        )
+
+
 class Answers(NamedTuple):
     """The answered part of a query; refused rows are not in it.
 

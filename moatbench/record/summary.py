@@ -89,6 +89,8 @@ class Summary:
         started: seconds since 1970.
         seconds: that it took.
         trace: of the error that ended it.
+        secret: hexadecimal, from which keys and judged points are derived, with the seed; null for
+            the seed alone. `secret=` brings the same bits again.
         fetched: the run in MLflow that it was fetched from, where it was not run again.
         version: of this file's format.
     """
@@ -128,6 +130,7 @@ class Summary:
     started: float = 0.0
     seconds: float = 0.0
     trace: str = ""
+    secret: str | None = None
     fetched: str | None = None
     version: int = VERSION
 

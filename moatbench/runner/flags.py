@@ -157,14 +157,22 @@ def kinds(layers: Mapping[str, Defense]) -> dict[str, list[str]]:
 
 def labels_changed(defense: Defense, curves: Mapping[str, Sequence[Row]]) -> list[str]:
     """The promise to answer the victim's label, where honest customers saw it broken."""
-    seen = [
-        (float(value), name)
-        for name, (*_, last) in curves.items()
-        for key, value in last.items()
-        if key.endswith("_label_agreement") and value < 1.0  # NaN where nothing was answered
-    ]
-    if not defense.traits.keeps_labels or not seen:
+    if not defense.traits.keeps_labels:
         return []
-    share, under = min(seen)
-    kept = f"{100 * share:.2f} % of honest customers' labels, under {under}"
-    return [f"declared label-preserving, the defense kept {kept}"]
+    said = {
+        "_label_agreement": "the defense kept {:.2f} % of honest customers' labels, under {}",
+        "_top_agreement": "the defense told the victim's label with the top confidence in {:.2f} % "
+        "of honest customers' answers, under {}",
+    }
+    lines = []
+    for ending, words in said.items():
+        seen = [
+            (float(value), name)
+            for name, (*_, last) in curves.items()
+            for key, value in last.items()
+            if key.endswith(ending) and value < 1.0  # NaN where nothing was answered
+        ]
+        if seen:
+            share, under = min(seen)
+            lines.append(f"declared label-preserving, {words.format(100 * share, under)}")
+    return lines

@@ -306,6 +306,13 @@ def test_a_broken_promise_to_keep_labels_is_told(key: str) -> None:
     assert flag.endswith("the defense kept 98.00 % of honest customers' labels, under b")
 
 
+@pytest.mark.parametrize("key", ["honest_top_agreement", "shifted_top_agreement"])
+def test_a_top_confidence_that_contradicts_the_label_is_told(key: str) -> None:
+    (flag,) = flags.labels_changed(Defense(), {"a": curve(1, **{key: 0.25})})
+    assert "told the victim's label with the top confidence in 25.00 % of honest cust" in flag
+    assert flags.labels_changed(Defense(), {"a": curve(1, **{key: 1.0})}) == []
+
+
 def test_nobody_promised_what_noise_breaks() -> None:
     class Noisy(Defense):
         traits = Traits({"noisy"}, keeps_labels=False)

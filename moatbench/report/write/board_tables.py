@@ -44,7 +44,12 @@ def leaderboard(boards: Sequence[tuple[Field, list[Standing]]]) -> Table:
             Head("by attack", "the worst on test data; +n: so many others equal it", number=False),
             Head("confirmed", "on test data, that attack on n fresh seeds", number=False),
             Head("honest cost"),
-            Head("labels changed", "% of honest customers' answered queries", paper=False),
+            Head(
+                "labels changed",
+                "% of honest customers' answered queries: of the labels told or of the top "
+                "confidences, whichever more",
+                paper=False,
+            ),
             Head("accuracy lost", "percentage points, on answered queries", paper=False),
             Head("refused", "% of honest customers' queries", paper=False),
             Head("front", number=False),
@@ -60,6 +65,7 @@ def _standing(field: Field, row: Standing) -> list[str]:
     lost = row.honest["honest_accuracy_lost"].mean
     # Where there are no labels (regression, or nothing answered) none is kept or changed
     kept = nan if isnan(lost) else row.honest["honest_label_agreement"].mean
+    top = row.honest["honest_top_agreement"].mean  # NaN where no confidences are told
     return [
         row.defense,
         "; ".join(filter(None, ["baseline" if is_baseline(row) else "", shown(row.marks)])),
@@ -69,7 +75,7 @@ def _standing(field: Field, row: Standing) -> list[str]:
         str(row.test),
         f"{share(row.confirmed)}, n={row.confirmed.n}" if row.confirmed.n else "not confirmed",
         significant(row.cost.mean),
-        percent(1 - kept),
+        percent(1 - (kept if isnan(top) else min(kept, top))),
         percent(lost),
         percent(row.honest["honest_refused"].mean),
         "front" if row.front else "",
