@@ -214,7 +214,7 @@ class LearnsLater(Thief):
         def later(x: Array) -> Reply:
             told = predict(x)
             done = len(list(file.parent.glob("*.npy"))) == len(api.checkpoints)
-            return Reply(1 - told.labels) if done else told
+            return Reply((told.labels + 1) % 3) if done else told
 
         return Surrogate(later)
 

@@ -6,7 +6,8 @@ import numpy as np
 from scipy.spatial import cKDTree
 from scipy.stats import binomtest
 
-from moatbench.judge.judge import CHUNK, Judge
+from moatbench.judge.checked import CHUNK
+from moatbench.judge.judge import Judge
 from moatbench.types import Array, Generator
 from moatbench.victim import Victim
 

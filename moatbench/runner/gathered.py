@@ -10,6 +10,7 @@ from moatbench.record.columns import WORST_CASE
 from moatbench.record.curve import CurveFile, Row, by_attack, summary, worst_case
 from moatbench.record.flag import Flag
 from moatbench.record.summary import FAILED, FINISHED, NOT_APPLICABLE, Scores
+from moatbench.runner.doubts import Doubled
 from moatbench.runner.suite import Doubted, Event, Failed, Finished, Point, Skipped
 from moatbench.types import Mask
 
@@ -33,6 +34,7 @@ class Gathered:
     floor: str | None = None
     hits: dict[str, list[Mask]] = field(default_factory=dict)
     flags: list[Flag] = field(default_factory=list)
+    doubled: dict[str, Doubled] = field(default_factory=dict)  # of fits that say they converged
     repeated: dict[str, Scores] = field(default_factory=dict)
     trace: str = ""
     secret: str | None = None
@@ -46,6 +48,8 @@ class Gathered:
             row = {"attack": event.attack, **event.checkpoint.row()}
             self.rows.append(row)
             self.hits.setdefault(event.attack, []).append(event.checkpoint.hits)
+            if event.checkpoint.doubled is not None:
+                self.doubled[event.attack] = event.checkpoint.doubled
             self._file.add({**row, "winner": ""} if self.is_suite else row)
         elif isinstance(event, Skipped):
             self.skipped[event.attack] = event.reason

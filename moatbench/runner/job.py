@@ -21,7 +21,6 @@ from moatbench.judge.judge import Judge
 from moatbench.judge.plan import plan
 from moatbench.knobs import check_whole
 from moatbench.randomness import stream
-from moatbench.record import marks
 from moatbench.record.curve import Row, by_attack
 from moatbench.record.identity import PACKAGES, command, config_hash, knobs, version_of
 from moatbench.record.summary import (
@@ -147,7 +146,7 @@ def _ended(begun: Summary, cfg: DictConfig, parts: Parts | None, found: Gathered
             victim_accuracy=accuracy(parts.victim),
             data_provenance=dict(parts.victim.shares.provenance),
         )
-    return replace(ended, marks=marks.marks(ended), seconds=time.time() - begun.started)
+    return replace(ended, seconds=time.time() - begun.started)
 
 
 def _done_before(cfg: DictConfig, begun: Summary, folder: Path) -> Summary | None:
@@ -205,11 +204,18 @@ def _doubt(cfg: DictConfig, parts: Parts, found: Gathered) -> None:
     if not found.rows:
         return
     told = parts.victim.confidences and parts.defense.traits.confidences
+    layers, whole = _layers(cfg, parts), found.curves.keys() - found.failed.keys()
     found.flags += flags.of_run(
-        parts.attacks, parts.defense, by_attack(found.rows), found.hits, confidences=told
+        parts.attacks,
+        parts.defense,
+        by_attack(found.rows),
+        found.hits,
+        confidences=told,
+        doubled=found.doubled,
     )
+    found.flags += flags.of_defense(layers, flags.aware(parts.attacks, parts.defense, whole))
     unknown = hidden(cfg.seed, found.secret)
-    doubts, repeated = selfcheck.of_layers(parts.victim, _layers(cfg, parts), unknown)
+    doubts, repeated = selfcheck.of_layers(parts.victim, layers, unknown)
     found.flags += doubts
     found.repeated = {name: seen._asdict() for name, seen in repeated.items()}
 
