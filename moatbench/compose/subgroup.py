@@ -3,6 +3,8 @@
 from difflib import get_close_matches
 from math import inf
 
+import numpy as np
+
 from moatbench.data import Column, Table
 from moatbench.types import Mask
 
