@@ -24,6 +24,10 @@ EARLY = "not converged earlier"
 FALL = "fell earlier"
 GAINLESS = "gained nothing"  # though made against this kind of defense
 ONE_SEED, ONE_STRENGTH = "one seed", "one strength"
+# Marks of attacks that are not ours
+UNISOLATED = "not isolated"
+BOUGHT = "bought judged rows"
+CHANGED = "changed after its purchase"  # a surrogate, after later purchases
 # Marks of a whole run
 NAIVE = "naive only"
 ORDER = "order of stages"
