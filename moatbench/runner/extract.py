@@ -15,6 +15,7 @@ from moatbench.judge.checked import BrokenAttack, checked
 from moatbench.judge.honest import HonestTraffic
 from moatbench.judge.judge import Judge
 from moatbench.judge.purchases import judged_and_bought
+from moatbench.knobs import check_number
 from moatbench.randomness import stream
 from moatbench.record.columns import SHIFTED
 from moatbench.record.flag import BOUGHT, BOUND, CHANGED, INVALID, UNISOLATED, Flag
@@ -76,6 +77,7 @@ class Extraction:
     ) -> None:
         refuse_old_form(defense)
         refuse_old_form(attack)
+        check_number("price", price, 0)
         self.victim, self.defense, self.attack = victim, defense, attack
         self.checkpoints, self.seed, self.price = valid_checkpoints(checkpoints), seed, price
         self.isolation, self.limit = isolation, limit
