@@ -59,13 +59,8 @@ class Answers(NamedTuple):
         """Put the answers to several queries together, each with its rows as it counts them."""
         kept = [part for part in parts if len(part.x)] or parts[:1]
         reply = concatenated([Reply(part.labels, part.outputs, part.path) for part in kept])
-        return Answers(
-            np.concatenate([part.x for part in kept]),
-            np.concatenate([part.rows for part in kept]),
-            reply.labels,
-            reply.outputs,
-            reply.path,
-        )
+        x, rows = (np.concatenate([part[i] for part in kept]) for i in (0, 1))
+        return Answers(x, rows, reply.labels, reply.outputs, reply.path)
 
 
 class Purchases:

@@ -1,21 +1,27 @@
 """One run: an attack on a defended victim, scored each time the meter passes a checkpoint."""
 
+import hashlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 
-from moatbench.api import ADVERSARY, Deployment, MeteredAPI, PredictionAPI, Trail, valid_checkpoints
+import numpy as np
+
+from moatbench.api import ADVERSARY, MeteredAPI, PredictionAPI, valid_checkpoints
 from moatbench.attack import Attack, Known, Target
 from moatbench.client import Surrogate
 from moatbench.compose.old_forms import refuse_old_form
+from moatbench.compose.origin import ours
 from moatbench.defense import Defense, evidence_of
-from moatbench.judge.honest import HonestTraffic
+from moatbench.judge.accounts import Accounts
+from moatbench.judge.honest import ACCOUNTS, SHIFTED_ACCOUNTS, HonestTraffic
 from moatbench.judge.judge import Judge
+from moatbench.judge.trail import Trail
 from moatbench.randomness import stream
 from moatbench.record.columns import SHIFTED
-from moatbench.types import Array, Mask
+from moatbench.types import Array, Generator, Mask
 from moatbench.victim import NotApplicable, Victim
 
 
@@ -75,7 +81,7 @@ class Ended:
 
     Args:
         trail: the deployment that was attacked, and who asked it what.
-        accounts: the attacker's.
+        accounts: the attacker's, as the defense met them.
         seconds_added: to an honest query, by the clock.
         seconds_waited: by an honest query, virtual.
     """
@@ -128,35 +134,61 @@ class Extraction:
         # Only a copy is ever deployed: what an attack is told must hold no secrets of this run, nor
         # of an earlier one on the same seed.
         known = Known(deepcopy(self.defense), self.victim if self.attack.oracle else None)
-        trail = Trail(self.victim, deepcopy(self.defense), stream(self.seed, "defense"))
-        budget, clock = self.checkpoints[-1], _Clock()
-        honest = HonestTraffic(trail, budget, stream(self.seed, "honest"))
-        shifted = HonestTraffic.shifted(
-            trail, budget, stream(self.seed, "shifted"), self.judge.far_rows
+        trail = Trail(
+            self.victim,
+            deepcopy(self.defense),
+            stream_of(self.defense, self.seed, "defense"),
+            singly=not ours(self.defense),
         )
+        accounts, clock = Accounts.of(self.seed), _Clock()
+        customers = honest, shifted = self._customers(trail, accounts)
 
         def listen(queries: int) -> None:
             with clock.adding(-1):  # within a span that the attacker pays for
                 honest.keep_pace(queries)
                 shifted.keep_pace(queries)
 
-        api = MeteredAPI(trail, self.checkpoints, price=self.price, listener=listen)
-        target = Target(api, self.victim.shares.pool, known)
+        api = MeteredAPI(
+            trail,
+            self.checkpoints,
+            price=self.price,
+            listener=listen,
+            token=accounts.tokens("attacker"),
+        )
+        target = Target(api, _own_copy(self.victim.shares.pool), known)
         if reason := self.attack.unmet(target):
             raise NotApplicable(reason)
-        yield from self._points(target, api, trail, (honest, shifted), clock)
-        accounts = frozenset(api.per_account)
-        yield Ended(trail, accounts, honest.seconds_added(), honest.seconds_waited())
+        self._come_early(honest, shifted)
+        yield from self._points(target, api, trail, customers, clock)
+        thieves = frozenset(_thieves(trail, customers))
+        yield Ended(trail, thieves, honest.seconds_added(), honest.seconds_waited())
+
+    def _customers(self, trail: Trail, accounts: Accounts) -> tuple[HonestTraffic, HonestTraffic]:
+        """Return those who ask all of the test data, and those whose inputs are unlike most."""
+        budget, token = self.checkpoints[-1], accounts.tokens("customer")
+        far = self.judge.far_rows
+        return (
+            HonestTraffic(trail, budget, stream(self.seed, "honest"), token=token),
+            HonestTraffic.shifted(trail, budget, stream(self.seed, "shifted"), far, token),
+        )
+
+    def _come_early(self, honest: HonestTraffic, shifted: HonestTraffic) -> None:
+        """Let so many customers ask before the attack that its place among all is a random one."""
+        everybody = ACCOUNTS + SHIFTED_ACCOUNTS + 1
+        order = stream(self.seed, "arrivals").permutation(everybody)
+        before = order[: int(np.argmax(order == everybody - 1))]
+        honest.come_early(int((before < ACCOUNTS).sum()))
+        shifted.come_early(int((before >= ACCOUNTS).sum()))
 
     def _points(
         self,
         target: Target,
         api: PredictionAPI,
-        deployment: Deployment,
+        trail: Trail,
         customers: tuple[HonestTraffic, HonestTraffic],
         clock: "_Clock",
     ) -> Iterator[Checkpoint]:
-        surrogates = self.attack.run(target, stream(self.seed, "attack"))
+        surrogates = self.attack.run(target, stream_of(self.attack, self.seed, "attack"))
         for checkpoint in api.checkpoints:
             with clock.adding():
                 surrogate = next(surrogates, None)
@@ -166,8 +198,14 @@ class Extraction:
                     f"{type(self.attack).__name__} {did} at {api.queries} queries; it must yield "
                     f"one surrogate at each checkpoint, and the next is {checkpoint}"
                 )
-            raised = evidence_of(deployment.defense).alarms
-            alarms = [q for account, q in raised.items() if account in api.per_account]
+            thieves = _thieves(trail, customers)
+            if (answered := sum(thieves.values())) != api.queries:
+                raise BrokenAttack(
+                    f"{type(self.attack).__name__} must leave the meter alone, got {api.queries} "
+                    f"queries on it where {answered} were asked; ask with api.query alone"
+                )
+            raised = evidence_of(trail.defense).alarms
+            alarms = [q for account, q in raised.items() if account in thieves]
             found = self.judge.assess(surrogate, customers[0].told)
             yield Checkpoint(
                 queries=api.queries,
@@ -177,18 +215,18 @@ class Extraction:
                 seconds=clock.seconds,
                 converged=surrogate.converged,
                 first_alarm=float(min(alarms, default=float("nan"))),
-                metrics=found.scores | self._owned(surrogate, deployment, api) | _felt(*customers),
+                metrics=found.scores | self._owned(surrogate, trail, thieves) | _felt(*customers),
                 parameters=surrogate.parameters,
                 note=surrogate.note,
                 hits=found.hits,
             )
 
     def _owned(
-        self, surrogate: Surrogate, deployment: Deployment, api: PredictionAPI
+        self, surrogate: Surrogate, trail: Trail, thieves: Collection[str]
     ) -> dict[str, float]:
         """Let the owner of the model look for its marks."""
-        marks = evidence_of(deployment.defense).marks
-        marks = marks.told_to(api.per_account) if marks is not None else None
+        marks = evidence_of(trail.defense).marks
+        marks = marks.told_to(thieves) if marks is not None else None
         return self.judge.owner.verify(surrogate, marks)
 
 
@@ -203,6 +241,34 @@ def extract(
 ) -> Iterator[Checkpoint]:
     """Run the attack once; yield the curve point by point, as the budget is spent."""
     return iter(Extraction(victim, defense, attack, checkpoints, seed, price))
+
+
+def stream_of(part: Attack | Defense, seed: int, name: str) -> Generator:
+    """Return the stream of a part; a stranger's is one that does not give the run's seed away.
+
+    NumPy's generators tell what they were seeded with (`rng.bit_generator.seed_seq`).
+    """
+    if ours(part):
+        return stream(seed, name)
+    digest = hashlib.blake2b(f"{seed}/{name}".encode(), person=b"a stranger's", digest_size=32)
+    return np.random.default_rng(int.from_bytes(digest.digest(), "big"))
+
+
+def _own_copy(pool: Array) -> Array:
+    """Copy the pool for one attack, which learns at once if it writes to it."""
+    pool = pool.copy()
+    pool.setflags(write=False)
+    return pool
+
+
+def _thieves(trail: Trail, customers: Sequence[HonestTraffic]) -> dict[str, int]:
+    """Count the queries of each account that is no customer's, whatever the meter says."""
+    known = {token for some in customers for token in some.tokens}
+    asked: dict[str, int] = {}
+    for account, x in trail.asked:
+        if account not in known and len(x):
+            asked[account] = asked.get(account, 0) + len(x)
+    return asked
 
 
 def _felt(honest: HonestTraffic, shifted: HonestTraffic) -> dict[str, float]:

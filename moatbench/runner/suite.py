@@ -4,11 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from moatbench.attack import Attack
+from moatbench.compose.origin import ours
 from moatbench.defense import Defense
 from moatbench.judge.caught import Verdict
 from moatbench.judge.judge import Judge
 from moatbench.randomness import stream
-from moatbench.runner.extract import Checkpoint, Extraction
+from moatbench.runner.extract import Checkpoint, Extraction, stream_of
 from moatbench.victim import NotApplicable, Victim
 
 
@@ -72,7 +73,8 @@ def run_attacks(
     same judge; None makes one from `seed`.
     """
     judge = judge or Judge(victim, stream(seed, "judge"))
-    verdict = Verdict(victim, defense, seed)
+    rng = stream_of(defense, seed, "defense")
+    verdict = Verdict(victim, defense, seed, rng, singly=not ours(defense))
     for name, attack in attacks.items():
         run = Extraction(victim, defense, attack, checkpoints, seed, price, judge)
         curve: list[tuple[int, float]] = []
