@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from moatbench.client import Answers, BudgetExceeded, Card, InvalidQuery
+from moatbench.client import Answers, BudgetExceeded, Card, InvalidQuery, check_account, numbers
 from moatbench.defense import Defense
 from moatbench.reply import Reply
 from moatbench.space import InputSpace
@@ -135,12 +135,11 @@ class PredictionAPI(ABC):
 
         Raises:
             BudgetExceeded: n is more than `remaining`. Nothing was asked or billed.
-            InvalidQuery: wrong shape, out of range, or NaN where no partial inputs are taken.
+            InvalidQuery: no numbers, wrong shape, out of range, NaN where no partial inputs are
+                taken, or an account that is no short text.
         """
-        try:
-            x = np.array(x, dtype=np.float64)  # a copy: a defense may keep it
-        except (TypeError, ValueError) as error:
-            raise InvalidQuery(f"a query is an array of numbers; {error}") from error
+        x = numbers(x)
+        check_account(account)
         if problem := self.__told.space.problem(x, self.__told.partial):
             raise InvalidQuery(problem)
         if len(x) > self.remaining:

@@ -20,13 +20,20 @@ class Trail(Deployment):
         singly: whether the defense meets one row at a time, each with an answer of the victim's to
             this row alone. False is for a defense to which batches make no difference, as the
             contract proves of ours.
+        keeps: whether rows are kept where no monitor watches, too.
     """
 
     def __init__(
-        self, victim: Victim, defense: Defense, rng: Generator, *, singly: bool = True
+        self,
+        victim: Victim,
+        defense: Defense,
+        rng: Generator,
+        *,
+        singly: bool = True,
+        keeps: bool = False,
     ) -> None:
         super().__init__(victim, defense, rng)
-        self.singly = singly
+        self.singly, self._keeps = singly, keeps or bool(defense.monitors)
         self.asked: list[tuple[str, Array]] = []
 
     def serve(self, x: Array, account: str) -> tuple[Answers, float]:
@@ -44,7 +51,7 @@ class Trail(Deployment):
         return concatenated([super(Trail, self).predict(row[None]) for row in x])
 
     def _in_turns(self, x: Array, account: str, *, waits: bool) -> tuple[Answers, float]:
-        self.asked.append((account, x.copy() if self.defense.monitors else np.empty((len(x), 0))))
+        self.asked.append((account, x.copy() if self._keeps else np.empty((len(x), 0))))
         step = 1 if self.singly else max(len(x), 1)
         parts, waited = [], 0.0
         for start in range(0, len(x), step):

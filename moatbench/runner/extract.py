@@ -1,32 +1,36 @@
 """One run: an attack on a defended victim, scored each time the meter passes a checkpoint."""
 
-import hashlib
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
-
-import numpy as np
+from functools import partial
+from typing import NamedTuple
 
 from moatbench.api import ADVERSARY, MeteredAPI, PredictionAPI, valid_checkpoints
 from moatbench.attack import Attack, Known, Target
 from moatbench.client import Surrogate
 from moatbench.compose.old_forms import refuse_old_form
 from moatbench.compose.origin import ours
-from moatbench.defense import Defense, evidence_of
+from moatbench.defense import Defense, Marks, evidence_of
+from moatbench.isolation.process import LIMIT
 from moatbench.judge.accounts import Accounts
-from moatbench.judge.honest import ACCOUNTS, SHIFTED_ACCOUNTS, HonestTraffic
+from moatbench.judge.checked import BrokenAttack
 from moatbench.judge.judge import Judge
+from moatbench.judge.purchases import judged_and_bought
 from moatbench.judge.trail import Trail
 from moatbench.randomness import stream
 from moatbench.record.columns import SHIFTED
-from moatbench.types import Array, Generator, Mask
+from moatbench.record.flag import BOUND, INVALID, Flag
+from moatbench.runner.clients import Customers, own_copy
+from moatbench.runner.doubts import doubled
+from moatbench.runner.held import Held, copied
+from moatbench.runner.playing import Play, started
+from moatbench.runner.secret import NONE, hidden, is_apart, secret_for, stream_of
+from moatbench.types import Array, Labels, Mask, Rows
 from moatbench.victim import NotApplicable, Victim
-
-
-class BrokenAttack(RuntimeError):
-    """An attack did not keep its side of the contract."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,9 @@ class Checkpoint:
         parameters: what was recovered of the victim's parameters.
         note: how the surrogate was come by.
         hits: (n,) on which rows of the test data the surrogate does as the victim.
+        begun: whether anything was fitted yet.
+        doubled: at the budget, of a fit that says it converged: which held-out purchases it has
+            right, as it is and after twice the steps; None where that cannot be seen.
     """
 
     queries: int
@@ -59,6 +66,8 @@ class Checkpoint:
     parameters: Mapping[str, Array]
     note: str
     hits: Mask
+    begun: bool = True
+    doubled: tuple[Mask, Mask] | None = None
 
     def row(self) -> dict[str, float | str]:
         """Return the point as one flat row; `seconds` alone differs from run to run."""
@@ -71,6 +80,7 @@ class Checkpoint:
             **self.metrics,
             "first_alarm": self.first_alarm,
             "converged": int(self.converged),
+            "begun": int(self.begun),
             "note": self.note,
         }
 
@@ -92,8 +102,30 @@ class Ended:
     seconds_waited: float
 
 
+class Reached(NamedTuple):
+    """A checkpoint as the meter passes it, before the surrogate is judged.
+
+    Attributes:
+        point: what lacks the metrics and hits.
+        told: which rows of the test data honest customers were answered by then, and the labels.
+        felt: what customers saw by then.
+        marks: that the attacker was told by then; None where the defense plants none.
+        surrogate: what the attack yielded.
+    """
+
+    point: Callable[..., Checkpoint]
+    told: tuple[Rows, Labels]
+    felt: dict[str, float]
+    marks: Marks | None
+    surrogate: Surrogate
+
+
 class Extraction:
     """An attack on a freshly deployed defense; iterate over it for the curve.
+
+    What our own attacks yield is judged there and then. What others' attacks yield is held, and
+    judged after the last purchase, each time on points of its own: rows that were judged are of no
+    use to buy. What an attack reached before it broke is judged all the same.
 
     Args:
         victim: the model.
@@ -102,12 +134,23 @@ class Extraction:
         checkpoints: cumulative query counts; the last is the budget.
         seed: spawns the streams of defense, attack, judge and honest customers.
         price: US dollars an answered query.
-        judge: scores the surrogates; None builds one from `seed`.
+        judge: scores the surrogates; None builds one from `seed`, or from the secret.
+        isolation: `auto` runs an attack that is not ours in a process of its own, `process` any,
+            `none` all in this one.
+        secret: hexadecimal, in place of the seed for all that an attack must not know; None is none
+            for an attack in this process, and a fresh one for another.
+        limit: seconds that an isolated attack may take from one checkpoint to the next.
+
+    Attributes:
+        secret: what was given or drawn: given again, it brings the same bits.
 
     Raises:
         TypeError: a part is written as before there were traits and targets.
         NotApplicable: when the iteration starts, before any query is spent.
-        BrokenAttack: the attack yielded off a checkpoint, or ended before the last.
+        NotIsolatable: likewise, where `process` is told, and the attack cannot be sent to one.
+        BrokenAttack: the attack yielded off a checkpoint, ended before the last, or yielded what is
+            no model.
+        AttackDied: it, or a surrogate of it, failed in a process of its own.
     """
 
     def __init__(
@@ -119,76 +162,80 @@ class Extraction:
         seed: int = 0,
         price: float = 0.0,
         judge: Judge | None = None,
+        *,
+        isolation: str = NONE,
+        secret: str | None = None,
+        limit: float = LIMIT,
     ) -> None:
         refuse_old_form(defense)
         refuse_old_form(attack)
         self.victim, self.defense, self.attack = victim, defense, attack
         self.checkpoints, self.seed, self.price = valid_checkpoints(checkpoints), seed, price
-        self.judge = judge or Judge(victim, stream(seed, "judge"))
+        self.isolation, self.limit = isolation, limit
+        self.secret = secret_for([attack], isolation, secret)
+        self._hidden = hidden(seed, self.secret)
+        self.judge = judge or Judge(victim, stream(self._hidden, "judge"))
 
     def __iter__(self) -> Iterator[Checkpoint]:
-        return (event for event in self.events() if isinstance(event, Checkpoint))
+        for event in self.events():
+            if isinstance(event, Checkpoint):
+                yield event
+            elif isinstance(event, Flag) and event.grade == INVALID:
+                warnings.warn(event.text, stacklevel=2)
 
-    def events(self) -> Iterator[Checkpoint | Ended]:
-        """Yield the curve point by point; at last, what is known once it is drawn."""
+    def events(self) -> Iterator[Checkpoint | Flag | Ended]:
+        """Yield the curve point by point, and flags; at last, what is known once it is drawn."""
         # Only a copy is ever deployed: what an attack is told must hold no secrets of this run, nor
         # of an earlier one on the same seed.
         known = Known(deepcopy(self.defense), self.victim if self.attack.oracle else None)
-        trail = Trail(
-            self.victim,
-            deepcopy(self.defense),
-            stream_of(self.defense, self.seed, "defense"),
-            singly=not ours(self.defense),
-        )
-        accounts, clock = Accounts.of(self.seed), _Clock()
-        customers = honest, shifted = self._customers(trail, accounts)
+        trail = self._trail()
+        customers = Customers(trail, self.checkpoints[-1], self._hidden, self.judge.far_rows)
+        clock = _Clock()
 
         def listen(queries: int) -> None:
             with clock.adding(-1):  # within a span that the attacker pays for
-                honest.keep_pace(queries)
-                shifted.keep_pace(queries)
+                customers.keep_pace(queries)
 
-        api = MeteredAPI(
-            trail,
-            self.checkpoints,
-            price=self.price,
-            listener=listen,
-            token=accounts.tokens("attacker"),
-        )
-        target = Target(api, _own_copy(self.victim.shares.pool), known)
-        if reason := self.attack.unmet(target):
-            raise NotApplicable(reason)
-        self._come_early(honest, shifted)
-        yield from self._points(target, api, trail, customers, clock)
-        thieves = frozenset(_thieves(trail, customers))
+        token = Accounts.of(self._hidden).tokens("attacker")
+        api = MeteredAPI(trail, self.checkpoints, price=self.price, listener=listen, token=token)
+        target = Target(api, own_copy(self.victim.shares.pool), known)
+        play = started(self.attack, target, self.seed, self.secret, self.isolation, self.limit)
+        try:
+            if play.unmet:
+                raise NotApplicable(play.unmet)
+            customers.come_early()
+            steps = self._steps(play, api, trail, customers, clock)
+            yield from (
+                self._at_once(steps, api)
+                if play.trusted
+                else self._at_the_end(steps, play, api, trail, customers)
+            )
+        finally:
+            play.close()
+        thieves, honest = frozenset(customers.thieves()), customers.honest
         yield Ended(trail, thieves, honest.seconds_added(), honest.seconds_waited())
 
-    def _customers(self, trail: Trail, accounts: Accounts) -> tuple[HonestTraffic, HonestTraffic]:
-        """Return those who ask all of the test data, and those whose inputs are unlike most."""
-        budget, token = self.checkpoints[-1], accounts.tokens("customer")
-        far = self.judge.far_rows
-        return (
-            HonestTraffic(trail, budget, stream(self.seed, "honest"), token=token),
-            HonestTraffic.shifted(trail, budget, stream(self.seed, "shifted"), far, token),
+    def _trail(self) -> Trail:
+        """Deploy a copy of the defense; what a stranger buys is kept, to be compared."""
+        defense = self.defense
+        return Trail(
+            self.victim,
+            deepcopy(defense),
+            stream_of(defense, self._hidden, "defense"),
+            singly=not ours(defense),
+            keeps=not ours(self.attack) or is_apart(self.attack, self.isolation),
         )
 
-    def _come_early(self, honest: HonestTraffic, shifted: HonestTraffic) -> None:
-        """Let so many customers ask before the attack that its place among all is a random one."""
-        everybody = ACCOUNTS + SHIFTED_ACCOUNTS + 1
-        order = stream(self.seed, "arrivals").permutation(everybody)
-        before = order[: int(np.argmax(order == everybody - 1))]
-        honest.come_early(int((before < ACCOUNTS).sum()))
-        shifted.come_early(int((before >= ACCOUNTS).sum()))
-
-    def _points(
+    def _steps(
         self,
-        target: Target,
+        play: Play,
         api: PredictionAPI,
         trail: Trail,
-        customers: tuple[HonestTraffic, HonestTraffic],
+        customers: Customers,
         clock: "_Clock",
-    ) -> Iterator[Checkpoint]:
-        surrogates = self.attack.run(target, stream_of(self.attack, self.seed, "attack"))
+    ) -> Iterator[Reached]:
+        """Let the attack go on to each checkpoint, and take down what is so there."""
+        surrogates = play.surrogates()
         for checkpoint in api.checkpoints:
             with clock.adding():
                 surrogate = next(surrogates, None)
@@ -198,16 +245,16 @@ class Extraction:
                     f"{type(self.attack).__name__} {did} at {api.queries} queries; it must yield "
                     f"one surrogate at each checkpoint, and the next is {checkpoint}"
                 )
-            thieves = _thieves(trail, customers)
+            thieves = customers.thieves()
             if (answered := sum(thieves.values())) != api.queries:
                 raise BrokenAttack(
-                    f"{type(self.attack).__name__} must leave the meter alone, got {api.queries} "
-                    f"queries on it where {answered} were asked; ask with api.query alone"
+                    f"{type(self.attack).__name__} must leave the meter alone: it tells "
+                    f"{api.queries} queries where {answered} were asked; ask with api.query alone"
                 )
-            raised = evidence_of(trail.defense).alarms
-            alarms = [q for account, q in raised.items() if account in thieves]
-            found = self.judge.assess(surrogate, customers[0].told)
-            yield Checkpoint(
+            found = evidence_of(trail.defense)
+            alarms = [q for account, q in found.alarms.items() if account in thieves]
+            point = partial(
+                Checkpoint,
                 queries=api.queries,
                 refused=api.refused,
                 dollars=api.dollars,
@@ -215,19 +262,88 @@ class Extraction:
                 seconds=clock.seconds,
                 converged=surrogate.converged,
                 first_alarm=float(min(alarms, default=float("nan"))),
-                metrics=found.scores | self._owned(surrogate, trail, thieves) | _felt(*customers),
                 parameters=surrogate.parameters,
                 note=surrogate.note,
-                hits=found.hits,
+                begun=surrogate.begun,
+                doubled=doubled(surrogate) if checkpoint == api.checkpoints[-1] else None,
             )
+            marks = found.marks.told_to(thieves) if found.marks is not None else None
+            yield Reached(point, customers.honest.told, _felt(customers), marks, surrogate)
 
-    def _owned(
-        self, surrogate: Surrogate, trail: Trail, thieves: Collection[str]
-    ) -> dict[str, float]:
-        """Let the owner of the model look for its marks."""
-        marks = evidence_of(trail.defense).marks
-        marks = marks.told_to(thieves) if marks is not None else None
-        return self.judge.owner.verify(surrogate, marks)
+    def _at_once(self, steps: Iterator[Reached], api: PredictionAPI) -> Iterator[Checkpoint]:
+        """Judge each surrogate as it is yielded."""
+        for reached in steps:
+            with self._unasked(api):
+                point = self._judged(reached, self.judge)
+            yield point
+
+    def _at_the_end(
+        self,
+        steps: Iterator[Reached],
+        play: Play,
+        api: PredictionAPI,
+        trail: Trail,
+        customers: Customers,
+    ) -> Iterator[Checkpoint | Flag]:
+        """Hold the surrogates; judge them after the last purchase, and what was bought."""
+        held: list[tuple[Reached, Held]] = []
+        judges: list[Judge] = []
+        broken: Exception | None = None
+        space, pool = self.victim.space, self.victim.shares.pool
+        try:
+            for place, reached in enumerate(steps):
+                kept = reached.surrogate if play.apart else copied(reached.surrogate, api)
+                rows = stream(self._hidden, f"probes/{place}")
+                with self._unasked(api):
+                    held.append((reached, Held.of(kept, space, pool, rows)))
+        except Exception as error:  # an attack may be anybody's code; what it reached stands
+            broken = error
+        play.end()
+        if play.doubt and held:
+            yield Flag(BOUND, play.doubt)
+        try:
+            for place, (reached, one) in enumerate(held):
+                judges.append(self.judge.redrawn(stream(self._hidden, f"judge/{place}")))
+                with self._unasked(api):
+                    changed = one.has_changed()
+                if changed:
+                    yield Flag(
+                        INVALID,
+                        f"its surrogate of {self.checkpoints[place]} queries answered the same "
+                        "rows otherwise after later purchases; yield one that no longer changes",
+                    )
+                with self._unasked(api):
+                    point = self._judged(reached._replace(surrogate=one.surrogate), judges[-1])
+                yield point
+        except Exception as error:
+            broken = broken or error
+        thieves = customers.thieves()
+        bought = [x for account, x in trail.asked if account in thieves]
+        control = stream(self._hidden, "purchases")
+        for line in judged_and_bought(self.victim, judges, bought, control):
+            yield Flag(INVALID, line)
+        if broken is not None:
+            raise broken
+
+    def _judged(self, reached: Reached, judge: Judge) -> Checkpoint:
+        """Score it, and let the owner of the model look for its marks."""
+        found = judge.assess(reached.surrogate, reached.told)
+        owned = judge.owner.verify(reached.surrogate, reached.marks)
+        return reached.point(metrics=found.scores | owned | reached.felt, hits=found.hits)
+
+    @contextmanager
+    def _unasked(self, api: PredictionAPI) -> Iterator[None]:
+        """Raise BrokenAttack where the API is asked meanwhile: by a surrogate that is judged."""
+        before = api.queries
+        try:
+            yield
+        finally:
+            asked = api.queries - before
+            if asked:
+                raise BrokenAttack(
+                    f"a surrogate of {type(self.attack).__name__} asked the API {asked} queries "
+                    "while it was judged; predict must do with what was bought before"
+                )
 
 
 def extract(
@@ -238,43 +354,30 @@ def extract(
     checkpoints: Sequence[int],
     seed: int = 0,
     price: float = 0.0,
+    isolation: str = NONE,
+    secret: str | None = None,
 ) -> Iterator[Checkpoint]:
-    """Run the attack once; yield the curve point by point, as the budget is spent."""
-    return iter(Extraction(victim, defense, attack, checkpoints, seed, price))
+    """Run the attack once; yield the curve point by point; `Extraction` says what each means."""
+    return iter(
+        Extraction(
+            victim,
+            defense,
+            attack,
+            checkpoints,
+            seed,
+            price,
+            isolation=isolation,
+            secret=secret,
+        )
+    )
 
 
-def stream_of(part: Attack | Defense, seed: int, name: str) -> Generator:
-    """Return the stream of a part; a stranger's is one that does not give the run's seed away.
-
-    NumPy's generators tell what they were seeded with (`rng.bit_generator.seed_seq`).
-    """
-    if ours(part):
-        return stream(seed, name)
-    digest = hashlib.blake2b(f"{seed}/{name}".encode(), person=b"a stranger's", digest_size=32)
-    return np.random.default_rng(int.from_bytes(digest.digest(), "big"))
-
-
-def _own_copy(pool: Array) -> Array:
-    """Copy the pool for one attack, which learns at once if it writes to it."""
-    pool = pool.copy()
-    pool.setflags(write=False)
-    return pool
-
-
-def _thieves(trail: Trail, customers: Sequence[HonestTraffic]) -> dict[str, int]:
-    """Count the queries of each account that is no customer's, whatever the meter says."""
-    known = {token for some in customers for token in some.tokens}
-    asked: dict[str, int] = {}
-    for account, x in trail.asked:
-        if account not in known and len(x):
-            asked[account] = asked.get(account, 0) + len(x)
-    return asked
-
-
-def _felt(honest: HonestTraffic, shifted: HonestTraffic) -> dict[str, float]:
+def _felt(customers: Customers) -> dict[str, float]:
     """Ask the customers; of those whose inputs are unlike most, only the measures that are kept."""
-    unlike = shifted.report()
-    return honest.report() | {f"shifted_{name}": unlike[f"shifted_{name}"] for name in SHIFTED}
+    unlike = customers.shifted.report()
+    return customers.honest.report() | {
+        f"shifted_{name}": unlike[f"shifted_{name}"] for name in SHIFTED
+    }
 
 
 class _Clock:

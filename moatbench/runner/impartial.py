@@ -16,7 +16,7 @@ from moatbench.defense import Defense, evidence_of
 from moatbench.judge.accounts import Accounts
 from moatbench.randomness import stream
 from moatbench.reply import Reply
-from moatbench.runner.extract import stream_of
+from moatbench.runner.secret import stream_of
 from moatbench.types import Array, Generator, Mask
 from moatbench.victim import Victim
 

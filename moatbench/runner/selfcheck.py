@@ -13,8 +13,8 @@ from moatbench.defense import Defense, evidence_of
 from moatbench.judge.accounts import Accounts
 from moatbench.judge.trail import Trail
 from moatbench.record.flag import INVALID, Flag
-from moatbench.runner.extract import stream_of
 from moatbench.runner.impartial import SAME, Impartiality, same
+from moatbench.runner.secret import stream_of
 from moatbench.space import InputSpace
 from moatbench.strategies.simulation import with_knobs
 from moatbench.types import Array, Mask

@@ -6,10 +6,13 @@ from dataclasses import dataclass, field
 from moatbench.attack import Attack
 from moatbench.compose.origin import ours
 from moatbench.defense import Defense
+from moatbench.isolation.process import LIMIT
 from moatbench.judge.caught import Verdict
 from moatbench.judge.judge import Judge
 from moatbench.randomness import stream
-from moatbench.runner.extract import Checkpoint, Extraction, stream_of
+from moatbench.record.flag import Flag
+from moatbench.runner.extract import Checkpoint, Extraction
+from moatbench.runner.secret import NONE, hidden, secret_for, stream_of
 from moatbench.victim import NotApplicable, Victim
 
 
@@ -54,7 +57,15 @@ class Finished:
     detection: Mapping[str, float] = field(default_factory=dict)
 
 
-Event = Point | Skipped | Failed | Finished
+@dataclass(frozen=True)
+class Doubted:
+    """What was found against an attack's curve."""
+
+    attack: str
+    flag: Flag
+
+
+Event = Point | Skipped | Failed | Finished | Doubted
 
 
 def run_attacks(
@@ -66,20 +77,40 @@ def run_attacks(
     seed: int,
     price: float = 0.0,
     judge: Judge | None = None,
+    isolation: str = NONE,
+    secret: str | None = None,
+    limit: float = LIMIT,
 ) -> Iterator[Event]:
-    """Run each attack, by name; tell every checkpoint as it is reached.
+    """Run each attack, by name; tell every checkpoint as it is judged.
 
     One that raises does not stop the others: what was measured is never lost. All are scored by the
-    same judge; None makes one from `seed`.
+    same judge; None makes one from `seed`, or from the secret. The last three arguments are those
+    of `Extraction`; one secret holds for all attacks.
     """
-    judge = judge or Judge(victim, stream(seed, "judge"))
-    rng = stream_of(defense, seed, "defense")
-    verdict = Verdict(victim, defense, seed, rng, singly=not ours(defense))
+    secret = secret_for(attacks.values(), isolation, secret)
+    unknown = hidden(seed, secret)
+    judge = judge or Judge(victim, stream(unknown, "judge"))
+    rng = stream_of(defense, unknown, "defense")
+    verdict = Verdict(victim, defense, unknown, rng, singly=not ours(defense))
     for name, attack in attacks.items():
-        run = Extraction(victim, defense, attack, checkpoints, seed, price, judge)
+        run = Extraction(
+            victim,
+            defense,
+            attack,
+            checkpoints,
+            seed,
+            price,
+            judge,
+            isolation=isolation,
+            secret=secret,
+            limit=limit,
+        )
         curve: list[tuple[int, float]] = []
         try:
             for event in run.events():
+                if isinstance(event, Flag):
+                    yield Doubted(name, event._replace(text=f"{name}: {event.text}"))
+                    continue
                 if isinstance(event, Checkpoint):
                     yield Point(name, event)
                     curve.append((event.queries, event.metrics["fidelity_test"]))
