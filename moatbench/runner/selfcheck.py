@@ -8,9 +8,13 @@ import numpy as np
 
 from moatbench.api import Deployment
 from moatbench.compose.errors import explain
+from moatbench.compose.origin import ours
 from moatbench.defense import Defense, evidence_of
-from moatbench.randomness import stream
+from moatbench.judge.accounts import Accounts
+from moatbench.judge.trail import Trail
 from moatbench.record.flag import INVALID, Flag
+from moatbench.runner.impartial import SAME, Impartiality, same
+from moatbench.runner.secret import stream_of
 from moatbench.space import InputSpace
 from moatbench.strategies.simulation import with_knobs
 from moatbench.types import Array, Mask
@@ -18,8 +22,6 @@ from moatbench.victim import Victim
 
 ROWS = 100  # of the test data
 BATCH = 10
-ACCOUNT = "selfcheck"
-SAME = 1e-9  # a victim's own answers may differ in their last digits, by the batch
 JITTER = 1e-9  # in the units of the input
 SAME_IF_JITTERED = 1e-6  # the victim's own answers move along
 
@@ -52,6 +54,9 @@ def of_layers(
             flags += [f"{name}: {line}" for line in _strength_zero(victim, layer, seed)]
             seen[name] = repeated(victim, layer, seed)
             flags += [f"{name}: {line}" for line in _variation(victim, layer, seen[name])]
+            impartial = Impartiality(victim, layer, seed)
+            repeats = seen[name].varied == 0
+            flags += [f"{name}: {line}" for line in impartial.problems(repeats=repeats)]
         except Exception as error:  # a defense may be anybody's code; what was measured stands
             flags.append(f"{name}: the self-check failed: {explain(error)}")
     return [Flag(INVALID, line) for line in flags], seen
@@ -63,7 +68,7 @@ def _strength_zero(victim: Victim, layer: Defense, seed: int) -> list[str]:
         return []
     x = victim.shares.x_test[:ROWS]
     bare, weak = (
-        told(Deployment(victim, defense, stream(seed, "selfcheck")), x)
+        told(_alone(victim, defense, seed), x, seed)
         for defense in (Defense(), with_knobs(layer, layer.harmless or {}))
     )
     wrong = int((~same(bare, weak, SAME)).sum())
@@ -74,16 +79,16 @@ def _strength_zero(victim: Victim, layer: Defense, seed: int) -> list[str]:
 
 def repeated(victim: Victim, layer: Defense, seed: int) -> Repeated:
     """Ask test rows twice, ten at a time, as one fresh account; end at an alarm."""
-    deployment = Deployment(victim, deepcopy(layer), stream(seed, "selfcheck"))
+    deployment, account = _alone(victim, deepcopy(layer), seed), _account(seed)
     keyed = _mode(layer) == "keyed"
     equal: list[Mask] = []
     near: list[Mask] = []
     x = victim.shares.x_test[:ROWS]
     for start in range(0, len(x), BATCH):
         rows = x[start : start + BATCH]
-        first, again = told(deployment, rows), told(deployment, rows)
-        beside = told(deployment, _jittered(rows, victim.space)) if keyed else first
-        if ACCOUNT in evidence_of(deployment.defense).alarms:
+        first, again = told(deployment, rows, seed), told(deployment, rows, seed)
+        beside = told(deployment, _jittered(rows, victim.space), seed) if keyed else first
+        if account in evidence_of(deployment.defense).alarms:
             break
         equal.append(same(first, again, SAME))
         near.append(same(first, beside, SAME_IF_JITTERED))
@@ -114,20 +119,23 @@ def _mode(layer: Defense) -> str:
     return "" if noise is None else noise.mode
 
 
-def told(deployment: Deployment, x: Array) -> Array:
+def _alone(victim: Victim, layer: Defense, seed: int) -> Trail:
+    """Deploy a layer as a run does."""
+    return Trail(victim, layer, stream_of(layer, seed, "selfcheck"), singly=not ours(layer))
+
+
+def _account(seed: int) -> str:
+    return Accounts.of(seed).token("selfcheck", "")
+
+
+def told(deployment: Deployment, x: Array, seed: int) -> Array:
     """(n, 1 + k) the label and the outputs of each row; NaN for what was not told."""
-    answers = deployment.answer(x, ACCOUNT)
+    answers = deployment.answer(x, _account(seed))
     out = np.full((len(x), 1 + len(deployment.victim.classes)), np.nan)
     out[answers.rows, 0] = answers.labels
     if answers.outputs is not None:
         out[answers.rows, 1:] = answers.outputs
     return out
-
-
-def same(one: Array, two: Array, tolerance: float) -> Mask:
-    """(n,) whether rows of `told` have the same label, and outputs within the tolerance."""
-    within = np.isclose(one, two, rtol=0, atol=tolerance, equal_nan=True).all(axis=1)
-    return np.asarray(within)
 
 
 def _jittered(x: Array, space: InputSpace) -> Array:
