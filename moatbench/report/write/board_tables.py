@@ -8,6 +8,7 @@ from moatbench.record.summary import Scores
 from moatbench.report.measure.baselines import baselines_first, is_baseline, told_missing
 from moatbench.report.measure.leaderboard import LIMITS, Standing, lowest, within
 from moatbench.report.measure.statistics import t_interval
+from moatbench.report.measure.strengths import strengths
 from moatbench.report.measure.worst import Field, worst
 from moatbench.report.select.records import base_name
 from moatbench.report.write.numerals import INTERVAL, percent, share, significant
@@ -113,6 +114,46 @@ def equal_cost(boards: Sequence[tuple[Field, list[Standing]]]) -> Table:
             Head("marks", MARKS, number=False),
         ],
         groups,
+    )
+
+
+def strength_table(boards: Sequence[tuple[Field, list[Standing]]]) -> Table:
+    """What each strength of a defense costs, and what it leaves."""
+    groups = [
+        Group(
+            heading(boards, field),
+            [
+                [
+                    line.name,
+                    f"{line.knob} = {value:g}",
+                    share(row.test.value),
+                    str(row.test),
+                    significant(row.cost.mean),
+                    percent(row.honest["honest_accuracy_lost"].mean),
+                    "; ".join(row.marks),
+                ]
+                for line in strengths(field, rows)
+                for value, row in zip(line.values, line.rows, strict=True)
+            ],
+        )
+        for field, rows in boards
+    ]
+    return Table(
+        "strengths",
+        "Strengths of a defense",
+        "Fidelity in % on test data at the budget, the worst case over the attacks of the mean "
+        f"over seeds, {INTERVAL}, beside what honest customers pay. A defense that holds only at "
+        "a price that nobody would pay does not hold.",
+        [
+            Head("defense", number=False),
+            Head("strength", number=False),
+            Head("worst case"),
+            Head("by attack", "the worst; +n: so many others equal it", number=False),
+            Head("honest cost", "mean L1; a refused query counts 2"),
+            Head("accuracy lost", "percentage points, on answered queries"),
+            Head("marks", MARKS, number=False),
+        ],
+        [group for group in groups if group.rows],
     )
 
 

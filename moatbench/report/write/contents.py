@@ -9,7 +9,7 @@ from moatbench.report.measure.worst import Field
 from moatbench.report.select.records import Curve, Selection
 from moatbench.report.write.alarm_table import monitors
 from moatbench.report.write.attack_tables import compared, cost_multipliers, heat
-from moatbench.report.write.board_tables import equal_cost, honest, leaderboard
+from moatbench.report.write.board_tables import equal_cost, honest, leaderboard, strength_table
 from moatbench.report.write.numerals import INTERVAL, share
 from moatbench.report.write.tables import NOTHING, Group, Head, Table
 
@@ -21,6 +21,7 @@ def tables(selection: Selection, fields: Sequence[Field]) -> list[Table]:
         settings(fields),
         leaderboard(boards),
         equal_cost(boards),
+        strength_table(boards),
         honest(boards),
         cost_multipliers(fields, "fidelity_test"),
         cost_multipliers(fields, "fidelity_uniform"),

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from moatbench import __version__
 from moatbench.record.columns import FLOORS
 from moatbench.record.summary import Plan
-from moatbench.report.measure.baselines import told_missing
+from moatbench.report.measure.baselines import BASELINES, told_missing
 from moatbench.report.measure.bootstrap import ENOUGH, RESAMPLES
 from moatbench.report.measure.leaderboard import standings
+from moatbench.report.measure.strengths import strengths_seen
 from moatbench.report.measure.worst import UNDEFENDED, Field
 from moatbench.report.select.records import Selection
 
@@ -89,6 +90,11 @@ def notices(selection: Selection, fields: Sequence[Field]) -> list[str]:
             f"{bare} of {counted(len(rows), 'worst case')} not confirmed on fresh seeds, and "
             "biased upwards: moatbench-confirm runs them again."
         )
+    if once := _once(fields):
+        lines.append(
+            f"Measured at one strength only, so nothing is said of others: {', '.join(once)}. "
+            "moatbench -m experiment=strength defense=NAME runs all that are published."
+        )
     if any(UNDEFENDED not in f.defenses for f in fields):
         lines.append("A setting has no undefended runs: no cost multipliers there.")
     if any(":" in seed for f in fields for seed in f.seeds):
@@ -101,6 +107,14 @@ def notices(selection: Selection, fields: Sequence[Field]) -> list[str]:
         )
     lines += _of_environment(selection)
     return lines
+
+
+def _once(fields: Sequence[Field]) -> list[str]:
+    """Name the defenses that were measured at one strength only, in every setting."""
+    most: Counter[str] = Counter()
+    for field in fields:
+        most |= Counter(strengths_seen(field, standings(field)))
+    return [name for name, n in most.items() if n == 1 and name not in BASELINES]
 
 
 def _of_marks(fields: Sequence[Field]) -> list[str]:
