@@ -64,6 +64,7 @@ class Summary:
         command: that repeats this run alone.
         knobs: the config, flat: `defense.rounding.decimals`.
         versions: of Python, of the packages, and of the code with its commit.
+        hardware: that it ran on: cpu, cores, memory, threads, blas, system.
         data_provenance: where the data come from, and the sha256 of their content.
         checkpoints: cumulative queries, the last is the budget.
         plan: how much was measured.
@@ -131,6 +132,7 @@ class Summary:
     seconds: float = 0.0
     trace: str = ""
     fetched: str | None = None
+    hardware: Mapping[str, str] = field(default_factory=dict)
     version: int = VERSION
 
     @property

@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from moatbench.compose.build import SUITE, Parts, build
+from moatbench.compose.build import SUITE, Parts, build, order_problems
 from moatbench.defense import Defense
 from moatbench.display.figure import draw
 from moatbench.judge.judge import Judge
@@ -23,6 +23,8 @@ from moatbench.knobs import check_whole
 from moatbench.randomness import stream
 from moatbench.record import marks
 from moatbench.record.curve import Row, by_attack
+from moatbench.record.flag import INVALID, Flag
+from moatbench.record.hardware import hardware
 from moatbench.record.identity import PACKAGES, command, config_hash, knobs, version_of
 from moatbench.record.summary import (
     CONFIRMATION,
@@ -132,6 +134,7 @@ def _ended(begun: Summary, cfg: DictConfig, parts: Parts | None, found: Gathered
         flags=found.flags,
         repeated=found.repeated,
         trace=found.trace,
+        hardware=hardware(int(cfg.threads)),
     )
     if parts is not None:
         whole = found.curves.keys() - found.failed.keys()
@@ -202,7 +205,8 @@ def _doubt(cfg: DictConfig, parts: Parts, found: Gathered) -> None:
     )
     doubts, repeated = selfcheck.of_layers(parts.victim, _layers(cfg, parts), cfg.seed)
     found.flags += doubts
-    found.repeated = {name: seen._asdict() for name, seen in repeated.items()}
+    found.flags += [Flag(INVALID, line) for line in order_problems(_layers(cfg, parts))]
+    found.repeated = dict(repeated)
 
 
 def _layers(cfg: DictConfig, parts: Parts) -> dict[str, Defense]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from moatbench.record.columns import WORST_CASE, column
 from moatbench.record.curve import Row, by_attack, read
+from moatbench.record.hardware import told
 from moatbench.record.summary import FAILED, Summary
 from moatbench.tracking.note import note
 from moatbench.tracking.store import (
@@ -155,6 +156,7 @@ def _tags(summary: Summary, folder: Path) -> dict[str, str]:
         "config_hash": summary.config_hash,
         "writer": f"{socket.gethostname()}:{os.getpid()}",
         "moatbench": summary.versions["moatbench"],
+        "hardware": told(summary.hardware) or "-",
     }
 
 

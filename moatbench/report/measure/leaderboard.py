@@ -1,6 +1,6 @@
 """Defenses by their score, beside what honest customers pay."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf, isnan, nan
 
@@ -18,10 +18,11 @@ from moatbench.report.measure.worst import (
     worst,
     worst_by,
 )
-from moatbench.report.select.records import base_name
+from moatbench.report.select.records import Curve, base_name
 
 LABEL_ONLY = "label_only"
 WITHHELD = 2.0  # the L1 distance of an answer that tells nothing right: the largest there is
+ENOUGH_KEYS = 3  # of a keyed defense: what it costs and leaves depends on the key
 LIMITS = (0.0, 0.05, 0.25, 0.5, 1.0)  # of the honest cost
 
 
@@ -130,9 +131,22 @@ def _marks(field: Field, defense: str, attack: str) -> list[str]:
     fewest = min(len(group) for group in against.values())
     if fewest < len(field.seeds):
         marks.append(f"seeds {fewest} of {len(field.seeds)}")
+    if 0 < (keys := _keys(against)) < ENOUGH_KEYS:
+        marks.append(f"keys {keys} of {ENOUGH_KEYS}")
     if any(c.run.summary.flags for group in against.values() for c in group):
         marks.append("flagged")
     return marks
+
+
+def _keys(against: Mapping[str, Sequence[Curve]]) -> int:
+    """Count the keys that a keyed defense was attacked under, one a seed; 0 for any other."""
+    keyed = {
+        c.seed
+        for group in against.values()
+        for c in group
+        if any(seen.get("keys") for seen in c.run.summary.repeated.values())
+    }
+    return len(keyed)
 
 
 def knows_the_defense(field: Field, defense: str) -> bool:

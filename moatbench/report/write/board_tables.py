@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from math import isnan, nan
 
 from moatbench.record import columns
+from moatbench.record.hardware import told
 from moatbench.record.summary import Scores
 from moatbench.report.measure.baselines import baselines_first, is_baseline, told_missing
 from moatbench.report.measure.leaderboard import LIMITS, Standing, lowest, within
@@ -18,8 +19,9 @@ MARKS = (
     "baseline: for comparison; upper bound: the attack saw the victim itself; lower bound: the fit "
     "had not converged, the attack can do more; naive only: it, or a layer of it, is of a kind "
     "that met no attack made against it; not run: attacks that other defenses had to stand; seeds: "
-    "of some attack, seeds are missing; under-attacked: below label-only though every label is "
-    "kept; flagged: the runs carry flags, listed below"
+    "of some attack, seeds are missing; keys: a keyed defense was attacked under too few; "
+    "under-attacked: below label-only though every label is kept; flagged: the runs carry "
+    "flags, listed below"
 )
 
 
@@ -173,7 +175,8 @@ def honest(boards: Sequence[tuple[Field, list[Standing]]]) -> Table:
         "honest",
         "What honest customers pay",
         "Means over seeds on the instance under attack; of several attacks, the one under which "
-        "the measure is worst. Added time is this machine's clock.",
+        "the measure is worst. "
+        f"{_clock([field for field, _ in boards])}",
         [
             Head("defense", number=False),
             *(Head(c.heading, _unit(c)) for c in customers),
@@ -183,6 +186,14 @@ def honest(boards: Sequence[tuple[Field, list[Standing]]]) -> Table:
         ],
         groups,
     )
+
+
+def _clock(fields: Sequence[Field]) -> str:
+    """Say on which hardware the added time was measured."""
+    runs = [c.run.summary for f in fields for group in f.curves.values() for c in group]
+    on = [machine for machine in dict.fromkeys(told(run.hardware) for run in runs) if machine]
+    named = "; or of ".join(on) or "the machine that ran"
+    return f"Added time is by the clock of {named}."
 
 
 def _cells(row: Standing, shown: Sequence[columns.Column]) -> list[str]:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from moatbench import __version__
+from moatbench.record import hardware
 from moatbench.record.columns import FLOORS
 from moatbench.record.summary import Plan
 from moatbench.report.measure.baselines import BASELINES, told_missing
@@ -39,6 +40,7 @@ def paragraph(selection: Selection, fields: Sequence[Field]) -> str:
         _confirmed(selection),
         *_customers(selection.plan),
         _intervals(fields),
+        _clocks(selection),
         "Cost multipliers are ratios of the queries at which the worst case of a seed first "
         "reached a level, with and without the defense, and medians over seeds; a level that was "
         "not reached is right-censored at the budget.",
@@ -105,6 +107,9 @@ def notices(selection: Selection, fields: Sequence[Field]) -> list[str]:
             f"which the values are equal within {selection.plan.same_value:g} of their range, and "
             "honest cost is in units of the target."
         )
+    if len(on := machines(selection)) > 1:
+        counts = "; ".join(f"{counted(n, 'run')} on {machine}" for machine, n in on.items())
+        lines.append(f"Times are of different machines, and are not to be compared: {counts}.")
     lines += _of_environment(selection)
     return lines
 
@@ -128,6 +133,7 @@ def _of_marks(fields: Sequence[Field]) -> list[str]:
         "upper": "are an upper bound (the worst attack saw the victim itself)",
         "not": "lack attacks that other defenses had to stand",
         "seeds": "lack seeds of some attack",
+        "keys": "are keyed, and were attacked under fewer than three keys",
         "under-attacked": "are under-attacked (below label-only, with all labels kept)",
     }
     parts = [f"{marks[key]} {text}" for key, text in told.items() if marks[key]]
@@ -179,6 +185,18 @@ def _floor(selection: Selection) -> str:
         "Gain is the fidelity f above that of an attacker without the API "
         f"({' or '.join(floors)}), (f - floor) / (1 - floor): only the gain counts as extraction."
     )
+
+
+def machines(selection: Selection) -> dict[str, int]:
+    """Count the runs of each machine, in a line each; of records that do not tell, none."""
+    told = Counter(hardware.told(run.summary.hardware) for run in selection.runs)
+    return {machine: n for machine, n in told.items() if machine}
+
+
+def _clocks(selection: Selection) -> str:
+    """Say whose clock measured times; '' for runs that do not tell."""
+    found = machines(selection)
+    return f"Times are by the clock of {'; or of '.join(found)}." if found else ""
 
 
 def _confirmed(selection: Selection) -> str:
