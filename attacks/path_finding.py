@@ -22,6 +22,7 @@ from moatbench.search.box_search import BoxSearch
 from moatbench.search.boxes import Leaf, Point, as_tree, moved, pieces
 from moatbench.solvers.screening import subset
 from moatbench.types import Array, Generator, Labels
+from moatbench.victim import SIMPLEX_TOLERANCE
 
 JUDGED = 40  # answers after which it shows whether they identify leaves
 SUSPECT = 12  # or so few, if nearly all differ
@@ -252,7 +253,13 @@ def _told(answers: list[Leaf | None], bought: Purchases, card: Card) -> tuple[La
             row[:] = mean
         elif answer.outputs is not None:
             row[:] = answer.outputs
-    return labels, outputs
+    if regression:
+        return labels, outputs
+    # Rounded and truncated answers need not sum to one, and a model's probabilities must.
+    total = outputs.sum(axis=1, keepdims=True)
+    wrong = (np.abs(total - 1) if card.full else total - 1) > SIMPLEX_TOLERANCE
+    np.divide(outputs, total, out=hard, where=total > 0)
+    return labels, np.where(wrong, hard, outputs)
 
 
 def _mean(targets: Array) -> Array:

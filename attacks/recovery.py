@@ -149,7 +149,13 @@ class Undoing:
         else:
             believed = normalised(outputs.clip(0)) if estimates is None else estimates
             pairs = self._simulated(x, outputs, believed, fit, rng)
-        return self.knobs.restorer.learn(pairs, keeps, rng).restore(outputs, labels)
+        restored = self.knobs.restorer.learn(pairs, keeps, rng).restore(outputs, labels)
+        if np.shape(restored) != outputs.shape or not np.isfinite(restored).all():
+            raise ValueError(
+                f"the restorer must return finite outputs of shape {outputs.shape}, got shape "
+                f"{np.shape(restored)} or NaN"
+            )
+        return restored
 
     def _simulated(
         self, x: Array, outputs: Array, believed: Array, fit: Fit, rng: Generator

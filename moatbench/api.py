@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from moatbench.client import Answers, BudgetExceeded, Card, InvalidQuery
+from moatbench.client import Answers, BudgetExceeded, Card, InvalidQuery, check_account, numbers
 from moatbench.defense import Defense
 from moatbench.types import Array, Generator
 from moatbench.victim import Victim
@@ -121,12 +121,11 @@ class PredictionAPI(ABC):
 
         Raises:
             BudgetExceeded: n is more than `remaining`. Nothing was asked or billed.
-            InvalidQuery: wrong shape, out of range, or NaN where no partial inputs are taken.
+            InvalidQuery: no numbers, wrong shape, out of range, NaN where no partial inputs are
+                taken, or an account that is no short text.
         """
-        try:
-            x = np.asarray(x, dtype=np.float64)
-        except (TypeError, ValueError) as error:
-            raise InvalidQuery(f"a query is an array of numbers; {error}") from error
+        x = numbers(x)
+        check_account(account)
         if problem := self.card.space.problem(x, self.card.partial):
             raise InvalidQuery(problem)
         if len(x) > self.remaining:

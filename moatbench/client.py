@@ -1,6 +1,6 @@
 """A client reads a card, buys answers, keeps its purchases and makes a surrogate of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from moatbench.reply import Predict, Reply, concatenated
 from moatbench.space import InputSpace
-from moatbench.types import Array, Labels, Rows
+from moatbench.types import Array, Labels, Mask, Rows
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,34 @@ class InvalidQuery(ValueError):
     """A query that the API does not accept. Nothing was asked or billed."""
 
 
+def numbers(x: object) -> Array:
+    """Return the rows of a query as an array of the API's own, which nobody else can change.
+
+    Raises:
+        InvalidQuery: they are not plain real numbers. A text, a date or a mask means something that
+            a number does not say, and a half of a complex number is another one.
+    """
+    try:
+        given = np.asarray(x)
+        masked = any(
+            np.ma.isMaskedArray(part) for part in (x if isinstance(x, list | tuple) else [x])
+        )
+        kind = "a masked array" if masked else str(given.dtype)
+        if not masked and given.dtype.kind in "iuf":
+            return np.array(given, dtype=np.float64)
+    except Exception as error:  # ragged rows, a tensor with a gradient: anybody's object may raise
+        kind = f"a {type(x).__name__} ({error})"
+    raise InvalidQuery(f"a query must be an array of real numbers, got {kind:.300}; give floats")
+
+
+def check_account(account: object) -> None:
+    """Raise InvalidQuery unless an account is a short printable name."""
+    if type(account) is not str or not 0 < len(account) <= 100 or not account.isprintable():
+        raise InvalidQuery(
+            f"an account must be a str of 1 to 100 printable characters, got {account!r:.120}"
+        )
+
+
 class Answers(NamedTuple):
     """The answered part of a query; refused rows are not in it.
 
@@ -59,13 +87,9 @@ class Answers(NamedTuple):
         """Put the answers to several queries together, each with its rows as it counts them."""
         kept = [part for part in parts if len(part.x)] or parts[:1]
         reply = concatenated([Reply(part.labels, part.outputs, part.path) for part in kept])
-        return Answers(
-            np.concatenate([part.x for part in kept]),
-            np.concatenate([part.rows for part in kept]),
-            reply.labels,
-            reply.outputs,
-            reply.path,
-        )
+        x = np.concatenate([part.x for part in kept])
+        rows = np.concatenate([part.rows for part in kept])
+        return Answers(x, rows, reply.labels, reply.outputs, reply.path)
 
 
 class Purchases:
@@ -126,9 +150,13 @@ class Surrogate:
         parameters: what was recovered of the victim's own parameters, where the attack is exact.
         converged: whether the fit ran to its tolerance; a curve from fits that did not says so.
         note: how it was come by, in a few words.
+        begun: False while nothing is fitted: still buying, or no answers to learn from.
+        doubled: tells which held-out purchases it has right, as it is and after twice the steps.
     """
 
     predict: Predict
     parameters: Mapping[str, Array] = field(default_factory=dict)
     converged: bool = True
     note: str = ""
+    begun: bool = True
+    doubled: Callable[[], tuple[Mask, Mask]] | None = None

@@ -92,15 +92,22 @@ class Dataset:
     def shares(self, rng: Generator, encoding: Encoding = "one_hot") -> Shares:
         """Draw the shares at random, as Tramèr et al. 2016, sec. 4, do: 70 % and 30 %.
 
-        Numeric features are scaled to [-1, 1]; categorical ones become one-hot groups of -1 and +1,
-        or one column of codes.
+        Equal rows go where the first of them falls: nobody is judged on rows that the attacker
+        owns. Numeric features are scaled to [-1, 1]; categorical ones become one-hot groups of -1
+        and +1, or one column of codes.
 
         Raises:
-            ValueError: a class is missing from the defender's share.
+            ValueError: a class is missing from the defender's share, or the judge's is empty.
         """
         check_choice("encoding", encoding, get_args(Encoding))
-        table = self.table
-        train, pool, test = self._split(rng)
+        table, first = self.table, first_equal(self.table)
+        train, pool, test = self._split(rng, first)
+        if not len(test):
+            raise ValueError(
+                f"data {table.name}: of {len(first)} rows, {len(np.unique(first))} are distinct, "
+                "and none fell into the judge's share, as equal rows stay together; raise "
+                "data.test_share, change seed, or add rows"
+            )
         missing = sorted(set(range(len(table.classes))) - set(table.y[train].tolist()))
         if missing:
             raise ValueError(
@@ -121,6 +128,8 @@ class Dataset:
                 "name": table.name,
                 "sha256": table.sha256(),
                 "rows": len(table.y),
+                **_repeats(table, first),
+                "test_rows": len(test),
                 "test_share": self.test_share,
                 "pool_share": self.pool_share,
                 "encoding": encoding,
@@ -128,11 +137,33 @@ class Dataset:
             },
         )
 
-    def _split(self, rng: Generator) -> tuple[Rows, Rows, Rows]:
-        order = rng.permutation(len(self.table.y))
+    def _split(self, rng: Generator, first: Rows) -> tuple[Rows, Rows, Rows]:
+        order = rng.permutation(len(first))
         tests = round(self.test_share * len(order))
         pools = round(self.pool_share * (len(order) - tests))
-        return order[tests + pools :], order[tests : tests + pools], order[:tests]
+        share = np.empty(len(order), np.intp)
+        share[order] = np.repeat([2, 1, 0], [tests, pools, len(order) - tests - pools])
+        share = share[first][order]
+        return order[share == 0], order[share == 1], order[share == 2]
+
+
+def first_equal(table: Table) -> Rows:
+    """(n,) the first row that is equal to each, as an API is sent it; labels do not count."""
+    x = np.ascontiguousarray(encoded(table, "codes")[1] + 0.0)  # -0.0 is 0.0
+    rows = x.view(np.dtype((np.void, x.strides[0]))).ravel()
+    _, first, place = np.unique(rows, return_index=True, return_inverse=True)
+    return np.asarray(first[place])
+
+
+def _repeats(table: Table, first: Rows) -> dict[str, Any]:
+    """Tell how many rows are not the only one of their kind, and of these, whose labels differ."""
+    several = np.bincount(first, minlength=len(first))[first] > 1
+    other = first[table.y != table.y[first]]
+    return {
+        "distinct_rows": len(np.unique(first)),
+        "duplicated_share": float(np.mean(several)),
+        "conflicting_share": float(np.mean(np.isin(first, other))),
+    }
 
 
 def encoded(table: Table, encoding: Encoding) -> tuple[InputSpace, Array]:

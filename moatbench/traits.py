@@ -74,7 +74,8 @@ class Traits:
     Args:
         kinds: what it does, some of `KINDS`. A defense with a kind that no attack of a run was made
             against is marked "naive only".
-        keeps_labels: whether the answered label is always the victim's.
+        keeps_labels: whether the answered label is always the victim's, and no class is told with
+            more confidence.
         confidences: whether the answers still carry outputs, as the documentation would say.
         partial: whether inputs with missing features are still answered, as it would say.
         shared: whether one account's queries may change another's answers.

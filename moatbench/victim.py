@@ -48,7 +48,7 @@ class Victim:
     A regression victim has the one class `value`, labels of 0, and outputs (n, 1).
 
     Raises:
-        ValueError: its probabilities are negative, do not sum to one, or are of the wrong width.
+        ValueError: its answers are no labels or no probabilities; see `reply_problem`.
     """
 
     shares: Shares
@@ -61,10 +61,11 @@ class Victim:
 
     def __post_init__(self) -> None:
         rng = np.random.default_rng(0)
-        k, reply = len(self.classes), self.predict(self.shares.x_test)
+        k, x = len(self.classes), self.shares.x_test
+        reply = self.predict(x)
+        check_reply(reply, len(x), k, "the test data", self.full)
         object.__setattr__(self, "confidences", reply.outputs is not None)
-        check_reply(reply, k, "the test data", self.full)
-        check_reply(self.predict(self.space.sample(256, rng)), k, "uniform inputs", self.full)
+        check_reply(self.predict(self.space.sample(256, rng)), 256, k, "uniform inputs", self.full)
 
     @property
     def space(self) -> InputSpace:
@@ -119,34 +120,47 @@ class Victim:
             )
 
 
-def check_reply(reply: Reply, k: int, where: str, full: bool = True) -> None:
-    """Raise a ValueError unless a model's answers are labels and, where given, probabilities.
+def check_reply(reply: Reply, n: int, k: int, where: str, full: bool = True) -> None:
+    """Raise a ValueError unless a victim's answers to n rows, which `where` names, are answers."""
+    if problem := reply_problem(reply, n, k, full=full):
+        raise ValueError(f"on {where}, the victim's {problem}")
 
-    Of k classes (1 is regression, whose outputs may be any number), on rows that `where` names;
-    they sum to one, or where they are not `full`, to one at most.
+
+def reply_problem(reply: object, n: int, k: int, *, full: bool = True, least: float = 0.0) -> str:
+    """Say why a model's answers to n rows are no labels and probabilities; '' where they are.
+
+    Of k classes (1 is regression, whose outputs are any finite numbers), none below `least`; they
+    sum to one within `SIMPLEX_TOLERANCE`, or where they are not `full`, to one at most.
     """
-    if reply.labels.size and not 0 <= reply.labels.min() <= reply.labels.max() < k:
-        raise ValueError(
-            f"the victim's labels on {where} run from {reply.labels.min()} to "
-            f"{reply.labels.max()}; with {k} classes they must lie in 0..{k - 1}"
-        )
-    if reply.outputs is None:
-        return
-    if reply.outputs.shape != (len(reply), k):
-        raise ValueError(
-            f"the victim's outputs on {where} have shape {reply.outputs.shape}; expected "
-            f"({len(reply)}, {k}): one probability a class"
-        )
+    if not isinstance(reply, Reply):
+        return f"answer must be a Reply, got a {type(reply).__name__}; give Reply(labels, outputs)"
+    labels, outputs = reply.labels, reply.outputs
+    if form := _other_form(labels, "iu", (n,)):
+        return f"labels must be class indices, integers of shape ({n},), got {form}"
+    if n and not 0 <= labels.min() <= labels.max() < k:
+        return f"labels must lie in 0..{k - 1}, got {labels.min()} to {labels.max()}"
+    if outputs is None:
+        return ""
+    if form := _other_form(outputs, "f", (n, k)):
+        return f"outputs must be floats of shape ({n}, {k}), one a class, got {form}"
     if k == 1:
-        if not np.isfinite(reply.outputs).all():
-            raise ValueError(f"the victim's values on {where} are not all finite")
-        return
-    excess = reply.outputs.sum(axis=1) - 1
+        return "" if np.isfinite(outputs).all() else "values must be finite, got NaN or infinity"
+    excess = outputs.sum(axis=1) - 1
     off = np.abs(excess) if full else np.maximum(excess, 0.0)
-    if not (off <= SIMPLEX_TOLERANCE).all() or reply.outputs.min(initial=0.0) < 0:
-        row = int(np.argmax(np.where(np.isnan(off), np.inf, off)))
-        raise ValueError(
-            f"the victim's outputs on {where} are no probabilities: row {row} sums to "
-            f"{reply.outputs[row].sum():.6g} with least entry {reply.outputs[row].min():.3g}; "
-            "each row must be >= 0 and sum to 1 (apply a softmax in predict_proba)"
-        )
+    bad = ~((off <= SIMPLEX_TOLERANCE) & (outputs >= least).all(axis=1))
+    if not bad.any():
+        return ""
+    row = int(np.argmax(np.where(np.isnan(off), np.inf, off) + bad))
+    return (
+        f"outputs must be probabilities >= 0 that sum to 1{'' if full else ' at most'}, got row "
+        f"{row} with sum {outputs[row].sum():.6g} and least entry {outputs[row].min():.3g}; apply "
+        "a softmax"
+    )
+
+
+def _other_form(array: object, kinds: str, shape: tuple[int, ...]) -> str:
+    """Say what an array is, unless it is a plain one of a dtype of these kinds and this shape."""
+    if type(array) is not np.ndarray:  # a subclass may compare as it likes
+        return f"a {type(array).__name__}"
+    fits = array.dtype.kind in kinds and array.shape == shape
+    return "" if fits else f"{array.dtype} of shape {array.shape}"

@@ -109,15 +109,16 @@ def show_run(summary: "Summary", folder: Path) -> None:
         print(f"  {name} does not apply: {reason}")
     if summary.status == FINISHED:
         rows = read(folder / "curve.csv")
-        print("\nfidelity on test / uniform inputs, in %, by queries; * the fit did not converge")
+        print(
+            "\nfidelity on test / uniform inputs, in %, by queries; * the fit did not "
+            "converge, ~ it had not begun"
+        )
         print(table.of_floor(summary))
         print(f"\n{table.of_run(summary, rows)}\n\n{table.of_honest(summary, rows)}\n")
         if marked := table.of_watermark(rows):
             print(f"{marked}\n")
-        for mark in summary.marks:
-            print(f"mark:        {mark}")
-        for flag in summary.flags:
-            print(f"flag:        {flag}")
+        if flagged := table.of_flags(summary):
+            print(flagged)
     _say_where(folder, summary.tracking_uri, summary.name, folder)
 
 

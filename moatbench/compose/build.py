@@ -18,10 +18,10 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from moatbench.api import valid_checkpoints
 from moatbench.attack import Attack
 from moatbench.compose.cache import trained, victim_key
+from moatbench.compose.limits import check_run, check_suite
 from moatbench.compose.old_forms import refuse_old_form
 from moatbench.data import Dataset
 from moatbench.defense import Defense
-from moatbench.knobs import check_number
 from moatbench.randomness import stream
 from moatbench.stack import Stack
 from moatbench.traits import STAGES
@@ -50,8 +50,8 @@ def build(cfg: DictConfig, attack: str) -> Parts:
         cfg: the composed config.
         attack: the name of the choice in the group `attack`.
     """
+    check_run(cfg)
     seed = cfg.seed if cfg.victim_seed is None else cfg.victim_seed
-    check_number("price", cfg.price, 0)
     # Cheap parts first: a bad knob is told before a victim is trained.
     defense, attacks = build_defense(cfg.defense), build_attacks(cfg.attack, attack)
     victim = build_victim(cfg, instantiate(cfg.data), seed)
@@ -103,7 +103,9 @@ def _attacks(node: DictConfig, name: str) -> dict[str, Attack]:
     if "suite" not in node:
         return {name: instantiate(node)}
     known = [n for n in options("attack") if n != SUITE]
-    chosen = list(node.suite) if node.suite is not None else known
+    if node.suite is not None:
+        check_suite(node.suite)
+    chosen = known if node.suite is None else [str(name) for name in node.suite]
     _refuse_unknown(chosen, known, "attack.suite")
     _refuse_unknown([str(k) for k in node.knobs], chosen, "attack.knobs")
     return {n: instantiate(_with_knobs(n, node.knobs.get(n, {}))) for n in chosen}

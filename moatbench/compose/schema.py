@@ -32,6 +32,9 @@ class Schema:
     checkpoints: list[int] | None = None
     price: float = MISSING
     threads: int = MISSING
+    isolation: str = "auto"
+    isolation_limit: float = MISSING
+    secret: str | None = None
     force: bool = False
     data_dir: str = MISSING
     cache: str | None = MISSING

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard
 
+from moatbench.record import flag
 from moatbench.record.columns import FLOORS, Column, shown
 from moatbench.record.curve import LEVELS, Row, by_attack
 from moatbench.record.summary import FAILED, FINISHED, Summary
@@ -62,6 +63,17 @@ def of_honest(summary: Summary, rows: Sequence[Row]) -> str:
     return f"{ours}\n\n{text(['shifted customers under', *(c.heading for c in shifted)], theirs)}"
 
 
+def of_flags(summary: Summary) -> str:
+    """Say what the run says against itself: what is grave in full, of notes how many."""
+    names = {grade: f"{grade} {says.partition(':')[0]}:" for grade, says in flag.GRADES.items()}
+    grave = sorted(one for one in summary.flags if one.grade != flag.NOTE)
+    lines = [f"{names[one.grade]:<12} {one.text}" for one in grave]
+    notes = [mark.text for mark in summary.marks if mark.grade == flag.NOTE]
+    if notes:
+        lines.append(f"{names[flag.NOTE]:<12} {', '.join(notes)} (flags in summary.json)")
+    return "\n".join(lines)
+
+
 def of_watermark(rows: Sequence[Row]) -> str:
     """Show what the watermark says of each attack's last surrogate; '' where none was planted."""
     last = {attack: curve[-1] for attack, curve in by_attack(rows).items()}
@@ -97,11 +109,12 @@ def _of_sweep(run: Summary | None) -> list[str]:
     finals = run.finals if run.status == FINISHED else {}
     scores = [_number(finals.get(f"final_fidelity_{s}")) for s in ("test", "uniform")]
     to_95 = _queries_to(run, run.headline, 95) if finals else "-"
-    return [*names, run.status, *scores, to_95, "; ".join(run.marks)]
+    return [*names, run.status, *scores, to_95, flag.shown(run.marks)]
 
 
 def _fidelity(row: Row) -> str:
-    return _pair(row, "fidelity") + ("" if row["converged"] else "*")
+    sign = "" if row["converged"] else "*" if row.get("begun", 1) else "~"
+    return _pair(row, "fidelity") + sign
 
 
 def _pair(row: Mapping[str, Any], metric: str) -> str:

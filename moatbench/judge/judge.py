@@ -1,6 +1,7 @@
 """What a stolen model is worth: the judge, who scores surrogates off the meter."""
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -8,16 +9,16 @@ from typing import NamedTuple
 import numpy as np
 
 from moatbench.client import Surrogate
+from moatbench.judge.checked import answers, checked
 from moatbench.judge.floor import at_least, best_constant, gains, trained_on_pool
 from moatbench.judge.shift import far_cluster
 from moatbench.judge.watermark import Owner
-from moatbench.record.columns import POOL, POOL_LABELS
-from moatbench.reply import Reply, concatenated
+from moatbench.record.columns import POOL, POOL_LABELS, SAMPLES
+from moatbench.reply import Reply
 from moatbench.types import Array, Generator, Labels, Mask, Rows
 from moatbench.victim import Victim
 
 UNIFORM_POINTS = 10_000  # no disagreement in 10,000 bounds the rate below 3e-4 at 95 % confidence
-CHUNK = 4096
 SAME_VALUE = 1e-6  # of the range of a regression victim's values
 
 
@@ -89,6 +90,19 @@ class Judge:
             self.baselines[POOL_LABELS] = at_least(known, self.baselines[POOL])
         self.floor = POOL_LABELS if side_labels else POOL
 
+    def redrawn(self, rng: Generator) -> "Judge":
+        """Return a judge who differs in the drawn points alone; test rows and floor are these."""
+        other, space = copy(self), self._victim.space
+        draws = {"uniform": space.sample, "cube": space.sample_cube}
+        points = {s.name: draws[s.name](len(s.x), rng) for s in self.samples if s.name in draws}
+        other.samples = tuple(
+            Sample(s.name, points[s.name], self._victim.predict(points[s.name]))
+            if s.name in points
+            else s
+            for s in self.samples
+        )
+        return other
+
     @cached_property
     def far_rows(self) -> Rows:
         """The rows of the test data that shifted customers ask."""
@@ -127,7 +141,8 @@ class Judge:
         return {f"fidelity_{sample.name}": best_constant(a) for sample, a in named}
 
     def _ask(self, surrogate: Surrogate) -> list[Reply]:
-        return [in_chunks(surrogate, sample.x) for sample in self.samples]
+        surrogate = checked(surrogate)
+        return [answers(surrogate, s.x, SAMPLES[s.name], self._victim) for s in self.samples]
 
     def _scores(self, replies: Sequence[Reply]) -> dict[str, float]:
         scores = self._measure(replies)
@@ -172,8 +187,3 @@ def total_variation(outputs: Array | None, truth: Array | None) -> float:
     if outputs is None or truth is None:
         return float("nan")
     return float(0.5 * np.abs(outputs - truth).sum(axis=1).mean())
-
-
-def in_chunks(surrogate: Surrogate, x: Array) -> Reply:
-    """Predict in pieces of a size that keeps memory flat for kernel surrogates."""
-    return concatenated([surrogate.predict(x[i : i + CHUNK]) for i in range(0, len(x), CHUNK)])

@@ -3,7 +3,7 @@
 import numpy as np
 
 from moatbench.record.columns import MEASURES
-from moatbench.reply import Reply, has_outputs
+from moatbench.reply import Reply, has_outputs, is_top
 from moatbench.types import Array, Labels
 
 UNKNOWN = dict.fromkeys(MEASURES, float("nan"))
@@ -17,13 +17,20 @@ def quality(told: Reply, clean: Reply, y: Labels, k: int) -> dict[str, float]:
         clean: the undefended victim's answers to the same rows.
         y: (n,) the true classes.
         k: classes; 1 is regression, whose distances are in units of the target.
+
+    Two labels are told: the one of the answer, and the class of the top confidence, which is the
+    victim's where no class has more; so a tie that the victim's label shares is none broken. Only
+    rows count that came with confidences, and whose label the victim itself is surest of.
     """
     if not len(y):
         return UNKNOWN
+    kept = told.labels == clean.labels
     labels = {
-        "label_agreement": float(np.mean(told.labels == clean.labels)),
+        "label_agreement": float(np.mean(kept)),
         "accuracy_lost": float(np.mean(clean.labels == y) - np.mean(told.labels == y)),
     }
+    if k > 1:
+        labels["worst_class_agreement"] = min(float(np.mean(kept[y == c])) for c in np.unique(y))
     if clean.outputs is None:
         return UNKNOWN | labels
     given = np.zeros(len(y), bool) if told.outputs is None else has_outputs(told.outputs)
@@ -34,6 +41,9 @@ def quality(told: Reply, clean: Reply, y: Labels, k: int) -> dict[str, float]:
     seen = np.eye(k)[told.labels]
     if told.outputs is not None:
         seen[given] = told.outputs[given]
+        if len(sure := np.flatnonzero(given & is_top(clean.outputs, clean.labels))):
+            top = is_top(told.outputs[sure], clean.labels[sure])
+            labels["top_agreement"] = float(np.mean(top))
     calibration = {"ece_undefended": expected_calibration_error(clean.outputs, y)}
     if given.any():
         calibration["ece"] = expected_calibration_error(seen[given], y[given])

@@ -13,6 +13,7 @@ from scipy.stats import binom
 
 from moatbench.client import Surrogate
 from moatbench.defense import Marks
+from moatbench.judge.checked import answers
 from moatbench.judge.floor import public_card
 from moatbench.learners.learner import PUBLISHED, Fit, learner_for
 from moatbench.types import Array, Generator, Labels
@@ -48,7 +49,8 @@ class Owner:
         marks = marks._replace(x=marks.x[whole], labels=marks.labels[whole])
         if not len(marks.labels):
             return NONE | {"watermark_pairs": 0.0}
-        agrees = surrogate.predict(marks.x).labels == marks.labels
+        told = answers(surrogate, marks.x, "the marked rows", self._victim)
+        agrees = told.labels == marks.labels
         null = self.null_rate(marks)
         values = (len(agrees), agrees.mean(), null, p_value(int(agrees.sum()), len(agrees), null))
         return {f"watermark_{n}": float(v) for n, v in zip(COLUMNS, values, strict=True)}

@@ -113,4 +113,4 @@ def clueless(card: Card) -> Surrogate:
     def predict(x: Array) -> Reply:
         return Reply(np.zeros(len(x), np.int64), np.zeros((len(x), 1)))
 
-    return Surrogate(predict, converged=False, note="no usable answers")
+    return Surrogate(predict, converged=False, note="no usable answers", begun=False)

@@ -17,7 +17,7 @@ from moatbench.numerics.newton import STEPS, Logistic, descend_path
 from moatbench.reply import Reply, from_outputs
 from moatbench.search.doubt import most_uncertain
 from moatbench.space import InputSpace
-from moatbench.types import Array, Generator, Labels, Rows
+from moatbench.types import Array, Generator, Labels, Mask, Rows
 
 PUBLISHED, FALLBACK = "published", "mlp"
 FAMILIES = {
@@ -56,6 +56,7 @@ class Fit:
         ridge: the penalty that the held-out rows chose.
         chosen_at: how many rows there were then.
         converged: whether every model's search converged before its cap of iterations.
+        taught: what it was trained on: inputs (n, d), targets (n, k); None if nothing yet.
     """
 
     learner: "Learner"
@@ -64,6 +65,7 @@ class Fit:
     ridge: float
     chosen_at: int
     converged: bool
+    taught: tuple[Array, Array] | None = None
 
     def outputs(self, x: Array) -> Array:
         """(n, k) class probabilities."""
@@ -131,7 +133,25 @@ class Fit:
         def predict(x: Array) -> Reply:
             return from_outputs(self.outputs(x))
 
-        return Surrogate(predict, converged=self.converged, note=self.learner.note)
+        doubled = self._doubled if self.taught and len(self.taught[0]) >= HELD_OUT else None
+        return Surrogate(predict, converged=self.converged, note=self.learner.note, doubled=doubled)
+
+    def _doubled(self) -> tuple[Mask, Mask]:
+        """Train without the held-out rows, then for as many steps again; tell which are right.
+
+        Starts where the ridge was chosen, so that a fit which had converged costs little.
+        """
+        assert self.taught is not None
+        x, targets = self.taught
+        held = held_out(len(x))
+        rows = Batch(self.learner.model(x[~held]), targets[~held])
+        thetas, right = self.rehearsed, []
+        for _ in range(2):
+            fits = [fit_at(self.ridge, rows, theta, iterations=LAST) for theta in thetas]
+            thetas = tuple(fit.theta for fit in fits)
+            found = replace(self, thetas=thetas).labels(x[held])
+            right.append(found == targets[held].argmax(axis=1))
+        return right[0], right[1]
 
 
 @dataclass(frozen=True)
@@ -194,7 +214,8 @@ class Learner:
         model = self.model(x)
         choice = resume if resume and len(x) < STALE * resume.chosen_at else None
         if isinstance(model, Linear) and self.k == 2 and model.a.shape[1] <= NEWTON:
-            return self._fit_binary(model.a, targets[:, 1], resume, choice)
+            fit = self._fit_binary(model.a, targets[:, 1], resume, choice)
+            return replace(fit, taught=(x, targets))
         rows = Batch(model, targets)
         if choice is None:
             cap = self._round if brief and resume else SEARCH
@@ -202,7 +223,8 @@ class Learner:
         cap = self._round if brief else LAST
         fits = [fit_at(choice.ridge, rows, theta, iterations=cap) for theta in choice.thetas]
         converged = all(fit.converged for fit in fits)
-        return replace(choice, thetas=tuple(fit.theta for fit in fits), converged=converged)
+        thetas = tuple(fit.theta for fit in fits)
+        return replace(choice, thetas=thetas, converged=converged, taught=(x, targets))
 
     def _fit_binary(self, a: Array, y: Array, resume: Fit | None, choice: Fit | None) -> Fit:
         """Fit the difference of two scores; each answer, left out in turn, chooses the ridge."""
@@ -220,7 +242,7 @@ class Learner:
         """Let held-out rows choose the ridge, and which of the models to keep."""
         thetas, ridge = resume.rehearsed if resume else begin, UNTESTED
         if len(x) >= HELD_OUT:
-            held = np.arange(len(x)) % HELD_OUT == HELD_OUT - 1
+            held = held_out(len(x))
             train, exam = (Batch(self.model(x[part]), targets[part]) for part in (~held, held))
             thetas, ridge = walk(train, exam, thetas, self._path(resume), cap)
         return Fit(self, thetas, thetas, ridge, len(x), False)
@@ -249,6 +271,12 @@ class Learner:
             return path
         near: Array = path[(path < 11 * resume.ridge) & (path > resume.ridge / 11)]
         return near
+
+
+def held_out(n: int) -> Mask:
+    """(n,) the purchases that choose the ridge."""
+    held: Mask = np.arange(n) % HELD_OUT == HELD_OUT - 1
+    return held
 
 
 def learner_for(name: str, card: Card) -> Learner:
@@ -287,4 +315,4 @@ def ignorant(card: Card, answers: Labels | None = None) -> Surrogate:
     def predict(x: Array) -> Reply:
         return from_outputs(np.tile(share, (len(x), 1)))
 
-    return Surrogate(predict, converged=False, note="no usable answers")
+    return Surrogate(predict, converged=False, note="no usable answers", begun=False)

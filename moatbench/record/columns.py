@@ -77,10 +77,11 @@ _METER = (
     Column("seconds", "of the attacker's computing and querying; no two runs have the same", "s"),
     Column("first_alarm", "queries of an attacker's account at its first alarm"),
     Column("converged", "1 where the surrogate's fit ran to its tolerance, else 0", kind=int),
+    Column("begun", "0 while the attack has nothing to fit, or is still buying, else 1", kind=int),
     Column("note", "how the surrogate was come by", kind=str),
     Column("winner", "of a suite's worst case: the attack with the highest fidelity", kind=str),
 )
-_SAMPLES = {"test": "test data", "uniform": "uniform inputs", "cube": "the raw cube"}
+SAMPLES = {"test": "test data", "uniform": "uniform inputs", "cube": "the raw cube"}
 _TV: dict[str, tuple[Place, ...]]
 _TV = {"test": ("chart", "dashboard"), "uniform": ("chart",), "cube": ()}
 _surrogate = partial(Column, group="surrogate")
@@ -95,7 +96,7 @@ _SURROGATE = (
             heading=f"fidelity on {on}",
             shown=("chart",) if sample == "cube" else ("chart", "dashboard"),
         )
-        for sample, on in _SAMPLES.items()
+        for sample, on in SAMPLES.items()
     ),
     *(
         _surrogate(
@@ -106,7 +107,7 @@ _SURROGATE = (
             heading=f"total variation on {on}",
             shown=_TV[sample],
         )
-        for sample, on in _SAMPLES.items()
+        for sample, on in SAMPLES.items()
     ),
     _surrogate(
         "accuracy",
@@ -124,11 +125,11 @@ _SURROGATE = (
             "share",
             worse=LARGER,
         )
-        for sample, on in _SAMPLES.items()
+        for sample, on in SAMPLES.items()
     ),
     _surrogate(
         "fidelity_defended",
-        "answers that customers got, lies included, which it gives too",
+        "labels that customers were told, lies included, which it gives too",
         "share",
         worse=LARGER,
         scale=SHARE,
@@ -140,7 +141,7 @@ _SURROGATE = (
             "the target's",
             scale=UP,
         )
-        for sample, on in _SAMPLES.items()
+        for sample, on in SAMPLES.items()
     ),
 )
 _watermark = partial(Column, group="watermark")
@@ -165,6 +166,24 @@ _ANSWERS = (  # in the order of the file, as the next
         scale=SHARE,
         heading="label kept",
         shown=("note", "dashboard", "terminal", "page"),
+    ),
+    _customers(
+        "top_agreement",
+        "answers whose top confidence is the undefended model's label, a tie with it included",
+        "share",
+        worse=SMALLER,
+        scale=SHARE,
+        heading="top kept",
+        shown=("note", "terminal", "page"),
+    ),
+    _customers(
+        "worst_class_agreement",
+        "labels as the undefended model's, in the class where fewest are",
+        "share",
+        worse=SMALLER,
+        scale=SHARE,
+        heading="worst class",
+        shown=("note", "terminal", "page"),
     ),
     _customers(
         "accuracy_lost",
@@ -227,6 +246,7 @@ _ADMISSION = (
 )
 _UNUSUAL: dict[str, tuple[Place, ...]] = {  # of customers whose inputs are unlike most
     "label_agreement": ("note", "terminal", "page"),
+    "top_agreement": (),
     "accuracy_lost": ("terminal",),
     "l1_mean": ("terminal", "page"),
     "l1_p99": ("terminal",),

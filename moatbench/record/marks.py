@@ -1,23 +1,24 @@
-"""What makes a number less than it seems."""
+"""Whether a defense met an attack that was made for it."""
 
 from collections.abc import Collection, Iterable, Mapping
 
-from moatbench.record.summary import FINISHED, WATCHES, Summary
+from moatbench.record.flag import BOUND, NAIVE, Flag
 
+WATCHES = "watches"  # the kind of a monitor
 CONTROL = "tells_nothing"  # before this kind there is nothing to know
 
 
-def naive(
+def unmet(
     kinds: Mapping[str, Collection[str]], made_for: Iterable[Mapping[str, Collection[str]]]
-) -> bool:
-    """Whether a layer of a defense has a kind that no attack it met was made to withstand.
+) -> list[str]:
+    """Name the kinds of layers that no attack which ran was made to withstand.
 
     Args:
         kinds: of each layer.
         made_for: what `aware` told, of each run against it.
     """
     met = {kind for run in made_for for several in run.values() for kind in several}
-    return any(not met >= needing(several) for several in kinds.values())
+    return sorted({kind for several in kinds.values() for kind in needing(several) - met})
 
 
 def needing(kinds: Collection[str]) -> set[str]:
@@ -28,11 +29,11 @@ def needing(kinds: Collection[str]) -> set[str]:
     return {WATCHES} if WATCHES in kinds else set(kinds) - {CONTROL}
 
 
-def marks(summary: Summary) -> list[str]:
-    """Say in a few words each what is less about a finished run than its numbers seem."""
-    if summary.status != FINISHED:
+def naive_only(
+    kinds: Mapping[str, Collection[str]], made_for: Iterable[Mapping[str, Collection[str]]]
+) -> list[Flag]:
+    """Flag a defense that met no attack made for it."""
+    if not (kind := unmet(kinds, made_for)):
         return []
-    out = ["naive only"] if naive(summary.kinds, [summary.aware]) else []
-    ran = summary.winner or summary.attack
-    out += ["upper bound"] if ran in summary.oracles else []
-    return out + ([f"flagged ({len(summary.flags)})"] if summary.flags else [])
+    text = f"naive only: no attack that ran to its end was made against {', '.join(kind)}"
+    return [Flag(BOUND, text, NAIVE)]

@@ -6,13 +6,16 @@ from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from moatbench.record import flag
 from moatbench.record.first_version import upgraded
-from moatbench.record.flag import BOUND, Flag
+from moatbench.record.flag import Flag
+from moatbench.record.marks import WATCHES as WATCHES
+from moatbench.record.older_flags import flags_of
 
 MEASUREMENT, CONFIRMATION = "measurement", "confirmation"  # roles of a run
 FINISHED, NOT_APPLICABLE, FAILED = "finished", "not_applicable", "failed"  # its status
 FILE = "summary.json"
-VERSION = 2  # of the file: 1 had neither a number nor a plan
+VERSION = 3  # of the file: 1 had neither a number nor a plan, 2 flags without grades
 
 Scores = Mapping[str, float | None]  # by name; None where nothing was measured
 
@@ -46,9 +49,6 @@ class Plan:
     customers: int
 
 
-WATCHES = "watches"  # the kind of a monitor
-
-
 @dataclass(frozen=True)
 class Summary:
     """What a run was, how it ended, and what sums its curves up.
@@ -72,7 +72,6 @@ class Summary:
         aware: attacks that ran to their end, each with the kinds of the defense it is made against.
         oracles: attacks that ran and were shown the victim itself.
         flags: what the run says against itself, each with its grade.
-        marks: what makes it less than it seems, a few words each.
         reason: why it failed or does not apply; '' for a finished one.
         summaries: scalars of each attack's curve; the last is the one that stands for the run.
         winner: of a suite, the attack with the highest fidelity at the budget.
@@ -91,6 +90,8 @@ class Summary:
         started: seconds since 1970.
         seconds: that it took.
         trace: of the error that ended it.
+        secret: hexadecimal, from which keys and judged points are derived, with the seed; null for
+            the seed alone. `secret=` brings the same bits again.
         fetched: the run in MLflow that it was fetched from, where it was not run again.
         version: of this file's format.
     """
@@ -112,7 +113,6 @@ class Summary:
     aware: Mapping[str, Sequence[str]]
     oracles: Sequence[str]
     flags: Sequence[Flag]
-    marks: Sequence[str] = ()
     reason: str = ""
     summaries: Mapping[str, Scores] = field(default_factory=dict)
     winner: str | None = None
@@ -131,6 +131,7 @@ class Summary:
     started: float = 0.0
     seconds: float = 0.0
     trace: str = ""
+    secret: str | None = None
     fetched: str | None = None
     hardware: Mapping[str, str] = field(default_factory=dict)
     version: int = VERSION
@@ -139,6 +140,11 @@ class Summary:
     def title(self) -> str:
         """Name the run for people."""
         return f"{self.defense} / {self.attack} / {self.victim} on {self.data} / s{self.seed}"
+
+    @property
+    def marks(self) -> list[Flag]:
+        """What makes its numbers less than they seem, in a few words each, the gravest first."""
+        return flag.marks(self.flags)
 
     @property
     def headline(self) -> str:
@@ -157,14 +163,15 @@ class Summary:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON; NaN becomes null, and what was not fetched does not say so."""
-        tree = asdict(self) | {"flags": [flag._asdict() for flag in self.flags]}
+        tree = asdict(self) | {"flags": [one._asdict() for one in self.flags]}
+        tree["marks"] = [str(mark) for mark in self.marks]
         if self.fetched is None:
             del tree["fetched"]
         return dict(without_nan(tree))
 
     @classmethod
     def from_json(cls, tree: Mapping[str, Any]) -> "Summary":
-        """Read one, of this version or the one before; keys that it does not know are left out.
+        """Read one, of this version or those before; keys that it does not know are left out.
 
         Raises:
             RecordUnreadable: says what is lacking.
@@ -175,8 +182,8 @@ class Summary:
         known = _known(cls, upgraded(tree) if version == 1 else tree)
         if not isinstance(known["plan"], Mapping):
             raise RecordUnreadable(f"records have a plan that is none: {known['plan']!r}")
-        known |= {"plan": Plan(**_known(Plan, known["plan"])), "flags": _flags(known["flags"])}
-        return cls(**known | {"version": VERSION})
+        known |= {"plan": Plan(**_known(Plan, known["plan"]))}
+        return cls(**known | {"flags": flags_of({**known, "version": version}), "version": VERSION})
 
     def write(self, folder: Path) -> None:
         """Write summary.json into a run's folder."""
@@ -194,11 +201,6 @@ def _known(kind: type, tree: Mapping[str, Any]) -> dict[str, Any]:
     if lacking := [name for name, needed in wanted.items() if needed and name not in tree]:
         raise RecordUnreadable(f"records lack {', '.join(lacking)}")
     return {name: tree[name] for name in wanted if name in tree}
-
-
-def _flags(told: Sequence[Any]) -> list[Flag]:
-    """Return the flags of a file; such as have no grade are from before there were any."""
-    return [Flag(**one) if isinstance(one, Mapping) else Flag(BOUND, str(one)) for one in told]
 
 
 def without_nan(value: Any) -> Any:

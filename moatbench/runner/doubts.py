@@ -1,18 +1,22 @@
-"""Curves that cannot be what they seem: where more queries, or more information, gave less."""
+"""Curves that cannot be what they seem: where more queries, information or steps gave less."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from math import sqrt
 
 import numpy as np
 
 from moatbench.attack import Attack
+from moatbench.client import Surrogate
 from moatbench.record.curve import Row
+from moatbench.record.flag import BOUND, FELL, GAINLESS, LESS, MOVED, NOTE, Flag
+from moatbench.record.flag import FALL as FELL_EARLIER
 from moatbench.types import Mask
 
 FALL = 0.01  # of fidelity: less is not worth a reader's time
 ERRORS = 3.0  # standard errors: a suite compares hundreds of pairs, of which one in 44 exceeds two
 
 Hits = Mapping[str, Sequence[Mask]]  # attack to the test rows that it had right, by checkpoint
+Doubled = tuple[Mask, Mask]  # held-out purchases that a fit has right, and with twice the steps
 
 
 def exceeds(one: Mask, two: Mask) -> bool:
@@ -27,22 +31,26 @@ def exceeds(one: Mask, two: Mask) -> bool:
     return bool(gap.mean() > ERRORS * gap.std(ddof=1) / sqrt(len(gap)))
 
 
-def more_queries_gave_less(hits: Hits, curves: Mapping[str, Sequence[Row]]) -> list[str]:
-    """Curves that fall: of each, the deepest fall between two checkpoints."""
-    lines = []
+def more_queries_gave_less(hits: Hits, curves: Mapping[str, Sequence[Row]]) -> list[Flag]:
+    """Curves that fall: of each, the deepest fall between two checkpoints, or to the last."""
+    found = []
     for name, right in hits.items():
-        places = range(len(right))
-        falls = [(i, j) for j in places for i in range(j) if exceeds(right[i], right[j])]
+        last = len(right) - 1
+        falls = [(i, j) for j in range(last + 1) for i in range(j) if exceeds(right[i], right[j])]
+        to_the_end = [fall for fall in falls if fall[1] == last]
         if falls:
-            high, low = max(falls, key=lambda f: right[f[0]].mean() - right[f[1]].mean())
+            high, low = max(
+                to_the_end or falls, key=lambda f: right[f[0]].mean() - right[f[1]].mean()
+            )
             before, after = (
                 f"{_percent(right[at])} at {curves[name][at]['queries']}" for at in (high, low)
             )
-            lines.append(f"{name}: more queries gave less: {before} queries, {after}")
-    return lines
+            text = f"{name}: more queries gave less: {before} queries, {after}"
+            found.append(Flag(NOTE, text, FELL if to_the_end else FELL_EARLIER, name))
+    return found
 
 
-def more_information_gave_less(attacks: Mapping[str, Attack], hits: Hits) -> list[str]:
+def more_information_gave_less(attacks: Mapping[str, Attack], hits: Hits) -> list[Flag]:
     """Attacks on confidences that end below one that uses nothing but the labels.
 
     Labels can always be used alone, so that the defense broke the optimiser and not the leak. An
@@ -58,10 +66,69 @@ def more_information_gave_less(attacks: Mapping[str, Attack], hits: Hits) -> lis
         best = [max(names, key=lambda name: float(ended[name].mean())) for names in groups]
         pairs.append((best[0], best[1]))
     return [
-        f"{more}: more information gave less: {_percent(ended[more])}, and {fewer}, which uses "
-        f"labels only, {_percent(ended[fewer])}: the defense broke the optimiser, not the leak"
+        Flag(
+            NOTE,
+            f"{more}: more information gave less: {_percent(ended[more])}, and {fewer}, which uses "
+            f"labels only, {_percent(ended[fewer])}: the defense broke the optimiser, not the leak",
+            LESS,
+            fewer,
+        )
         for more, fewer in dict.fromkeys(pairs)
         if exceeds(ended[fewer], ended[more])
+    ]
+
+
+def awareness_gave_nothing(
+    attacks: Mapping[str, Attack], kinds: Collection[str], hits: Hits
+) -> list[Flag]:
+    """Attacks made against a kind of this defense that do no better than what they are made of.
+
+    Compared at the budget with the attack that they run, where the suite has it too, and only
+    where that one leaves something to gain. One that does worse, and is alone in being made against
+    the kind, leaves the defense as good as unmet.
+    """
+    flags = []
+    for name, wrapper in attacks.items():
+        inner = wrapper.inner
+        if inner is None:
+            continue
+        made = sorted((wrapper.against - inner.against) & frozenset(kinds))
+        for twin in (n for n, attack in attacks.items() if attack == inner and made):
+            aware, naive = (hits.get(n, ()) for n in (name, twin))
+            if not aware or len(aware) != len(naive) or 1 - naive[-1].mean() <= FALL:
+                continue
+            if not exceeds(aware[-1], naive[-1]):
+                text = (
+                    f"{name}: made against {', '.join(made)}, it gained nothing: "
+                    f"{_percent(aware[-1])}, and {twin} alone {_percent(naive[-1])}"
+                )
+                others = (attacks[n].against for n in hits if n != name)
+                alone = not any(against & set(made) for against in others)
+                worse = exceeds(naive[-1], aware[-1])
+                flags.append(Flag(BOUND if alone and worse else NOTE, text, GAINLESS, name))
+    return flags
+
+
+def doubled(surrogate: Surrogate) -> Doubled | None:
+    """Train a surrogate that says it has converged for twice the steps, where it can be."""
+    return surrogate.doubled() if surrogate.converged and surrogate.doubled else None
+
+
+def more_steps_gave_other(found: Mapping[str, Doubled]) -> list[Flag]:
+    """Fits that said they had converged, and move with twice the steps.
+
+    Fidelity to held-out purchases moves by more than a point, up or down, and by more than chance.
+    """
+    return [
+        Flag(
+            NOTE,
+            f"{name}: said to have converged, but twice the steps move it from {_percent(once)} "
+            f"to {_percent(twice)} of {len(once)} held-out purchases",
+            MOVED,
+            name,
+        )
+        for name, (once, twice) in found.items()
+        if exceeds(once, twice) or exceeds(twice, once)
     ]
 
 

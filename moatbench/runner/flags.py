@@ -3,11 +3,32 @@
 from collections.abc import Collection, Mapping, Sequence
 
 from moatbench.attack import Attack
+from moatbench.compose.build import order_problems
 from moatbench.defense import Defense
 from moatbench.record.columns import WORST_CASE
-from moatbench.record.curve import Row
-from moatbench.record.flag import BOUND, INVALID, Flag
-from moatbench.runner.doubts import Hits, more_information_gave_less, more_queries_gave_less
+from moatbench.record.curve import HEADLINE, Row
+from moatbench.record.flag import (
+    EARLY,
+    INVALID,
+    LATE,
+    NOTE,
+    ONE_SEED,
+    ONE_STRENGTH,
+    ORACLE,
+    ORDER,
+    UNBEGUN,
+    Flag,
+    graded,
+)
+from moatbench.record.marks import naive_only
+from moatbench.runner.doubts import (
+    Doubled,
+    Hits,
+    awareness_gave_nothing,
+    more_information_gave_less,
+    more_queries_gave_less,
+    more_steps_gave_other,
+)
 
 
 def of_run(
@@ -17,8 +38,12 @@ def of_run(
     hits: Hits,
     *,
     confidences: bool,
+    doubled: Mapping[str, Doubled] | None = None,
 ) -> list[Flag]:
     """Gather all flags of the curves.
+
+    One that speaks of an attack bounds the run's number if that attack is the worst; else it is a
+    note.
 
     Args:
         attacks: that were to run, by name.
@@ -26,26 +51,87 @@ def of_run(
         curves: of those that ran.
         hits: of those that ran.
         confidences: whether the API answered any.
+        doubled: what twice the steps changed, of attacks where that was seen.
     """
     ran = {name: curve for name, curve in curves.items() if name != WORST_CASE}
-    bounds = [
+    found = [
+        *not_begun(ran),
         *unconverged(ran),
-        *(f"upper bound: {name} saw the victim itself" for name in oracles(attacks, ran)),
+        *(
+            Flag(NOTE, f"upper bound: {name} saw the victim itself", ORACLE, name)
+            for name in oracles(attacks, ran)
+        ),
         *more_queries_gave_less(hits, ran),
         *(more_information_gave_less(attacks, hits) if confidences else ()),
+        *awareness_gave_nothing(attacks, defense.traits.kinds, hits),
+        *more_steps_gave_other(doubled or {}),
     ]
     broken = labels_changed(defense, ran)
-    return [Flag(BOUND, line) for line in bounds] + [Flag(INVALID, line) for line in broken]
-
-
-def unconverged(curves: Mapping[str, Sequence[Row]]) -> list[str]:
-    """Attacks that stopped before they converged: what they reached is a lower bound."""
-    late = {n: [row["queries"] for row in c if not row["converged"]] for n, c in curves.items()}
+    most, names = worst(ran, oracles(attacks, ran))
     return [
-        f"{name}: not converged at {', '.join(map(str, queries))} queries"
-        for name, queries in late.items()
-        if queries
+        *graded(found, names, whole=most >= 1.0),
+        *(Flag(INVALID, line, "labels changed") for line in broken),
     ]
+
+
+def of_defense(layers: Mapping[str, Defense], aware: Mapping[str, Sequence[str]]) -> list[Flag]:
+    """Say what is less about a run, whatever its curves.
+
+    Args:
+        layers: of the defense, by name.
+        aware: attacks that ran to their end, each with the kinds that it is made against.
+    """
+    published = {n: [len(v) for v in layer.strengths.values()] for n, layer in layers.items()}
+    return [
+        *(Flag(INVALID, line, ORDER) for line in order_problems(layers)),
+        *naive_only(kinds(layers), [aware]),
+        Flag(NOTE, "one seed: other seeds may differ", ONE_SEED),
+        *(
+            Flag(NOTE, f"{name}: one strength, and {n} are published", ONE_STRENGTH)
+            for name, several in published.items()
+            if (n := max(several, default=1)) > 1
+        ),
+    ]
+
+
+def worst(
+    curves: Mapping[str, Sequence[Row]], seers: Collection[str] = ()
+) -> tuple[float, set[str]]:
+    """Return a run's number, and the attacks that stand for it: what they lack bounds it.
+
+    They have the highest fidelity on test data at the largest budget. Of equals, those whose fit
+    converged and that did not see the victim (`seers`) vouch for the others.
+    """
+    budget = max((curve[-1]["queries"] for curve in curves.values()), default=0)
+    last = {name: c[-1] for name, c in curves.items() if c[-1]["queries"] == budget}
+    most = max((row[HEADLINE] for row in last.values()), default=0.0)
+    equal = {name: row for name, row in last.items() if row[HEADLINE] == most}
+    sound = {name for name, row in equal.items() if row["converged"] and name not in seers}
+    return most, sound or set(equal)
+
+
+def unconverged(curves: Mapping[str, Sequence[Row]]) -> list[Flag]:
+    """Attacks that stopped before they converged: what they reached is a lower bound."""
+    flags = []
+    for name, curve in curves.items():
+        late = [row for row in curve if row.get("begun", 1) and not row["converged"]]
+        if late:
+            ended = "" if late[-1] is curve[-1] else EARLY
+            queries = ", ".join(str(row["queries"]) for row in late)
+            text = f"{name}: not converged at {queries} queries"
+            flags.append(Flag(NOTE, text, ended or LATE, name))
+    return flags
+
+
+def not_begun(curves: Mapping[str, Sequence[Row]]) -> list[Flag]:
+    """Attacks that had nothing to fit at a checkpoint: still buying, or told nothing of use."""
+    flags = []
+    for name, curve in curves.items():
+        if blank := [row for row in curve if not row.get("begun", 1)]:
+            queries = ", ".join(str(row["queries"]) for row in blank)
+            text = f"{name}: not begun to fit at {queries} queries"
+            flags.append(Flag(NOTE, text, LATE if blank[-1] is curve[-1] else UNBEGUN, name))
+    return flags
 
 
 def oracles(attacks: Mapping[str, Attack], ran: Collection[str]) -> list[str]:
@@ -70,14 +156,22 @@ def kinds(layers: Mapping[str, Defense]) -> dict[str, list[str]]:
 
 def labels_changed(defense: Defense, curves: Mapping[str, Sequence[Row]]) -> list[str]:
     """The promise to answer the victim's label, where honest customers saw it broken."""
-    seen = [
-        (float(value), name)
-        for name, (*_, last) in curves.items()
-        for key, value in last.items()
-        if key.endswith("_label_agreement") and value < 1.0  # NaN where nothing was answered
-    ]
-    if not defense.traits.keeps_labels or not seen:
+    if not defense.traits.keeps_labels:
         return []
-    share, under = min(seen)
-    kept = f"{100 * share:.2f} % of honest customers' labels, under {under}"
-    return [f"declared label-preserving, the defense kept {kept}"]
+    said = {
+        "_label_agreement": "the defense kept {:.2f} % of honest customers' labels, under {}",
+        "_top_agreement": "the defense told the victim's label with the top confidence in {:.2f} % "
+        "of honest customers' answers, under {}",
+    }
+    lines = []
+    for ending, words in said.items():
+        seen = [
+            (float(value), name)
+            for name, (*_, last) in curves.items()
+            for key, value in last.items()
+            if key.endswith(ending) and value < 1.0  # NaN where nothing was answered
+        ]
+        if seen:
+            share, under = min(seen)
+            lines.append(f"declared label-preserving, {words.format(100 * share, under)}")
+    return lines

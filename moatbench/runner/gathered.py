@@ -10,7 +10,8 @@ from moatbench.record.columns import WORST_CASE
 from moatbench.record.curve import CurveFile, Row, by_attack, summary, worst_case
 from moatbench.record.flag import Flag
 from moatbench.record.summary import FAILED, FINISHED, NOT_APPLICABLE, Scores
-from moatbench.runner.suite import Event, Failed, Finished, Point, Skipped
+from moatbench.runner.doubts import Doubled
+from moatbench.runner.suite import Doubted, Event, Failed, Finished, Point, Skipped
 from moatbench.types import Mask
 
 
@@ -33,8 +34,10 @@ class Gathered:
     floor: str | None = None
     hits: dict[str, list[Mask]] = field(default_factory=dict)
     flags: list[Flag] = field(default_factory=list)
+    doubled: dict[str, Doubled] = field(default_factory=dict)  # of fits that say they converged
     repeated: dict[str, Scores] = field(default_factory=dict)
     trace: str = ""
+    secret: str | None = None
 
     def __post_init__(self) -> None:
         self._file = CurveFile(self.folder / "curve.csv")
@@ -45,11 +48,15 @@ class Gathered:
             row = {"attack": event.attack, **event.checkpoint.row()}
             self.rows.append(row)
             self.hits.setdefault(event.attack, []).append(event.checkpoint.hits)
+            if event.checkpoint.doubled is not None:
+                self.doubled[event.attack] = event.checkpoint.doubled
             self._file.add({**row, "winner": ""} if self.is_suite else row)
         elif isinstance(event, Skipped):
             self.skipped[event.attack] = event.reason
         elif isinstance(event, Failed):
             self.fail(event.attack, event.error)
+        elif isinstance(event, Doubted):
+            self.flags.append(event.flag)
         elif isinstance(event, Finished):
             self.aside[event.attack] = {
                 "honest_seconds_added": event.seconds_added,

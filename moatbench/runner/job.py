@@ -14,16 +14,14 @@ from omegaconf import DictConfig
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from moatbench.compose.build import SUITE, Parts, build, order_problems
+from moatbench.compose.build import SUITE, Parts, build
 from moatbench.defense import Defense
 from moatbench.display.figure import draw
 from moatbench.judge.judge import Judge
 from moatbench.judge.plan import plan
 from moatbench.knobs import check_whole
 from moatbench.randomness import stream
-from moatbench.record import marks
 from moatbench.record.curve import Row, by_attack
-from moatbench.record.flag import INVALID, Flag
 from moatbench.record.hardware import hardware
 from moatbench.record.identity import PACKAGES, command, config_hash, knobs, version_of
 from moatbench.record.summary import (
@@ -35,6 +33,7 @@ from moatbench.record.summary import (
 from moatbench.runner import flags, selfcheck
 from moatbench.runner.card import accuracy, write_victim
 from moatbench.runner.gathered import Gathered
+from moatbench.runner.secret import hidden, secret_for
 from moatbench.runner.suite import Event, Finished, Point, Skipped, run_attacks
 from moatbench.tracking.log import fetch, finished, log_run
 from moatbench.tracking.store import TrackingFailed, address
@@ -63,11 +62,12 @@ def run(cfg: DictConfig) -> Summary:
     with one_pool(cfg.threads):
         try:
             parts = build(cfg, begun.attack)
-            write_victim(parts.victim, folder)
             _play(cfg, parts, found, hydra)
             _doubt(cfg, parts, found)
         except Exception as error:
             found.fail("", error)
+        if parts is not None:  # not before: no attack is to find the model in the run's folder
+            write_victim(parts.victim, folder)
     _ended(begun, cfg, parts, found).write(folder)
     summary = Summary.read(folder)
     if found.rows:
@@ -135,6 +135,7 @@ def _ended(begun: Summary, cfg: DictConfig, parts: Parts | None, found: Gathered
         repeated=found.repeated,
         trace=found.trace,
         hardware=hardware(int(cfg.threads)),
+        secret=found.secret,
     )
     if parts is not None:
         whole = found.curves.keys() - found.failed.keys()
@@ -147,7 +148,7 @@ def _ended(begun: Summary, cfg: DictConfig, parts: Parts | None, found: Gathered
             victim_accuracy=accuracy(parts.victim),
             data_provenance=dict(parts.victim.shares.provenance),
         )
-    return replace(ended, marks=marks.marks(ended), seconds=time.time() - begun.started)
+    return replace(ended, seconds=time.time() - begun.started)
 
 
 def _done_before(cfg: DictConfig, begun: Summary, folder: Path) -> Summary | None:
@@ -167,7 +168,9 @@ def _done_before(cfg: DictConfig, begun: Summary, folder: Path) -> Summary | Non
 
 def _play(cfg: DictConfig, parts: Parts, found: Gathered, hydra: Any) -> None:
     """Run the attacks; show how far they are."""
-    judge = Judge(parts.victim, stream(cfg.seed, "judge"), side_labels=cfg.side_labels)
+    found.secret = secret_for(parts.attacks.values(), cfg.isolation, cfg.secret)
+    unknown = stream(hidden(cfg.seed, found.secret), "judge")
+    judge = Judge(parts.victim, unknown, side_labels=cfg.side_labels)
     found.baselines, found.floor = judge.baselines, judge.floor
     each, tells = len(parts.checkpoints), found.is_suite and hydra.mode != RunMode.MULTIRUN
     total = len(parts.attacks) * each
@@ -180,6 +183,9 @@ def _play(cfg: DictConfig, parts: Parts, found: Gathered, hydra: Any) -> None:
             seed=cfg.seed,
             price=cfg.price,
             judge=judge,
+            isolation=cfg.isolation,
+            secret=found.secret,
+            limit=cfg.isolation_limit,
         ):
             bar.set_postfix_str(event.attack)
             found.take(event)
@@ -200,12 +206,19 @@ def _doubt(cfg: DictConfig, parts: Parts, found: Gathered) -> None:
     if not found.rows:
         return
     told = parts.victim.confidences and parts.defense.traits.confidences
-    found.flags = flags.of_run(
-        parts.attacks, parts.defense, by_attack(found.rows), found.hits, confidences=told
+    layers, whole = _layers(cfg, parts), found.curves.keys() - found.failed.keys()
+    found.flags += flags.of_run(
+        parts.attacks,
+        parts.defense,
+        by_attack(found.rows),
+        found.hits,
+        confidences=told,
+        doubled=found.doubled,
     )
-    doubts, repeated = selfcheck.of_layers(parts.victim, _layers(cfg, parts), cfg.seed)
+    found.flags += flags.of_defense(layers, flags.aware(parts.attacks, parts.defense, whole))
+    unknown = hidden(cfg.seed, found.secret)
+    doubts, repeated = selfcheck.of_layers(parts.victim, layers, unknown)
     found.flags += doubts
-    found.flags += [Flag(INVALID, line) for line in order_problems(_layers(cfg, parts))]
     found.repeated = dict(repeated)
 
 

@@ -124,10 +124,10 @@ def of_beside(layer: Defense, near: Beside) -> list[Flag]:
         said = f"it answered {100 * share:.0f} % of {near.rows} rows otherwise {by:g} of the range"
         if not declared:
             line = f"declared deterministic, {said} beside: that is keyed noise"
-            found.append(Flag(INVALID, line))
+            found.append(Flag(INVALID, line, "undeclared keyed noise"))
         elif by == HAIR:
             line = f"declared keyed, {said} beside: its noise averages as fresh noise does"
-            found.append(Flag(BOUND, line))
+            found.append(Flag(BOUND, line, "keyed as good as fresh"))
     return found
 
 
@@ -138,6 +138,7 @@ def of_keys(keys: OverKeys) -> Flag:
         f"keyed, and attacked under one key; under {keys.keys} keys honest rows lose "
         f"{keys.l1_least:.3g} to {keys.l1_most:.3g} in L1 and keep "
         f"{100 * keys.labels_least:.0f} to {100 * keys.labels_most:.0f} % of the labels",
+        "one key",
     )
 
 

@@ -47,7 +47,7 @@ def of_layers(
             _check(victim, layer, seed, found, seen.setdefault(name, {}))
         except Exception as error:  # a defense may be anybody's code; what was measured stands
             found.append(Flag(INVALID, f"the self-check failed: {explain(error)}"))
-        flags += [Flag(grade, f"{name}: {text}") for grade, text in found]
+        flags += [one._replace(text=f"{name}: {one.text}") for one in found]
     return flags, seen
 
 

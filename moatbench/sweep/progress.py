@@ -7,6 +7,7 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Any, NamedTuple
 
+from moatbench.record.flag import shown
 from moatbench.record.summary import FAILED, FINISHED, RecordUnreadable, Summary
 
 _BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} runs, {elapsed} elapsed{postfix}"
@@ -101,7 +102,8 @@ def result(summary: Summary) -> str:
         return f"{summary.status.replace('_', ' ')}: {summary.reason}"
     final = summary.finals
     test, uniform = final["final_fidelity_test"], final["final_fidelity_uniform"]
-    flagged = f", flagged ({len(summary.flags)})" if summary.flags else ""
+    marks = shown(summary.marks)
+    flagged = f", {marks}" if marks else ""
     at = f"{summary.checkpoints[-1]:,} queries"
     return f"fidelity {_percent(test)}/{_percent(uniform)} % at {at}{flagged}"
 

@@ -15,7 +15,7 @@ from moatbench.reply import Reply
 from moatbench.runner.extract import Checkpoint, Extraction
 from moatbench.testing.evidence import SEED, frozen, no_writing, undeployable
 from moatbench.types import Array, Generator, Mask
-from moatbench.victim import NotApplicable, Victim, check_reply
+from moatbench.victim import NotApplicable, Victim
 
 CHECKPOINTS = (20, 60, 150)
 PRICE = 0.01
@@ -93,7 +93,7 @@ def check_run(
 
 
 def _check_payment(victim: Victim, attack: Attack, checkpoints: Sequence[int]) -> None:
-    """Every row that reaches the victim was metered; the last surrogate is a model."""
+    """Every row that reaches the victim was metered."""
     name, reached = type(attack).__name__, 0
 
     def spied(x: Array) -> Reply:
@@ -104,18 +104,11 @@ def _check_payment(victim: Victim, attack: Attack, checkpoints: Sequence[int]) -
     spy = replace(victim, predict=spied)
     api = MeteredAPI(Deployment(spy, Defense(), stream(SEED, "defense")), checkpoints)
     reached = 0  # a victim is asked when it is made
-    for surrogate in attack.run(Target(api, victim.shares.pool), stream(SEED, "attack")):
+    for _ in attack.run(Target(api, victim.shares.pool), stream(SEED, "attack")):
         metered = f"{reached} rows reached the victim, {api.queries} were metered"
         assert reached == api.queries, f"{name}: {metered}"
-        last = surrogate
         if api.queries == api.budget:
             break
-    with no_writing(f"{name}'s surrogate"):
-        reply = last.predict(frozen(victim.shares.x_test))
-    try:
-        check_reply(reply, len(victim.classes), "the test data", victim.full)
-    except ValueError as error:
-        raise AssertionError(f"{name}'s surrogate is no model; as for a victim, {error}") from error
 
 
 def _curve(

@@ -11,7 +11,7 @@ from moatbench.api import Deployment
 from moatbench.compose.old_forms import refuse_old_form
 from moatbench.defense import Defense, evidence_of
 from moatbench.randomness import stream
-from moatbench.reply import Reply
+from moatbench.reply import Reply, is_top
 from moatbench.strategies.simulation import with_knobs
 from moatbench.testing.evidence import (
     BATCHES,
@@ -179,6 +179,13 @@ def _check_declarations(answers: Reply, defense: Defense, truth: Reply) -> None:
     if defense.traits.keeps_labels:
         changed = ~refused & (answers.labels != truth.labels)
         assert not changed.any(), f"{name} says keeps_labels, and changed {changed.sum()}"
+        if truth.outputs is not None and truth.outputs.shape[1] > 1:
+            sure = ~refused & is_top(truth.outputs, truth.labels)
+            other = sure & ~is_top(outputs, truth.labels)
+            assert not other.any(), (
+                f"{name} says keeps_labels, and told another class with more confidence "
+                f"{other.sum()} times; keep the top confidence too, or say keeps_labels=False"
+            )
     for account, queries in evidence_of(defense).alarms.items():
         assert account == "alice", f"{name} is alarmed by {account!r}, who asked nothing"
         within = 1 <= queries <= len(answers)

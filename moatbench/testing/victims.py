@@ -34,7 +34,7 @@ def _predicted(victim: Victim, x: Array) -> Reply:
     with no_writing("the victim"):
         reply = victim.predict(frozen(x))
     try:
-        check_reply(reply, len(victim.classes), "mixed traffic", victim.full)
+        check_reply(reply, len(x), len(victim.classes), "mixed traffic", victim.full)
     except ValueError as error:
         raise AssertionError(str(error)) from error
     return reply

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from moatbench.record.columns import WORST_CASE, column
 from moatbench.record.curve import Row, by_attack, read
+from moatbench.record.flag import NOTE as REMARK
+from moatbench.record.flag import gravest, shown
 from moatbench.record.hardware import told
 from moatbench.record.summary import FAILED, Summary
 from moatbench.tracking.note import note
@@ -150,7 +152,9 @@ def _tags(summary: Summary, folder: Path) -> dict[str, str]:
         "status": summary.status,
         "winner": summary.winner or "-",
         "role": summary.role,
-        "marks": "; ".join(summary.marks) or "-",
+        "grade": gravest(summary.flags) or "-",
+        "marks": shown(summary.marks) or "-",
+        "notes": ", ".join(mark.text for mark in summary.marks if mark.grade == REMARK) or "-",
         "sweep": summary.sweep or "single",
         "folder": str(folder),
         "config_hash": summary.config_hash,

@@ -23,7 +23,7 @@ def note(summary: Summary, figure: str = "") -> str:
         lines += [f"Worst case: **{summary.winner}**", ""]
     lines += _gained(summary) + _costs(summary.finals)
     lines += [f"- does not apply: {n}: {why}" for n, why in summary.not_applicable.items()]
-    lines += [f"- flag: {flag}" for flag in summary.flags]
+    lines += [f"- flag: {flag}" for flag in sorted(summary.flags)]
     if summary.finals and figure:
         lines += ["", f"![fidelity against queries]({figure})"]
     if summary.trace:

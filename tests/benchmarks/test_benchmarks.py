@@ -10,6 +10,7 @@ REDUCED = {
     "defense_cost": ["rounding", "bdpl"],
     "evasion": ["--quick"],
     "inversion": ["--quick"],
+    "isolation": ["--quick"],
     "leakage": ["--quick"],
     "metering": ["--quick"],
     "monitors": ["--quick"],

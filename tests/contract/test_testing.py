@@ -117,7 +117,7 @@ def test_a_sound_attack_passes(toy: Victim) -> None:
         (NeedsAnswers(), r"NeedsAnswers against RefuseAll raised ZeroDivisionError"),
         (NeedsOutputs(), r"NeedsOutputs against TellLabels raised LinAlgError: SVD"),
         (Early(), r"Early against Defense raised BrokenAttack: Early yielded at 19 queries"),
-        (NoModel(), r"NoModel's surrogate is no model"),
+        (NoModel(), "NoModel against Defense raised BrokenAttack: on test data, the surrogate's"),
     ],
     ids=lambda v: type(v).__name__ if isinstance(v, Attack) else "",
 )
@@ -161,6 +161,8 @@ class Communist(Gossip):
 
 class BatchMean(Defense):
     """Blends every row with the mean of its batch."""
+
+    traits = Traits(keeps_labels=False)
 
     def respond(self, x: Array, reply: Reply, account: str) -> Reply:
         assert reply.outputs is not None
@@ -301,6 +303,16 @@ class Fresh(Defense):
     def respond(self, x: Array, reply: Reply, account: str) -> Reply:
         assert reply.outputs is not None
         return from_outputs((reply.outputs + np.array([0.1, 0, 0])) / 1.1)
+
+
+class TwoFaced(Defense):
+    """Tells the victim's label, and beside it confidences that say another."""
+
+    traits = Traits({"perturbs"})
+
+    def respond(self, x: Array, reply: Reply, account: str) -> Reply:
+        assert reply.outputs is not None
+        return reply.with_outputs(reply.outputs[:, ::-1].copy())
 
 
 class Counting(Defense):
@@ -478,6 +490,7 @@ def test_sound_defenses_pass(toy: Victim) -> None:
         (Answering((np.nan, 0.5, 0.5)), "a row is told, or all NaN"),
         (Unnormalised((0.2, 0.2, 0.2)), "does not sum to one"),
         (Relabels(), "says keeps_labels, and changed"),
+        (TwoFaced(), "says keeps_labels, and told another class with more confidence"),
         (AnyLabel(), "of 3 classes"),
         (Biased(1.0), "is not the same as no defense"),
         (Mute(), "says confidences=False, and tells some"),
@@ -580,5 +593,5 @@ def test_a_victim_that_answers_no_probabilities_on_some_inputs_is_caught(toy: Vi
         repeated = np.unique(x, axis=0, return_counts=True)[1].max() > 1
         return from_outputs(sound(toy, x) * (2 if repeated else 1))
 
-    with pytest.raises(AssertionError, match="sums to 2"):
+    with pytest.raises(AssertionError, match="with sum 2"):
         testing.check_victim(replace(toy, predict=edgy))

@@ -3,9 +3,11 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from shop import attack_of, defense_of
 
 from moatbench.api import Deployment, MeteredAPI, PredictionAPI, valid_checkpoints
@@ -153,6 +155,19 @@ def test_waiting_is_virtual_and_adds_up(toy: Victim) -> None:
     assert api.waited == 8.0
 
 
+class Name(str):
+    """A text that may compare and hash as it likes."""
+
+    __slots__ = ()
+
+
+class Unhelpful:
+    """Raises when it is asked for its numbers."""
+
+    def __array__(self) -> Array:
+        raise RuntimeError("no array")
+
+
 @pytest.mark.parametrize(
     ("x", "message"),
     [
@@ -161,8 +176,22 @@ def test_waiting_is_virtual_and_adds_up(toy: Victim) -> None:
         ([[0.0, 0.0, 1.5, 0.0]], r"row 0 has 'x2' = 1.5, outside \[-1, 1\]"),
         ([[0.0] * 4, [0.0, 0.0, 0.0, -np.inf]], r"row 1 has 'x3' = -inf"),
         ([[0.0, NAN, 0.0, 0.0]], r"row 0 leaves out 'x1' \(NaN\), and this API takes no partial"),
-        ([["a", "b", "c", "d"]], "a query is an array of numbers"),
-        ([[0.0], [0.0, 1.0]], "a query is an array of numbers"),
+        ([["a", "b", "c", "d"]], "a query must be an array of real numbers, got <U1; give floats"),
+        ([["0", "1", "0", "1"]], "got <U1"),
+        ([[b"0"] * 4], "got .S1"),
+        ([[0.0], [0.0, 1.0]], r"got a list \(.*inhomogeneous"),
+        ([[10**400, 0, 0, 0]], "got object"),
+        ([[0j, 0, 0, 0]], "got complex128"),
+        ([[True, False, True, False]], "got bool"),
+        ([[None, 0.0, 0.0, 0.0]], "got object"),
+        (np.zeros((1, 4), "datetime64[s]"), "got datetime64"),
+        (np.ma.array(np.zeros((1, 4)), mask=np.eye(1, 4, dtype=bool)), "got a masked array"),
+        ([np.ma.array(np.zeros(4), mask=np.eye(4, dtype=bool)[0])], "got a masked array"),
+        (torch.zeros(1, 4, requires_grad=True), r"got a Tensor \(.*grad"),
+        (Unhelpful(), r"got a Unhelpful \(no array\)"),
+        (np.array([[np.inf, 0, 0, 0]]), r"row 0 has 'x0' = inf"),
+        (3.0, r"got an array of shape \(\)"),
+        (None, "got object"),
     ],
 )
 def test_a_query_that_is_not_accepted_is_neither_asked_nor_billed(
@@ -172,6 +201,31 @@ def test_a_query_that_is_not_accepted_is_neither_asked_nor_billed(
     with pytest.raises(InvalidQuery, match=message):
         api.query(x)
     assert (api.queries, api.dollars, dict(api.per_account)) == (0, 0.0, {})
+
+
+@pytest.mark.parametrize(
+    "account", ["", "a" * 101, "a\n", "\ud800", b"a", None, 1, ["a"], Name("a")]
+)
+def test_an_account_that_is_no_short_text_is_neither_asked_nor_billed(
+    toy: Victim, account: Any
+) -> None:
+    api = open_api(toy, price=1.0)
+    with pytest.raises(InvalidQuery, match="an account must be a str of 1 to 100 printable char"):
+        api.query(rows(2), account)
+    assert (api.queries, api.dollars, dict(api.per_account)) == (0, 0.0, {})
+
+
+def test_what_is_asked_is_a_copy_that_nobody_else_can_change(toy: Victim) -> None:
+    x = rows(3)
+    answers = open_api(toy).query(x)
+    before = answers.x.copy()
+    x[:] = 0.0
+    assert np.array_equal(answers.x, before)
+
+
+def test_whole_numbers_and_small_floats_are_numbers(toy: Victim) -> None:
+    for kind in (np.int8, np.uint8, np.float16, np.float32):
+        assert len(open_api(toy).query(np.ones((2, 4), kind)).labels) == 2
 
 
 def test_a_category_code_is_a_whole_number(toy: Victim) -> None:

@@ -87,6 +87,56 @@ def test_the_shares_are_disjoint_and_as_large_as_declared() -> None:
     assert len(np.unique(np.concatenate(parts))) == 1000
 
 
+def repeated(values: list[float], y: list[int]) -> Table:
+    return Table("few", (Column("i", np.array(values)),), np.array(y), ("a", "b"))
+
+
+def test_no_row_of_the_judge_is_one_that_another_owns() -> None:
+    rng = np.random.default_rng(0)
+    table = repeated([*rng.integers(60, size=300), -0.0, 0.0], [*rng.integers(2, size=302)])
+    for seed in range(5):
+        shares = Dataset(table).shares(np.random.default_rng(seed))
+        train, pool, test = (set(x[:, 0]) for x in (shares.x_train, shares.pool, shares.x_test))
+        assert len(train | pool | test) == len(train) + len(pool) + len(test)
+        assert len(shares.x_train) + len(shares.pool) + len(shares.x_test) == 302
+
+
+def test_distinct_rows_fall_as_they_always_did_and_equal_ones_where_the_first_does() -> None:
+    values, y = np.arange(20.0), np.arange(20) % 2
+    plain = Dataset(repeated([*values], [*y])).shares(np.random.default_rng(3))
+    order = np.random.default_rng(3).permutation(20)
+    assert np.array_equal(plain.x_test[:, 0], 2 * (values[order[:6]] / 19) - 1)
+    values[order[0]] = values[order[19]]  # was the judge's, and is now equal to the defender's
+    mended = Dataset(repeated([*values], [*y])).shares(np.random.default_rng(3))
+    assert len(mended.x_test) == (7 if order[0] < order[19] else 5)
+
+
+def test_the_provenance_tells_how_many_rows_are_repeated_and_which_contradict() -> None:
+    table = repeated([0, 0, 1, 2, 3, 4, 4, 5, 6, 7], [0, 1, 0, 1, 0, 1, 1, 0, 1, 0])
+    told = Dataset(table, 0.3, 0).shares(np.random.default_rng(0)).provenance
+    assert (told["distinct_rows"], told["rows"]) == (8, 10)
+    assert told["duplicated_share"] == 0.4
+    assert told["conflicting_share"] == 0.2
+
+
+def test_rows_that_are_all_equal_leave_the_judge_or_the_defender_nothing() -> None:
+    table = repeated([1.0] * 10, [0, 1] * 5)
+    said = set()
+    for seed in range(8):
+        with pytest.raises(ValueError, match="share") as stop:
+            Dataset(table).shares(np.random.default_rng(seed))
+        said.add(str(stop.value).split(";")[0])
+    assert any("of 10 rows, 1 are distinct, and none fell into the judge's" in s for s in said)
+
+
+@pytest.mark.needs("../shared/data")
+def test_what_was_shared_in_published_data_is_not() -> None:
+    shares = loaded("breast_cancer_wisconsin").shares(np.random.default_rng(0))
+    owned = {row.tobytes() for row in np.vstack([shares.pool, shares.x_train])}
+    assert not any(row.tobytes() in owned for row in shares.x_test)
+    assert shares.provenance["distinct_rows"] == 449
+
+
 def test_numbers_are_scaled_to_the_cube_and_a_constant_to_zero() -> None:
     x = Dataset(toy()).shares(np.random.default_rng(0)).x_train
     whole = np.vstack([x, Dataset(toy()).shares(np.random.default_rng(0)).x_test])

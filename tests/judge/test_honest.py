@@ -146,6 +146,58 @@ def test_wrong_labels_cost_agreement_and_accuracy(toy: Victim) -> None:
     assert seen["honest_l1_max"] == pytest.approx(distance.max())
 
 
+class Contradicts(Defense):
+    """Keeps the label, and gives another class the most confidence."""
+
+    def respond(self, x: Array, reply: Reply, account: str) -> Reply:
+        assert reply.outputs is not None
+        return reply.with_outputs(np.roll(reply.outputs, 1, axis=1))
+
+
+class Undecided(Defense):
+    """Gives all classes the same."""
+
+    def respond(self, x: Array, reply: Reply, account: str) -> Reply:
+        return reply.with_outputs(np.full((len(x), 3), 1 / 3))
+
+
+def test_the_label_and_the_top_confidence_are_measured_apart(toy: Victim) -> None:
+    seen = report(toy, Contradicts())
+    assert (seen["honest_label_agreement"], seen["honest_top_agreement"]) == (1, 0)
+    wrong = report(toy, Wrong())
+    assert (wrong["honest_label_agreement"], wrong["honest_top_agreement"]) == (0, 0)
+
+
+def test_a_tie_with_the_label_contradicts_nothing(toy: Victim) -> None:
+    assert report(toy, Undecided())["honest_top_agreement"] == 1
+    assert report(toy, Rounding(0))["honest_top_agreement"] == 1
+
+
+def test_where_no_confidence_is_told_there_is_no_top(toy: Victim) -> None:
+    assert np.isnan(report(toy, LabelOnly())["honest_top_agreement"])
+    assert report(toy, Patchy())["honest_top_agreement"] == 1
+
+
+def test_a_victim_that_contradicts_itself_is_no_fault_of_the_defense(toy: Victim) -> None:
+    two_minds = replace(toy, predict=lambda x: Contradicts().respond(x, toy.predict(x), ""))
+    assert np.isnan(report(two_minds, Defense())["honest_top_agreement"])
+
+
+class Unfair(Defense):
+    """Answers one class wrongly, each second time."""
+
+    def respond(self, x: Array, reply: Reply, account: str) -> Reply:
+        labels = reply.labels.copy()
+        labels[(labels == 2) & (x[:, 0] > 0)] = 0
+        return Reply(labels, reply.outputs)
+
+
+def test_the_class_that_is_hit_hardest_is_told(toy: Victim) -> None:
+    seen, x, y = report(toy, Unfair()), toy.shares.x_test, toy.shares.y_test
+    assert seen["honest_worst_class_agreement"] == pytest.approx(np.mean(x[y == 2, 0] <= 0))
+    assert seen["honest_worst_class_agreement"] < seen["honest_label_agreement"] < 1
+
+
 def test_rounding_is_felt_in_l1_and_not_in_labels(toy: Victim) -> None:
     seen, outputs = report(toy, Rounding(1)), truth(toy)
     distance = np.abs(np.round(outputs, 1) - outputs).sum(axis=1)
@@ -224,7 +276,8 @@ def test_a_victim_of_labels_only_leaves_no_confidences_to_compare(toy: Victim) -
     labels = replace(toy, predict=lambda x: Reply(toy.predict(x).labels))
     seen = report(labels, Defense())
     assert seen["honest_label_agreement"] == 1
-    assert all(np.isnan(seen[f"honest_{name}"]) for name in COMPARED[2:])
+    of_labels = {"label_agreement", "worst_class_agreement", "accuracy_lost"}
+    assert all(np.isnan(seen[f"honest_{name}"]) for name in COMPARED if name not in of_labels)
 
 
 def test_the_99th_percentile_is_exceeded_by_one_answer_in_a_hundred() -> None:

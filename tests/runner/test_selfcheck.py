@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 from omegaconf import DictConfig
-from summaries import summary
 
 from moatbench.attack import Attack, Target
 from moatbench.attacks.equation_solving import EquationSolving
@@ -23,7 +22,7 @@ from moatbench.defenses.random_labels import RandomLabels
 from moatbench.defenses.rounding import Rounding
 from moatbench.randomness import stream
 from moatbench.record import marks
-from moatbench.record.flag import Flag
+from moatbench.record.flag import Flag, gravest
 from moatbench.reply import Reply
 from moatbench.runner import doubts as inversions
 from moatbench.runner import flags
@@ -32,7 +31,7 @@ from moatbench.stack import Stack
 from moatbench.strategies.retraining import Trainer
 from moatbench.strategies.wrapper import Wrapper
 from moatbench.traits import NoiseModel, Traits
-from moatbench.types import Array, Generator
+from moatbench.types import Array, Generator, Mask
 from moatbench.victim import Victim
 
 Compose = Callable[..., DictConfig]
@@ -210,13 +209,14 @@ class Seer(Player):
 
 
 def curve(*queries: int, **row: Any) -> list[dict[str, Any]]:
-    return [{"queries": q, "converged": 1, "honest_label_agreement": 1.0, **row} for q in queries]
+    usual = {"converged": 1, "honest_label_agreement": 1.0, "fidelity_test": 0.9}
+    return [{"queries": q, **usual, **row} for q in queries]
 
 
 def test_a_fall_beyond_the_sampling_error_is_told() -> None:
     right = {"a": [hit(100), hit(20), hit(60)]}
     (flag,) = inversions.more_queries_gave_less(right, {"a": curve(10, 20, 50)})
-    assert flag == "a: more queries gave less: 95.0 % at 20 queries, 85.0 % at 50"
+    assert flag.text == "a: more queries gave less: 95.0 % at 20 queries, 85.0 % at 50"
 
 
 @pytest.mark.parametrize(("more", "told"), [(8, False), (9, True)])
@@ -249,8 +249,8 @@ def test_an_attack_below_its_twin_on_labels_is_told() -> None:
     attacks = {"full": Player(), "top1_full": OnLabels(attack=Player()), "other": Player(tag=1)}
     ends = {"full": [hit(80)], "top1_full": [hit(20)], "other": [hit(10)]}
     (flag,) = inversions.more_information_gave_less(attacks, ends)
-    assert flag.startswith("full: more information gave less: 80.0 %, and top1_full")
-    assert flag.endswith("the defense broke the optimiser, not the leak")
+    assert flag.text.startswith("full: more information gave less: 80.0 %, and top1_full")
+    assert flag.text.endswith("the defense broke the optimiser, not the leak")
 
 
 def test_the_best_on_confidences_below_the_best_on_labels_is_told_once() -> None:
@@ -277,12 +277,14 @@ def test_without_confidences_nothing_is_compared() -> None:
 def test_an_attack_that_saw_the_victim_is_an_upper_bound_if_it_ran() -> None:
     attacks = {"seer": Seer(), "absent": Seer()}
     told = flags.of_run(attacks, Defense(), {"seer": curve(1)}, {"seer": [RIGHT]}, confidences=True)
-    assert told == [Flag("B", "upper bound: seer saw the victim itself")]
+    line = "upper bound: seer saw the victim itself"
+    assert told == [Flag("B", line, "upper bound", "seer")]
 
 
 def test_what_had_not_converged_is_told_with_its_queries() -> None:
     rows = [*curve(10), *curve(20, converged=0)]
-    assert flags.unconverged({"a": rows}) == ["a: not converged at 20 queries"]
+    (flag,) = flags.unconverged({"a": rows})
+    assert flag.text == "a: not converged at 20 queries"
 
 
 @pytest.mark.parametrize("key", ["honest_label_agreement", "shifted_label_agreement"])
@@ -290,6 +292,13 @@ def test_a_broken_promise_to_keep_labels_is_told(key: str) -> None:
     curves = {"a": curve(1), "b": curve(1, **{key: 0.98})}
     (flag,) = flags.labels_changed(Defense(), curves)
     assert flag.endswith("the defense kept 98.00 % of honest customers' labels, under b")
+
+
+@pytest.mark.parametrize("key", ["honest_top_agreement", "shifted_top_agreement"])
+def test_a_top_confidence_that_contradicts_the_label_is_told(key: str) -> None:
+    (flag,) = flags.labels_changed(Defense(), {"a": curve(1, **{key: 0.25})})
+    assert "told the victim's label with the top confidence in 25.00 % of honest cust" in flag
+    assert flags.labels_changed(Defense(), {"a": curve(1, **{key: 1.0})}) == []
 
 
 def test_nobody_promised_what_noise_breaks() -> None:
@@ -337,7 +346,7 @@ class Cooled(Temperature):
 def test_a_defense_counts_by_what_it_says_of_itself_and_not_by_its_name() -> None:
     def is_naive(name: str, defense: Defense, attack: Attack) -> bool:
         made_for = flags.aware({"a": attack}, defense, {"a"})
-        return marks.naive(flags.kinds({name: defense}), [made_for])
+        return bool(marks.unmet(flags.kinds({name: defense}), [made_for]))
 
     solving, top = EquationSolving(intervals=True), Top1(Player())
     assert not is_naive("coarse", Rounding(2), solving)
@@ -350,37 +359,18 @@ def test_a_defense_counts_by_what_it_says_of_itself_and_not_by_its_name() -> Non
 
 def test_one_who_is_made_against_being_watched_meets_no_response() -> None:
     prada = {"prada": ["refuses", "remembers", "watches"]}
-    assert not marks.naive(prada, [{"a": ["watches"]}])
-    assert marks.naive(prada, [{"a": ["refuses"]}])
+    assert not marks.unmet(prada, [{"a": ["watches"]}])
+    assert marks.unmet(prada, [{"a": ["refuses"]}])
 
 
 # ---- how a run shows it ------------------------------------------------------------------
 
 
-def told(**changes: Any) -> list[str]:
-    return marks.marks(summary(**{"defense": "mad", "attack": "a", **changes}))
-
-
-def test_a_runs_marks_say_what_is_less_than_it_seems() -> None:
-    assert told() == ["naive only"]
-    assert told(aware={"a": ["mad"]}) == []
-    assert told(defense="none", flags=[Flag("A", "x"), Flag("B", "y")]) == ["flagged (2)"]
-    assert told(attack="suite", winner="b", oracles=["b"]) == ["naive only", "upper bound"]
-    assert told(attack="suite", winner="a", oracles=["b"]) == ["naive only"]
-    assert told(status="not_applicable", winner=None) == []
-
-
 def test_a_stack_is_naive_until_each_layer_met_an_attack_made_for_it() -> None:
     kinds = {"prada": ["watches"], "mad": ["relabels"]}
-    assert marks.naive(kinds, [{"a": ["relabels"]}])
-    assert not marks.naive(kinds, [{"a": ["relabels"]}, {"b": ["watches"]}])
-    assert not marks.naive({}, [])
-
-
-def test_an_older_record_tells_layers_by_name() -> None:
-    assert told(defense="prada+mad", aware={"a": ["mad"]}) == ["naive only"]
-    assert told(defense="prada+mad", aware={"a": ["mad"], "b": ["prada"]}) == []
-    assert told(defense="random_labels") == []
+    assert marks.unmet(kinds, [{"a": ["relabels"]}])
+    assert not marks.unmet(kinds, [{"a": ["relabels"]}, {"b": ["watches"]}])
+    assert not marks.unmet({}, [])
 
 
 @pytest.mark.usefixtures("tracked")
@@ -389,14 +379,120 @@ def test_flags_stand_in_the_summary_and_the_marks_in_mlflow(
 ) -> None:
     from mlflow import MlflowClient
 
-    slow = "checkpoints=[2,40]"  # an equation solved from two answers has not converged
-    status, _, err = moatbench("data=iris", "defense=rounding", "attack=uniform_retraining", slow)
+    few = "checkpoints=[2,40]"
+    status, _, err = moatbench("data=iris", "defense=rounding", "attack=uniform_retraining", few)
     assert status == 0, err
     (found,) = (json.loads(f.read_text()) for f in Path("runs").glob("*/*/summary.json"))
     client = MlflowClient(f"sqlite:///{Path.cwd()}/runs/mlflow.db")
     (run,) = client.search_runs([e.experiment_id for e in client.search_experiments()])
-    assert run.data.tags["marks"] == "; ".join(found["marks"])
-    assert found["marks"][0] == "naive only"
+    assert run.data.tags["grade"] == "B"
+    assert run.data.tags["marks"] == "B: naive only"
+    assert found["marks"] == ["B: naive only", "C: one seed", "C: one strength"]
     assert found["repeated"]["rounding"]["varied"] == 0.0
     note = run.data.tags["mlflow.note.content"]
     assert all(f"- flag: {flag['grade']}: {flag['text']}" in note for flag in found["flags"])
+
+
+# ---- grades ------------------------------------------------------------------------------
+
+
+def grades(curves: dict[str, list[dict[str, Any]]], **hits: list[Mask]) -> dict[str, str]:
+    """What of_run says of attacks, each with its grade."""
+    attacks = {name: Player(tag=n) for n, name in enumerate(curves)}
+    found = flags.of_run(attacks, Defense(), curves, hits, confidences=True)
+    return {f"{flag.attack}: {flag.words}": flag.grade for flag in found}
+
+
+BEST, LATE = curve(10, 20, fidelity_test=0.95), {"fidelity_test": 0.95, "converged": 0}
+
+
+def test_only_the_worst_attack_bounds_a_run_and_only_at_the_budget() -> None:
+    other = curve(10, 20, converged=0)
+    assert grades({"best": BEST, "other": other}) == {"other: not converged": "C"}
+    early = [*curve(10, **LATE), *curve(20, fidelity_test=0.95)]
+    assert grades({"best": early}) == {"best: not converged earlier": "C"}
+    assert grades({"best": curve(10, 20, **LATE)}) == {"best: not converged": "B"}
+
+
+def test_of_equals_one_that_converged_vouches_and_nothing_is_above_the_victim() -> None:
+    late = curve(10, 20, **LATE)
+    assert grades({"late": late, "best": BEST}) == {"late: not converged": "C"}
+    whole = curve(10, 20, **{**LATE, "fidelity_test": 1.0})
+    assert grades({"whole": whole}) == {"whole: not converged": "C"}
+
+
+def test_not_begun_is_a_state_of_its_own() -> None:
+    buying = [*curve(10, begun=0, converged=0), *curve(20, fidelity_test=0.95)]
+    assert grades({"tuned": buying}) == {"tuned: not begun": "C"}
+    blank = curve(10, 20, begun=0, converged=0)
+    assert grades({"tuned": blank}) == {"tuned: not converged": "B"}
+
+
+def test_a_curve_that_fell_by_the_budget_bounds_the_run_that_it_stands_for() -> None:
+    curves = {"best": curve(10, 20, 50, fidelity_test=0.95)}
+    assert grades(curves, best=[hit(20), hit(20), hit(80)]) == {"best: fell by the budget": "B"}
+    assert grades(curves, best=[hit(20), hit(80), hit(20)]) == {"best: fell earlier": "C"}
+
+
+def test_labels_that_gave_more_bound_the_run_where_they_are_the_worst() -> None:
+    attacks = {"full": Player(), "top1": OnLabels(attack=Player()), "other": Player(tag=1)}
+    ends = {"full": [hit(80)], "top1": [hit(20)], "other": [hit(10)]}
+    curves = {n: curve(1, fidelity_test=float(h[0].mean())) for n, h in ends.items()}
+    (flag,) = flags.of_run(attacks, Defense(), curves, ends, confidences=True)
+    assert (flag.grade, flag.words) == ("C", "labels gave more")
+    del curves["other"], ends["other"]
+    (flag,) = flags.of_run(attacks, Defense(), curves, ends, confidences=True)
+    assert flag.grade == "B"
+
+
+def test_an_order_of_stages_that_is_not_the_usual_one_is_invalid() -> None:
+    stack = {"rounding": Rounding(2), "noise": Noise("gaussian", 0.1, "fresh", 1e-6)}
+    found = {(flag.grade, flag.words) for flag in flags.of_defense(stack, {})}
+    assert ("A", "order of stages") in found
+    usual = dict(reversed(stack.items()))
+    assert gravest(flags.of_defense(usual, {"a": ["quantises", "noisy"]})) == "C"
+
+
+# ---- what is only said, where it can be checked ------------------------------------------
+
+
+@dataclass(frozen=True)
+class Aware(OnLabels):
+    """Says that it is made against monitors, and runs another."""
+
+    labels_only: ClassVar[bool] = False
+    against = frozenset({"watches"})
+
+
+def test_an_attack_that_says_it_is_aware_and_gains_nothing_is_told() -> None:
+    attacks: dict[str, Attack] = {"aware": Aware(attack=Player()), "twin": Player()}
+    told = inversions.awareness_gave_nothing
+    (flag,) = told(attacks, {"watches"}, {"aware": [hit(80)], "twin": [hit(20)]})
+    assert (flag.grade, flag.words, flag.attack) == ("B", "gained nothing", "aware")
+    (flag,) = told(attacks, {"watches"}, {"aware": [hit(20)], "twin": [hit(20)]})
+    assert flag.grade == "C"
+    assert told(attacks, {"watches"}, {"aware": [hit(20)], "twin": [hit(80)]}) == []
+    assert told(attacks, {"noisy"}, {"aware": [hit(80)], "twin": [hit(20)]}) == []
+    assert told(attacks, {"watches"}, {"aware": [hit(2)], "twin": [hit(2)]}) == []
+
+
+def test_a_fit_that_says_it_converged_and_moves_with_twice_the_steps_is_told() -> None:
+    def surrogate(twice: Mask, converged: bool = True) -> Surrogate:
+        return Surrogate(toy_predict, converged=converged, doubled=lambda: (hit(80), twice))
+
+    def moved(made: Surrogate) -> list[Flag]:
+        found = inversions.doubled(made)
+        return inversions.more_steps_gave_other({"a": found} if found else {})
+
+    (flag,) = moved(surrogate(hit(20)))
+    assert flag.text == (
+        "a: said to have converged, but twice the steps move it from 80.0 % to 95.0 % of 400 "
+        "held-out purchases"
+    )
+    assert moved(surrogate(hit(80))) == []
+    assert moved(surrogate(hit(20), converged=False)) == []
+    assert moved(Surrogate(toy_predict)) == []
+
+
+def toy_predict(x: Array) -> Reply:
+    return Reply(np.zeros(len(x), np.int64))

@@ -93,9 +93,9 @@ def test_the_time_left_is_estimated_from_what_really_ran(tmp_path: Path) -> None
 def test_a_run_without_numbers_says_why() -> None:
     skipped = replace(SUMMARY, status="not_applicable", reason="needs confidences")
     assert result(skipped) == "not applicable: needs confidences"
-    assert result(replace(SUMMARY, flags=[Flag("A", "a"), Flag("B", "b")])).endswith(
-        "at 1,000 queries, flagged (2)"
-    )
+    assert result(
+        replace(SUMMARY, flags=[Flag("A", "a"), Flag("B", "b"), Flag("C", "c")])
+    ).endswith("at 1,000 queries, A: invalid; B: bound")
 
 
 def test_a_run_that_left_nothing_is_a_failure(tmp_path: Path) -> None:

@@ -21,8 +21,10 @@ SUMMARY = summary(
     winner="guess",
     summaries={"guess": {"area": 0.7}, "worst_case": {"area": 0.8, "queries_to_90": 10}},
     not_applicable={"solve": "needs confidences, and the API answers labels only"},
-    flags=[Flag("B", "guess: not converged at 5 queries")],
-    marks=["naive only", "flagged (1)"],
+    flags=[
+        Flag("B", "naive only", "naive only"),
+        Flag("C", "guess: not converged at 5 queries", "not converged earlier", "guess"),
+    ],
     data_provenance={"sha256": "abc"},
     knobs={"defense.rounding.decimals": 2, "seed": 3},
 )

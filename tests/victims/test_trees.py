@@ -115,9 +115,9 @@ def test_a_single_confidence_need_not_sum_to_one(data: Dataset) -> None:
     assert reply.outputs is not None
     assert not victim.full
     assert ((reply.outputs > 0).sum(axis=1) <= 1).all()
-    check_reply(reply, 3, "the test data", full=False)
-    with pytest.raises(ValueError, match="no probabilities"):
-        check_reply(reply, 3, "the test data")
+    check_reply(reply, len(reply), 3, "the test data", full=False)
+    with pytest.raises(ValueError, match="must be probabilities"):
+        check_reply(reply, len(reply), 3, "the test data")
 
 
 def test_rounded_distributions_still_sum_to_one(data: Dataset) -> None:

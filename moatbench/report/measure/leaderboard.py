@@ -1,13 +1,19 @@
 """Defenses by their score, beside what honest customers pay."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import inf, isnan, nan
 
 from moatbench.record.columns import COLUMNS
 from moatbench.record.curve import Row
-from moatbench.record.flag import Flag
-from moatbench.record.marks import naive
+from moatbench.record.flag import BOUND, Flag
+from moatbench.report.measure.row_flags import (
+    UNDER_ATTACKED,
+    Flags,
+    holds,
+    of_a_claim,
+    row_flags,
+)
 from moatbench.report.measure.statistics import Interval
 from moatbench.report.measure.worst import (
     UNDEFENDED,
@@ -18,11 +24,10 @@ from moatbench.report.measure.worst import (
     worst,
     worst_by,
 )
-from moatbench.report.select.records import Curve, base_name
 
 LABEL_ONLY = "label_only"
+CONTROLS = ("none", "random_labels")  # nobody claims that they hold
 WITHHELD = 2.0  # the L1 distance of an answer that tells nothing right: the largest there is
-ENOUGH_KEYS = 3  # of a keyed defense: what it costs and leaves depends on the key
 LIMITS = (0.0, 0.05, 0.25, 0.5, 1.0)  # of the honest cost
 
 
@@ -40,8 +45,8 @@ class Standing:
         front: no other defense has both a lower worst case and a lower cost, by the means.
         confirmed: the worst attack's fidelity on test data, on seeds that chose nothing; n = 0
             where it was not run again.
-        marks: what a reader must know before trusting the row, in a few words each.
-        flags: what the runs say of themselves.
+        flags: what a reader must know before trusting the row, the gravest first; each with the
+            seeds of the runs that say so, or none where the row itself does.
     """
 
     defense: str
@@ -51,20 +56,23 @@ class Standing:
     honest: dict[str, Interval]
     front: bool
     confirmed: Interval
-    marks: list[str]
-    flags: list[Flag]
+    flags: Flags
+
+    @property
+    def marks(self) -> list[Flag]:
+        """The flags in a few words each, the gravest first."""
+        return list(dict.fromkeys(Flag(f.grade, f.words) for f in self.flags))
 
 
 def standings(field: Field) -> list[Standing]:
     """Rank the defenses of a setting, the lowest worst case first."""
     rows = [_standing(field, defense) for defense in field.defenses if field.against(defense)]
     front = {row.defense for row in rows if not any(_dominates(other, row) for other in rows)}
-    floor = next((row for row in rows if row.defense == LABEL_ONLY), None)
     marked = [
         replace(
             row,
             front=row.defense in front and not isnan(row.cost.mean),
-            marks=[*row.marks, *_under_attacked(row, floor)],
+            flags=dict(sorted({**row.flags, **{f: [] for f in _beside(field, row, rows)}}.items())),
         )
         for row in rows
     ]
@@ -82,7 +90,6 @@ def _standing(field: Field, defense: str) -> Standing:
     paid = [c.name for c in COLUMNS.values() if c.group in ("honest", "shifted")]
     honest = {name: worst(against, name).value for name in paid}
     best = worst(against, "fidelity_test")
-    flags = [flag for group in against.values() for c in group for flag in c.run.summary.flags]
     return Standing(
         defense=defense,
         test=best,
@@ -91,8 +98,7 @@ def _standing(field: Field, defense: str) -> Standing:
         honest=honest,
         front=False,
         confirmed=over_seeds(field.confirmations.get((defense, best.attack), ()), "fidelity_test"),
-        marks=_marks(field, defense, best.attack),
-        flags=sorted(set(flags)),
+        flags=row_flags(field, defense),
     )
 
 
@@ -114,60 +120,29 @@ def _dominates(a: Standing, b: Standing) -> bool:
     return ours != theirs and all(x <= y for x, y in zip(ours, theirs, strict=True))
 
 
-def _marks(field: Field, defense: str, attack: str) -> list[str]:
-    """Say what makes the row less than it seems."""
-    against = field.against(defense)
-    marks = []
-    if any(base_name(attack) in c.run.summary.oracles for c in against[attack]):
-        marks.append("upper bound")
-    if any(not number(c.last, "converged") for c in against[attack]):
-        marks.append("lower bound")
-    if defense != UNDEFENDED and not knows_the_defense(field, defense):
-        marks.append("naive only")
-    missing = {a for _, a in field.curves} - set(against)
-    missing -= {a for d, a in field.skips if d == defense}
-    if missing:
-        marks.append(f"not run: {', '.join(sorted(missing))}")
-    fewest = min(len(group) for group in against.values())
-    if fewest < len(field.seeds):
-        marks.append(f"seeds {fewest} of {len(field.seeds)}")
-    if 0 < (keys := _keys(against)) < ENOUGH_KEYS:
-        marks.append(f"keys {keys} of {ENOUGH_KEYS}")
-    if any(c.run.summary.flags for group in against.values() for c in group):
-        marks.append("flagged")
-    return marks
+def _beside(field: Field, row: Standing, rows: Sequence[Standing]) -> Iterator[Flag]:
+    """Say what is less about a row when it is held against the baselines."""
+    named = {other.defense: other for other in rows}
+    reference = named.get(LABEL_ONLY) or named.get(UNDEFENDED)
+    lies = row.defense in CONTROLS or reference is None or row is reference
+    claimed = not lies and reference is not None and holds(row.test.value, reference.test.value)
+    yield from of_a_claim(field, row.defense, claimed=claimed)
+    yield from _under_attacked(row, named.get(LABEL_ONLY))
 
 
-def _keys(against: Mapping[str, Sequence[Curve]]) -> int:
-    """Count the keys that a keyed defense was attacked under, one a seed; 0 for any other."""
-    keyed = {
-        c.seed
-        for group in against.values()
-        for c in group
-        if any(seen.get("keys") for seen in c.run.summary.repeated.values())
-    }
-    return len(keyed)
-
-
-def knows_the_defense(field: Field, defense: str) -> bool:
-    """Whether each kind met an attack that was made to withstand it, in some run of the defense.
-
-    A run that flags itself "naive only" counts as naive.
-    """
-    runs = [c.run.summary for group in field.against(defense).values() for c in group]
-    if any("naive only" in flag.text for run in runs for flag in run.flags):
-        return False
-    return not naive(runs[0].kinds, (run.aware for run in runs))
-
-
-def _under_attacked(row: Standing, floor: Standing | None) -> list[str]:
+def _under_attacked(row: Standing, floor: Standing | None) -> Iterator[Flag]:
     """Labels can always be used alone: keeping them all, nothing protects more than label-only."""
     if floor is None or row is floor or not row.test.value.n:
-        return []
+        return
     keeps = row.honest["honest_label_agreement"].mean == 1.0
     open_ = row.honest["honest_refused"].mean == 0.0
-    below = row.test.value.mean < floor.test.value.mean
-    return ["under-attacked"] if keeps and open_ and below else []
+    mine, theirs = row.test.value.mean, floor.test.value.mean
+    if keeps and open_ and mine < theirs:
+        text = (
+            f"under-attacked: {100 * mine:.1f} %, though it keeps every label, and labels alone "
+            f"give {100 * theirs:.1f} %"
+        )
+        yield Flag(BOUND, text, UNDER_ATTACKED)
 
 
 def lowest(rows: Sequence[Standing]) -> list[Standing]:

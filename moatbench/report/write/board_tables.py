@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from math import isnan, nan
 
 from moatbench.record import columns
+from moatbench.record.flag import shown
 from moatbench.record.hardware import told
 from moatbench.record.summary import Scores
 from moatbench.report.measure.baselines import baselines_first, is_baseline, told_missing
@@ -16,12 +17,8 @@ from moatbench.report.write.numerals import INTERVAL, percent, share, significan
 from moatbench.report.write.tables import NOTHING, Group, Head, Table
 
 MARKS = (
-    "baseline: for comparison; upper bound: the attack saw the victim itself; lower bound: the fit "
-    "had not converged, the attack can do more; naive only: it, or a layer of it, is of a kind "
-    "that met no attack made against it; not run: attacks that other defenses had to stand; seeds: "
-    "of some attack, seeds are missing; keys: a keyed defense was attacked under too few; "
-    "under-attacked: below label-only though every label is kept; flagged: the runs carry "
-    "flags, listed below"
+    "A: the number is not what it is called; B: it is one side of the truth only; why is told "
+    "below, and notes (C) on a page of their own. baseline: for comparison"
 )
 
 
@@ -48,7 +45,12 @@ def leaderboard(boards: Sequence[tuple[Field, list[Standing]]]) -> Table:
             Head("by attack", "the worst on test data; +n: so many others equal it", number=False),
             Head("confirmed", "on test data, that attack on n fresh seeds", number=False),
             Head("honest cost"),
-            Head("labels changed", "% of honest customers' answered queries", paper=False),
+            Head(
+                "labels changed",
+                "% of honest customers' answered queries: of the labels told or of the top "
+                "confidences, whichever more",
+                paper=False,
+            ),
             Head("accuracy lost", "percentage points, on answered queries", paper=False),
             Head("refused", "% of honest customers' queries", paper=False),
             Head("front", number=False),
@@ -65,6 +67,7 @@ def _standing(field: Field, row: Standing) -> list[str]:
     lost = row.honest["honest_accuracy_lost"].mean
     # Where there are no labels (regression, or nothing answered) none is kept or changed
     kept = nan if isnan(lost) else row.honest["honest_label_agreement"].mean
+    top = row.honest["honest_top_agreement"].mean  # NaN where no confidences are told
     return [
         row.defense,
         share(row.test.value),
@@ -73,11 +76,11 @@ def _standing(field: Field, row: Standing) -> list[str]:
         str(row.test),
         f"{share(row.confirmed)}, n={row.confirmed.n}" if row.confirmed.n else "not confirmed",
         significant(row.cost.mean),
-        percent(1 - kept),
+        percent(1 - (kept if isnan(top) else min(kept, top))),
         percent(lost),
         percent(row.honest["honest_refused"].mean),
         "front" if row.front else "",
-        "; ".join([*(["baseline"] if is_baseline(row) else []), *row.marks]),
+        "; ".join(filter(None, ["baseline" if is_baseline(row) else "", shown(row.marks)])),
     ]
 
 
@@ -98,7 +101,7 @@ def equal_cost(boards: Sequence[tuple[Field, list[Standing]]]) -> Table:
                     f"{len(inside)} of {len(rows)}",
                     share(least[0].test.value),
                     ", ".join(row.defense for row in least),
-                    "; ".join(dict.fromkeys(m for row in least for m in row.marks)),
+                    shown(dict.fromkeys(m for row in least for m in row.marks)),
                 ]
             )
         groups.append(Group(heading(boards, field), lines))
@@ -132,7 +135,7 @@ def strength_table(boards: Sequence[tuple[Field, list[Standing]]]) -> Table:
                     str(row.test),
                     significant(row.cost.mean),
                     percent(row.honest["honest_accuracy_lost"].mean),
-                    "; ".join(row.marks),
+                    shown(row.marks),
                 ]
                 for line in strengths(field, rows)
                 for value, row in zip(line.values, line.rows, strict=True)

@@ -5,6 +5,7 @@ from math import isnan
 from typing import Any
 
 from moatbench.record.columns import WORST_CASE, shown
+from moatbench.record.flag import NOTE
 from moatbench.report.measure.leaderboard import Standing, standings
 from moatbench.report.measure.statistics import Interval
 from moatbench.report.measure.worst import UNDEFENDED, Field, number, worst
@@ -53,7 +54,7 @@ def _point(row: Standing) -> dict[str, Any]:
         "cost": _short(row.cost),
         "attack": str(row.test),
         "front": row.front,
-        "marks": row.marks,
+        "marks": [str(mark) for mark in row.marks if mark.grade != NOTE],
     }
 
 
@@ -69,14 +70,23 @@ def _worst_curve(field: Field, defense: str) -> dict[str, Any]:
 
 
 def _points(field: Field, against: Mapping[str, Sequence[Curve]], metric: str) -> list[list[Any]]:
-    """A point for each checkpoint: mean, low, high, whether a fit was unconverged, the attack."""
+    """A point for each checkpoint: mean, low, high, the state of the fit, the attack.
+
+    The state is 0 where every fit had converged, 1 where one had not, 2 where none had begun.
+    """
     points = []
     for place in range(len(field.checkpoints)):
         value, attack, _ = worst(against, metric, place)
-        late = any(not number(c.rows[place], "converged") for c in against.get(attack, ()))
         named = [attack] if len(against) > 1 else []
-        points.append([*_short(value), int(late), *named])
+        points.append([*_short(value), _state(against.get(attack, ()), place), *named])
     return points
+
+
+def _state(curves: Sequence[Curve], place: int) -> int:
+    rows = [curve.rows[place] for curve in curves]
+    if all(number(row, "converged") for row in rows):
+        return 0
+    return 2 if all(row.get("begun") == 0 for row in rows) else 1
 
 
 def _metrics() -> list[str]:

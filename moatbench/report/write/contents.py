@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 
 from moatbench.report.measure.comparisons import MEASURES
-from moatbench.report.measure.leaderboard import Standing, standings
+from moatbench.report.measure.leaderboard import standings
 from moatbench.report.measure.statistics import t_interval
 from moatbench.report.measure.worst import Field
 from moatbench.report.select.records import Curve, Selection
 from moatbench.report.write.alarm_table import monitors
 from moatbench.report.write.attack_tables import compared, cost_multipliers, heat
 from moatbench.report.write.board_tables import equal_cost, honest, leaderboard, strength_table
+from moatbench.report.write.flag_tables import flags, reasons
 from moatbench.report.write.numerals import INTERVAL, share
 from moatbench.report.write.tables import NOTHING, Group, Head, Table
 
@@ -20,6 +21,7 @@ def tables(selection: Selection, fields: Sequence[Field]) -> list[Table]:
     made = [
         settings(fields),
         leaderboard(boards),
+        reasons(boards),
         equal_cost(boards),
         strength_table(boards),
         honest(boards),
@@ -75,24 +77,6 @@ def settings(fields: Sequence[Field]) -> Table:
             Head("checkpoints (queries)", number=False),
         ],
         [Group("", rows)],
-    )
-
-
-def flags(boards: Sequence[tuple[Field, list[Standing]]]) -> Table:
-    """What the runs say of themselves."""
-    rows = [
-        [str(field.setting), row.defense, str(flag)]
-        for field, standing in boards
-        for row in standing
-        for flag in row.flags
-    ]
-    return Table(
-        "flags",
-        f"Flags of the runs ({len(rows)})",
-        "A curve that had not converged somewhere is a lower bound there.",
-        [Head(h, number=False) for h in ("setting", "defense", "flag")],
-        [Group("", rows)],
-        folded=True,
     )
 
 

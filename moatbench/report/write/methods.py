@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from moatbench import __version__
 from moatbench.record import hardware
 from moatbench.record.columns import FLOORS
+from moatbench.record.flag import BOUND, GRADES, INVALID, gravest
 from moatbench.record.summary import Plan
 from moatbench.report.measure.baselines import BASELINES, told_missing
 from moatbench.report.measure.bootstrap import ENOUGH, RESAMPLES
@@ -123,21 +124,11 @@ def _once(fields: Sequence[Field]) -> list[str]:
 
 
 def _of_marks(fields: Sequence[Field]) -> list[str]:
-    marks: Counter[str] = Counter()
-    for field in fields:
-        for row in standings(field):
-            marks.update({mark.split(":")[0].split(" ")[0] for mark in row.marks})
-    told = {
-        "lower": "are a lower bound (the worst attack's fit had not converged)",
-        "naive": "are naive only (of a kind that met no attack made against it)",
-        "upper": "are an upper bound (the worst attack saw the victim itself)",
-        "not": "lack attacks that other defenses had to stand",
-        "seeds": "lack seeds of some attack",
-        "keys": "are keyed, and were attacked under fewer than three keys",
-        "under-attacked": "are under-attacked (below label-only, with all labels kept)",
-    }
-    parts = [f"{marks[key]} {text}" for key, text in told.items() if marks[key]]
-    return [f"Of the leaderboard's rows, {'; '.join(parts)}."] if parts else []
+    rows = [row for field in fields for row in standings(field)]
+    grades = Counter(gravest(row.marks) for row in rows)
+    parts = [f"{grades[grade]} carry {grade} ({GRADES[grade]})" for grade in (INVALID, BOUND)]
+    told = [part for grade, part in zip((INVALID, BOUND), parts, strict=True) if grades[grade]]
+    return [f"Of the leaderboard's {len(rows)} rows, {'; '.join(told)}."] if told else []
 
 
 def _of_environment(selection: Selection) -> list[str]:

@@ -19,14 +19,20 @@ from moatbench.report.write.tables import Table, html
 # Sections of the page: heading, chart, and the tables whose names begin so.
 SECTIONS = (
     ("curves", "Fidelity against queries", "curves", ("settings",)),
-    ("leaderboard", "Defenses at their price", "tradeoff", ("leaderboard", "equal_cost")),
+    (
+        "leaderboard",
+        "Defenses at their price",
+        "tradeoff",
+        ("leaderboard", "reasons", "equal_cost"),
+    ),
     ("strengths", "What each strength costs", "", ("strengths",)),
     ("multipliers", "What a defense multiplies", "", ("multipliers",)),
     ("attacks", "Attack by defense", "heat", ("attacks",)),
     ("monitors", "Monitors and honest customers", "", ("monitors", "honest")),
     ("comparisons", "Paired comparisons", "", ("paired",)),
-    ("flags", "Flags and what is left out", "", ("flags", "not_applicable", "left_out")),
+    ("out", "What does not apply or is left out", "", ("not_applicable", "left_out")),
 )
+FLAGS = "flags.html"
 CAPTIONS = {
     "curves": "Lines: the mean over seeds; bands: the 95 % interval, none with one "
     "seed. The worst case takes, at each checkpoint, the attack with the worst mean (the tip names "
@@ -75,8 +81,24 @@ def page(
         # In a script element, only this could end the JSON early
         "data": json.dumps(chart_data(fields), separators=(",", ":")).replace("</", "<\\/"),
     }
-    head, *rest = _template("page.html").split("{{")
-    return head + "".join(parts[name] + tail for name, tail in (r.split("}}", 1) for r in rest))
+    return _filled("page.html", parts)
+
+
+def flags_page(made: Sequence[Table], experiment: str) -> str:
+    """Write the page of all flags, notes too; it needs no script."""
+    parts = {
+        "title": escape(f"{experiment}: flags"),
+        "heading": escape(experiment),
+        "sections": "\n".join(html(table) for table in _of(made, ("flags",))),
+        "footer": escape(f"Written by moatbench-report {__version__}."),
+        "css": _template("page.css"),
+    }
+    return _filled("flags.html", parts)
+
+
+def _filled(name: str, parts: Mapping[str, str]) -> str:
+    head, *rest = _template(name).split("{{")
+    return head + "".join(parts[key] + tail for key, tail in (r.split("}}", 1) for r in rest))
 
 
 def _lead(selection: Selection, fields: Sequence[Field]) -> str:
@@ -101,7 +123,9 @@ def _days(selection: Selection) -> str:
 def _nav(made: Sequence[Table]) -> str:
     links = [(name, title) for name, title, chart, of in SECTIONS if chart or _of(made, of)]
     links += [("methods", "Methods and reproduction")]
-    return "".join(f'<a href="#{name}">{escape(title)}</a>' for name, title in links)
+    anchors = [f'<a href="#{name}">{escape(title)}</a>' for name, title in links]
+    anchors += [f'<a href="{FLAGS}">{escape(t.title)}</a>' for t in _of(made, ("flags",))]
+    return "".join(anchors)
 
 
 def _sections(

@@ -41,7 +41,7 @@ def write(selection: Selection, folder: Path, experiment: str, source: str = "")
     from moatbench.report.measure.worst import fields
     from moatbench.report.write import figures, methods
     from moatbench.report.write.contents import tables
-    from moatbench.report.write.page import page
+    from moatbench.report.write.page import FLAGS, flags_page, page
     from moatbench.report.write.tables import latex, markdown, tex
 
     sorted_fields = fields(selection)
@@ -66,6 +66,8 @@ def write(selection: Selection, folder: Path, experiment: str, source: str = "")
     frame.to_parquet(folder / "curves.parquet", index=False)
     text = page(selection, sorted_fields, made, experiment, source, pictures)
     _write(folder / "index.html", text)
+    if any(table.name == "flags" for table in made):
+        _write(folder / FLAGS, flags_page(made, experiment))
 
 
 def _write(path: Path, text: str) -> None:

@@ -10,6 +10,9 @@ const percent = (v) => {
   if (v < 1 && v >= 0.9995) return v >= 0.99995 ? "> 99.99" : (100 * v).toFixed(2);
   return (100 * v).toFixed(1);
 };
+// Of a fit: converged, not converged, not begun
+const SIGNS = ["", "*", "~"];
+const STATES = ["", "; the fit had not converged: a lower bound", "; the attack had not begun to fit"];
 const count = (q) => q.toLocaleString("en-US");
 
 function svg(name, attributes, parent, text) {
@@ -144,7 +147,7 @@ function follow(a, lines, metric, x0, x) {
         const row = html("tr", table);
         html("td", row).appendChild(swatch(c.defense));
         html("td", row, c.defense);
-        html("td", row, interval(p) + (p[3] ? "*" : ""));
+        html("td", row, interval(p) + SIGNS[p[3]]);
         html("td", row, p[4] || "");
       }
     });
@@ -287,9 +290,9 @@ function heatCell(row, p, reason, worst, floor) {
     html("td", row, reason ? "n/a" : "\u2013", "none").title = reason || "not run";
     return;
   }
-  const cell = html("td", row, percent(p[0]) + (p[3] ? "*" : ""), p[0] === worst ? "worst" : "");
+  const cell = html("td", row, percent(p[0]) + SIGNS[p[3]], p[0] === worst ? "worst" : "");
   [cell.style.background, cell.style.color] = shade((p[0] - floor) / (1 - floor));
-  cell.title = `${interval(p)}${p[3] ? "; the fit had not converged: a lower bound" : ""}`;
+  cell.title = `${interval(p)}${STATES[p[3]]}`;
 }
 
 // ---- page --------------------------------------------------------------------------------

@@ -1,0 +1,66 @@
+"""What the top-level keys of a config must be, before anything is built or trained."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, ListConfig
+
+from moatbench.knobs import check_number, check_whole
+
+SECOND = (
+    "give a second of its kind a name of its own: +defense.coarse._target_=... "
+    "+defense.coarse.decimals=1"
+)
+
+
+def check_run(cfg: DictConfig) -> None:
+    """Raise a ValueError that names the key unless the numbers of a run, and its lists, make sense.
+
+    Hydra takes a name given twice, and two files of one key, for one part without a word.
+    """
+    check_number("price", cfg.price, 0)
+    check_whole("seed", cfg.seed, 0)
+    check_whole("confirm", cfg.confirm, 0)
+    check_whole("threads", cfg.threads, 1)
+    if cfg.victim_seed is not None:
+        check_whole("victim_seed", cfg.victim_seed, 0, other="null")
+    chosen = [name for name in defenses_chosen() if name != "none"]
+    check_distinct("defense", chosen, hint=SECOND)
+    if len(cfg.defense) < len(chosen):
+        raise ValueError(
+            f"defense must be parts of different keys, got {', '.join(chosen)}, which come to "
+            f"{', '.join(map(str, cfg.defense)) or 'none'}; begin their files with other names"
+        )
+
+
+def check_suite(names: Any) -> None:
+    """Raise a ValueError unless a suite is a list of attacks, each once."""
+    if not isinstance(names, ListConfig | list) or not len(names):
+        got = list(names) if isinstance(names, ListConfig | list) else repr(names)
+        raise ValueError(
+            f"attack.suite must be a list of one attack or more, got {got}; write "
+            "'attack.suite=[top1,averaging]', or null for all that apply"
+        )
+    check_distinct("attack.suite", [str(name) for name in names], hint="name each once")
+
+
+def check_distinct(where: str, names: Sequence[str], *, hint: str) -> None:
+    """Raise a ValueError where a name stands twice."""
+    twice = [name for name, times in Counter(names).items() if times > 1]
+    if twice:
+        raise ValueError(
+            f"{where} must name each part once, got [{','.join(names)}] with "
+            f"{', '.join(twice)} twice; {hint}"
+        )
+
+
+def defenses_chosen() -> list[str]:
+    """Name the parts that the command line lists for `defense`; none where it lists none."""
+    if not HydraConfig.initialized():
+        return []
+    parsed = OverridesParser.create().parse_overrides(list(HydraConfig.get().overrides.task))
+    lists = [o.value() for o in parsed if o.key_or_group == "defense" and not o.is_delete()]
+    return [str(name) for value in lists if isinstance(value, list) for name in value]

@@ -1,0 +1,76 @@
+"""What a surrogate answers is checked before it is scored: a broken one is no low score."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from moatbench.client import Surrogate
+from moatbench.reply import Reply, concatenated
+from moatbench.types import Array
+from moatbench.victim import SIMPLEX_TOLERANCE, Victim, reply_problem
+
+CHUNK = 4096  # rows asked at once, to keep memory flat for kernel surrogates
+
+
+class BrokenAttack(RuntimeError):
+    """An attack did not keep its side of the contract."""
+
+
+def checked(surrogate: object) -> Surrogate:
+    """Return what an attack yielded, or raise BrokenAttack unless its fields are what they say."""
+    if not isinstance(surrogate, Surrogate):
+        got = type(surrogate).__name__
+        raise BrokenAttack(f"an attack must yield a Surrogate, got {got}; wrap its predict in one")
+    named = surrogate.parameters
+    arrays = isinstance(named, Mapping) and all(
+        isinstance(name, str) and isinstance(value, np.ndarray) and value.dtype.kind in "biuf"
+        for name, value in named.items()
+    )
+    wrong = {
+        "predict must be a function of rows (n, d)": not callable(surrogate.predict),
+        "parameters must be arrays of numbers by name": not arrays,
+        "converged must be true or false": not isinstance(surrogate.converged, bool | np.bool_),
+        "note must be a text": not isinstance(surrogate.note, str),
+    }
+    for rule, broken in wrong.items():
+        if broken:
+            got = getattr(surrogate, rule.partition(" ")[0])
+            raise BrokenAttack(f"the surrogate's {rule}, got {got!r:.80}")
+    return surrogate
+
+
+def answers(surrogate: Surrogate, x: Array, where: str, victim: Victim) -> Reply:
+    """Ask a surrogate in pieces, and return labels and outputs that are nobody's but the judge's.
+
+    Its labels and its confidences are scored apart, fidelity by the one and total variation by the
+    other, so they may disagree. Outputs may be a label's alone (None), for all rows or for none.
+
+    Args:
+        surrogate: to be judged.
+        x: (n, d) inputs that it must not write to.
+        where: they are from, in words.
+        victim: whose surrogate it says it is.
+
+    Raises:
+        BrokenAttack: labels are no (n,) class indices, or outputs no (n, k) probabilities, within
+            `SIMPLEX_TOLERANCE`; of a regression victim, no finite values.
+    """
+    x = x.view()
+    x.flags.writeable = False
+    pieces = [x[i : i + CHUNK] for i in range(0, len(x), CHUNK)]
+    replies = [_answer(surrogate, piece, where, victim) for piece in pieces]
+    if len({reply.outputs is None for reply in replies}) > 1:
+        raise BrokenAttack(
+            f"on {where}, the surrogate's outputs must be given to every row or to none, got some "
+            "batches without; answer rows alike, whatever stands beside them"
+        )
+    return concatenated(replies)
+
+
+def _answer(surrogate: Surrogate, x: Array, where: str, victim: Victim) -> Reply:
+    reply = surrogate.predict(x)
+    k, least = len(victim.classes), -SIMPLEX_TOLERANCE
+    if problem := reply_problem(reply, len(x), k, full=victim.full, least=least):
+        raise BrokenAttack(f"on {where}, the surrogate's {problem}")
+    outputs = None if reply.outputs is None else np.array(reply.outputs, np.float64)
+    return Reply(np.array(reply.labels, np.int64), outputs)
