@@ -33,7 +33,7 @@ class EquationSolving(Attack):
     Queries are uniform on the raw cube. The log-odds of exact answers are solved for the
     parameters: by least squares where they are linear (softmax), else by Levenberg-Marquardt.
     Rounded answers bound each probability; later queries bisect the edges where they step, which
-    are exact again. Noise of a known law leaves a likelihood to maximise, and half of the later
+    are exact again. Noise of a known law leaves a likelihood to maximise, and most of the later
     queries to choose near the boundary. Any others are soft labels to fit. What is asked does not
     depend on the budget.
 
@@ -120,7 +120,7 @@ class Survey:
 
     Where it saves queries, a network is also asked probes: points and their neighbours, whose
     answers tell gradients. Rounding and noise hide those, so that they are left out there. Rounded
-    answers of simpler models are bisected instead; of noisy ones half are asked where a first fit
+    answers of simpler models are bisected instead; of noisy ones most are asked where a first fit
     is in doubt. Neither the checkpoints nor the budget change what is asked.
     """
 

@@ -17,7 +17,7 @@ from moatbench.types import Array, Generator, Labels
 
 START = 0.25  # uniform queries an unknown before any are chosen
 GROWTH = 0.25  # queries of a round, as a share of those made before
-CHOSEN = 0.5  # of a round's queries, those on the boundary; the others are uniform
+CHOSEN = 0.75  # of a round's queries, those on the boundary; the others are uniform
 CHOICE, MOST = 8, 2000  # candidates for each query that is chosen; and at most
 ENDS = 4  # points to pair up, for each candidate
 REACH = 1.0  # log-odds from the boundary within which candidates lie
