@@ -24,6 +24,7 @@ from moatbench.strategies.wrapper import Wrapper
 from moatbench.types import Array, Generator
 
 FIRST = 2  # queries of the first stage, for each column and one more
+FADING = 0.7  # weight of an earlier stage, beside the next
 STAGE = 1.5  # times as many queries at the end of a stage as at the end of the last
 
 
@@ -126,6 +127,7 @@ class Run:
     rng: Generator
     memory: Memory = field(default_factory=Memory)
     found: Surrogate | None = None
+    error: float = 0.0
 
 
 class Trials:
@@ -150,9 +152,14 @@ class Trials:
                 self._error = self._wrong(self._best)
 
     def best_of(self, runs: Sequence[Run]) -> int:
-        """Place of the run whose last surrogate errs least; of equal ones, the last."""
-        errors = [np.inf if run.found is None else self._wrong(run.found) for run in runs]
-        return len(runs) - 1 - int(np.argmin(errors[::-1]))
+        """Place of the run that erred least so far, the last stages above all; of equals, the last.
+
+        Earlier stages count as well: a change for no reason gives up what the winner had bought.
+        """
+        for run in runs:
+            error = np.inf if run.found is None else self._wrong(run.found)
+            run.error = FADING * run.error + error
+        return len(runs) - 1 - int(np.argmin([run.error for run in reversed(runs)]))
 
     def play(self, run: Run, size: int) -> Iterator[Surrogate]:
         """Let an attack go on for up to `size` queries; keep what it finds if that is better."""

@@ -173,11 +173,11 @@ class Learner:
     def levelled(self) -> "Learner":
         """Return one that expects level classes where data lie: for answers that tell little.
 
-        Uniform queries pin a linear model down around the middle of the cube. How it goes on from
-        there to where real inputs lie is left to the ridge, and so to the origin.
+        Uniform queries pin a model down around the middle of the cube. How it goes on from there
+        to where real inputs lie is left to the ridge, and so to the origin. Kernels stay.
         """
-        linear = self.family in ("softmax", "one_vs_rest")
-        return replace(self, level=LEVEL) if linear else self
+        own = self.family in ("softmax", "one_vs_rest", "mlp")
+        return replace(self, level=LEVEL) if own else self
 
     def unlevelled(self, theta: Array) -> Array:
         """Return the unknowns of the same linear model on columns whose origin is their middle."""

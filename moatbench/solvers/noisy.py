@@ -42,7 +42,8 @@ class Noisy:
     """
 
     def __init__(self, learner: Learner, law: Law, rng: Generator) -> None:
-        self._learner, self._law, self._rng = learner.levelled(), law, rng
+        self._law, self._rng = law, rng
+        self._learner = learner if learner.family == "mlp" else learner.levelled()
         self._guide: Array | None = None
 
     @property
