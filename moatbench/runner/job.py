@@ -35,6 +35,7 @@ from moatbench.runner.gathered import Gathered
 from moatbench.runner.suite import Event, Finished, Point, Skipped, run_attacks
 from moatbench.tracking.log import fetch, finished, log_run
 from moatbench.tracking.store import TrackingFailed, address
+from moatbench.tracking.tried import require_usable
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +53,8 @@ def run(cfg: DictConfig) -> Summary:
     """
     hydra = HydraConfig.get()
     begun = _begun(cfg, hydra)
+    if begun.tracking_uri and not begun.sweep:  # a sweep has tried it
+        require_usable(begun.tracking_uri, begun.name, begun.artifacts)
     folder = Path(hydra.runtime.output_dir)
     if earlier := _done_before(cfg, begun, folder):
         return earlier

@@ -6,6 +6,7 @@ half done, a server that is down costs nothing measured, and a folder can be log
 
 import json
 import os
+import shlex
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
@@ -48,13 +49,15 @@ def log_run(folder: Path, uri: str) -> str:
     """
     summary = Summary.read(folder)
     rows = read(folder / "curve.csv") if (folder / "curve.csv").exists() else []
+    (folder / LOGGED).unlink(missing_ok=True)  # what it told is over
     try:
         client, experiment = open_store(uri, summary.name, summary.artifacts)
         run = _write(client, experiment, summary, rows, folder)
     except Exception as error:  # MLflow raises many kinds, requests and SQLAlchemy add theirs
+        later = shlex.join(["moatbench-log", str(folder), f"tracking.uri={uri}"])
         raise TrackingFailed(
             f"the run is whole in {folder}, but MLflow at {uri} did not take it ({cause(error)}); "
-            f"log it later with: moatbench-log {folder} tracking.uri={uri}"
+            f"log it later with: {later}"
         ) from error
     _note_down(folder, uri, run, experiment)
     return run
