@@ -109,7 +109,7 @@ def _confirm(experiment: str, seeds: int, uri: str, overrides: Iterable[str]) ->
     """Rerun the worst cases; without them, the report says "not confirmed", and costs no run."""
     from moatbench.sweep.confirm import confirm
 
-    kept = [o for o in overrides if o.startswith(("hydra.searchpath", "hydra/l", "hydra.l"))]
+    kept = [o for o in overrides if o.startswith(("hydra/l", "hydra.l"))]
     print(f"\nthe worst attack on each defense again, on {seeds} fresh seeds", flush=True)
     try:
         confirm(experiment, seeds, uri, kept)

@@ -134,13 +134,15 @@ def checkpoints(asked: Sequence[int] | None, victim: Victim) -> tuple[int, ...]:
 def _with_knobs(name: str, knobs: Mapping[str, Any]) -> DictConfig:
     """Compose this run again with one attack in place of the suite, and change its knobs."""
     given: list[str] = []
+    primary = "config"
     if HydraConfig.initialized():
         # A search path given on the command line is an override, not a property of the loader.
         ours = HydraConfig.get().overrides
+        primary = HydraConfig.get().job.config_name or primary
         given = [o for o in ours.hydra if o.startswith("hydra.searchpath=")]
         given += [o for o in ours.task if not o.lstrip("+~").startswith("attack")]
     loader = GlobalHydra.instance().config_loader()
-    composed = loader.load_configuration("config", [*given, f"attack={name}"], RunMode.RUN)
+    composed = loader.load_configuration(primary, [*given, f"attack={name}"], RunMode.RUN)
     node = composed.attack
     OmegaConf.set_struct(node, True)
     _refuse_unknown([str(k) for k in knobs], [str(k) for k in node], f"attack.knobs.{name}")

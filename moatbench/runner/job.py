@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from moatbench.compose.build import SUITE, Parts, build
+from moatbench.compose.repeat import repeating
 from moatbench.defense import Defense
 from moatbench.display.figure import draw
 from moatbench.judge.judge import Judge
@@ -22,7 +23,7 @@ from moatbench.judge.plan import plan
 from moatbench.knobs import check_whole
 from moatbench.randomness import stream
 from moatbench.record.curve import Row, by_attack
-from moatbench.record.identity import PACKAGES, command, config_hash, knobs, version_of
+from moatbench.record.identity import PACKAGES, config_hash, knobs, version_of
 from moatbench.record.summary import (
     CONFIRMATION,
     MEASUREMENT,
@@ -99,7 +100,7 @@ def _begun(cfg: DictConfig, hydra: Any) -> Summary:
         seed=int(cfg.seed),
         status="",
         config_hash=config_hash(cfg),
-        command=command(hydra.overrides.task),
+        command=str(repeating(cfg, hydra)),
         knobs=knobs(cfg),
         versions={"python": sys.version.split()[0], **{p: version_of(p) for p in PACKAGES}},
         data_provenance={},
