@@ -27,6 +27,7 @@ def finish_sweep(broken: str = "") -> None:
     """
     if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
         return
+    from moatbench.compose.repeat import as_given
     from moatbench.sweep.manifest import manifest_of
     from moatbench.sweep.progress import jobs
 
@@ -42,7 +43,7 @@ def finish_sweep(broken: str = "") -> None:
     lost = without_record(runs)
     if lost:
         print(_to_log(lost, len(runs)), file=sys.stderr)
-    _follow_up(runs, lost, broken, cfg.overrides.hydra)
+    _follow_up(runs, lost, broken, as_given(cfg.overrides.hydra))
     if broken:
         whole = len(runs) - len(failed)
         print(f"the sweep ended early; {whole} runs are whole, and the same command does the rest")
@@ -172,8 +173,8 @@ def _say_where(
 
     beside = Path(sys.executable).parent  # whoever has not activated the environment can paste it
     if not uri.startswith("http"):
-        print(f"dashboard:   {beside / 'moatbench-ui'} tracking.uri={uri}")
-    asked = f"tracking.uri={uri} experiment={experiment} out=report"
+        print(f"dashboard:   {beside / 'moatbench-ui'} {shlex.quote(f'tracking.uri={uri}')}")
+    asked = shlex.join([f"tracking.uri={uri}", f"experiment={experiment}", "out=report"])
     print(f"to report:   {beside / 'moatbench-report'} {asked}")
     try:
         server = uri if uri.startswith("http") else ui.SERVER

@@ -34,7 +34,13 @@ def repeating(cfg: DictConfig, hydra: Any) -> Command:
     sources = [Path(s.path) for s in hydra.runtime.config_sources if s.schema == "file"]
     starts_here = any(_is_file_here(cwd, value, str(cfg.data_dir)) for value in values)
     folder = str(cwd) if starts_here or not all(s.is_absolute() for s in sources) else ""
-    return Command(tuple(hydra.overrides.task), tuple(_options(hydra)), environment, folder)
+    return Command(as_given(hydra.overrides.task), tuple(_options(hydra)), environment, folder)
+
+
+def as_given(overrides: Any) -> tuple[str, ...]:
+    """Return overrides as they were typed: what stands in `${}` is no matter of Hydra's own."""
+    typed: Any = OmegaConf.to_container(overrides, resolve=False)
+    return tuple(map(str, typed))
 
 
 def _options(hydra: Any) -> Iterator[str]:
@@ -47,7 +53,7 @@ def _options(hydra: Any) -> Iterator[str]:
             yield from ("--config-dir", source.path)
     if hydra.job.config_name not in (None, NAME):
         yield from ("--config-name", hydra.job.config_name)
-    for override in hydra.overrides.hydra:
+    for override in as_given(hydra.overrides.hydra):
         if override.lstrip("+").startswith("hydra.searchpath="):
             yield override.lstrip("+")
 

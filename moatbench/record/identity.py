@@ -64,10 +64,15 @@ def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
     out: dict[str, Any] = {}
     for key, value in tree.items():
         path = f"{prefix}{key}"
-        if key.startswith("_") or path in ELSEWHERE:
+        if path in ELSEWHERE or (key.startswith("_") and not _of_a_stranger(key, value)):
             continue
         out |= flat(value, f"{path}.") if isinstance(value, dict) else {path: value}
     return out
+
+
+def _of_a_stranger(key: str, value: Any) -> bool:
+    """Whether a key says whose code a part is, and it is not ours."""
+    return key == "_target_" and not str(value).startswith("moatbench.")
 
 
 def version_of(package: str) -> str:

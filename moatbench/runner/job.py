@@ -15,7 +15,8 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from moatbench.compose.build import SUITE, Parts, build
-from moatbench.compose.repeat import repeating
+from moatbench.compose.naming import attack_name, data_name, defense_name, victim_name
+from moatbench.compose.repeat import as_given, repeating
 from moatbench.defense import Defense
 from moatbench.display.figure import draw
 from moatbench.judge.judge import Judge
@@ -92,11 +93,12 @@ def one_pool(threads: int) -> threadpool_limits:
 def _begun(cfg: DictConfig, hydra: Any) -> Summary:
     """Tell what is known of a run before it begins."""
     choices, in_sweep = hydra.runtime.choices, hydra.mode == RunMode.MULTIRUN
+    given, cwd = as_given(hydra.overrides.task), Path(hydra.runtime.cwd)
     return Summary(
-        victim=str(choices["victim"]),
-        data=str(choices["data"]),
-        defense="+".join(str(name) for name in cfg.defense) or "none",
-        attack=str(choices["attack"]),
+        victim=victim_name(cfg, str(choices["victim"]), given, cwd),
+        data=data_name(cfg, str(choices["data"]), given, cwd),
+        defense=defense_name(cfg, given),
+        attack=attack_name(cfg, str(choices["attack"]), given),
         seed=int(cfg.seed),
         status="",
         config_hash=config_hash(cfg),

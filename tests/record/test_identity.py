@@ -24,4 +24,6 @@ def test_where_things_lie_is_no_part_of_what_a_run_is() -> None:
     there = OmegaConf.create({**here, "cache": "b"})
     assert config_hash(here) == config_hash(there)
     assert config_hash(here) != config_hash(OmegaConf.create({**here, "seed": 2}))
-    assert knobs(here) == {"seed": 1, "victim.l2": 0.1}
+    assert knobs(here) == {"seed": 1, "victim._target_": "x", "victim.l2": 0.1}
+    ours = OmegaConf.create({"victim": {"_target_": "moatbench.victims.linear.softmax"}})
+    assert knobs(ours) == {}  # the config's name tells it
