@@ -79,6 +79,7 @@ def play(queries: Wire, judges: Sequence[Wire]) -> None:
             "yield",
             dict(surrogate.parameters),
             converged=bool(surrogate.converged),
+            begun=bool(surrogate.begun),
             note=str(surrogate.note)[:MOST_TEXT],
         )
         queries.receive()

@@ -108,6 +108,7 @@ class Isolated:
                 told.arrays,
                 converged=bool(told.words.get("converged")),
                 note=str(told.words.get("note", "")),
+                begun=bool(told.words.get("begun", True)),
             )
 
     def end(self) -> None:

@@ -21,7 +21,7 @@ from moatbench.judge.judge import Judge
 from moatbench.judge.purchases import judged_and_bought
 from moatbench.randomness import stream
 from moatbench.record.columns import SHIFTED
-from moatbench.record.flag import BOUND, INVALID, Flag
+from moatbench.record.flag import BOUND, INVALID, OPEN, Flag
 from moatbench.runner.doubts import doubled
 from moatbench.runner.held import Held, copied
 from moatbench.runner.playing import Play, started
@@ -277,7 +277,7 @@ class Extraction:
             broken = error
         play.end()
         if play.doubt and held:
-            yield Flag(BOUND, play.doubt)
+            yield Flag(BOUND, play.doubt, OPEN)
         try:
             for place, (reached, one) in enumerate(held):
                 judges.append(self.judge.redrawn(stream(self._hidden, f"judge/{place}")))

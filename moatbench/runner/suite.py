@@ -106,7 +106,7 @@ def run_attacks(
         try:
             for event in run.events():
                 if isinstance(event, Flag):
-                    yield Doubted(name, event._replace(text=f"{name}: {event.text}"))
+                    yield Doubted(name, event._replace(text=f"{name}: {event.text}", attack=name))
                     continue
                 if isinstance(event, Checkpoint):
                     yield Point(name, event)
