@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from moatbench.attack import Attack, Target
 from moatbench.client import BudgetExceeded, InvalidQuery, Surrogate
 from moatbench.isolation.wire import Message, Severed, TooSlow, Wire
 from moatbench.reply import Reply
-from moatbench.types import Array
+from moatbench.types import Array, Mask
 from moatbench.victim import NotApplicable
 
 LIMIT = 3600.0  # seconds from one checkpoint to the next
@@ -35,6 +35,7 @@ KEPT = (  # of the environment; none says what the run is or where it lies
     *("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "VIRTUAL_ENV"),
 )
 POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+MOST_PURCHASES = 10**7
 MOST_PARAMETERS = 2**26  # bytes, of what was recovered of the victim
 
 
@@ -109,6 +110,7 @@ class Isolated:
                 converged=bool(told.words.get("converged")),
                 note=str(told.words.get("note", "")),
                 begun=bool(told.words.get("begun", True)),
+                doubled=_doubled(told.words.get("doubled")),
             )
 
     def end(self) -> None:
@@ -197,6 +199,16 @@ class _Told:
                 return f"was killed in its own process by {signal.Signals(-code).name}"
             return f"left its own process without a word, with exit code {code}"
         return f"broke its line to the run: {error}"
+
+
+def _doubled(counts: Any) -> Callable[[], tuple[Mask, Mask]] | None:
+    """Give back which purchases were right, in an order of our own, from how many were."""
+    known = isinstance(counts, list) and len(counts) == 4
+    if not known or any(type(n) is not int or not 0 <= n <= MOST_PURCHASES for n in counts):
+        return None
+    once = np.repeat([True, True, False, False], counts)
+    twice = np.repeat([True, False, True, False], counts)
+    return lambda: (once, twice)
 
 
 class Frozen:
