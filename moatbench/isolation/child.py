@@ -78,29 +78,14 @@ def play(queries: Wire, judges: Sequence[Wire]) -> None:
         queries.send(
             "yield",
             dict(surrogate.parameters),
-            doubled=doubled(surrogate) if place == len(judges) - 1 else None,
             converged=bool(surrogate.converged),
             begun=bool(surrogate.begun),
+            doubles=surrogate.doubled is not None,
             note=str(surrogate.note)[:MOST_TEXT],
         )
         queries.receive()
     queries.send("ended")
     queries.receive()
-
-
-def doubled(surrogate: Surrogate) -> list[int] | None:
-    """Count held-out purchases: right both as it is and after twice the steps, once, then, never.
-
-    None where that cannot be seen, or the fit does not say that it has converged.
-    """
-    if not surrogate.converged or surrogate.doubled is None:
-        return None
-    try:
-        once, twice = (np.asarray(right, dtype=bool) for right in surrogate.doubled())
-    except Exception:  # what it stole stands
-        return None
-    cells = (once & twice, once & ~twice, ~once & twice, ~once & ~twice)
-    return [int(cell.sum()) for cell in cells]
 
 
 def freeze(surrogate: Surrogate, place: int, lines: Sequence[Wire]) -> None:
@@ -124,9 +109,12 @@ def freeze(surrogate: Surrogate, place: int, lines: Sequence[Wire]) -> None:
 def _answer(surrogate: Surrogate, judge: Wire) -> None:
     asked = judge.receive()
     try:
+        if asked.name == "double" and surrogate.doubled is not None:
+            once, twice = surrogate.doubled()
+            judge.send("reply", {"once": once, "twice": twice})
+            return
         reply = surrogate.predict(asked.arrays["x"])
-        told = {"labels": reply.labels, "outputs": reply.outputs}
-        judge.send("reply", told)
+        judge.send("reply", {"labels": reply.labels, "outputs": reply.outputs})
     except Severed:
         raise
     except BaseException as error:  # the surrogate may be anybody's code

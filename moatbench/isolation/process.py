@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,6 @@ KEPT = (  # of the environment; none says what the run is or where it lies
     *("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "VIRTUAL_ENV"),
 )
 POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-MOST_PURCHASES = 10**7
 MOST_PARAMETERS = 2**26  # bytes, of what was recovered of the victim
 
 
@@ -109,8 +108,8 @@ class Isolated:
                 told.arrays,
                 converged=bool(told.words.get("converged")),
                 note=str(told.words.get("note", "")),
-                begun=bool(told.words.get("begun", True)),
-                doubled=_doubled(told.words.get("doubled")),
+                begun=bool(told.words.get("begun")),
+                doubled=frozen.doubled if told.words.get("doubles") else None,
             )
 
     def end(self) -> None:
@@ -201,16 +200,6 @@ class _Told:
         return f"broke its line to the run: {error}"
 
 
-def _doubled(counts: Any) -> Callable[[], tuple[Mask, Mask]] | None:
-    """Give back which purchases were right, in an order of our own, from how many were."""
-    known = isinstance(counts, list) and len(counts) == 4
-    if not known or any(type(n) is not int or not 0 <= n <= MOST_PURCHASES for n in counts):
-        return None
-    once = np.repeat([True, True, False, False], counts)
-    twice = np.repeat([True, False, True, False], counts)
-    return lambda: (once, twice)
-
-
 class Frozen:
     """A surrogate in a process that nothing reaches any more but the judge.
 
@@ -229,20 +218,37 @@ class Frozen:
         Raises:
             AttackDied: it raised, died, or took too long.
         """
+        told = self._asked("predict", {"x": x}, 64 * len(x) * (self._classes + 2), len(x))
+        if "labels" not in told:
+            raise AttackDied("a surrogate could not be asked: it sent no labels")
+        return Reply(told["labels"], told.get("outputs"))
+
+    def doubled(self) -> tuple[Mask, Mask]:
+        """Let it train for twice the steps: which held-out purchases it has right, as `Surrogate`.
+
+        Raises:
+            AttackDied: as `predict`, or the two are no masks of one length.
+        """
+        told = self._asked("double", {}, 2**26, 0)
+        once, twice = (np.asarray(told.get(name, ())) for name in ("once", "twice"))
+        if once.dtype != bool or twice.dtype != bool or once.shape != twice.shape or once.ndim != 1:
+            raise AttackDied("a surrogate could not be asked: it sent no masks of one length")
+        return once, twice
+
+    def _asked(self, name: str, arrays: Mapping[str, Any], most: int, n: int) -> dict[str, Any]:
         deadline = time.monotonic() + self._limit
-        self._wire._most = 2**16 + 64 * len(x) * (self._classes + 2)
         try:
-            self._wire.send("predict", {"x": x}, deadline=deadline)
-            told = self._wire.receive(deadline)
+            self._wire.send(name, arrays, deadline=deadline)
+            told = self._wire.receive(deadline, 2**16 + most)
         except TooSlow as error:
             raise AttackDied(
-                f"a surrogate did not answer {len(x)} rows within {self._limit:g} s"
+                f"a surrogate did not answer {n} rows within {self._limit:g} s"
             ) from error
         except Severed as error:
             raise AttackDied(f"a surrogate could not be asked: {error}") from error
-        if told.name != "reply" or "labels" not in told.arrays:
+        if told.name != "reply":
             raise _raised("a surrogate could not be asked", told)
-        return Reply(told.arrays["labels"], told.arrays.get("outputs"))
+        return told.arrays
 
     def close(self) -> None:
         """Let it go: it ends when nobody is left to ask it."""

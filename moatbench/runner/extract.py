@@ -1,120 +1,30 @@
 """One run: an attack on a defended victim, scored each time the meter passes a checkpoint."""
 
-import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
 
-from moatbench.api import ADVERSARY, Deployment, MeteredAPI, PredictionAPI, Trail, valid_checkpoints
+from moatbench.api import ADVERSARY, Deployment, MeteredAPI, PredictionAPI, valid_checkpoints
 from moatbench.attack import Attack, Known, Target
-from moatbench.client import Answers, Surrogate
 from moatbench.compose.old_forms import refuse_old_form
-from moatbench.defense import Defense, Marks, evidence_of
+from moatbench.defense import Defense, evidence_of
 from moatbench.isolation.process import LIMIT
-from moatbench.judge.checked import BrokenAttack
+from moatbench.judge.checked import BrokenAttack, checked
 from moatbench.judge.honest import HonestTraffic
 from moatbench.judge.judge import Judge
 from moatbench.judge.purchases import judged_and_bought
 from moatbench.randomness import stream
 from moatbench.record.columns import SHIFTED
-from moatbench.record.flag import BOUND, INVALID, OPEN, Flag
+from moatbench.record.flag import BOUGHT, BOUND, CHANGED, INVALID, UNISOLATED, Flag
 from moatbench.runner.doubts import doubled
 from moatbench.runner.held import Held, copied
+from moatbench.runner.meters import Bought, Clock
 from moatbench.runner.playing import Play, started
+from moatbench.runner.points import Checkpoint, Ended, Reached
 from moatbench.runner.secret import NONE, hidden, secret_for
-from moatbench.types import Array, Generator, Labels, Mask, Rows
 from moatbench.victim import NotApplicable, Victim
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """One point of the curve.
-
-    Args:
-        queries: asked so far, answered or refused.
-        refused: of those, how many got no answer.
-        dollars: billed so far.
-        waited: virtual seconds that the API made the attacker wait.
-        seconds: of the attacker's computing and querying; the judge's time is not counted.
-        converged: whether the surrogate's fit ran to its tolerance.
-        first_alarm: queries of an attacker's account at its first alarm; NaN if there was none.
-        metrics: what the judge measured, by name, and what honest customers saw (`honest_*`,
-            `shifted_*` where their inputs are unlike most).
-        parameters: what was recovered of the victim's parameters.
-        note: how the surrogate was come by.
-        hits: (n,) on which rows of the test data the surrogate does as the victim.
-        begun: whether anything was fitted yet.
-        doubled: at the budget, of a fit that says it converged: which held-out purchases it has
-            right, as it is and after twice the steps; None where that cannot be seen.
-    """
-
-    queries: int
-    refused: int
-    dollars: float
-    waited: float
-    seconds: float
-    converged: bool
-    first_alarm: float
-    metrics: Mapping[str, float]
-    parameters: Mapping[str, Array]
-    note: str
-    hits: Mask
-    begun: bool = True
-    doubled: tuple[Mask, Mask] | None = None
-
-    def row(self) -> dict[str, float | str]:
-        """Return the point as one flat row; `seconds` alone differs from run to run."""
-        return {
-            "queries": self.queries,
-            "refused": self.refused,
-            "dollars": self.dollars,
-            "waited": self.waited,
-            "seconds": self.seconds,
-            **self.metrics,
-            "first_alarm": self.first_alarm,
-            "converged": int(self.converged),
-            "begun": int(self.begun),
-            "note": self.note,
-        }
-
-
-@dataclass(frozen=True)
-class Ended:
-    """What is known once the budget is spent.
-
-    Args:
-        trail: the deployment that was attacked, and who asked it what.
-        accounts: the attacker's.
-        seconds_added: to an honest query, by the clock.
-        seconds_waited: by an honest query, virtual.
-    """
-
-    trail: Trail
-    accounts: frozenset[str]
-    seconds_added: float
-    seconds_waited: float
-
-
-class Reached(NamedTuple):
-    """A checkpoint as the meter passes it, before the surrogate is judged.
-
-    Attributes:
-        point: what lacks the metrics and hits.
-        told: which rows of the test data honest customers were answered by then, and the labels.
-        felt: what customers saw by then.
-        marks: that the attacker was told by then; None where the defense plants none.
-        surrogate: what the attack yielded.
-    """
-
-    point: Callable[..., Checkpoint]
-    told: tuple[Rows, Labels]
-    felt: dict[str, float]
-    marks: Marks | None
-    surrogate: Surrogate
 
 
 class Extraction:
@@ -185,8 +95,8 @@ class Extraction:
         # Only a copy is ever deployed: what an attack is told must hold no secrets of this run, nor
         # of an earlier one on the same seed.
         known = Known(deepcopy(self.defense), self.victim if self.attack.oracle else None)
-        trail = _Bought(self.victim, deepcopy(self.defense), stream(self._hidden, "defense"))
-        budget, clock = self.checkpoints[-1], _Clock()
+        trail = Bought(self.victim, deepcopy(self.defense), stream(self._hidden, "defense"))
+        budget, clock = self.checkpoints[-1], Clock()
         honest = HonestTraffic(trail, budget, stream(self._hidden, "honest"))
         shifted = HonestTraffic.shifted(
             trail, budget, stream(self._hidden, "shifted"), self.judge.far_rows
@@ -212,7 +122,8 @@ class Extraction:
         finally:
             play.close()
         accounts = frozenset(api.per_account)
-        yield Ended(trail, accounts, honest.seconds_added(), honest.seconds_waited())
+        harm = honest.by_group(self.judge.groups)
+        yield Ended(trail, accounts, honest.seconds_added(), honest.seconds_waited(), harm)
 
     def _steps(
         self,
@@ -220,7 +131,7 @@ class Extraction:
         api: PredictionAPI,
         deployment: Deployment,
         customers: tuple[HonestTraffic, HonestTraffic],
-        clock: "_Clock",
+        clock: Clock,
     ) -> Iterator[Reached]:
         """Let the attack go on to each checkpoint, and take down what is so there."""
         surrogates = play.surrogates()
@@ -233,7 +144,7 @@ class Extraction:
                     f"{type(self.attack).__name__} {did} at {api.queries} queries; it must yield "
                     f"one surrogate at each checkpoint, and the next is {checkpoint}"
                 )
-            found = evidence_of(deployment.defense)
+            surrogate, found = checked(surrogate), evidence_of(deployment.defense)
             alarms = [q for account, q in found.alarms.items() if account in api.per_account]
             point = partial(
                 Checkpoint,
@@ -247,10 +158,10 @@ class Extraction:
                 parameters=surrogate.parameters,
                 note=surrogate.note,
                 begun=surrogate.begun,
-                doubled=doubled(surrogate) if checkpoint == api.checkpoints[-1] else None,
             )
             marks = found.marks.told_to(api.per_account) if found.marks is not None else None
-            yield Reached(point, customers[0].told, _felt(*customers), marks, surrogate)
+            told, felt = customers[0].told, _felt(*customers)
+            yield Reached(point, told, felt, marks, surrogate, checkpoint)
 
     def _at_once(self, steps: Iterator[Reached], api: PredictionAPI) -> Iterator[Checkpoint]:
         """Judge each surrogate as it is yielded."""
@@ -260,7 +171,7 @@ class Extraction:
             yield point
 
     def _at_the_end(
-        self, steps: Iterator[Reached], play: Play, api: PredictionAPI, trail: "_Bought"
+        self, steps: Iterator[Reached], play: Play, api: PredictionAPI, trail: Bought
     ) -> Iterator[Checkpoint | Flag]:
         """Hold the surrogates; judge them after the last purchase, and what was bought."""
         held: list[tuple[Reached, Held]] = []
@@ -277,7 +188,7 @@ class Extraction:
             broken = error
         play.end()
         if play.doubt and held:
-            yield Flag(BOUND, play.doubt, OPEN)
+            yield Flag(BOUND, play.doubt, UNISOLATED)
         try:
             for place, (reached, one) in enumerate(held):
                 judges.append(self.judge.redrawn(stream(self._hidden, f"judge/{place}")))
@@ -286,8 +197,9 @@ class Extraction:
                 if changed:
                     yield Flag(
                         INVALID,
-                        f"its surrogate of {self.checkpoints[place]} queries answered the same "
-                        "rows otherwise after later purchases; yield one that no longer changes",
+                        f"its surrogate of {reached.queries} queries answered the same rows "
+                        "otherwise after later purchases; yield one that no longer changes",
+                        CHANGED,
                     )
                 with self._unasked(api):
                     point = self._judged(reached._replace(surrogate=one.surrogate), judges[-1])
@@ -297,7 +209,7 @@ class Extraction:
         bought = [x for account, x in trail.rows if account in api.per_account]
         control = stream(self._hidden, "purchases")
         for line in judged_and_bought(self.victim, judges, bought, control):
-            yield Flag(INVALID, line)
+            yield Flag(INVALID, line, BOUGHT)
         if broken is not None:
             raise broken
 
@@ -305,7 +217,11 @@ class Extraction:
         """Score it, and let the owner of the model look for its marks."""
         found = judge.assess(reached.surrogate, reached.told)
         owned = judge.owner.verify(reached.surrogate, reached.marks)
-        return reached.point(metrics=found.scores | owned | reached.felt, hits=found.hits)
+        return reached.point(
+            metrics=found.scores | owned | reached.felt,
+            hits=found.hits,
+            doubled=doubled(reached.surrogate) if reached.queries == self.checkpoints[-1] else None,
+        )
 
     @contextmanager
     def _unasked(self, api: PredictionAPI) -> Iterator[None]:
@@ -348,39 +264,10 @@ def extract(
     )
 
 
-class _Bought(Trail):
-    """A trail that keeps what everybody asked, row by row."""
-
-    def __init__(self, victim: Victim, defense: Defense, rng: Generator) -> None:
-        super().__init__(victim, defense, rng)
-        self.rows: list[tuple[str, Array]] = []
-
-    def answer(self, x: Array, account: str) -> Answers:
-        """Answer, and keep the rows."""
-        self.rows.append((account, x.copy()))
-        return super().answer(x, account)
-
-
 def _felt(honest: HonestTraffic, shifted: HonestTraffic) -> dict[str, float]:
     """Ask the customers; of those whose inputs are unlike most, only the measures that are kept."""
     unlike = shifted.report()
     return honest.report() | {f"shifted_{name}": unlike[f"shifted_{name}"] for name in SHIFTED}
-
-
-class _Clock:
-    """Adds up the attacker's seconds."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    @contextmanager
-    def adding(self, sign: int = 1) -> Iterator[None]:
-        """Count what is done meanwhile; with -1, take it out again."""
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds += sign * (time.perf_counter() - start)
 
 
 __all__ = [

@@ -15,10 +15,10 @@ from moatbench.record.flag import (
     NOTE,
     ONE_SEED,
     ONE_STRENGTH,
-    OPEN,
     ORACLE,
     ORDER,
     UNBEGUN,
+    UNISOLATED,
     Flag,
     graded,
 )
@@ -72,7 +72,7 @@ def of_run(
         *more_steps_gave_other(doubled or {}),
     ]
     broken = labels_changed(defense, ran)
-    suspects = {*oracles(attacks, ran), *(flag.attack for flag in told if flag.mark == OPEN)}
+    suspects = {*oracles(attacks, ran), *(flag.attack for flag in told if flag.mark == UNISOLATED)}
     most, names = worst(ran, suspects)
     return [
         *graded(found, names, whole=most >= 1.0),

@@ -62,7 +62,7 @@ def _saw(attack: str, curve: Curve) -> bool:
 
 def _open(attack: str, curve: Curve) -> bool:
     told = curve.run.summary.flags
-    return any(f.mark == flag.OPEN and f.attack == base_name(attack) for f in told)
+    return any(f.mark == flag.UNISOLATED and f.attack == base_name(attack) for f in told)
 
 
 def _graded(attack: str, curve: Curve, worst: set[str], *, whole: bool) -> list[Flag]:
