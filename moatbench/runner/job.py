@@ -218,13 +218,14 @@ def _doubt(cfg: DictConfig, parts: Parts, found: Gathered) -> None:
         return
     told = parts.victim.confidences and parts.defense.traits.confidences
     layers, whole = _layers(cfg, parts), found.curves.keys() - found.failed.keys()
-    found.flags += flags.of_run(
+    found.flags = flags.of_run(
         parts.attacks,
         parts.defense,
         by_attack(found.rows),
         found.hits,
         confidences=told,
         doubled=found.doubled,
+        told=found.flags,
     )
     found.flags += flags.of_defense(layers, flags.aware(parts.attacks, parts.defense, whole))
     unknown = hidden(cfg.seed, found.secret)
