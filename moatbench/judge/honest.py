@@ -1,14 +1,16 @@
 """What a defense costs honest customers, measured on the very instance that is under attack."""
 
 import time
+from collections.abc import Mapping
 
 import numpy as np
 
 from moatbench.api import Deployment
 from moatbench.defense import evidence_of
 from moatbench.judge.quality import UNKNOWN, quality
+from moatbench.record.columns import OF_A_GROUP
 from moatbench.reply import Reply, concatenated
-from moatbench.types import Generator, Labels, Rows
+from moatbench.types import Generator, Labels, Mask, Rows
 
 ACCOUNTS = 5
 SHIFTED_ACCOUNTS = 3
@@ -78,6 +80,31 @@ class HonestTraffic:
                 told, clean, victim.shares.y_test[self._answered], len(victim.classes)
             )
         return {f"{self._name}_{measure}": value for measure, value in report.items()}
+
+    def by_group(self, groups: Mapping[str, Mask]) -> dict[str, dict[str, float]]:
+        """Tell what each group, (n,) test rows by name, was refused and lost; NaN if nobody asked.
+
+        `rows` of the group were asked about, each by several customers.
+        """
+        victim, answered = self._deployment.victim, self._answered
+        asked = np.concatenate([rows for rows, _ in self._asked] or [np.empty(0, np.intp)])
+        told, clean = concatenated(self._told), concatenated(self._clean)
+        out = {}
+        for name, rows in groups.items():
+            theirs, given = rows[asked].sum(), rows[answered]
+            measured = quality(
+                told.take(given),
+                clean.take(given),
+                victim.shares.y_test[answered[given]],
+                len(victim.classes),
+            )
+            refused = 1 - given.sum() / theirs if theirs else np.nan
+            out[name] = {
+                "rows": float(len(np.unique(asked[rows[asked]]))),
+                "refused": float(refused),
+                **{measure: measured[measure] for measure in OF_A_GROUP},
+            }
+        return out
 
     @property
     def told(self) -> tuple[Rows, Labels]:

@@ -122,7 +122,8 @@ class Extraction:
         finally:
             play.close()
         accounts = frozenset(api.per_account)
-        yield Ended(trail, accounts, honest.seconds_added(), honest.seconds_waited())
+        harm = honest.by_group(self.judge.groups)
+        yield Ended(trail, accounts, honest.seconds_added(), honest.seconds_waited(), harm)
 
     def _steps(
         self,

@@ -71,12 +71,14 @@ class Ended:
         accounts: the attacker's.
         seconds_added: to an honest query, by the clock.
         seconds_waited: by an honest query, virtual.
+        harm: of customers by group, as `HonestTraffic.by_group` tells.
     """
 
     trail: Trail
     accounts: frozenset[str]
     seconds_added: float
     seconds_waited: float
+    harm: Mapping[str, Mapping[str, float]]
 
 
 class Reached(NamedTuple):
