@@ -94,7 +94,7 @@ class TurnsTheMeterBack(Thief):
         before = api.queries
         api.query(x)
         with suppress(AttributeError):
-            api.queries = before
+            api.queries = before  # type: ignore[misc]
         return api.query(x)
 
 

@@ -43,7 +43,7 @@ KEYS = {
     "threads": Key(free=True),
     "confirmation": Key(free=True, passed_on=False),
     **dict.fromkeys(("data_dir", "cache"), _PLACE),
-    **dict.fromkeys(("name", "tracking", "force", "report", "confirm"), _FOLLOWS),
+    **dict.fromkeys(("name", "tracking", "force", "report", "confirm", "strengths"), _FOLLOWS),
 }
 ELSEWHERE = tuple(name for name, key in KEYS.items() if not key.result)
 FREE = tuple(name for name, key in KEYS.items() if key.free)

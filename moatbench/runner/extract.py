@@ -6,24 +6,28 @@ from contextlib import contextmanager
 from copy import deepcopy
 from functools import partial
 
-from moatbench.api import ADVERSARY, Deployment, MeteredAPI, PredictionAPI, valid_checkpoints
+from moatbench.api import ADVERSARY, MeteredAPI, PredictionAPI, valid_checkpoints
 from moatbench.attack import Attack, Known, Target
 from moatbench.compose.old_forms import refuse_old_form
+from moatbench.compose.origin import ours
 from moatbench.defense import Defense, evidence_of
 from moatbench.isolation.process import LIMIT
+from moatbench.judge.accounts import Accounts
 from moatbench.judge.checked import BrokenAttack, checked
-from moatbench.judge.honest import HonestTraffic
 from moatbench.judge.judge import Judge
 from moatbench.judge.purchases import judged_and_bought
+from moatbench.judge.trail import Trail
+from moatbench.knobs import check_number
 from moatbench.randomness import stream
 from moatbench.record.columns import SHIFTED
 from moatbench.record.flag import BOUGHT, BOUND, CHANGED, INVALID, UNISOLATED, Flag
+from moatbench.runner.clients import Customers, own_copy
+from moatbench.runner.clock import Clock
 from moatbench.runner.doubts import doubled
 from moatbench.runner.held import Held, copied
-from moatbench.runner.meters import Bought, Clock
 from moatbench.runner.playing import Play, started
 from moatbench.runner.points import Checkpoint, Ended, Reached
-from moatbench.runner.secret import NONE, hidden, secret_for
+from moatbench.runner.secret import NONE, hidden, is_apart, secret_for, stream_of
 from moatbench.victim import NotApplicable, Victim
 
 
@@ -76,6 +80,7 @@ class Extraction:
     ) -> None:
         refuse_old_form(defense)
         refuse_old_form(attack)
+        check_number("price", price, 0)
         self.victim, self.defense, self.attack = victim, defense, attack
         self.checkpoints, self.seed, self.price = valid_checkpoints(checkpoints), seed, price
         self.isolation, self.limit = isolation, limit
@@ -95,42 +100,51 @@ class Extraction:
         # Only a copy is ever deployed: what an attack is told must hold no secrets of this run, nor
         # of an earlier one on the same seed.
         known = Known(deepcopy(self.defense), self.victim if self.attack.oracle else None)
-        trail = Bought(self.victim, deepcopy(self.defense), stream(self._hidden, "defense"))
-        budget, clock = self.checkpoints[-1], Clock()
-        honest = HonestTraffic(trail, budget, stream(self._hidden, "honest"))
-        shifted = HonestTraffic.shifted(
-            trail, budget, stream(self._hidden, "shifted"), self.judge.far_rows
-        )
+        trail = self._trail()
+        customers = Customers(trail, self.checkpoints[-1], self._hidden, self.judge.far_rows)
+        clock = Clock()
 
         def listen(queries: int) -> None:
             with clock.adding(-1):  # within a span that the attacker pays for
-                honest.keep_pace(queries)
-                shifted.keep_pace(queries)
+                customers.keep_pace(queries)
 
-        api = MeteredAPI(trail, self.checkpoints, price=self.price, listener=listen)
-        target = Target(api, self.victim.shares.pool, known)
+        token = Accounts.of(self._hidden).tokens("attacker")
+        api = MeteredAPI(trail, self.checkpoints, price=self.price, listener=listen, token=token)
+        target = Target(api, own_copy(self.victim.shares.pool), known)
         play = started(self.attack, target, self.seed, self.secret, self.isolation, self.limit)
         try:
             if play.unmet:
                 raise NotApplicable(play.unmet)
-            steps = self._steps(play, api, trail, (honest, shifted), clock)
+            customers.come_early()
+            steps = self._steps(play, api, trail, customers, clock)
             yield from (
                 self._at_once(steps, api)
                 if play.trusted
-                else self._at_the_end(steps, play, api, trail)
+                else self._at_the_end(steps, play, api, trail, customers)
             )
         finally:
             play.close()
-        accounts = frozenset(api.per_account)
+        thieves, honest = frozenset(customers.thieves()), customers.honest
         harm = honest.by_group(self.judge.groups)
-        yield Ended(trail, accounts, honest.seconds_added(), honest.seconds_waited(), harm)
+        yield Ended(trail, thieves, honest.seconds_added(), honest.seconds_waited(), harm)
+
+    def _trail(self) -> Trail:
+        """Deploy a copy of the defense; what a stranger buys is kept, to be compared."""
+        defense = self.defense
+        return Trail(
+            self.victim,
+            deepcopy(defense),
+            stream_of(defense, self._hidden, "defense"),
+            singly=not ours(defense),
+            keeps=not ours(self.attack) or is_apart(self.attack, self.isolation),
+        )
 
     def _steps(
         self,
         play: Play,
         api: PredictionAPI,
-        deployment: Deployment,
-        customers: tuple[HonestTraffic, HonestTraffic],
+        trail: Trail,
+        customers: Customers,
         clock: Clock,
     ) -> Iterator[Reached]:
         """Let the attack go on to each checkpoint, and take down what is so there."""
@@ -144,8 +158,14 @@ class Extraction:
                     f"{type(self.attack).__name__} {did} at {api.queries} queries; it must yield "
                     f"one surrogate at each checkpoint, and the next is {checkpoint}"
                 )
-            surrogate, found = checked(surrogate), evidence_of(deployment.defense)
-            alarms = [q for account, q in found.alarms.items() if account in api.per_account]
+            thieves = customers.thieves()
+            if (answered := sum(thieves.values())) != api.queries:
+                raise BrokenAttack(
+                    f"{type(self.attack).__name__} must leave the meter alone: it tells "
+                    f"{api.queries} queries where {answered} were asked; ask with api.query alone"
+                )
+            surrogate, found = checked(surrogate), evidence_of(trail.defense)
+            alarms = [q for account, q in found.alarms.items() if account in thieves]
             point = partial(
                 Checkpoint,
                 queries=api.queries,
@@ -159,8 +179,8 @@ class Extraction:
                 note=surrogate.note,
                 begun=surrogate.begun,
             )
-            marks = found.marks.told_to(api.per_account) if found.marks is not None else None
-            told, felt = customers[0].told, _felt(*customers)
+            marks = found.marks.told_to(thieves) if found.marks is not None else None
+            told, felt = customers.honest.told, _felt(customers)
             yield Reached(point, told, felt, marks, surrogate, checkpoint)
 
     def _at_once(self, steps: Iterator[Reached], api: PredictionAPI) -> Iterator[Checkpoint]:
@@ -171,7 +191,12 @@ class Extraction:
             yield point
 
     def _at_the_end(
-        self, steps: Iterator[Reached], play: Play, api: PredictionAPI, trail: Bought
+        self,
+        steps: Iterator[Reached],
+        play: Play,
+        api: PredictionAPI,
+        trail: Trail,
+        customers: Customers,
     ) -> Iterator[Checkpoint | Flag]:
         """Hold the surrogates; judge them after the last purchase, and what was bought."""
         held: list[tuple[Reached, Held]] = []
@@ -206,7 +231,8 @@ class Extraction:
                 yield point
         except Exception as error:
             broken = broken or error
-        bought = [x for account, x in trail.rows if account in api.per_account]
+        thieves = customers.thieves()
+        bought = [x for account, x in trail.asked if account in thieves]
         control = stream(self._hidden, "purchases")
         for line in judged_and_bought(self.victim, judges, bought, control):
             yield Flag(INVALID, line, BOUGHT)
@@ -264,10 +290,12 @@ def extract(
     )
 
 
-def _felt(honest: HonestTraffic, shifted: HonestTraffic) -> dict[str, float]:
+def _felt(customers: Customers) -> dict[str, float]:
     """Ask the customers; of those whose inputs are unlike most, only the measures that are kept."""
-    unlike = shifted.report()
-    return honest.report() | {f"shifted_{name}": unlike[f"shifted_{name}"] for name in SHIFTED}
+    unlike = customers.shifted.report()
+    return customers.honest.report() | {
+        f"shifted_{name}": unlike[f"shifted_{name}"] for name in SHIFTED
+    }
 
 
 __all__ = [

@@ -22,6 +22,7 @@ from moatbench.judge.plan import plan
 from moatbench.knobs import check_whole
 from moatbench.randomness import stream
 from moatbench.record.curve import Row, by_attack
+from moatbench.record.hardware import hardware
 from moatbench.record.identity import PACKAGES, command, config_hash, knobs, version_of
 from moatbench.record.summary import (
     CONFIRMATION,
@@ -134,6 +135,7 @@ def _ended(begun: Summary, cfg: DictConfig, parts: Parts | None, found: Gathered
         repeated=found.repeated,
         harm=found.harm,
         trace=found.trace,
+        hardware=hardware(int(cfg.threads)),
         secret=found.secret,
     )
     if parts is not None:
@@ -222,7 +224,7 @@ def _doubt(cfg: DictConfig, parts: Parts, found: Gathered) -> None:
     unknown = hidden(cfg.seed, found.secret)
     doubts, repeated = selfcheck.of_layers(parts.victim, layers, unknown)
     found.flags += doubts
-    found.repeated = {name: seen._asdict() for name, seen in repeated.items()}
+    found.repeated = dict(repeated)
 
 
 def _layers(cfg: DictConfig, parts: Parts) -> dict[str, Defense]:

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from moatbench.api import Trail
 from moatbench.client import Surrogate
 from moatbench.defense import Marks
+from moatbench.judge.trail import Trail
 from moatbench.types import Array, Labels, Mask, Rows
 
 

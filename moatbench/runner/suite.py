@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from moatbench.attack import Attack
+from moatbench.compose.origin import ours
 from moatbench.defense import Defense
 from moatbench.isolation.process import LIMIT
 from moatbench.judge.caught import Verdict
@@ -11,7 +12,7 @@ from moatbench.judge.judge import Judge
 from moatbench.randomness import stream
 from moatbench.record.flag import Flag
 from moatbench.runner.extract import Checkpoint, Extraction
-from moatbench.runner.secret import NONE, hidden, secret_for
+from moatbench.runner.secret import NONE, hidden, secret_for, stream_of
 from moatbench.victim import NotApplicable, Victim
 
 
@@ -89,8 +90,10 @@ def run_attacks(
     of `Extraction`; one secret holds for all attacks.
     """
     secret = secret_for(attacks.values(), isolation, secret)
-    judge = judge or Judge(victim, stream(hidden(seed, secret), "judge"))
-    verdict = Verdict(victim, defense, hidden(seed, secret))
+    unknown = hidden(seed, secret)
+    judge = judge or Judge(victim, stream(unknown, "judge"))
+    rng = stream_of(defense, unknown, "defense")
+    verdict = Verdict(victim, defense, unknown, rng, singly=not ours(defense))
     for name, attack in attacks.items():
         run = Extraction(
             victim,

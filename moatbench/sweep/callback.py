@@ -14,6 +14,7 @@ from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig
 
 from moatbench.sweep.progress import Progress
+from moatbench.sweep.strengths import sweep_strengths
 
 log = logging.getLogger(__name__)
 SEED = re.compile(r"(victim_)?seed=\d+")
@@ -31,6 +32,7 @@ class Watched(Callback):
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         HydraConfig.instance().set_config(config)
         compose_seeds_once()
+        sweep_strengths(config)
         if config.tracking.enabled:
             _open_store(config)
         folder, total = Path(config.hydra.sweep.dir).absolute(), planned(config)
@@ -76,7 +78,10 @@ def planned(config: DictConfig) -> int | None:
     options = hydra.config_loader() if hydra.is_initialized() else None
     parser = OverridesParser.create(options)
     given = parser.parse_overrides([*grid, *config.hydra.overrides.task])
-    return sum(len(batch) for batch in BasicSweeper.split_arguments(given, None))
+    try:
+        return sum(len(batch) for batch in BasicSweeper.split_arguments(given, None))
+    except ValueError:  # the sweeper will meet it as well, and say so
+        return None
 
 
 def _open_store(config: DictConfig) -> None:

@@ -16,6 +16,7 @@ from moatbench.record.columns import WORST_CASE, column
 from moatbench.record.curve import Row, by_attack, read
 from moatbench.record.flag import NOTE as REMARK
 from moatbench.record.flag import gravest, shown
+from moatbench.record.hardware import told
 from moatbench.record.summary import FAILED, Summary
 from moatbench.tracking.note import note
 from moatbench.tracking.store import (
@@ -159,6 +160,7 @@ def _tags(summary: Summary, folder: Path) -> dict[str, str]:
         "config_hash": summary.config_hash,
         "writer": f"{socket.gethostname()}:{os.getpid()}",
         "moatbench": summary.versions["moatbench"],
+        "hardware": told(summary.hardware) or "-",
     }
 
 

@@ -14,6 +14,7 @@ from moatbench.defenses.label_only import LabelOnly
 from moatbench.defenses.monitoring import QueryMonitoring
 from moatbench.defenses.monitors.prada import PRADA
 from moatbench.defenses.rounding import Rounding
+from moatbench.judge.accounts import Accounts
 from moatbench.judge.groups import groups
 from moatbench.judge.honest import (
     ACCOUNTS,
@@ -32,6 +33,7 @@ from moatbench.testing import Patchy, RefuseAll, TellLabels
 from moatbench.types import Array, Generator, Mask
 from moatbench.victim import Victim
 
+CUSTOMER = Accounts.of(0).tokens("customer")
 BUDGET = 1000
 COMPARED = MEASURES
 
@@ -359,7 +361,8 @@ def test_a_column_that_never_varies_decides_nothing(toy: Victim) -> None:
 def test_shifted_accounts_ask_rows_of_their_cluster_only(toy: Victim) -> None:
     victim, diary = lopsided(toy), Diary()
     list(extract(victim, diary, Idle(), checkpoints=[50, 100]))
-    shifted = {name: parts for name, parts in diary.asked.items() if name.startswith("shifted-")}
+    tokens = [CUSTOMER(f"shifted-{account}") for account in range(SHIFTED_ACCOUNTS)]
+    shifted = {token: parts for token, parts in diary.asked.items() if token in tokens}
     corner = victim.shares.x_test[: len(victim.shares.x_test) // 10]
     assert len(shifted) == SHIFTED_ACCOUNTS
     for parts in shifted.values():
@@ -385,7 +388,7 @@ def test_what_shifted_customers_lose_is_told_apart_from_what_others_lose(toy: Vi
 def test_alarms_over_shifted_accounts_are_theirs_alone(toy: Victim) -> None:
     class Suspicious(Defense):
         def evidence(self) -> Evidence:
-            return Evidence({"shifted-1": 7, "honest-0": 3})
+            return Evidence({CUSTOMER("shifted-1"): 7, CUSTOMER("honest-0"): 3})
 
     (point,) = extract(lopsided(toy), Suspicious(), Idle(), checkpoints=[100])
     assert point.metrics["shifted_alarmed_accounts"] == 1 / SHIFTED_ACCOUNTS
