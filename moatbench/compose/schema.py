@@ -28,6 +28,7 @@ class Schema:
     seed: int = MISSING
     victim_seed: int | None = None
     publish: bool = True
+    subgroup: str | None = None
     side_labels: bool = False
     checkpoints: list[int] | None = None
     price: float = MISSING

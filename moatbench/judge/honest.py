@@ -1,15 +1,16 @@
 """What a defense costs honest customers, measured on the very instance that is under attack."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from moatbench.api import Deployment
 from moatbench.defense import evidence_of
 from moatbench.judge.quality import UNKNOWN, quality
+from moatbench.record.columns import OF_A_GROUP
 from moatbench.reply import Reply, concatenated
-from moatbench.types import Generator, Labels, Rows
+from moatbench.types import Generator, Labels, Mask, Rows
 
 ACCOUNTS = 5
 SHIFTED_ACCOUNTS = 3
@@ -89,19 +90,42 @@ class HonestTraffic:
         report = self._admission() | UNKNOWN
         if self._due:
             victim = self._deployment.victim
-            told, clean = (
-                concatenated(self._told[: self._due]),
-                concatenated(self._clean[: self._due]),
-            )
+            told, clean = self._replies
             report |= quality(
                 told, clean, victim.shares.y_test[self._answered], len(victim.classes)
             )
         return {f"{self._name}_{measure}": value for measure, value in report.items()}
 
+    def by_group(self, groups: Mapping[str, Mask]) -> dict[str, dict[str, float]]:
+        """Tell what each group, (n,) test rows by name, was refused and lost; NaN if nobody asked.
+
+        `rows` of the group were asked about, each by several customers.
+        """
+        victim, answered = self._deployment.victim, self._answered
+        due = [rows for rows, _ in self._asked[: self._due]]
+        asked = np.concatenate(due or [np.empty(0, np.intp)])
+        told, clean = self._replies
+        out = {}
+        for name, rows in groups.items():
+            theirs, given = rows[asked].sum(), rows[answered]
+            measured = quality(
+                told.take(given),
+                clean.take(given),
+                victim.shares.y_test[answered[given]],
+                len(victim.classes),
+            )
+            refused = 1 - given.sum() / theirs if theirs else np.nan
+            out[name] = {
+                "rows": float(len(np.unique(asked[rows[asked]]))),
+                "refused": float(refused),
+                **{measure: measured[measure] for measure in OF_A_GROUP},
+            }
+        return out
+
     @property
     def told(self) -> tuple[Rows, Labels]:
         """(m,) the rows of the test data that were answered so far, and (m,) the labels told."""
-        return self._answered, concatenated(self._told[: self._due]).labels
+        return self._answered, self._replies[0].labels
 
     def seconds_added(self) -> float:
         """Mean seconds that the defense adds to a query, by the clock."""
@@ -137,6 +161,11 @@ class HonestTraffic:
             "alarmed_accounts": len(alarmed) / len(accounts) if self._due else unknown,
             "first_alarm": float(min(alarmed, default=unknown)),
         }
+
+    @property
+    def _replies(self) -> tuple[Reply, Reply]:
+        """What was told to the rows that got an answer, and what the victim says to them."""
+        return concatenated(self._told[: self._due]), concatenated(self._clean[: self._due])
 
     @property
     def _answered(self) -> Rows:

@@ -1,123 +1,33 @@
 """One run: an attack on a defended victim, scored each time the meter passes a checkpoint."""
 
-import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
 
 from moatbench.api import ADVERSARY, MeteredAPI, PredictionAPI, valid_checkpoints
 from moatbench.attack import Attack, Known, Target
-from moatbench.client import Surrogate
 from moatbench.compose.old_forms import refuse_old_form
 from moatbench.compose.origin import ours
-from moatbench.defense import Defense, Marks, evidence_of
+from moatbench.defense import Defense, evidence_of
 from moatbench.isolation.process import LIMIT
 from moatbench.judge.accounts import Accounts
-from moatbench.judge.checked import BrokenAttack
+from moatbench.judge.checked import BrokenAttack, checked
 from moatbench.judge.judge import Judge
 from moatbench.judge.purchases import judged_and_bought
 from moatbench.judge.trail import Trail
 from moatbench.randomness import stream
 from moatbench.record.columns import SHIFTED
-from moatbench.record.flag import BOUND, INVALID, Flag
+from moatbench.record.flag import BOUGHT, BOUND, CHANGED, INVALID, UNISOLATED, Flag
 from moatbench.runner.clients import Customers, own_copy
 from moatbench.runner.doubts import doubled
 from moatbench.runner.held import Held, copied
+from moatbench.runner.meters import Clock
 from moatbench.runner.playing import Play, started
+from moatbench.runner.points import Checkpoint, Ended, Reached
 from moatbench.runner.secret import NONE, hidden, is_apart, secret_for, stream_of
-from moatbench.types import Array, Labels, Mask, Rows
 from moatbench.victim import NotApplicable, Victim
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """One point of the curve.
-
-    Args:
-        queries: asked so far, answered or refused.
-        refused: of those, how many got no answer.
-        dollars: billed so far.
-        waited: virtual seconds that the API made the attacker wait.
-        seconds: of the attacker's computing and querying; the judge's time is not counted.
-        converged: whether the surrogate's fit ran to its tolerance.
-        first_alarm: queries of an attacker's account at its first alarm; NaN if there was none.
-        metrics: what the judge measured, by name, and what honest customers saw (`honest_*`,
-            `shifted_*` where their inputs are unlike most).
-        parameters: what was recovered of the victim's parameters.
-        note: how the surrogate was come by.
-        hits: (n,) on which rows of the test data the surrogate does as the victim.
-        begun: whether anything was fitted yet.
-        doubled: at the budget, of a fit that says it converged: which held-out purchases it has
-            right, as it is and after twice the steps; None where that cannot be seen.
-    """
-
-    queries: int
-    refused: int
-    dollars: float
-    waited: float
-    seconds: float
-    converged: bool
-    first_alarm: float
-    metrics: Mapping[str, float]
-    parameters: Mapping[str, Array]
-    note: str
-    hits: Mask
-    begun: bool = True
-    doubled: tuple[Mask, Mask] | None = None
-
-    def row(self) -> dict[str, float | str]:
-        """Return the point as one flat row; `seconds` alone differs from run to run."""
-        return {
-            "queries": self.queries,
-            "refused": self.refused,
-            "dollars": self.dollars,
-            "waited": self.waited,
-            "seconds": self.seconds,
-            **self.metrics,
-            "first_alarm": self.first_alarm,
-            "converged": int(self.converged),
-            "begun": int(self.begun),
-            "note": self.note,
-        }
-
-
-@dataclass(frozen=True)
-class Ended:
-    """What is known once the budget is spent.
-
-    Args:
-        trail: the deployment that was attacked, and who asked it what.
-        accounts: the attacker's, as the defense met them.
-        seconds_added: to an honest query, by the clock.
-        seconds_waited: by an honest query, virtual.
-    """
-
-    trail: Trail
-    accounts: frozenset[str]
-    seconds_added: float
-    seconds_waited: float
-
-
-class Reached(NamedTuple):
-    """A checkpoint as the meter passes it, before the surrogate is judged.
-
-    Attributes:
-        point: what lacks the metrics and hits.
-        told: which rows of the test data honest customers were answered by then, and the labels.
-        felt: what customers saw by then.
-        marks: that the attacker was told by then; None where the defense plants none.
-        surrogate: what the attack yielded.
-    """
-
-    point: Callable[..., Checkpoint]
-    told: tuple[Rows, Labels]
-    felt: dict[str, float]
-    marks: Marks | None
-    surrogate: Surrogate
 
 
 class Extraction:
@@ -190,7 +100,7 @@ class Extraction:
         known = Known(deepcopy(self.defense), self.victim if self.attack.oracle else None)
         trail = self._trail()
         customers = Customers(trail, self.checkpoints[-1], self._hidden, self.judge.far_rows)
-        clock = _Clock()
+        clock = Clock()
 
         def listen(queries: int) -> None:
             with clock.adding(-1):  # within a span that the attacker pays for
@@ -213,7 +123,8 @@ class Extraction:
         finally:
             play.close()
         thieves, honest = frozenset(customers.thieves()), customers.honest
-        yield Ended(trail, thieves, honest.seconds_added(), honest.seconds_waited())
+        harm = honest.by_group(self.judge.groups)
+        yield Ended(trail, thieves, honest.seconds_added(), honest.seconds_waited(), harm)
 
     def _trail(self) -> Trail:
         """Deploy a copy of the defense; what a stranger buys is kept, to be compared."""
@@ -232,7 +143,7 @@ class Extraction:
         api: PredictionAPI,
         trail: Trail,
         customers: Customers,
-        clock: "_Clock",
+        clock: Clock,
     ) -> Iterator[Reached]:
         """Let the attack go on to each checkpoint, and take down what is so there."""
         surrogates = play.surrogates()
@@ -251,7 +162,7 @@ class Extraction:
                     f"{type(self.attack).__name__} must leave the meter alone: it tells "
                     f"{api.queries} queries where {answered} were asked; ask with api.query alone"
                 )
-            found = evidence_of(trail.defense)
+            surrogate, found = checked(surrogate), evidence_of(trail.defense)
             alarms = [q for account, q in found.alarms.items() if account in thieves]
             point = partial(
                 Checkpoint,
@@ -265,10 +176,10 @@ class Extraction:
                 parameters=surrogate.parameters,
                 note=surrogate.note,
                 begun=surrogate.begun,
-                doubled=doubled(surrogate) if checkpoint == api.checkpoints[-1] else None,
             )
             marks = found.marks.told_to(thieves) if found.marks is not None else None
-            yield Reached(point, customers.honest.told, _felt(customers), marks, surrogate)
+            told, felt = customers.honest.told, _felt(customers)
+            yield Reached(point, told, felt, marks, surrogate, checkpoint)
 
     def _at_once(self, steps: Iterator[Reached], api: PredictionAPI) -> Iterator[Checkpoint]:
         """Judge each surrogate as it is yielded."""
@@ -300,7 +211,7 @@ class Extraction:
             broken = error
         play.end()
         if play.doubt and held:
-            yield Flag(BOUND, play.doubt)
+            yield Flag(BOUND, play.doubt, UNISOLATED)
         try:
             for place, (reached, one) in enumerate(held):
                 judges.append(self.judge.redrawn(stream(self._hidden, f"judge/{place}")))
@@ -309,8 +220,9 @@ class Extraction:
                 if changed:
                     yield Flag(
                         INVALID,
-                        f"its surrogate of {self.checkpoints[place]} queries answered the same "
-                        "rows otherwise after later purchases; yield one that no longer changes",
+                        f"its surrogate of {reached.queries} queries answered the same rows "
+                        "otherwise after later purchases; yield one that no longer changes",
+                        CHANGED,
                     )
                 with self._unasked(api):
                     point = self._judged(reached._replace(surrogate=one.surrogate), judges[-1])
@@ -321,7 +233,7 @@ class Extraction:
         bought = [x for account, x in trail.asked if account in thieves]
         control = stream(self._hidden, "purchases")
         for line in judged_and_bought(self.victim, judges, bought, control):
-            yield Flag(INVALID, line)
+            yield Flag(INVALID, line, BOUGHT)
         if broken is not None:
             raise broken
 
@@ -329,7 +241,11 @@ class Extraction:
         """Score it, and let the owner of the model look for its marks."""
         found = judge.assess(reached.surrogate, reached.told)
         owned = judge.owner.verify(reached.surrogate, reached.marks)
-        return reached.point(metrics=found.scores | owned | reached.felt, hits=found.hits)
+        return reached.point(
+            metrics=found.scores | owned | reached.felt,
+            hits=found.hits,
+            doubled=doubled(reached.surrogate) if reached.queries == self.checkpoints[-1] else None,
+        )
 
     @contextmanager
     def _unasked(self, api: PredictionAPI) -> Iterator[None]:
@@ -378,22 +294,6 @@ def _felt(customers: Customers) -> dict[str, float]:
     return customers.honest.report() | {
         f"shifted_{name}": unlike[f"shifted_{name}"] for name in SHIFTED
     }
-
-
-class _Clock:
-    """Adds up the attacker's seconds."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    @contextmanager
-    def adding(self, sign: int = 1) -> Iterator[None]:
-        """Count what is done meanwhile; with -1, take it out again."""
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds += sign * (time.perf_counter() - start)
 
 
 __all__ = [

@@ -132,6 +132,7 @@ def _ended(begun: Summary, cfg: DictConfig, parts: Parts | None, found: Gathered
         failed=found.failed,
         flags=found.flags,
         repeated=found.repeated,
+        harm=found.harm,
         trace=found.trace,
         secret=found.secret,
     )
@@ -167,8 +168,12 @@ def _done_before(cfg: DictConfig, begun: Summary, folder: Path) -> Summary | Non
 def _play(cfg: DictConfig, parts: Parts, found: Gathered, hydra: Any) -> None:
     """Run the attacks; show how far they are."""
     found.secret = secret_for(parts.attacks.values(), cfg.isolation, cfg.secret)
-    unknown = stream(hidden(cfg.seed, found.secret), "judge")
-    judge = Judge(parts.victim, unknown, side_labels=cfg.side_labels)
+    judge = Judge(
+        parts.victim,
+        stream(hidden(cfg.seed, found.secret), "judge"),
+        side_labels=cfg.side_labels,
+        subgroup=parts.subgroup,
+    )
     found.baselines, found.floor = judge.baselines, judge.floor
     each, tells = len(parts.checkpoints), found.is_suite and hydra.mode != RunMode.MULTIRUN
     total = len(parts.attacks) * each

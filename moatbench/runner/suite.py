@@ -49,12 +49,14 @@ class Finished:
         seconds_added: to an honest query, by the clock.
         seconds_waited: by an honest query, virtual.
         detection: how it fared with monitors, as `caught.Verdict.of` tells.
+        harm: of customers by group, as `HonestTraffic.by_group` tells.
     """
 
     attack: str
     seconds_added: float
     seconds_waited: float
     detection: Mapping[str, float] = field(default_factory=dict)
+    harm: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -109,14 +111,15 @@ def run_attacks(
         try:
             for event in run.events():
                 if isinstance(event, Flag):
-                    yield Doubted(name, event._replace(text=f"{name}: {event.text}"))
+                    yield Doubted(name, event._replace(text=f"{name}: {event.text}", attack=name))
                     continue
                 if isinstance(event, Checkpoint):
                     yield Point(name, event)
                     curve.append((event.queries, event.metrics["fidelity_test"]))
                 else:
                     detection = verdict.of(event.trail, event.accounts, curve)
-                    yield Finished(name, event.seconds_added, event.seconds_waited, detection)
+                    seconds = event.seconds_added, event.seconds_waited
+                    yield Finished(name, *seconds, detection, event.harm)
         except NotApplicable as reason:
             yield Skipped(name, str(reason))
         except Exception as error:  # an attack may be anybody's code
