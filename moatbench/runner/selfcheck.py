@@ -47,19 +47,19 @@ def of_layers(
         layers: by name; none for no defense.
         seed: of the run; the check has a stream of its own.
     """
-    flags: list[str] = []
+    flags: list[Flag] = []
     seen: dict[str, Repeated] = {}
     for name, layer in layers.items():
         try:
-            flags += [f"{name}: {line}" for line in _strength_zero(victim, layer, seed)]
+            lines = _strength_zero(victim, layer, seed)
             seen[name] = repeated(victim, layer, seed)
-            flags += [f"{name}: {line}" for line in _variation(victim, layer, seen[name])]
-            impartial = Impartiality(victim, layer, seed)
-            repeats = seen[name].varied == 0
-            flags += [f"{name}: {line}" for line in impartial.problems(repeats=repeats)]
+            lines += _variation(victim, layer, seen[name])
+            flags += [Flag(INVALID, f"{name}: {line}") for line in lines]
+            partial = Impartiality(victim, layer, seed).problems(repeats=seen[name].varied == 0)
+            flags += [flag._replace(text=f"{name}: {flag.text}") for flag in partial]
         except Exception as error:  # a defense may be anybody's code; what was measured stands
-            flags.append(f"{name}: the self-check failed: {explain(error)}")
-    return [Flag(INVALID, line) for line in flags], seen
+            flags.append(Flag(INVALID, f"{name}: the self-check failed: {explain(error)}"))
+    return flags, seen
 
 
 def _strength_zero(victim: Victim, layer: Defense, seed: int) -> list[str]:
