@@ -202,13 +202,12 @@ class Extraction:
         held: list[tuple[Reached, Held]] = []
         judges: list[Judge] = []
         broken: Exception | None = None
-        space, pool = self.victim.space, self.victim.shares.pool
         try:
             for place, reached in enumerate(steps):
                 kept = reached.surrogate if play.apart else copied(reached.surrogate, api)
                 rows = stream(self._hidden, f"probes/{place}")
                 with self._unasked(api):
-                    held.append((reached, Held.of(kept, space, pool, rows)))
+                    held.append((reached, Held.of(kept, self.victim, rows)))
         except Exception as error:  # an attack may be anybody's code; what it reached stands
             broken = error
         play.end()

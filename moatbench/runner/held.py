@@ -9,11 +9,13 @@ import numpy as np
 
 from moatbench.api import PredictionAPI
 from moatbench.client import Surrogate
+from moatbench.judge.checked import answers
 from moatbench.reply import Reply
-from moatbench.space import InputSpace
 from moatbench.types import Array, Generator
+from moatbench.victim import Victim
 
 PROBES = 64  # rows of our own that it is asked when it is yielded, and again at the end
+PROBED = "rows that nobody is judged on"
 SAME = 1e-6
 
 
@@ -24,21 +26,27 @@ class Held:
     surrogate: Surrogate
     rows: Array
     before: Reply
+    victim: Victim
 
     @classmethod
-    def of(cls, surrogate: Surrogate, space: InputSpace, pool: Array, rng: Generator) -> "Held":
-        """Ask it half uniform rows, half rows between two of the pool, which look like data."""
+    def of(cls, surrogate: Surrogate, victim: Victim, rng: Generator) -> "Held":
+        """Ask it half uniform rows, half rows between two of the pool, which look like data.
+
+        Raises:
+            BrokenAttack: what it answers is no answer.
+        """
+        space, pool = victim.space, victim.shares.pool
         rows = space.sample(PROBES, rng)
         if len(pool):
             half = PROBES // 2
             one, two = pool[rng.integers(len(pool), size=(2, half))]
             share = np.where(space.numeric, rng.uniform(size=(half, 1)), 0.0)
             rows[:half] = (1 - share) * one + share * two
-        return cls(surrogate, rows, surrogate.predict(rows))
+        return cls(surrogate, rows, answers(surrogate, rows, PROBED, victim), victim)
 
     def has_changed(self) -> bool:
         """Whether it answers the same rows otherwise now."""
-        now = self.surrogate.predict(self.rows)
+        now = answers(self.surrogate, self.rows, PROBED, self.victim)
         return not (
             _same([self.before.labels, now.labels]) and _same([self.before.outputs, now.outputs])
         )

@@ -287,6 +287,21 @@ class Watched:
         return restorer
 
 
+class Careless:
+    """A method whose restored answers have a column too few."""
+
+    def learn(self, table: Pairs, keeps_labels: bool, rng: Generator) -> "Careless":
+        return self
+
+    def restore(self, outputs: Array, labels: Labels) -> Array:
+        return outputs[:, 1:]
+
+
+def test_a_restorer_that_returns_no_outputs_is_told_what_it_broke(toy: Victim) -> None:
+    with pytest.raises(ValueError, match=r"must return finite outputs of shape \(\d+, 3\)"):
+        curve(toy, SIGMOID, recovery(Careless()), 200)
+
+
 def shares_of_error_left(
     defense: Defense, seed: int, queries: int, **knobs: Any
 ) -> dict[str, float]:

@@ -161,7 +161,8 @@ def test_a_broken_surrogate_fails_the_attack_and_keeps_what_was_reached(toy: Vic
     labels = Surrogate(lambda x: Reply(toy.predict(x).labels[:, None]))
     attacks: dict[str, Attack] = {"shape": Yields(labels), "none": Yields(toy.predict)}
     events = list(run_attacks(toy, Defense(), attacks, checkpoints=[3, 6], seed=0))
-    assert [type(event) for event in events] == [Point, Failed, Point, Failed]
+    reached = [type(event) for event in events if isinstance(event, Point | Failed)]
+    assert reached == [Point, Failed, Point, Failed]
     told = [str(event.error) for event in events if isinstance(event, Failed)]
     assert "got int64 of shape" in told[0]
     assert "an attack must yield a Surrogate, got function; wrap its predict in one" in told[1]
