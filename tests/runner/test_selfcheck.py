@@ -497,3 +497,16 @@ def test_a_fit_that_says_it_converged_and_moves_with_twice_the_steps_is_told() -
 
 def toy_predict(x: Array) -> Reply:
     return Reply(np.zeros(len(x), np.int64))
+
+
+def test_an_attack_that_was_not_isolated_bounds_the_run_that_it_stands_for() -> None:
+    attacks: dict[str, Attack] = {"open": Player(), "other": Player(tag=1)}
+    told = [Flag("B", "open: not isolated: it cannot be sent", "not isolated", "open")]
+
+    def grade(**fidelity: float) -> list[str]:
+        curves = {name: curve(10, fidelity_test=f) for name, f in fidelity.items()}
+        found = flags.of_run(attacks, Defense(), curves, {}, confidences=True, told=told)
+        return [flag.grade for flag in found]
+
+    assert grade(open=1.0, other=0.9) == ["B"]
+    assert grade(open=1.0, other=1.0) == grade(open=0.8, other=0.9) == ["C"]

@@ -40,7 +40,7 @@ def row_flags(field: Field, defense: str) -> Flags:
 def worst_attacks(against: Mapping[str, Sequence[Curve]]) -> tuple[float, set[str]]:
     """Return the worst case on test data, and the attacks that stand for it.
 
-    Of equals, those that converged and did not see the victim vouch for the others.
+    Of equals, those that converged and could not see too much vouch for the others.
     """
     values = {
         a: by_victim(g, lambda c: number(c.last, "fidelity_test")) for a, g in against.items()
@@ -48,7 +48,8 @@ def worst_attacks(against: Mapping[str, Sequence[Curve]]) -> tuple[float, set[st
     known = {a: m for a, v in values.items() if not isnan(m := mean_of_means(v))}
     most = max(known.values(), default=0.0)
     equal = {attack for attack, mean in known.items() if mean == most}
-    sound = {a for a in equal if not any(_late(c) or _saw(a, c) for c in against[a])}
+    weak = {a for a in equal for c in against[a] if _late(c) or _saw(a, c) or _open(a, c)}
+    sound = equal - weak
     return most, sound or equal
 
 
@@ -58,6 +59,11 @@ def _late(curve: Curve) -> bool:
 
 def _saw(attack: str, curve: Curve) -> bool:
     return base_name(attack) in curve.run.summary.oracles
+
+
+def _open(attack: str, curve: Curve) -> bool:
+    told = curve.run.summary.flags
+    return any(f.mark == flag.UNISOLATED and f.attack == base_name(attack) for f in told)
 
 
 def _graded(attack: str, curve: Curve, worst: set[str], *, whole: bool) -> list[Flag]:

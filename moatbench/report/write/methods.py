@@ -155,8 +155,8 @@ def environment(selection: Selection) -> dict[str, list[str]]:
 def data_hashes(selection: Selection) -> dict[str, dict[str, str]]:
     """What is known of each data set's origin and content."""
     return {
-        str(run.summary.data): {k: str(v) for k, v in run.summary.data_provenance.items()}
-        for run in selection.runs
+        curve.setting.data: {k: str(v) for k, v in curve.run.summary.data_provenance.items()}
+        for curve in selection.curves
     }
 
 

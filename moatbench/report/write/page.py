@@ -36,7 +36,7 @@ FLAGS = "flags.html"
 CAPTIONS = {
     "curves": "Lines: the mean over seeds; bands: the 95 % interval, none with one "
     "seed. The worst case takes, at each checkpoint, the attack with the worst mean (the tip names "
-    "it). Hollow: a fit had not converged, a lower bound.",
+    "it). Hollow: a fit had not converged, a lower bound, or had not begun.",
     "tradeoff": "Left and low is where a defender wants to be. Filled, and on the dotted line: the "
     "Pareto front of the means. Bars: 95 % intervals.",
     "strengths": "Worst-case fidelity on test data at the budget, against what honest customers "
