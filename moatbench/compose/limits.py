@@ -8,6 +8,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, ListConfig
 
+from moatbench.isolation.terms import check_isolation, check_secret
 from moatbench.knobs import check_number, check_whole
 
 SECOND = (
@@ -25,6 +26,9 @@ def check_run(cfg: DictConfig) -> None:
     check_whole("seed", cfg.seed, 0)
     check_whole("confirm", cfg.confirm, 0)
     check_whole("threads", cfg.threads, 1)
+    check_isolation(cfg.isolation)
+    check_number("isolation_limit", cfg.isolation_limit, 0, above=True)
+    check_secret(cfg.secret)
     if cfg.victim_seed is not None:
         check_whole("victim_seed", cfg.victim_seed, 0, other="null")
     chosen = [name for name in defenses_chosen() if name != "none"]

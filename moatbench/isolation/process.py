@@ -46,11 +46,6 @@ class NotIsolatable(ValueError):
     """An attack cannot be given to another process; the message says why."""
 
 
-def available() -> bool:
-    """Whether this system can freeze a process by forking it."""
-    return hasattr(os, "fork") and hasattr(socket, "AF_UNIX")
-
-
 class Isolated:
     """An attack in a process of its own.
 

@@ -11,6 +11,7 @@ from moatbench.attack import Attack, Known, Target
 from moatbench.compose.old_forms import refuse_old_form
 from moatbench.compose.origin import ours
 from moatbench.defense import Defense, evidence_of
+from moatbench.isolation.held import Held, copied
 from moatbench.isolation.process import LIMIT
 from moatbench.judge.accounts import Accounts
 from moatbench.judge.checked import BrokenAttack, checked
@@ -24,7 +25,6 @@ from moatbench.record.flag import BOUGHT, BOUND, CHANGED, INVALID, UNISOLATED, F
 from moatbench.runner.clients import Customers, own_copy
 from moatbench.runner.clock import Clock
 from moatbench.runner.doubts import doubled
-from moatbench.runner.held import Held, copied
 from moatbench.runner.playing import Play, started
 from moatbench.runner.points import Checkpoint, Ended, Reached
 from moatbench.runner.secret import NONE, hidden, is_apart, secret_for, stream_of

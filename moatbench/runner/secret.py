@@ -9,12 +9,19 @@ import numpy as np
 from moatbench.attack import Attack
 from moatbench.compose.origin import ours
 from moatbench.defense import Defense
-from moatbench.isolation.process import available
+from moatbench.isolation.terms import (
+    AUTO,
+    DIGITS,
+    NONE,
+    PROCESS,
+    available,
+    check_isolation,
+    check_secret,
+)
 from moatbench.randomness import stream
 from moatbench.types import Generator
 
-AUTO, PROCESS, NONE = "auto", "process", "none"
-DIGITS = 64  # hexadecimal, of 256 bits
+__all__ = ["NONE", "PROCESS", "derived", "hidden", "is_apart", "secret_for", "stream_of"]
 
 
 def is_apart(attack: Attack, isolation: str) -> bool:
@@ -27,10 +34,7 @@ def is_apart(attack: Attack, isolation: str) -> bool:
     Raises:
         ValueError: another word, or a system that cannot fork was told to.
     """
-    if isolation not in (AUTO, PROCESS, NONE):
-        raise ValueError(f"isolation must be auto, process or none, got {isolation!r}")
-    if isolation == PROCESS and not available():
-        raise ValueError("isolation=process needs a system that can fork; set isolation=auto")
+    check_isolation(isolation)
     return isolation == PROCESS or (isolation == AUTO and available() and not ours(attack))
 
 
@@ -40,12 +44,8 @@ def secret_for(attacks: Iterable[Attack], isolation: str, given: str | None) -> 
     Raises:
         ValueError: the one given is not hexadecimal.
     """
+    check_secret(given)
     if given is not None:
-        if not given or len(given) > DIGITS or set(given.lower()) - set("0123456789abcdef"):
-            raise ValueError(
-                f"secret must be up to {DIGITS} hexadecimal digits, as a record tells, "
-                f"got {given!r}; null draws one where it is needed"
-            )
         return given.lower()
     apart = [is_apart(attack, isolation) for attack in attacks]
     if not any(apart):

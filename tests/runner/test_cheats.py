@@ -1,6 +1,9 @@
 """Attacks that cheat gain nothing in a process of their own, or are invalid (FAULTS B3)."""
 
+from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
+from tempfile import gettempdir
 
 import cheats
 import numpy as np
@@ -21,6 +24,15 @@ from moatbench.victim import Victim
 SECRET = "ab" * 32
 CHECKPOINTS = (20, 60)
 GAIN = 0.02  # of fidelity: honest attacks differ by more from seed to seed
+
+
+@pytest.fixture(autouse=True)
+def no_diary() -> Iterator[None]:
+    """What a cheat wrote down is of no other test."""
+    diary = Path(gettempdir(), cheats.DIARY)
+    diary.unlink(missing_ok=True)
+    yield
+    diary.unlink(missing_ok=True)
 
 
 @cache

@@ -10,11 +10,11 @@ import pytest
 from moatbench.attack import Attack, Needs, Target
 from moatbench.client import BudgetExceeded, Surrogate
 from moatbench.defense import Defense
+from moatbench.isolation.held import PROBES
 from moatbench.judge.judge import Assessment, Judge
 from moatbench.learners.learner import ignorant
 from moatbench.reply import Reply
 from moatbench.runner.extract import BrokenAttack, Extraction, extract
-from moatbench.runner.held import PROBES
 from moatbench.runner.suite import Doubted, Failed, Finished, Point, Skipped, run_attacks
 from moatbench.types import Array, Generator, Labels, Rows
 from moatbench.victim import NotApplicable, Victim

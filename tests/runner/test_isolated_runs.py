@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from shop import Run
 
 from moatbench.record.curve import read
@@ -54,6 +55,13 @@ def test_a_strangers_attack_that_is_not_isolated_is_bound(moatbench: Run, tmp_pa
     summary, _ = ran(moatbench, tmp_path, "Thief", "isolation=none")
     assert [f.grade for f in summary.flags if "not isolated" in f.text] == ["B"]
     assert summary.secret is None
+
+
+@pytest.mark.parametrize("wrong", ["isolation=some", "isolation_limit=0", "secret=xyz"])
+def test_terms_that_are_none_are_told_before_anything_runs(moatbench: Run, wrong: str) -> None:
+    status, _, err = moatbench("data=iris", "tracking.enabled=false", wrong)
+    assert status == 1
+    assert f"{wrong.partition('=')[0]} must be" in err
 
 
 def test_our_attacks_need_no_secret(moatbench: Run, tmp_path: Path) -> None:
