@@ -203,7 +203,7 @@ class MeteredAPI(PredictionAPI):
 def valid_checkpoints(checkpoints: Sequence[int]) -> tuple[int, ...]:
     """Return the checkpoints; raise a ValueError unless they are positive and increasing."""
     points = tuple(checkpoints)
-    whole = all(isinstance(p, int | np.integer) for p in points)
+    whole = all(isinstance(p, int | np.integer) and p is not True for p in points)
     if not points or not whole or points[0] < 1 or any(np.diff(points) <= 0):
         raise ValueError(
             f"checkpoints must be whole, positive and increasing, got {list(points)}; "

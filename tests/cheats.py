@@ -219,6 +219,14 @@ class LearnsLater(Thief):
         return Surrogate(later)
 
 
+class SaysItConverged(Thief):
+    """Says that its fit has converged, and that it has more right after twice the steps."""
+
+    def surrogate(self, api: PredictionAPI, predict: Predict) -> Surrogate:
+        once, twice = np.arange(400) >= 80, np.arange(400) >= 20
+        return Surrogate(predict, doubled=lambda: (once, twice))
+
+
 @dataclass(frozen=True)
 class Breaks(Thief):
     """Reaches its first checkpoint, and breaks in one way or another."""

@@ -20,6 +20,7 @@ from moatbench.attack import Attack
 from moatbench.compose.cache import trained, victim_key
 from moatbench.compose.limits import check_run, check_suite
 from moatbench.compose.old_forms import refuse_old_form
+from moatbench.compose.repeat import as_given
 from moatbench.compose.subgroup import members
 from moatbench.data import Dataset
 from moatbench.defense import Defense
@@ -146,13 +147,15 @@ def checkpoints(asked: Sequence[int] | None, victim: Victim) -> tuple[int, ...]:
 def _with_knobs(name: str, knobs: Mapping[str, Any]) -> DictConfig:
     """Compose this run again with one attack in place of the suite, and change its knobs."""
     given: list[str] = []
+    primary = "config"
     if HydraConfig.initialized():
         # A search path given on the command line is an override, not a property of the loader.
         ours = HydraConfig.get().overrides
-        given = [o for o in ours.hydra if o.startswith("hydra.searchpath=")]
-        given += [o for o in ours.task if not o.lstrip("+~").startswith("attack")]
+        primary = HydraConfig.get().job.config_name or primary
+        given = [o for o in as_given(ours.hydra) if o.startswith("hydra.searchpath=")]
+        given += [o for o in as_given(ours.task) if not o.lstrip("+~").startswith("attack")]
     loader = GlobalHydra.instance().config_loader()
-    composed = loader.load_configuration("config", [*given, f"attack={name}"], RunMode.RUN)
+    composed = loader.load_configuration(primary, [*given, f"attack={name}"], RunMode.RUN)
     node = composed.attack
     OmegaConf.set_struct(node, True)
     _refuse_unknown([str(k) for k in knobs], [str(k) for k in node], f"attack.knobs.{name}")

@@ -41,6 +41,7 @@ class Schema:
     cache: str | None = MISSING
     report: str | None = None
     confirm: int = 0
+    strengths: bool = False
     confirmation: bool = False
     tracking: Tracking = field(default_factory=Tracking)
 

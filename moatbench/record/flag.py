@@ -14,10 +14,11 @@ GRADES = {
 ORACLE = "upper bound"  # it saw the victim
 LATE = "not converged"  # at the budget
 UNBEGUN = "not begun"  # at the budget: it had nothing to fit
+UNISOLATED = "not isolated"  # it ran beside what it must not see
 FELL = "fell by the budget"
 LESS = "labels gave more"  # than an attack that uses confidences too
 MOVED = "moves when doubled"  # in steps, though it says that it has converged
-OF_THE_WORST = frozenset({ORACLE, LATE, UNBEGUN, FELL, LESS, MOVED})
+OF_THE_WORST = frozenset({ORACLE, UNISOLATED, LATE, UNBEGUN, FELL, LESS, MOVED})
 # Marks of notes
 BUYING = "not begun earlier"
 EARLY = "not converged earlier"
@@ -25,7 +26,6 @@ FALL = "fell earlier"
 GAINLESS = "gained nothing"  # though made against this kind of defense
 ONE_SEED, ONE_STRENGTH = "one seed", "one strength"
 # Marks of attacks that are not ours
-UNISOLATED = "not isolated"
 BOUGHT = "bought judged rows"
 CHANGED = "changed after its purchase"  # a surrogate, after later purchases
 # Marks of defenses that do not treat all alike
@@ -74,7 +74,7 @@ def graded(flags: Iterable[Flag], worst: Collection[str], *, whole: bool = False
         worst: the attacks that stand for the number.
         whole: whether it is the whole victim: nothing is above, and it can only be too high.
     """
-    bounding = {ORACLE} if whole else OF_THE_WORST
+    bounding = {ORACLE, UNISOLATED} if whole else OF_THE_WORST
 
     def grade(flag: Flag) -> str:
         return BOUND if flag.attack in worst and flag.mark in bounding else NOTE

@@ -64,6 +64,7 @@ class Summary:
         command: that repeats this run alone.
         knobs: the config, flat: `defense.rounding.decimals`.
         versions: of Python, of the packages, and of the code with its commit.
+        hardware: that it ran on: cpu, cores, memory, threads, blas, system.
         data_provenance: where the data come from, their sha256, and how many rows repeat others.
         checkpoints: cumulative queries, the last is the budget.
         plan: how much was measured.
@@ -134,6 +135,7 @@ class Summary:
     trace: str = ""
     secret: str | None = None
     fetched: str | None = None
+    hardware: Mapping[str, str] = field(default_factory=dict)
     version: int = VERSION
 
     @property

@@ -17,13 +17,14 @@ from moatbench.judge.checked import BrokenAttack, checked
 from moatbench.judge.judge import Judge
 from moatbench.judge.purchases import judged_and_bought
 from moatbench.judge.trail import Trail
+from moatbench.knobs import check_number
 from moatbench.randomness import stream
 from moatbench.record.columns import SHIFTED
 from moatbench.record.flag import BOUGHT, BOUND, CHANGED, INVALID, UNISOLATED, Flag
 from moatbench.runner.clients import Customers, own_copy
+from moatbench.runner.clock import Clock
 from moatbench.runner.doubts import doubled
 from moatbench.runner.held import Held, copied
-from moatbench.runner.meters import Clock
 from moatbench.runner.playing import Play, started
 from moatbench.runner.points import Checkpoint, Ended, Reached
 from moatbench.runner.secret import NONE, hidden, is_apart, secret_for, stream_of
@@ -79,6 +80,7 @@ class Extraction:
     ) -> None:
         refuse_old_form(defense)
         refuse_old_form(attack)
+        check_number("price", price, 0)
         self.victim, self.defense, self.attack = victim, defense, attack
         self.checkpoints, self.seed, self.price = valid_checkpoints(checkpoints), seed, price
         self.isolation, self.limit = isolation, limit

@@ -18,6 +18,7 @@ from moatbench.record.flag import (
     ORACLE,
     ORDER,
     UNBEGUN,
+    UNISOLATED,
     Flag,
     graded,
 )
@@ -40,6 +41,7 @@ def of_run(
     *,
     confidences: bool,
     doubled: Mapping[str, Doubled] | None = None,
+    told: Sequence[Flag] = (),
 ) -> list[Flag]:
     """Gather all flags of the curves.
 
@@ -53,9 +55,11 @@ def of_run(
         hits: of those that ran.
         confidences: whether the API answered any.
         doubled: what twice the steps changed, of attacks where that was seen.
+        told: flags that were raised while the attacks ran.
     """
     ran = {name: curve for name, curve in curves.items() if name != WORST_CASE}
     found = [
+        *told,
         *not_begun(ran),
         *unconverged(ran),
         *(
@@ -68,7 +72,8 @@ def of_run(
         *more_steps_gave_other(doubled or {}),
     ]
     broken = labels_changed(defense, ran)
-    most, names = worst(ran, oracles(attacks, ran))
+    suspects = {*oracles(attacks, ran), *(flag.attack for flag in told if flag.mark == UNISOLATED)}
+    most, names = worst(ran, suspects)
     return [
         *graded(found, names, whole=most >= 1.0),
         *(Flag(INVALID, line, "labels changed") for line in broken),
@@ -96,18 +101,18 @@ def of_defense(layers: Mapping[str, Defense], aware: Mapping[str, Sequence[str]]
 
 
 def worst(
-    curves: Mapping[str, Sequence[Row]], seers: Collection[str] = ()
+    curves: Mapping[str, Sequence[Row]], suspects: Collection[str] = ()
 ) -> tuple[float, set[str]]:
     """Return a run's number, and the attacks that stand for it: what they lack bounds it.
 
     They have the highest fidelity on test data at the largest budget. Of equals, those whose fit
-    converged and that did not see the victim (`seers`) vouch for the others.
+    converged, and that could not see too much (`suspects`), vouch for the others.
     """
     budget = max((curve[-1]["queries"] for curve in curves.values()), default=0)
     last = {name: c[-1] for name, c in curves.items() if c[-1]["queries"] == budget}
     most = max((row[HEADLINE] for row in last.values()), default=0.0)
     equal = {name: row for name, row in last.items() if row[HEADLINE] == most}
-    sound = {name for name, row in equal.items() if row["converged"] and name not in seers}
+    sound = {name for name, row in equal.items() if row["converged"] and name not in suspects}
     return most, sound or set(equal)
 
 

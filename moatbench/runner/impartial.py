@@ -18,12 +18,12 @@ from moatbench.randomness import stream
 from moatbench.record.flag import BATCHES, INVALID, NAMES, OTHERS, Flag
 from moatbench.reply import Reply
 from moatbench.runner.secret import stream_of
-from moatbench.types import Array, Generator, Mask
+from moatbench.runner.twin import SAME, same
+from moatbench.types import Array, Generator
 from moatbench.victim import Victim
 
 FEW, MANY = 20, 300  # rows asked of a defense of ours, which the contract knows, and of others
 BATCH = 10  # as customers ask
-SAME = 1e-9  # a victim's own answers may differ in their last digits, by the batch
 KNOWN_NAMES = ("honest-0", "shifted-0", "adversary", "selfcheck")  # that a run never uses
 TOKENS = 4  # other accounts as a run names them
 
@@ -134,9 +134,3 @@ def _gap(one: Seen, two: Seen) -> str:
     if one.alarm != two.alarm:
         return f"the first alarm is at query {one.alarm or 'none'} and {two.alarm or 'none'}"
     return ""
-
-
-def same(one: Array, two: Array, tolerance: float) -> Mask:
-    """(n,) whether rows have the same label, and outputs within the tolerance."""
-    within = np.isclose(one, two, rtol=0, atol=tolerance, equal_nan=True).all(axis=1)
-    return np.asarray(within)

@@ -15,6 +15,8 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from moatbench.compose.build import SUITE, Parts, build
+from moatbench.compose.naming import attack_name, data_name, defense_name, victim_name
+from moatbench.compose.repeat import as_given, repeating
 from moatbench.defense import Defense
 from moatbench.display.figure import draw
 from moatbench.judge.judge import Judge
@@ -22,7 +24,8 @@ from moatbench.judge.plan import plan
 from moatbench.knobs import check_whole
 from moatbench.randomness import stream
 from moatbench.record.curve import Row, by_attack
-from moatbench.record.identity import PACKAGES, command, config_hash, knobs, version_of
+from moatbench.record.hardware import hardware
+from moatbench.record.identity import PACKAGES, config_hash, knobs, version_of
 from moatbench.record.summary import (
     CONFIRMATION,
     MEASUREMENT,
@@ -36,6 +39,7 @@ from moatbench.runner.secret import hidden, secret_for
 from moatbench.runner.suite import Event, Finished, Point, Skipped, run_attacks
 from moatbench.tracking.log import fetch, finished, log_run
 from moatbench.tracking.store import TrackingFailed, address
+from moatbench.tracking.tried import require_usable
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +57,8 @@ def run(cfg: DictConfig) -> Summary:
     """
     hydra = HydraConfig.get()
     begun = _begun(cfg, hydra)
+    if begun.tracking_uri and not begun.sweep:  # a sweep has tried it
+        require_usable(begun.tracking_uri, begun.name, begun.artifacts)
     folder = Path(hydra.runtime.output_dir)
     if earlier := _done_before(cfg, begun, folder):
         return earlier
@@ -90,15 +96,16 @@ def one_pool(threads: int) -> threadpool_limits:
 def _begun(cfg: DictConfig, hydra: Any) -> Summary:
     """Tell what is known of a run before it begins."""
     choices, in_sweep = hydra.runtime.choices, hydra.mode == RunMode.MULTIRUN
+    given, cwd = as_given(hydra.overrides.task), Path(hydra.runtime.cwd)
     return Summary(
-        victim=str(choices["victim"]),
-        data=str(choices["data"]),
-        defense="+".join(str(name) for name in cfg.defense) or "none",
-        attack=str(choices["attack"]),
+        victim=victim_name(cfg, str(choices["victim"]), given, cwd),
+        data=data_name(cfg, str(choices["data"]), given, cwd),
+        defense=defense_name(cfg, given),
+        attack=attack_name(cfg, str(choices["attack"]), given),
         seed=int(cfg.seed),
         status="",
         config_hash=config_hash(cfg),
-        command=command(hydra.overrides.task),
+        command=str(repeating(cfg, hydra)),
         knobs=knobs(cfg),
         versions={"python": sys.version.split()[0], **{p: version_of(p) for p in PACKAGES}},
         data_provenance={},
@@ -134,6 +141,7 @@ def _ended(begun: Summary, cfg: DictConfig, parts: Parts | None, found: Gathered
         repeated=found.repeated,
         harm=found.harm,
         trace=found.trace,
+        hardware=hardware(int(cfg.threads)),
         secret=found.secret,
     )
     if parts is not None:
@@ -210,19 +218,20 @@ def _doubt(cfg: DictConfig, parts: Parts, found: Gathered) -> None:
         return
     told = parts.victim.confidences and parts.defense.traits.confidences
     layers, whole = _layers(cfg, parts), found.curves.keys() - found.failed.keys()
-    found.flags += flags.of_run(
+    found.flags = flags.of_run(
         parts.attacks,
         parts.defense,
         by_attack(found.rows),
         found.hits,
         confidences=told,
         doubled=found.doubled,
+        told=found.flags,
     )
     found.flags += flags.of_defense(layers, flags.aware(parts.attacks, parts.defense, whole))
     unknown = hidden(cfg.seed, found.secret)
     doubts, repeated = selfcheck.of_layers(parts.victim, layers, unknown)
     found.flags += doubts
-    found.repeated = {name: seen._asdict() for name, seen in repeated.items()}
+    found.repeated = dict(repeated)
 
 
 def _layers(cfg: DictConfig, parts: Parts) -> dict[str, Defense]:

@@ -245,7 +245,7 @@ def test_a_baseline_that_no_attack_applies_to_is_not_missing() -> None:
         (["seeds=2"], "experiment= missing; usage: moatbench-confirm experiment=NAME"),
         (["experiment=x", "seeds=many"], "seeds must be a whole number of at least 1, got 'many'"),
         (["experiment=x", "seeds=0"], "seeds must be a whole number of at least 1, got '0'"),
-        (["experiment=x", "tracking.uri=sqlite:///absent.db"], "no MLflow store at absent.db"),
+        (["experiment=x", "tracking.uri=sqlite:///absent.db"], "absent.db; give its place"),
     ],
 )
 def test_bad_input_is_one_clear_line(

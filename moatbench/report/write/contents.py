@@ -9,7 +9,7 @@ from moatbench.report.measure.worst import Field
 from moatbench.report.select.records import Curve, Selection
 from moatbench.report.write.alarm_table import monitors
 from moatbench.report.write.attack_tables import compared, cost_multipliers, heat
-from moatbench.report.write.board_tables import equal_cost, honest, leaderboard
+from moatbench.report.write.board_tables import equal_cost, honest, leaderboard, strength_table
 from moatbench.report.write.flag_tables import flags, reasons
 from moatbench.report.write.group_table import groups
 from moatbench.report.write.numerals import INTERVAL, share
@@ -24,6 +24,7 @@ def tables(selection: Selection, fields: Sequence[Field]) -> list[Table]:
         leaderboard(boards),
         reasons(boards),
         equal_cost(boards),
+        strength_table(boards),
         honest(boards),
         cost_multipliers(fields, "fidelity_test"),
         cost_multipliers(fields, "fidelity_uniform"),

@@ -1,4 +1,4 @@
-"""What a run takes down beside the meter: the attacker's seconds."""
+"""The attacker's seconds: of computing and querying, without the judge's."""
 
 import time
 from collections.abc import Iterator
