@@ -90,10 +90,7 @@ class HonestTraffic:
         report = self._admission() | UNKNOWN
         if self._due:
             victim = self._deployment.victim
-            told, clean = (
-                concatenated(self._told[: self._due]),
-                concatenated(self._clean[: self._due]),
-            )
+            told, clean = self._replies
             report |= quality(
                 told, clean, victim.shares.y_test[self._answered], len(victim.classes)
             )
@@ -105,8 +102,9 @@ class HonestTraffic:
         `rows` of the group were asked about, each by several customers.
         """
         victim, answered = self._deployment.victim, self._answered
-        asked = np.concatenate([rows for rows, _ in self._asked] or [np.empty(0, np.intp)])
-        told, clean = concatenated(self._told), concatenated(self._clean)
+        due = [rows for rows, _ in self._asked[: self._due]]
+        asked = np.concatenate(due or [np.empty(0, np.intp)])
+        told, clean = self._replies
         out = {}
         for name, rows in groups.items():
             theirs, given = rows[asked].sum(), rows[answered]
@@ -127,7 +125,7 @@ class HonestTraffic:
     @property
     def told(self) -> tuple[Rows, Labels]:
         """(m,) the rows of the test data that were answered so far, and (m,) the labels told."""
-        return self._answered, concatenated(self._told[: self._due]).labels
+        return self._answered, self._replies[0].labels
 
     def seconds_added(self) -> float:
         """Mean seconds that the defense adds to a query, by the clock."""
@@ -163,6 +161,11 @@ class HonestTraffic:
             "alarmed_accounts": len(alarmed) / len(accounts) if self._due else unknown,
             "first_alarm": float(min(alarmed, default=unknown)),
         }
+
+    @property
+    def _replies(self) -> tuple[Reply, Reply]:
+        """What was told to the rows that got an answer, and what the victim says to them."""
+        return concatenated(self._told[: self._due]), concatenated(self._clean[: self._due])
 
     @property
     def _answered(self) -> Rows:

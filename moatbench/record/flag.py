@@ -28,6 +28,10 @@ ONE_SEED, ONE_STRENGTH = "one seed", "one strength"
 # Marks of attacks that are not ours
 BOUGHT = "bought judged rows"
 CHANGED = "changed after its purchase"  # a surrogate, after later purchases
+# Marks of defenses that do not treat all alike
+BATCHES = "depends on the batch"
+NAMES = "depends on the account"
+OTHERS = "depends on who asked before"
 # Marks of a whole run
 NAIVE = "naive only"
 ORDER = "order of stages"

@@ -15,6 +15,7 @@ from moatbench.compose.origin import ours
 from moatbench.defense import Defense, evidence_of
 from moatbench.judge.accounts import Accounts
 from moatbench.randomness import stream
+from moatbench.record.flag import BATCHES, INVALID, NAMES, OTHERS, Flag
 from moatbench.reply import Reply
 from moatbench.runner.secret import stream_of
 from moatbench.runner.twin import SAME, same
@@ -23,7 +24,7 @@ from moatbench.victim import Victim
 
 FEW, MANY = 20, 300  # rows asked of a defense of ours, which the contract knows, and of others
 BATCH = 10  # as customers ask
-NAMES = ("honest-0", "shifted-0", "adversary", "selfcheck")  # that a run never uses
+KNOWN_NAMES = ("honest-0", "shifted-0", "adversary", "selfcheck")  # that a run never uses
 TOKENS = 4  # other accounts as a run names them
 
 
@@ -50,12 +51,12 @@ class Impartiality:
             x, self._others = x[:FEW], others[:1]
         else:
             x = np.concatenate([x, victim.space.sample(MANY - len(x), stream(seed, "impartial"))])
-            self._others = [*others, *NAMES]
+            self._others = [*others, *KNOWN_NAMES]
         self._victim, self._layer, self._seed, self._x = victim, layer, seed, x
         self._truth = victim.predict(x)
         self._fresh = self._deployed()
 
-    def problems(self, *, repeats: bool) -> Iterator[str]:
+    def problems(self, *, repeats: bool) -> Iterator[Flag]:
         """Yield in which ways it is not impartial; `repeats` says that asked again, it answers so.
 
         Fresh noise is of the account, so that two accounts are told different things.
@@ -64,19 +65,22 @@ class Impartiality:
         batches = {size: self._ask(self._someone, size) for size in (1, len(self._x))}
         for size, seen in batches.items():
             if gap := _gap(usual, seen):
-                yield f"answers depend on the batch: {gap}, asked {size} and {BATCH} at a time"
+                text = f"answers depend on the batch: {gap}, asked {size} and {BATCH} at a time"
+                yield Flag(INVALID, text, BATCHES)
                 break
         noise = self._layer.traits.noise
         if noise is not None and noise.mode == "fresh":
             return
         for name in self._others:
             if gap := _gap(usual, self._ask(name, BATCH)):
-                yield f"answers depend on the account: {gap}, asked as {self._someone} and {name}"
+                text = f"answers depend on the account: {gap}, asked as {self._someone} and {name}"
+                yield Flag(INVALID, text, NAMES)
                 break
         if repeats and not self._layer.traits.shared:
             after = self._ask(self._someone, BATCH, before=self._others[0])
             if gap := _gap(usual, after):
-                yield f"answers depend on who asked before: {gap}, and it does not say `shared`"
+                text = f"answers depend on who asked before: {gap}, and it does not say `shared`"
+                yield Flag(INVALID, text, OTHERS)
 
     def _ask(self, account: str, batch: int, before: str = "") -> Seen:
         """Ask all rows; another account asks them `before`, where there is one."""

@@ -68,7 +68,7 @@ class Ended:
 
     Args:
         trail: the deployment that was attacked, and who asked it what.
-        accounts: the attacker's.
+        accounts: the attacker's, as the defense met them.
         seconds_added: to an honest query, by the clock.
         seconds_waited: by an honest query, virtual.
         harm: of customers by group, as `HonestTraffic.by_group` tells.

@@ -59,8 +59,7 @@ def _check(
     again = repeated(deployment, nobody(seed))
     seen |= again._asdict()
     found += [Flag(INVALID, line) for line in _variation(victim, layer, again)]
-    impartial = Impartiality(victim, layer, seed)
-    found += [Flag(INVALID, line) for line in impartial.problems(repeats=again.varied == 0)]
+    found += Impartiality(victim, layer, seed).problems(repeats=again.varied == 0)
     if mode(layer) == "fresh" or again.varied:
         return  # it answers otherwise in the same place: nothing is to be seen beside it
     near = beside(deployment, nobody(seed, "beside"))
