@@ -114,19 +114,31 @@ def of_sweep(runs: Sequence[Summary | None]) -> str:
     """Show a sweep: a line for each run; None is one that ended without a word."""
     header = ["run", "data", "victim", "defense", "attack", "seed", "status", "test", "uniform"]
     header += ["to 95 %", "marks"]
-    lines = [[str(number), *_of_sweep(run)] for number, run in enumerate(runs)]
+    found = [run for run in runs if run is not None]
+    lines = [[str(number), *_of_sweep(run, found)] for number, run in enumerate(runs)]
     return text(header, lines, words=7)
 
 
-def _of_sweep(run: Summary | None) -> list[str]:
+def _of_sweep(run: Summary | None, runs: Sequence[Summary]) -> list[str]:
     if run is None:
         return [*"?????", FAILED, "-", "-", "-", ""]
-    names = [run.data, run.victim, run.defense, run.attack, str(run.seed)]
+    names = [run.data, run.victim, _defense(run, runs), run.attack, str(run.seed)]
     # A run that failed on the way has numbers for smaller budgets: not to be compared here
     finals = run.finals if run.status == FINISHED else {}
     scores = [_number(finals.get(f"final_fidelity_{s}")) for s in ("test", "uniform")]
     to_95 = _queries_to(run, run.headline, 95) if finals else "-"
     return [*names, run.status, *scores, to_95, flag.shown(run.marks)]
+
+
+def _defense(run: Summary, runs: Sequence[Summary]) -> str:
+    """Name a defense; where its runs differ in knobs, with those: `rounding (decimals=1)`."""
+    same = [other.knobs for other in runs if other.defense == run.defense]
+    differing = [
+        f"{knob.rpartition('.')[2]}={value}"
+        for knob, value in run.knobs.items()
+        if knob.startswith("defense.") and any(str(o.get(knob)) != str(value) for o in same)
+    ]
+    return f"{run.defense} ({', '.join(differing)})" if differing else run.defense
 
 
 def _fidelity(row: Row) -> str:
