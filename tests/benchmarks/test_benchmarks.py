@@ -7,9 +7,11 @@ import pytest
 from shop import ROOT
 
 REDUCED = {
+    "curve_end": ["--quick"],
     "defense_cost": ["rounding", "bdpl"],
     "evasion": ["--quick"],
     "inversion": ["--quick"],
+    "labels_only": ["--quick"],
     "leakage": ["--quick"],
     "metering": ["--quick"],
     "monitors": ["--quick"],
