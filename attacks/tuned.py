@@ -24,7 +24,8 @@ from moatbench.strategies.wrapper import Wrapper
 from moatbench.types import Array, Generator
 
 FIRST = 2  # queries of the first stage, for each column and one more
-FADING = 0.7  # weight of an earlier stage, beside the next
+FADING = 0.5  # weight of an earlier stage, beside the next
+ALIKE = 1.25  # times the error before: no worse, as few questions tell
 STAGE = 1.5  # times as many queries at the end of a stage as at the end of the last
 
 
@@ -175,9 +176,10 @@ class Trials:
     def _play(self, run: Run, window: Window) -> Iterator[Surrogate]:
         target = replace(self._target, api=window)
         for surrogate in run.attack.run(target, deepcopy(run.rng)):
-            run.found, error = surrogate, self._wrong(surrogate)
-            if error <= self._error:
+            error, same = self._wrong(surrogate), self._best is run.found
+            if error <= self._error * (ALIKE if same else 1):  # more answers, if hardly worse
                 self._best, self._error = surrogate, error
+            run.found = surrogate
             if self._api.queries in self._api.checkpoints:
                 yield self._best
             if not window.remaining:

@@ -9,10 +9,12 @@ from shop import ROOT
 
 REDUCED = {
     "benchmark_page": ["--check"],
+    "curve_end": ["--quick"],
     "defense_cost": ["rounding", "bdpl"],
     "evasion": ["--quick"],
     "inversion": ["--quick"],
     "isolation": ["--quick"],
+    "labels_only": ["--quick"],
     "leakage": ["--quick"],
     "metering": ["--quick"],
     "monitors": ["--quick"],
