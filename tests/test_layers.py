@@ -38,7 +38,7 @@ FLOORS = [
     {"search", "report"},
     {"learners", "sweep"},
     {"solvers"},
-    {"strategies", "judge"},
+    {"strategies", "judge", "isolation"},
     {"compose"},
     {"runner"},
     {"testing", "reproduce", "cli"},

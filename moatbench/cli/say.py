@@ -147,6 +147,8 @@ def show_run(summary: "Summary", folder: Path) -> None:
         )
         print(table.of_floor(summary))
         print(f"\n{table.of_run(summary, rows)}\n\n{table.of_honest(summary, rows)}\n")
+        if groups := table.of_groups(summary):
+            print(f"{groups}\n")
         if marked := table.of_watermark(rows):
             print(f"{marked}\n")
         if flagged := table.of_flags(summary):

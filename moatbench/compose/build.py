@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -21,11 +21,13 @@ from moatbench.compose.cache import trained, victim_key
 from moatbench.compose.limits import check_run, check_suite
 from moatbench.compose.old_forms import refuse_old_form
 from moatbench.compose.repeat import as_given
+from moatbench.compose.subgroup import members
 from moatbench.data import Dataset
 from moatbench.defense import Defense
 from moatbench.randomness import stream
 from moatbench.stack import Stack
 from moatbench.traits import STAGES
+from moatbench.types import Mask
 from moatbench.victim import Victim
 
 log = logging.getLogger(__name__)
@@ -42,6 +44,7 @@ class Parts:
     defense: Defense
     attacks: Mapping[str, Attack]
     checkpoints: tuple[int, ...]
+    subgroup: Mapping[str, Mask] = field(default_factory=dict)  # rule to (n,) test rows
 
 
 def build(cfg: DictConfig, attack: str) -> Parts:
@@ -55,10 +58,19 @@ def build(cfg: DictConfig, attack: str) -> Parts:
     seed = cfg.seed if cfg.victim_seed is None else cfg.victim_seed
     # Cheap parts first: a bad knob is told before a victim is trained.
     defense, attacks = build_defense(cfg.defense), build_attacks(cfg.attack, attack)
-    victim = build_victim(cfg, instantiate(cfg.data), seed)
+    data = instantiate(cfg.data)
+    inside = None if cfg.subgroup is None else members(cfg.subgroup, data.table)
+    victim = build_victim(cfg, data, seed)
     if not cfg.publish:
         victim = replace(victim, family=None, architecture={})
-    return Parts(victim, defense, attacks, checkpoints(cfg.checkpoints, victim))
+    rows = victim.shares.test_rows
+    if inside is not None and rows is None:
+        raise ValueError(
+            "subgroup needs a victim that says which rows of the data the judge's are (its shares' "
+            "test_rows); make its shares with data.shares, or set subgroup=null"
+        )
+    subgroup = {} if inside is None else {str(cfg.subgroup): inside[rows]}
+    return Parts(victim, defense, attacks, checkpoints(cfg.checkpoints, victim), subgroup)
 
 
 def instantiate(node: DictConfig, *args: Any) -> Any:

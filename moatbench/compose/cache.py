@@ -30,7 +30,7 @@ LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch")
 # What no victim imports. All else of ours can change one, a new noun or room too.
 NOUNS_ABOVE = {"__main__", "api", "attack", "defense", "monitor", "stack", "traits"}
 SHOWN = {"cli", "conf", "display", "record", "report", "reproduce", "sweep", "tracking"}
-ROOMS_ABOVE = {"compose", "judge", "runner", "solvers", "strategies", "testing"}
+ROOMS_ABOVE = {"compose", "isolation", "judge", "runner", "solvers", "strategies", "testing"}
 ABOVE = {"attacks", "defenses", *NOUNS_ABOVE, *SHOWN, *ROOMS_ABOVE}
 OURS = sorted({m.name for m in iter_modules(moatbench.__path__)} - ABOVE | {"victims"})
 MOST_BYTES = 2**28  # of a victim with its data; a larger one is trained each time

@@ -28,10 +28,14 @@ class Schema:
     seed: int = MISSING
     victim_seed: int | None = None
     publish: bool = True
+    subgroup: str | None = None
     side_labels: bool = False
     checkpoints: list[int] | None = None
     price: float = MISSING
     threads: int = MISSING
+    isolation: str = "auto"
+    isolation_limit: float = MISSING
+    secret: str | None = None
     force: bool = False
     data_dir: str = MISSING
     cache: str | None = MISSING

@@ -1,14 +1,16 @@
 """What a defense costs honest customers, measured on the very instance that is under attack."""
 
 import time
+from collections.abc import Mapping
 
 import numpy as np
 
 from moatbench.api import Deployment
 from moatbench.defense import evidence_of
 from moatbench.judge.quality import UNKNOWN, quality
+from moatbench.record.columns import OF_A_GROUP
 from moatbench.reply import Reply, concatenated
-from moatbench.types import Generator, Labels, Rows
+from moatbench.types import Generator, Labels, Mask, Rows
 
 ACCOUNTS = 5
 SHIFTED_ACCOUNTS = 3
@@ -52,7 +54,7 @@ class HonestTraffic:
         self._asked: list[tuple[Rows, Rows]] = []  # (rows of the test data, those answered)
         self._told: list[Reply] = []
         self._clean: list[Reply] = []  # the undefended answers to the answered rows
-        self._seconds = self._bare_seconds = 0.0
+        self._added: list[float] = []  # seconds of a batch, beyond the victim's own
         self._waited = 0.0
 
     @classmethod
@@ -79,14 +81,45 @@ class HonestTraffic:
             )
         return {f"{self._name}_{measure}": value for measure, value in report.items()}
 
+    def by_group(self, groups: Mapping[str, Mask]) -> dict[str, dict[str, float]]:
+        """Tell what each group, (n,) test rows by name, was refused and lost; NaN if nobody asked.
+
+        `rows` of the group were asked about, each by several customers.
+        """
+        victim, answered = self._deployment.victim, self._answered
+        asked = np.concatenate([rows for rows, _ in self._asked] or [np.empty(0, np.intp)])
+        told, clean = concatenated(self._told), concatenated(self._clean)
+        out = {}
+        for name, rows in groups.items():
+            theirs, given = rows[asked].sum(), rows[answered]
+            measured = quality(
+                told.take(given),
+                clean.take(given),
+                victim.shares.y_test[answered[given]],
+                len(victim.classes),
+            )
+            refused = 1 - given.sum() / theirs if theirs else np.nan
+            out[name] = {
+                "rows": float(len(np.unique(asked[rows[asked]]))),
+                "refused": float(refused),
+                **{measure: measured[measure] for measure in OF_A_GROUP},
+            }
+        return out
+
     @property
     def told(self) -> tuple[Rows, Labels]:
         """(m,) the rows of the test data that were answered so far, and (m,) the labels told."""
         return self._answered, concatenated(self._told).labels
 
     def seconds_added(self) -> float:
-        """Mean seconds that the defense adds to a query, by the clock."""
-        return (self._seconds - self._bare_seconds) / max(self._queries, 1)
+        """Mean seconds that the defense adds to a query; 0 where the clock cannot tell them.
+
+        That is where the mean over batches lies within two standard errors of nothing.
+        """
+        added = np.array(self._added)
+        if len(added) < 2 or added.mean() <= 2 * added.std(ddof=1) / len(added) ** 0.5:
+            return 0.0
+        return float(added.sum() / self._queries)
 
     def seconds_waited(self) -> float:
         """Mean virtual seconds that a query had to wait."""
@@ -98,8 +131,7 @@ class HonestTraffic:
         clean = victim.predict(x)
         middle = time.perf_counter()
         answers = self._deployment.answer(x, account)
-        self._seconds += time.perf_counter() - middle
-        self._bare_seconds += middle - start
+        self._added.append(time.perf_counter() - middle - (middle - start))
         self._waited += self._deployment.defense.wait(len(x), account)  # as the API asks: after
         given = np.zeros(len(x), bool)
         given[answers.rows] = True

@@ -57,6 +57,11 @@ class Column:
         return self.group == "surrogate" and self.worse != 0
 
     @property
+    def is_paid(self) -> bool:
+        """Whether it tells what customers paid: a worst case takes the worst under any attack."""
+        return self.group in ("honest", "shifted") and self.worse != 0
+
+    @property
     def measure(self) -> str:
         """Its name without the customers': `l1_mean` of `honest_l1_mean`."""
         return self.name.removeprefix(f"{self.group}_")
@@ -255,6 +260,7 @@ _UNUSUAL: dict[str, tuple[Place, ...]] = {  # of customers whose inputs are unli
 }
 MEASURES = tuple(c.name for c in _ANSWERS)  # of the answers that customers got
 SHIFTED = tuple(_UNUSUAL)
+OF_A_GROUP = ("label_agreement", "top_agreement", "accuracy_lost", "l1_mean")  # and `refused`
 
 COLUMNS = {
     column.name: column

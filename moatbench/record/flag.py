@@ -13,16 +13,21 @@ GRADES = {
 # Marks of flags on one attack, which bound the number only where that attack stands for it
 ORACLE = "upper bound"  # it saw the victim
 LATE = "not converged"  # at the budget
+UNBEGUN = "not begun"  # at the budget: it had nothing to fit
 FELL = "fell by the budget"
 LESS = "labels gave more"  # than an attack that uses confidences too
 MOVED = "moves when doubled"  # in steps, though it says that it has converged
-OF_THE_WORST = frozenset({ORACLE, LATE, FELL, LESS, MOVED})
+OF_THE_WORST = frozenset({ORACLE, LATE, UNBEGUN, FELL, LESS, MOVED})
 # Marks of notes
-UNBEGUN = "not begun"  # at some checkpoint nothing is fitted yet
+BUYING = "not begun earlier"
 EARLY = "not converged earlier"
 FALL = "fell earlier"
 GAINLESS = "gained nothing"  # though made against this kind of defense
 ONE_SEED, ONE_STRENGTH = "one seed", "one strength"
+# Marks of attacks that are not ours
+UNISOLATED = "not isolated"
+BOUGHT = "bought judged rows"
+CHANGED = "changed after its purchase"  # a surrogate, after later purchases
 # Marks of a whole run
 NAIVE = "naive only"
 ORDER = "order of stages"

@@ -32,7 +32,11 @@ _PLACE = Key(result=False)
 _FOLLOWS = Key(result=False, passed_on=False)
 KEYS = {
     **dict.fromkeys(("data", "victim", "defense", "attack"), _PART),
-    **dict.fromkeys(("publish", "side_labels", "checkpoints", "price"), _PLAN),
+    **dict.fromkeys(
+        ("publish", "side_labels", "subgroup", "checkpoints", "price", "isolation"), _PLAN
+    ),
+    "isolation_limit": Key(free=True),
+    "secret": Key(free=True, passed_on=False),
     "seed": Key(free=True, passed_on=False),
     "victim_seed": Key(free=True),
     "threads": Key(free=True),

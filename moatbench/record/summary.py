@@ -64,7 +64,7 @@ class Summary:
         command: that repeats this run alone.
         knobs: the config, flat: `defense.rounding.decimals`.
         versions: of Python, of the packages, and of the code with its commit.
-        data_provenance: where the data come from, and the sha256 of their content.
+        data_provenance: where the data come from, their sha256, and how many rows repeat others.
         checkpoints: cumulative queries, the last is the budget.
         plan: how much was measured.
         kinds: what each layer of the defense says that it does, some of traits.KINDS.
@@ -79,6 +79,7 @@ class Summary:
         not_applicable: attacks that do not apply, each with the reason.
         failed: attacks that raised, each with the error; '' is the run itself.
         repeated: what a defense's twin answered to the same question again, by layer.
+        harm: under each attack, what honest customers lost, by class and subgroup.
         victim_accuracy: on the judge's test rows; null for a regression.
         name: of the experiment in MLflow.
         role: measurement or confirmation.
@@ -89,6 +90,8 @@ class Summary:
         started: seconds since 1970.
         seconds: that it took.
         trace: of the error that ended it.
+        secret: hexadecimal, from which keys and judged points are derived, with the seed; null for
+            the seed alone. `secret=` brings the same bits again.
         fetched: the run in MLflow that it was fetched from, where it was not run again.
         version: of this file's format.
     """
@@ -118,6 +121,7 @@ class Summary:
     not_applicable: Mapping[str, str] = field(default_factory=dict)
     failed: Mapping[str, str] = field(default_factory=dict)
     repeated: Mapping[str, Scores] = field(default_factory=dict)
+    harm: Mapping[str, Mapping[str, Scores]] = field(default_factory=dict)
     victim_accuracy: float | None = None
     name: str = "moatbench"
     role: str = MEASUREMENT
@@ -128,6 +132,7 @@ class Summary:
     started: float = 0.0
     seconds: float = 0.0
     trace: str = ""
+    secret: str | None = None
     fetched: str | None = None
     version: int = VERSION
 

@@ -1,97 +1,38 @@
 """One run: an attack on a defended victim, scored each time the meter passes a checkpoint."""
 
-import time
-from collections.abc import Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass
+from functools import partial
 
-from moatbench.api import ADVERSARY, Deployment, MeteredAPI, PredictionAPI, Trail, valid_checkpoints
+from moatbench.api import ADVERSARY, Deployment, MeteredAPI, PredictionAPI, valid_checkpoints
 from moatbench.attack import Attack, Known, Target
-from moatbench.client import Surrogate
 from moatbench.compose.old_forms import refuse_old_form
 from moatbench.defense import Defense, evidence_of
-from moatbench.judge.checked import BrokenAttack
+from moatbench.isolation.process import LIMIT
+from moatbench.judge.checked import BrokenAttack, checked
 from moatbench.judge.honest import HonestTraffic
 from moatbench.judge.judge import Judge
+from moatbench.judge.purchases import judged_and_bought
 from moatbench.randomness import stream
 from moatbench.record.columns import SHIFTED
+from moatbench.record.flag import BOUGHT, BOUND, CHANGED, INVALID, UNISOLATED, Flag
 from moatbench.runner.doubts import doubled
-from moatbench.types import Array, Mask
+from moatbench.runner.held import Held, copied
+from moatbench.runner.meters import Bought, Clock
+from moatbench.runner.playing import Play, started
+from moatbench.runner.points import Checkpoint, Ended, Reached
+from moatbench.runner.secret import NONE, hidden, secret_for
 from moatbench.victim import NotApplicable, Victim
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """One point of the curve.
-
-    Args:
-        queries: asked so far, answered or refused.
-        refused: of those, how many got no answer.
-        dollars: billed so far.
-        waited: virtual seconds that the API made the attacker wait.
-        seconds: of the attacker's computing and querying; the judge's time is not counted.
-        converged: whether the surrogate's fit ran to its tolerance.
-        first_alarm: queries of an attacker's account at its first alarm; NaN if there was none.
-        metrics: what the judge measured, by name, and what honest customers saw (`honest_*`,
-            `shifted_*` where their inputs are unlike most).
-        parameters: what was recovered of the victim's parameters.
-        note: how the surrogate was come by.
-        hits: (n,) on which rows of the test data the surrogate does as the victim.
-        begun: whether anything was fitted yet.
-        doubled: at the budget, of a fit that says it converged: which held-out purchases it has
-            right, as it is and after twice the steps; None where that cannot be seen.
-    """
-
-    queries: int
-    refused: int
-    dollars: float
-    waited: float
-    seconds: float
-    converged: bool
-    first_alarm: float
-    metrics: Mapping[str, float]
-    parameters: Mapping[str, Array]
-    note: str
-    hits: Mask
-    begun: bool = True
-    doubled: tuple[Mask, Mask] | None = None
-
-    def row(self) -> dict[str, float | str]:
-        """Return the point as one flat row; `seconds` alone differs from run to run."""
-        return {
-            "queries": self.queries,
-            "refused": self.refused,
-            "dollars": self.dollars,
-            "waited": self.waited,
-            "seconds": self.seconds,
-            **self.metrics,
-            "first_alarm": self.first_alarm,
-            "converged": int(self.converged),
-            "begun": int(self.begun),
-            "note": self.note,
-        }
-
-
-@dataclass(frozen=True)
-class Ended:
-    """What is known once the budget is spent.
-
-    Args:
-        trail: the deployment that was attacked, and who asked it what.
-        accounts: the attacker's.
-        seconds_added: to an honest query, by the clock.
-        seconds_waited: by an honest query, virtual.
-    """
-
-    trail: Trail
-    accounts: frozenset[str]
-    seconds_added: float
-    seconds_waited: float
 
 
 class Extraction:
     """An attack on a freshly deployed defense; iterate over it for the curve.
+
+    What our own attacks yield is judged there and then. What others' attacks yield is held, and
+    judged after the last purchase, each time on points of its own: rows that were judged are of no
+    use to buy. What an attack reached before it broke is judged all the same.
 
     Args:
         victim: the model.
@@ -100,13 +41,23 @@ class Extraction:
         checkpoints: cumulative query counts; the last is the budget.
         seed: spawns the streams of defense, attack, judge and honest customers.
         price: US dollars an answered query.
-        judge: scores the surrogates; None builds one from `seed`.
+        judge: scores the surrogates; None builds one from `seed`, or from the secret.
+        isolation: `auto` runs an attack that is not ours in a process of its own, `process` any,
+            `none` all in this one.
+        secret: hexadecimal, in place of the seed for all that an attack must not know; None is none
+            for an attack in this process, and a fresh one for another.
+        limit: seconds that an isolated attack may take from one checkpoint to the next.
+
+    Attributes:
+        secret: what was given or drawn: given again, it brings the same bits.
 
     Raises:
         TypeError: a part is written as before there were traits and targets.
         NotApplicable: when the iteration starts, before any query is spent.
+        NotIsolatable: likewise, where `process` is told, and the attack cannot be sent to one.
         BrokenAttack: the attack yielded off a checkpoint, ended before the last, or yielded what is
             no model.
+        AttackDied: it, or a surrogate of it, failed in a process of its own.
     """
 
     def __init__(
@@ -118,26 +69,37 @@ class Extraction:
         seed: int = 0,
         price: float = 0.0,
         judge: Judge | None = None,
+        *,
+        isolation: str = NONE,
+        secret: str | None = None,
+        limit: float = LIMIT,
     ) -> None:
         refuse_old_form(defense)
         refuse_old_form(attack)
         self.victim, self.defense, self.attack = victim, defense, attack
         self.checkpoints, self.seed, self.price = valid_checkpoints(checkpoints), seed, price
-        self.judge = judge or Judge(victim, stream(seed, "judge"))
+        self.isolation, self.limit = isolation, limit
+        self.secret = secret_for([attack], isolation, secret)
+        self._hidden = hidden(seed, self.secret)
+        self.judge = judge or Judge(victim, stream(self._hidden, "judge"))
 
     def __iter__(self) -> Iterator[Checkpoint]:
-        return (event for event in self.events() if isinstance(event, Checkpoint))
+        for event in self.events():
+            if isinstance(event, Checkpoint):
+                yield event
+            elif isinstance(event, Flag) and event.grade == INVALID:
+                warnings.warn(event.text, stacklevel=2)
 
-    def events(self) -> Iterator[Checkpoint | Ended]:
-        """Yield the curve point by point; at last, what is known once it is drawn."""
+    def events(self) -> Iterator[Checkpoint | Flag | Ended]:
+        """Yield the curve point by point, and flags; at last, what is known once it is drawn."""
         # Only a copy is ever deployed: what an attack is told must hold no secrets of this run, nor
         # of an earlier one on the same seed.
         known = Known(deepcopy(self.defense), self.victim if self.attack.oracle else None)
-        trail = Trail(self.victim, deepcopy(self.defense), stream(self.seed, "defense"))
-        budget, clock = self.checkpoints[-1], _Clock()
-        honest = HonestTraffic(trail, budget, stream(self.seed, "honest"))
+        trail = Bought(self.victim, deepcopy(self.defense), stream(self._hidden, "defense"))
+        budget, clock = self.checkpoints[-1], Clock()
+        honest = HonestTraffic(trail, budget, stream(self._hidden, "honest"))
         shifted = HonestTraffic.shifted(
-            trail, budget, stream(self.seed, "shifted"), self.judge.far_rows
+            trail, budget, stream(self._hidden, "shifted"), self.judge.far_rows
         )
 
         def listen(queries: int) -> None:
@@ -147,21 +109,32 @@ class Extraction:
 
         api = MeteredAPI(trail, self.checkpoints, price=self.price, listener=listen)
         target = Target(api, self.victim.shares.pool, known)
-        if reason := self.attack.unmet(target):
-            raise NotApplicable(reason)
-        yield from self._points(target, api, trail, (honest, shifted), clock)
+        play = started(self.attack, target, self.seed, self.secret, self.isolation, self.limit)
+        try:
+            if play.unmet:
+                raise NotApplicable(play.unmet)
+            steps = self._steps(play, api, trail, (honest, shifted), clock)
+            yield from (
+                self._at_once(steps, api)
+                if play.trusted
+                else self._at_the_end(steps, play, api, trail)
+            )
+        finally:
+            play.close()
         accounts = frozenset(api.per_account)
-        yield Ended(trail, accounts, honest.seconds_added(), honest.seconds_waited())
+        harm = honest.by_group(self.judge.groups)
+        yield Ended(trail, accounts, honest.seconds_added(), honest.seconds_waited(), harm)
 
-    def _points(
+    def _steps(
         self,
-        target: Target,
+        play: Play,
         api: PredictionAPI,
         deployment: Deployment,
         customers: tuple[HonestTraffic, HonestTraffic],
-        clock: "_Clock",
-    ) -> Iterator[Checkpoint]:
-        surrogates = self.attack.run(target, stream(self.seed, "attack"))
+        clock: Clock,
+    ) -> Iterator[Reached]:
+        """Let the attack go on to each checkpoint, and take down what is so there."""
+        surrogates = play.surrogates()
         for checkpoint in api.checkpoints:
             with clock.adding():
                 surrogate = next(surrogates, None)
@@ -171,10 +144,10 @@ class Extraction:
                     f"{type(self.attack).__name__} {did} at {api.queries} queries; it must yield "
                     f"one surrogate at each checkpoint, and the next is {checkpoint}"
                 )
-            raised = evidence_of(deployment.defense).alarms
-            alarms = [q for account, q in raised.items() if account in api.per_account]
-            found = self.judge.assess(surrogate, customers[0].told)
-            yield Checkpoint(
+            surrogate, found = checked(surrogate), evidence_of(deployment.defense)
+            alarms = [q for account, q in found.alarms.items() if account in api.per_account]
+            point = partial(
+                Checkpoint,
                 queries=api.queries,
                 refused=api.refused,
                 dollars=api.dollars,
@@ -182,21 +155,87 @@ class Extraction:
                 seconds=clock.seconds,
                 converged=surrogate.converged,
                 first_alarm=float(min(alarms, default=float("nan"))),
-                metrics=found.scores | self._owned(surrogate, deployment, api) | _felt(*customers),
                 parameters=surrogate.parameters,
                 note=surrogate.note,
-                hits=found.hits,
                 begun=surrogate.begun,
-                doubled=doubled(surrogate) if checkpoint == api.checkpoints[-1] else None,
             )
+            marks = found.marks.told_to(api.per_account) if found.marks is not None else None
+            told, felt = customers[0].told, _felt(*customers)
+            yield Reached(point, told, felt, marks, surrogate, checkpoint)
 
-    def _owned(
-        self, surrogate: Surrogate, deployment: Deployment, api: PredictionAPI
-    ) -> dict[str, float]:
-        """Let the owner of the model look for its marks."""
-        marks = evidence_of(deployment.defense).marks
-        marks = marks.told_to(api.per_account) if marks is not None else None
-        return self.judge.owner.verify(surrogate, marks)
+    def _at_once(self, steps: Iterator[Reached], api: PredictionAPI) -> Iterator[Checkpoint]:
+        """Judge each surrogate as it is yielded."""
+        for reached in steps:
+            with self._unasked(api):
+                point = self._judged(reached, self.judge)
+            yield point
+
+    def _at_the_end(
+        self, steps: Iterator[Reached], play: Play, api: PredictionAPI, trail: Bought
+    ) -> Iterator[Checkpoint | Flag]:
+        """Hold the surrogates; judge them after the last purchase, and what was bought."""
+        held: list[tuple[Reached, Held]] = []
+        judges: list[Judge] = []
+        broken: Exception | None = None
+        space, pool = self.victim.space, self.victim.shares.pool
+        try:
+            for place, reached in enumerate(steps):
+                kept = reached.surrogate if play.apart else copied(reached.surrogate, api)
+                rows = stream(self._hidden, f"probes/{place}")
+                with self._unasked(api):
+                    held.append((reached, Held.of(kept, space, pool, rows)))
+        except Exception as error:  # an attack may be anybody's code; what it reached stands
+            broken = error
+        play.end()
+        if play.doubt and held:
+            yield Flag(BOUND, play.doubt, UNISOLATED)
+        try:
+            for place, (reached, one) in enumerate(held):
+                judges.append(self.judge.redrawn(stream(self._hidden, f"judge/{place}")))
+                with self._unasked(api):
+                    changed = one.has_changed()
+                if changed:
+                    yield Flag(
+                        INVALID,
+                        f"its surrogate of {reached.queries} queries answered the same rows "
+                        "otherwise after later purchases; yield one that no longer changes",
+                        CHANGED,
+                    )
+                with self._unasked(api):
+                    point = self._judged(reached._replace(surrogate=one.surrogate), judges[-1])
+                yield point
+        except Exception as error:
+            broken = broken or error
+        bought = [x for account, x in trail.rows if account in api.per_account]
+        control = stream(self._hidden, "purchases")
+        for line in judged_and_bought(self.victim, judges, bought, control):
+            yield Flag(INVALID, line, BOUGHT)
+        if broken is not None:
+            raise broken
+
+    def _judged(self, reached: Reached, judge: Judge) -> Checkpoint:
+        """Score it, and let the owner of the model look for its marks."""
+        found = judge.assess(reached.surrogate, reached.told)
+        owned = judge.owner.verify(reached.surrogate, reached.marks)
+        return reached.point(
+            metrics=found.scores | owned | reached.felt,
+            hits=found.hits,
+            doubled=doubled(reached.surrogate) if reached.queries == self.checkpoints[-1] else None,
+        )
+
+    @contextmanager
+    def _unasked(self, api: PredictionAPI) -> Iterator[None]:
+        """Raise BrokenAttack where the API is asked meanwhile: by a surrogate that is judged."""
+        before = api.queries
+        try:
+            yield
+        finally:
+            asked = api.queries - before
+            if asked:
+                raise BrokenAttack(
+                    f"a surrogate of {type(self.attack).__name__} asked the API {asked} queries "
+                    "while it was judged; predict must do with what was bought before"
+                )
 
 
 def extract(
@@ -207,31 +246,28 @@ def extract(
     checkpoints: Sequence[int],
     seed: int = 0,
     price: float = 0.0,
+    isolation: str = NONE,
+    secret: str | None = None,
 ) -> Iterator[Checkpoint]:
-    """Run the attack once; yield the curve point by point, as the budget is spent."""
-    return iter(Extraction(victim, defense, attack, checkpoints, seed, price))
+    """Run the attack once; yield the curve point by point; `Extraction` says what each means."""
+    return iter(
+        Extraction(
+            victim,
+            defense,
+            attack,
+            checkpoints,
+            seed,
+            price,
+            isolation=isolation,
+            secret=secret,
+        )
+    )
 
 
 def _felt(honest: HonestTraffic, shifted: HonestTraffic) -> dict[str, float]:
     """Ask the customers; of those whose inputs are unlike most, only the measures that are kept."""
     unlike = shifted.report()
     return honest.report() | {f"shifted_{name}": unlike[f"shifted_{name}"] for name in SHIFTED}
-
-
-class _Clock:
-    """Adds up the attacker's seconds."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    @contextmanager
-    def adding(self, sign: int = 1) -> Iterator[None]:
-        """Count what is done meanwhile; with -1, take it out again."""
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds += sign * (time.perf_counter() - start)
 
 
 __all__ = [

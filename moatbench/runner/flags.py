@@ -8,6 +8,7 @@ from moatbench.defense import Defense
 from moatbench.record.columns import WORST_CASE
 from moatbench.record.curve import HEADLINE, Row
 from moatbench.record.flag import (
+    BUYING,
     EARLY,
     INVALID,
     LATE,
@@ -129,8 +130,8 @@ def not_begun(curves: Mapping[str, Sequence[Row]]) -> list[Flag]:
     for name, curve in curves.items():
         if blank := [row for row in curve if not row.get("begun", 1)]:
             queries = ", ".join(str(row["queries"]) for row in blank)
-            text = f"{name}: not begun to fit at {queries} queries"
-            flags.append(Flag(NOTE, text, LATE if blank[-1] is curve[-1] else UNBEGUN, name))
+            text = f"{name}: at {queries} queries it had nothing to fit yet"
+            flags.append(Flag(NOTE, text, UNBEGUN if blank[-1] is curve[-1] else BUYING, name))
     return flags
 
 

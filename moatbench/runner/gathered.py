@@ -11,7 +11,7 @@ from moatbench.record.curve import CurveFile, Row, by_attack, summary, worst_cas
 from moatbench.record.flag import Flag
 from moatbench.record.summary import FAILED, FINISHED, NOT_APPLICABLE, Scores
 from moatbench.runner.doubts import Doubled
-from moatbench.runner.suite import Event, Failed, Finished, Point, Skipped
+from moatbench.runner.suite import Doubted, Event, Failed, Finished, Point, Skipped
 from moatbench.types import Mask
 
 
@@ -36,7 +36,9 @@ class Gathered:
     flags: list[Flag] = field(default_factory=list)
     doubled: dict[str, Doubled] = field(default_factory=dict)  # of fits that say they converged
     repeated: dict[str, Scores] = field(default_factory=dict)
+    harm: dict[str, Mapping[str, Scores]] = field(default_factory=dict)
     trace: str = ""
+    secret: str | None = None
 
     def __post_init__(self) -> None:
         self._file = CurveFile(self.folder / "curve.csv")
@@ -54,9 +56,12 @@ class Gathered:
             self.skipped[event.attack] = event.reason
         elif isinstance(event, Failed):
             self.fail(event.attack, event.error)
+        elif isinstance(event, Doubted):
+            self.flags.append(event.flag)
         elif isinstance(event, Finished):
+            self.harm[event.attack] = event.harm
             self.aside[event.attack] = {
-                "honest_seconds_added": event.seconds_added,
+                "honest_seconds_added": event.seconds_added,  # 0: less than its own noise
                 "honest_seconds_waited": event.seconds_waited,
                 **{f"detection_{name}": value for name, value in event.detection.items()},
             }

@@ -34,6 +34,7 @@ from moatbench.record.summary import (
 from moatbench.runner import flags, selfcheck
 from moatbench.runner.card import accuracy, write_victim
 from moatbench.runner.gathered import Gathered
+from moatbench.runner.secret import hidden, secret_for
 from moatbench.runner.suite import Event, Finished, Point, Skipped, run_attacks
 from moatbench.tracking.log import fetch, finished, log_run
 from moatbench.tracking.store import TrackingFailed, address
@@ -65,11 +66,12 @@ def run(cfg: DictConfig) -> Summary:
     with one_pool(cfg.threads):
         try:
             parts = build(cfg, begun.attack)
-            write_victim(parts.victim, folder)
             _play(cfg, parts, found, hydra)
             _doubt(cfg, parts, found)
         except Exception as error:
             found.fail("", error)
+        if parts is not None:  # not before: no attack is to find the model in the run's folder
+            write_victim(parts.victim, folder)
     _ended(begun, cfg, parts, found).write(folder)
     summary = Summary.read(folder)
     if found.rows:
@@ -136,7 +138,9 @@ def _ended(begun: Summary, cfg: DictConfig, parts: Parts | None, found: Gathered
         failed=found.failed,
         flags=found.flags,
         repeated=found.repeated,
+        harm=found.harm,
         trace=found.trace,
+        secret=found.secret,
     )
     if parts is not None:
         whole = found.curves.keys() - found.failed.keys()
@@ -169,7 +173,13 @@ def _done_before(cfg: DictConfig, begun: Summary, folder: Path) -> Summary | Non
 
 def _play(cfg: DictConfig, parts: Parts, found: Gathered, hydra: Any) -> None:
     """Run the attacks; show how far they are."""
-    judge = Judge(parts.victim, stream(cfg.seed, "judge"), side_labels=cfg.side_labels)
+    found.secret = secret_for(parts.attacks.values(), cfg.isolation, cfg.secret)
+    judge = Judge(
+        parts.victim,
+        stream(hidden(cfg.seed, found.secret), "judge"),
+        side_labels=cfg.side_labels,
+        subgroup=parts.subgroup,
+    )
     found.baselines, found.floor = judge.baselines, judge.floor
     each, tells = len(parts.checkpoints), found.is_suite and hydra.mode != RunMode.MULTIRUN
     total = len(parts.attacks) * each
@@ -182,6 +192,9 @@ def _play(cfg: DictConfig, parts: Parts, found: Gathered, hydra: Any) -> None:
             seed=cfg.seed,
             price=cfg.price,
             judge=judge,
+            isolation=cfg.isolation,
+            secret=found.secret,
+            limit=cfg.isolation_limit,
         ):
             bar.set_postfix_str(event.attack)
             found.take(event)
@@ -212,7 +225,8 @@ def _doubt(cfg: DictConfig, parts: Parts, found: Gathered) -> None:
         doubled=found.doubled,
     )
     found.flags += flags.of_defense(layers, flags.aware(parts.attacks, parts.defense, whole))
-    doubts, repeated = selfcheck.of_layers(parts.victim, layers, cfg.seed)
+    unknown = hidden(cfg.seed, found.secret)
+    doubts, repeated = selfcheck.of_layers(parts.victim, layers, unknown)
     found.flags += doubts
     found.repeated = {name: seen._asdict() for name, seen in repeated.items()}
 

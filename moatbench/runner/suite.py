@@ -5,10 +5,13 @@ from dataclasses import dataclass, field
 
 from moatbench.attack import Attack
 from moatbench.defense import Defense
+from moatbench.isolation.process import LIMIT
 from moatbench.judge.caught import Verdict
 from moatbench.judge.judge import Judge
 from moatbench.randomness import stream
+from moatbench.record.flag import Flag
 from moatbench.runner.extract import Checkpoint, Extraction
+from moatbench.runner.secret import NONE, hidden, secret_for
 from moatbench.victim import NotApplicable, Victim
 
 
@@ -45,15 +48,25 @@ class Finished:
         seconds_added: to an honest query, by the clock.
         seconds_waited: by an honest query, virtual.
         detection: how it fared with monitors, as `caught.Verdict.of` tells.
+        harm: of customers by group, as `HonestTraffic.by_group` tells.
     """
 
     attack: str
     seconds_added: float
     seconds_waited: float
     detection: Mapping[str, float] = field(default_factory=dict)
+    harm: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
-Event = Point | Skipped | Failed | Finished
+@dataclass(frozen=True)
+class Doubted:
+    """What was found against an attack's curve."""
+
+    attack: str
+    flag: Flag
+
+
+Event = Point | Skipped | Failed | Finished | Doubted
 
 
 def run_attacks(
@@ -65,25 +78,45 @@ def run_attacks(
     seed: int,
     price: float = 0.0,
     judge: Judge | None = None,
+    isolation: str = NONE,
+    secret: str | None = None,
+    limit: float = LIMIT,
 ) -> Iterator[Event]:
-    """Run each attack, by name; tell every checkpoint as it is reached.
+    """Run each attack, by name; tell every checkpoint as it is judged.
 
     One that raises does not stop the others: what was measured is never lost. All are scored by the
-    same judge; None makes one from `seed`.
+    same judge; None makes one from `seed`, or from the secret. The last three arguments are those
+    of `Extraction`; one secret holds for all attacks.
     """
-    judge = judge or Judge(victim, stream(seed, "judge"))
-    verdict = Verdict(victim, defense, seed)
+    secret = secret_for(attacks.values(), isolation, secret)
+    judge = judge or Judge(victim, stream(hidden(seed, secret), "judge"))
+    verdict = Verdict(victim, defense, hidden(seed, secret))
     for name, attack in attacks.items():
-        run = Extraction(victim, defense, attack, checkpoints, seed, price, judge)
+        run = Extraction(
+            victim,
+            defense,
+            attack,
+            checkpoints,
+            seed,
+            price,
+            judge,
+            isolation=isolation,
+            secret=secret,
+            limit=limit,
+        )
         curve: list[tuple[int, float]] = []
         try:
             for event in run.events():
+                if isinstance(event, Flag):
+                    yield Doubted(name, event._replace(text=f"{name}: {event.text}", attack=name))
+                    continue
                 if isinstance(event, Checkpoint):
                     yield Point(name, event)
                     curve.append((event.queries, event.metrics["fidelity_test"]))
                 else:
                     detection = verdict.of(event.trail, event.accounts, curve)
-                    yield Finished(name, event.seconds_added, event.seconds_waited, detection)
+                    seconds = event.seconds_added, event.seconds_waited
+                    yield Finished(name, *seconds, detection, event.harm)
         except NotApplicable as reason:
             yield Skipped(name, str(reason))
         except Exception as error:  # an attack may be anybody's code

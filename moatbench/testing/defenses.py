@@ -10,8 +10,9 @@ import numpy as np
 from moatbench.api import Deployment
 from moatbench.compose.old_forms import refuse_old_form
 from moatbench.defense import Defense, evidence_of
+from moatbench.judge.quality import is_top
 from moatbench.randomness import stream
-from moatbench.reply import Reply, is_top
+from moatbench.reply import Reply
 from moatbench.strategies.simulation import with_knobs
 from moatbench.testing.evidence import (
     BATCHES,

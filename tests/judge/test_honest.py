@@ -14,6 +14,7 @@ from moatbench.defenses.label_only import LabelOnly
 from moatbench.defenses.monitoring import QueryMonitoring
 from moatbench.defenses.monitors.prada import PRADA
 from moatbench.defenses.rounding import Rounding
+from moatbench.judge.groups import groups
 from moatbench.judge.honest import (
     ACCOUNTS,
     BATCH,
@@ -196,6 +197,27 @@ def test_the_class_that_is_hit_hardest_is_told(toy: Victim) -> None:
     seen, x, y = report(toy, Unfair()), toy.shares.x_test, toy.shares.y_test
     assert seen["honest_worst_class_agreement"] == pytest.approx(np.mean(x[y == 2, 0] <= 0))
     assert seen["honest_worst_class_agreement"] < seen["honest_label_agreement"] < 1
+
+
+def test_harm_is_told_by_class_and_in_and_out_of_a_subgroup(toy: Victim) -> None:
+    traffic, x, y = customers(toy, Unfair()), toy.shares.x_test, toy.shares.y_test
+    traffic.keep_pace(BUDGET)
+    found = traffic.by_group(groups(toy, {"x0:0..": x[:, 0] >= 0, "nobody": x[:, 0] > 9}))
+    assert set(found) == {"x0:0..", "not x0:0..", "not nobody", "class a", "class b", "class c"}
+    assert found["class c"]["label_agreement"] == pytest.approx(np.mean(x[y == 2, 0] <= 0))
+    assert found["class a"]["label_agreement"] == found["not x0:0.."]["label_agreement"] == 1
+    assert found["x0:0.."]["label_agreement"] == pytest.approx(np.mean(y[x[:, 0] >= 0] != 2))
+    assert found["x0:0.."]["rows"] == np.sum(x[:, 0] >= 0)
+    assert found["class c"]["refused"] == 0
+
+
+def test_a_group_that_is_refused_is_compared_with_nothing(toy: Victim) -> None:
+    traffic = customers(toy, RefuseAll())
+    assert np.isnan(traffic.by_group(groups(toy, {}))["class a"]["refused"])
+    traffic.keep_pace(BUDGET)
+    found = traffic.by_group(groups(toy, {}))["class a"]
+    assert found["refused"] == 1
+    assert np.isnan(found["label_agreement"])
 
 
 def test_rounding_is_felt_in_l1_and_not_in_labels(toy: Victim) -> None:

@@ -15,8 +15,9 @@ def test_every_top_level_key_says_what_it_is() -> None:
 def test_the_lists_that_follow_from_the_table() -> None:
     where = {"tracking", "data_dir", "cache", "name", "force", "report", "confirm"}
     assert set(ELSEWHERE) == where
-    assert set(FREE) == {"seed", "victim_seed", "threads", "confirmation"}
-    assert set(OWN) == where - {"data_dir", "cache"} | {"seed", "confirmation"}
+    keys = {"seed", "victim_seed", "threads", "confirmation", "secret", "isolation_limit"}
+    assert set(FREE) == keys
+    assert set(OWN) == where - {"data_dir", "cache"} | {"seed", "confirmation", "secret"}
 
 
 def test_where_things_lie_is_no_part_of_what_a_run_is() -> None:

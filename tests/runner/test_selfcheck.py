@@ -435,9 +435,10 @@ def test_of_equals_one_that_converged_vouches_and_nothing_is_above_the_victim() 
 
 def test_not_begun_is_a_state_of_its_own() -> None:
     buying = [*curve(10, begun=0, converged=0), *curve(20, fidelity_test=0.95)]
-    assert grades({"tuned": buying}) == {"tuned: not begun": "C"}
+    assert grades({"tuned": buying}) == {"tuned: not begun earlier": "C"}
     blank = curve(10, 20, begun=0, converged=0)
-    assert grades({"tuned": blank}) == {"tuned: not converged": "B"}
+    assert grades({"tuned": blank}) == {"tuned: not begun": "B"}
+    assert grades({"tuned": blank, "best": BEST}) == {"tuned: not begun": "C"}
 
 
 def test_a_curve_that_fell_by_the_budget_bounds_the_run_that_it_stands_for() -> None:

@@ -203,7 +203,7 @@ def test_baselines_stand_first_and_are_marked() -> None:
     assert [r.defense for r in rows] == ["none", "label_only", "random_labels", "mad", "grid"]
     selection = select(runs)
     made = {t.name: t for t in tables(selection, fields(selection))}
-    marks = {row[0]: row[-1] for row in made["leaderboard"].groups[0].rows}
+    marks = {row[0]: row[1] for row in made["leaderboard"].groups[0].rows}
     assert all(marks[name].startswith("baseline") for name in rows_of_baselines())
     assert "naive only" not in marks["none"] + marks["random_labels"]
     assert "baseline" not in marks["mad"]

@@ -64,7 +64,7 @@ def _graded(attack: str, curve: Curve, worst: set[str], *, whole: bool) -> list[
     name = base_name(attack)
     told = [f for f in curve.run.summary.flags if f.attack in ("", name) and f.mark not in OF_A_RUN]
     marks = {f.mark for f in told if f.attack == name}
-    if _late(curve) and flag.LATE not in marks:
+    if _late(curve) and not {flag.LATE, flag.UNBEGUN} & marks:
         told.append(Flag(NOTE, f"{name}: not converged at its budget", flag.LATE, name))
     if _saw(attack, curve) and flag.ORACLE not in marks:
         told.append(Flag(NOTE, f"upper bound: {name} saw the victim itself", flag.ORACLE, name))

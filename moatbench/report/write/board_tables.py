@@ -33,6 +33,7 @@ def leaderboard(boards: Sequence[tuple[Field, list[Standing]]]) -> Table:
         f"of means is biased upwards. {told_missing([field for field, _ in boards])}".rstrip(),
         [
             Head("defense", number=False),
+            Head("marks", MARKS, number=False),
             Head("test data", "worst-case fidelity on test data"),
             Head("uniform inputs", "worst-case fidelity on uniform valid inputs"),
             Head(
@@ -52,7 +53,6 @@ def leaderboard(boards: Sequence[tuple[Field, list[Standing]]]) -> Table:
             Head("accuracy lost", "percentage points, on answered queries", paper=False),
             Head("refused", "% of honest customers' queries", paper=False),
             Head("front", number=False),
-            Head("marks", MARKS, number=False),
         ],
         [
             Group(heading(boards, f), [_standing(f, row) for row in baselines_first(rows)])
@@ -68,6 +68,7 @@ def _standing(field: Field, row: Standing) -> list[str]:
     top = row.honest["honest_top_agreement"].mean  # NaN where no confidences are told
     return [
         row.defense,
+        "; ".join(filter(None, ["baseline" if is_baseline(row) else "", shown(row.marks)])),
         share(row.test.value),
         share(row.uniform.value),
         percent(worst(field.against(row.defense), "gain_test").value.mean),
@@ -78,7 +79,6 @@ def _standing(field: Field, row: Standing) -> list[str]:
         percent(lost),
         percent(row.honest["honest_refused"].mean),
         "front" if row.front else "",
-        "; ".join(filter(None, ["baseline" if is_baseline(row) else "", shown(row.marks)])),
     ]
 
 
