@@ -58,7 +58,7 @@ def of_honest(summary: Summary, rows: Sequence[Row]) -> str:
     lines = []
     for attack, row in last.items():
         seconds = summary.summaries.get(attack, {})
-        times = [_number(_scaled(seconds.get(key), by)) for key, by in TIMES.values()]
+        times = [_time(_scaled(seconds.get(key), by)) for key, by in TIMES.values()]
         lines.append([attack, *_cells(row, honest), *times])
     ours = text(["honest customers under", *(c.heading for c in honest), *TIMES], lines)
     theirs = [[attack, *_cells(row, shifted)] for attack, row in last.items()]
@@ -154,6 +154,11 @@ def _pair(row: Mapping[str, Any], metric: str) -> str:
 
 def _cells(row: Row, columns: Sequence[Column]) -> list[str]:
     return [_number(row.get(c.name)) for c in columns]
+
+
+def _time(value: float | None) -> str:
+    """Show a time; what no clock could tell from nothing is no measured zero."""
+    return "~0" if value == 0 else _number(value)
 
 
 def _scaled(value: float | None, by: float) -> float | None:

@@ -59,7 +59,7 @@ class HonestTraffic:
         self._asked: list[tuple[Rows, Rows]] = []  # (rows of the test data, those answered)
         self._told: list[Reply] = []
         self._clean: list[Reply] = []  # the undefended answers to the answered rows
-        self._seconds = self._bare_seconds = 0.0
+        self._added: list[float] = []  # seconds of a batch, beyond the victim's own
         self._waited = 0.0
 
     @classmethod
@@ -128,8 +128,14 @@ class HonestTraffic:
         return self._answered, self._replies[0].labels
 
     def seconds_added(self) -> float:
-        """Mean seconds that the defense adds to a query, by the clock."""
-        return (self._seconds - self._bare_seconds) / max(self._queries, 1)
+        """Mean seconds that the defense adds to a query; 0 where the clock cannot tell them.
+
+        That is where the mean over batches lies within two standard errors of nothing.
+        """
+        added = np.array(self._added)
+        if len(added) < 2 or added.mean() <= 2 * added.std(ddof=1) / len(added) ** 0.5:
+            return 0.0
+        return float(added.sum() / self._queries)
 
     def seconds_waited(self) -> float:
         """Mean virtual seconds that a query had to wait."""
@@ -141,8 +147,7 @@ class HonestTraffic:
         clean = self._deployment.predict(x)
         middle = time.perf_counter()
         answers, waited = self._deployment.serve(x, account)
-        self._seconds += time.perf_counter() - middle
-        self._bare_seconds += middle - start
+        self._added.append(time.perf_counter() - middle - (middle - start))
         self._waited += waited
         given = np.zeros(len(x), bool)
         given[answers.rows] = True

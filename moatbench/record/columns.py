@@ -57,6 +57,11 @@ class Column:
         return self.group == "surrogate" and self.worse != 0
 
     @property
+    def is_paid(self) -> bool:
+        """Whether it tells what customers paid: a worst case takes the worst under any attack."""
+        return self.group in ("honest", "shifted") and self.worse != 0
+
+    @property
     def measure(self) -> str:
         """Its name without the customers': `l1_mean` of `honest_l1_mean`."""
         return self.name.removeprefix(f"{self.group}_")

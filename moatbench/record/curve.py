@@ -17,9 +17,9 @@ LEVELS = (90, 95, 99)  # per cent of fidelity
 def worst_case(curves: Mapping[str, Sequence[Row]]) -> list[Row]:
     """Return, for each checkpoint that any attack reached, the worst over the attacks.
 
-    Each quality of the surrogate is the worst of any attack, metric by metric; what it cost (and
-    all else) is the row of the `winner`, the attack with the highest fidelity on the test data,
-    then on uniform inputs.
+    Each quality of the surrogate, and all that customers paid, is the worst of any attack, metric
+    by metric, as in a report's table; all else is the row of the `winner`, the attack with the
+    highest fidelity on the test data, then on uniform inputs.
     """
     rows = []
     for queries in sorted({row["queries"] for curve in curves.values() for row in curve}):
@@ -34,7 +34,7 @@ def worst_case(curves: Mapping[str, Sequence[Row]]) -> list[Row]:
         for key in row:
             values = [r[key] for r in here.values() if isinstance(r.get(key), float | int)]
             values = [v for v in values if not isnan(v)]
-            if values and column(key).is_quality:
+            if values and (column(key).is_quality or column(key).is_paid):
                 row[key] = max(values) if column(key).worse == LARGER else min(values)
         rows.append(row)
     return rows

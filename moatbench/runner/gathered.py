@@ -61,7 +61,7 @@ class Gathered:
         elif isinstance(event, Finished):
             self.harm[event.attack] = event.harm
             self.aside[event.attack] = {
-                "honest_seconds_added": event.seconds_added,
+                "honest_seconds_added": event.seconds_added,  # 0: less than its own noise
                 "honest_seconds_waited": event.seconds_waited,
                 **{f"detection_{name}": value for name, value in event.detection.items()},
             }

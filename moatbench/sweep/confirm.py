@@ -83,7 +83,7 @@ def confirm(experiment: str, seeds: int, uri: str, passed_on: Sequence[str] = ()
         folder = [f"hydra.sweep.dir={literal(str(place / str(number)))}"]
         searched = any("hydra.searchpath=" in o for o in passed_on)
         options = [o for o in again.given.options if not (searched and "searchpath=" in o)]
-        command = [sys.executable, "-m", "moatbench", *options, "-m", *again.overrides()]
+        command = [sys.executable, "-m", "moatbench", "-m", *options, *again.overrides()]
         env = {k: v for k, v in os.environ.items() if k != "HYDRA_FULL_ERROR"}
         env |= again.given.environment
         done = subprocess.run(

@@ -30,6 +30,7 @@ from moatbench.tracking.store import (
     open_store,
     reaching,
 )
+from moatbench.tracking.views import HEADS
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -214,6 +215,9 @@ def points(summary: Summary, rows: list[Row]) -> Iterator[tuple[str, float, int]
         last = key.removeprefix("final_")  # the other last points are their series' own
         if value is not None and (last == key or column(last).is_quality):
             yield f"summary/{key}", float(value), 0
+    for key, name in HEADS.items():
+        if (value := summary.finals.get(name)) is not None:
+            yield key, float(value), 0
     for key, value in summary.floor_scores.items():
         if key.startswith("fidelity_") and value is not None:
             yield f"summary/floor_{key}", float(value), 0

@@ -4,7 +4,7 @@ from moatbench.record.columns import shown
 from moatbench.record.summary import FINISHED, Scores, Summary
 
 OF_THE_RUN = {  # customers' measures that are no columns, for they are of the whole run
-    "honest_seconds_added": "seconds that the defense adds to a query",
+    "honest_seconds_added": "seconds that the defense adds to a query (0: too few to tell)",
     "honest_seconds_waited": "virtual seconds that a query waits",
 }
 

@@ -18,18 +18,25 @@ TRADE_OFF, BY_ATTACK, LEADERBOARD = "tradeoff", "tradeoffbyattack", "leaderboard
 KEYS = tuple(TAG + key for key in (TRADE_OFF, BY_ATTACK, LEADERBOARD))
 SCALARS = ("area", "final_fidelity_uniform", "queries_to_95")  # three in a row
 GENERATED = ("summary", "Model metrics")
+HEADS = {  # what heads a narrow column of MLflow's table, and the run's scalar that it holds
+    "test": "final_fidelity_test",
+    "uniform": "final_fidelity_uniform",
+    "to_95": "queries_to_95",
+    "label_kept": "final_honest_label_agreement",
+}
+GROUP = ("data", "victim", "defense")  # a mean over data sets would be of nothing
 COLUMNS = {  # of the leaderboard, with their widths in pixels
+    "tags.`data`": 80,
+    "tags.`victim`": 80,
     "tags.`defense`": 130,
     "tags.`grade`": 60,
-    "metrics.`summary/final_fidelity_uniform`": 120,
-    "metrics.`summary/final_fidelity_test`": 120,
-    "tags.`marks`": 200,
-    "metrics.`summary/queries_to_95`": 110,
-    "metrics.`honest_label_agreement`": 110,
+    "metrics.`uniform`": 80,
+    "metrics.`test`": 80,
+    "metrics.`to_95`": 80,
+    "metrics.`label_kept`": 90,
     "tags.`attack`": 140,
     "tags.`winner`": 130,
-    "tags.`victim`": 80,
-    "tags.`data`": 80,
+    "tags.`marks`": 200,
     "tags.`seed`": 50,
     "tags.`status`": 90,
 }
@@ -42,8 +49,8 @@ def tags(now: int) -> Iterator[tuple[str, str]]:
         now: milliseconds since 1970.
     """
     charts = {
-        TRADE_OFF: ("1 Trade-off by defense", _charts(["defense"])),
-        BY_ATTACK: ("2 Trade-off by defense and attack", _charts(["defense", "attack"])),
+        TRADE_OFF: ("1 Trade-off by defense", _charts(GROUP)),
+        BY_ATTACK: ("2 Trade-off by defense and attack", _charts([*GROUP, "attack"])),
         LEADERBOARD: ("3 Leaderboard, strongest defense first", _leaderboard()),
     }
     for key, (name, state) in charts.items():
@@ -74,7 +81,6 @@ def _charts(group: Sequence[str]) -> dict[str, Any]:
     lines = [_line(f"line-{n}", c.name, log=True) for n, c in enumerate(drawn)]
     bars = [_bar(f"bar-{n}", f"summary/{name}", "stolen") for n, name in enumerate(SCALARS)]
     costs = [_bar(f"cost-{n}", c.name, "cost") for n, c in enumerate(paid)]
-    keys = [{"mode": "tag", "groupByData": name} for name in group]
     return _state(
         compareRunCharts=[*lines, *bars, *costs],
         compareRunSections=[
@@ -83,18 +89,23 @@ def _charts(group: Sequence[str]) -> dict[str, Any]:
             _section("cost", "What honest customers pay"),
             *[_section(f"more-{name}", name, generated=True) for name in GENERATED],
         ],
-        groupBy={"aggregateFunction": "average", "groupByKeys": keys},
+        groupBy=_grouped(group),
     )
+
+
+def _grouped(names: Sequence[str]) -> dict[str, Any]:
+    keys = [{"mode": "tag", "groupByData": name} for name in names]
+    return {"aggregateFunction": "average", "groupByKeys": keys}
 
 
 def _leaderboard() -> dict[str, Any]:
     return _state(
-        orderByKey="metrics.`summary/final_fidelity_uniform`",
+        orderByKey="metrics.`uniform`",
         orderByAsc=True,
         selectedColumns=list(COLUMNS),
         columnOrder=list(COLUMNS),
         columnWidths=COLUMNS,
-        groupBy=None,
+        groupBy=_grouped(GROUP),
     )
 
 

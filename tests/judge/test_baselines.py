@@ -250,7 +250,7 @@ def told(**final: float) -> Summary:
 def test_mlflow_describes_gain_floor_and_the_time_of_honest_customers() -> None:
     text = note(told(honest_seconds_added=0.002, honest_seconds_waited=3.0))
     assert "Gain on test data: 0.75 of what the floor (pool: 0.625) leaves" in text
-    assert "| seconds that the defense adds to a query | 0.002 |" in text
+    assert "adds to a query (0: too few to tell) | 0.002 |" in text
     assert "| virtual seconds that a query waits | 3 |" in text
 
 

@@ -58,3 +58,15 @@ def test_a_curve_file_reads_back_as_written(tmp_path: Path) -> None:
     for r in rows:
         file.add(r)
     assert read(tmp_path / "curve.csv") == rows
+
+
+def test_the_worst_case_tells_what_customers_paid_under_the_worst_attack() -> None:
+    base = {"queries": 10, "fidelity_uniform": 0.5, "first_alarm": float("nan")}
+    curves = {
+        "strong": [base | {"fidelity_test": 0.9, "honest_l1_mean": 0.1, "honest_refused": 0.3}],
+        "weak": [base | {"fidelity_test": 0.6, "honest_l1_mean": 0.4, "honest_refused": 0.0}],
+    }
+    (worst,) = worst_case(curves)
+    assert (worst["winner"], worst["honest_l1_mean"], worst["honest_refused"]) == (
+        *("strong", 0.4, 0.3),
+    )

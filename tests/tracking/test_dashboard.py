@@ -2,6 +2,10 @@
 
 import base64
 import json
+import signal
+import subprocess
+import sys
+import time
 import zlib
 from pathlib import Path
 
@@ -65,7 +69,7 @@ def test_a_deleted_experiment_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["tracking.uri=sqlite:///nowhere/mlflow.db"], "no store at sqlite:///nowhere"),
+        (["tracking.uri=sqlite:///nowhere/mlflow.db"], "no store at sqlite:////"),
         (["colour=red"], "no option 'colour=red'; usage: moatbench-ui"),
         (["port=high"], "port must be a whole number from 1 to 65535, got 'high'"),
         (["tracking.uri=http://there:5000"], "is a server: open it in a browser"),
@@ -80,3 +84,35 @@ def test_looking_for_a_store_makes_none(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no store at"):
         ui.prepared([f"tracking.uri=sqlite:///{tmp_path}/mlflow.db"])
     assert not list(tmp_path.iterdir())
+
+
+def test_no_view_averages_data_sets_or_victims() -> None:
+    for state in states().values():
+        keys = [key["groupByData"] for key in state["groupBy"]["groupByKeys"]]  # type: ignore[index]
+        assert keys[:3] == ["data", "victim", "defense"]
+
+
+@pytest.mark.parametrize("port", [5060, 6000, 6667, 10080])
+def test_a_port_that_browsers_refuse_is_refused(port: int) -> None:
+    with pytest.raises(ValueError, match=f"got {port}; take port="):
+        ui.prepared([f"port={port}"])
+
+
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_what_a_leash_holds_ends_with_its_parent(sign: signal.Signals, tmp_path: Path) -> None:
+    held = tmp_path / "pid"
+    worker = f"import os, time; open({str(held)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
+    script = f"""
+import sys
+from moatbench.cli import ui
+ui._served([sys.executable, "-c", {worker!r}])
+"""
+    parent = subprocess.Popen([sys.executable, "-c", script])
+    deadline = time.monotonic() + 30
+    while not (held.exists() and held.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    parent.send_signal(sign)
+    parent.wait(10)
+    while Path(f"/proc/{held.read_text()}").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not Path(f"/proc/{held.read_text()}").exists()
