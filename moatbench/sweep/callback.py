@@ -13,6 +13,7 @@ from hydra.experimental.callback import Callback
 from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig
 
+from moatbench.sweep.places import place_run, place_sweep
 from moatbench.sweep.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -28,7 +29,11 @@ class Watched(Callback):
     def __init__(self) -> None:
         self._progress: Progress | None = None
 
+    def on_run_start(self, config: DictConfig, **_: Any) -> None:
+        place_run(config)
+
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        place_sweep(config)
         HydraConfig.instance().set_config(config)
         compose_seeds_once()
         if config.tracking.enabled:

@@ -6,10 +6,11 @@ import os
 import re
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote
 
 from filelock import FileLock
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 SQLITE = "sqlite:///"
+ESCAPE = re.compile(r"\?|%(?=[0-9a-fA-F]{2})")  # starts a query; stands for a byte
 NOTE = "mlflow.note.content"
 LOGGED = "mlflow.json"  # in a run's folder: where MLflow has it
 CALM = {  # MLflow's defaults retry for minutes, draw a bar for every file, print two lines a run
@@ -38,12 +40,20 @@ class TrackingFailed(RuntimeError):
 
 def address(uri: str | None) -> str:
     """Return the tracking URI: as given, or SQLite at runs/mlflow.db in the working directory."""
-    return uri or f"{SQLITE}{(Path.cwd() / 'runs' / 'mlflow.db').as_posix()}"
+    return uri or sqlite(Path.cwd() / "runs" / "mlflow.db")
+
+
+def sqlite(file: Path) -> str:
+    """Return the address of an SQLite store: what SQLAlchemy reads otherwise is quoted."""
+    quoted = ESCAPE.sub(lambda found: quote(found[0]), file.as_posix())
+    return f"{SQLITE}{quoted}"
 
 
 def database(uri: str) -> Path | None:
     """Return the file of an SQLite store; None for a server or another database."""
-    return Path(uri[len(SQLITE) :]) if uri.startswith(SQLITE) else None
+    if not uri.startswith(SQLITE):
+        return None
+    return Path(unquote(uri[len(SQLITE) :].partition("?")[0]))
 
 
 def connect(uri: str) -> "MlflowClient":
@@ -86,6 +96,7 @@ def open_store(
                 f"the experiment {experiment!r} was deleted in MLflow; restore it there, or choose "
                 "another name=..."
             )
+        _tidy(uri)
         _save_views(client, found)
         return client, str(found.experiment_id)
 
@@ -182,6 +193,14 @@ def locked(uri: str, patience: float = -1.0) -> Iterator[None]:
     db.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{db}.lock", timeout=patience):
         yield
+
+
+def _tidy(uri: str) -> None:
+    """Remove the empty folder that MLflow makes where a quoted address is no path."""
+    made = Path(uri[len(SQLITE) :]).parent
+    if (db := database(uri)) is not None and made != db.parent:
+        with suppress(OSError):
+            made.rmdir()
 
 
 def _artifacts(uri: str, experiment: str, root: str | None) -> str | None:
