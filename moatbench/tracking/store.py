@@ -96,7 +96,6 @@ def open_store(
                 f"the experiment {experiment!r} was deleted in MLflow; restore it there, or choose "
                 "another name=..."
             )
-        _tidy(uri)
         _save_views(client, found)
         return client, str(found.experiment_id)
 
@@ -192,15 +191,20 @@ def locked(uri: str, patience: float = -1.0) -> Iterator[None]:
         return
     db.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{db}.lock", timeout=patience):
-        yield
+        try:
+            yield
+        finally:
+            _tidy(uri, db)
 
 
-def _tidy(uri: str) -> None:
-    """Remove the empty folder that MLflow makes where a quoted address is no path."""
-    made = Path(uri[len(SQLITE) :]).parent
-    if (db := database(uri)) is not None and made != db.parent:
+def _tidy(uri: str, db: Path) -> None:
+    """Remove the empty folders that MLflow makes where a quoted address is no path."""
+    made = Path(uri[len(SQLITE) :].partition("?")[0])
+    for folder in made.parents:
+        if folder in db.parents:
+            break
         with suppress(OSError):
-            made.rmdir()
+            folder.rmdir()
 
 
 def _artifacts(uri: str, experiment: str, root: str | None) -> str | None:
