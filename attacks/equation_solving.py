@@ -32,9 +32,10 @@ class EquationSolving(Attack):
 
     Queries are uniform on the raw cube. The log-odds of exact answers are solved for the
     parameters: by least squares where they are linear (softmax), else by Levenberg-Marquardt.
-    Rounded answers bound each probability; a budget that allows it goes into bisecting the edges
-    where they step, which are exact again. Noise of a known law leaves a likelihood to maximise,
-    and half of the later queries to choose near the boundary. Any others are soft labels to fit.
+    Rounded answers bound each probability; later queries bisect the edges where they step, which
+    are exact again. Noise of a known law leaves a likelihood to maximise, and most of the later
+    queries to choose near the boundary. Any others are soft labels to fit. What is asked does not
+    depend on the budget.
 
     The attacker knows the defense, but no secret of it: to what it rounds, and the law of its
     noise, where nothing else perturbs the answers.
@@ -117,10 +118,10 @@ def known_of(defense: Defense) -> Known:
 class Survey:
     """Uniform queries, and the answers to them so far.
 
-    Where a small budget makes it pay, a network is also asked probes: points and their neighbours,
-    whose answers tell gradients. Rounding hides those, so that they are left out where it shows.
-    Rounded answers of simpler models are bisected instead, where a large budget makes it pay; of
-    noisy ones half are asked where a first fit is in doubt.
+    Where it saves queries, a network is also asked probes: points and their neighbours, whose
+    answers tell gradients. Rounding and noise hide those, so that they are left out there. Rounded
+    answers of simpler models are bisected instead; of noisy ones most are asked where a first fit
+    is in doubt. Neither the checkpoints nor the budget change what is asked.
     """
 
     def __init__(
@@ -133,16 +134,14 @@ class Survey:
         self.bought = Purchases(card)
         self.edges: Edges | None = None
         self._api, self._rng = api, rng
-        self._reconstruct, self._turn = reconstruct, reconstruct.turn(api.budget)
+        self._reconstruct, self._turn = reconstruct, reconstruct.turn
         self._planned = self._turn  # when edges are planned: after the extremes
         self._asked: list[Rows] = [np.empty(0, np.intp)]
         self._chosen = np.empty((0, d))
         self._first, count = 0, 0
-        if card.family == "mlp":
+        if card.family == "mlp" and not reconstruct.noisy:
             hidden, activation = card.architecture["hidden"], card.architecture["activation"]
-            self._first, count = probe_plan(
-                d, len(card.classes), hidden, activation, api.checkpoints
-            )
+            self._first, count = probe_plan(d, len(card.classes), hidden, activation)
         half = (card.space.high - card.space.low) / 2
         self._probes = card.space.low + half + half * probe_points(d, count, rng)
 
@@ -176,7 +175,7 @@ class Survey:
         level = len(self._reconstruct.extremes(self.bought)) > 0
         if self.edges is not None and level:
             return
-        edges = self._reconstruct.edges(self.bought, self._api.budget - at)
+        edges = self._reconstruct.edges(self.bought)
         if edges is not None and level:
             self._turn = at + FIRST * len(edges.open)
         self.edges = edges or self.edges

@@ -55,8 +55,7 @@ class Labels(View):
     """An API as one who ignores confidences sees it: the labels, and the path where it is told."""
 
     def __init__(self, api: PredictionAPI) -> None:
-        super().__init__(api)
-        self.card = labels_only(api.card)
+        super().__init__(api, card=labels_only(api.card))
 
     def ask(self, x: Array, behind: Rows, account: str) -> Answers:
         """Ask each row once."""

@@ -1,12 +1,14 @@
-"""Try several settings of an attack before most of the budget is spent; then go on with the best.
+"""Try several settings of an attack on a part of the queries; go on with the best on the others.
 
 An attack that is tuned to the defense is the honest one (Carlini et al. 2019, "On Evaluating
 Adversarial Robustness", sec. 4). The search has no other data than an attacker has: each trial
 buys its own answers, settings are compared on answers bought for the purpose, and all of it counts.
+The search never ends: in stages that grow, each setting goes on a little where it stopped.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from itertools import product
 from math import ceil
 from typing import Any
@@ -17,9 +19,13 @@ from moatbench.attack import Attack, Target
 from moatbench.client import Answers, Surrogate
 from moatbench.knobs import check_number, check_whole
 from moatbench.learners.learner import ignorant
-from moatbench.strategies.window import Window
+from moatbench.strategies.window import Memory, Resumed, Strayed, Window
 from moatbench.strategies.wrapper import Wrapper
 from moatbench.types import Array, Generator
+
+FIRST = 2  # queries of the first stage, for each column and one more
+FADING = 0.7  # weight of an earlier stage, beside the next
+STAGE = 1.5  # times as many queries at the end of a stage as at the end of the last
 
 
 @dataclass(frozen=True)
@@ -30,7 +36,7 @@ class Tuned(Wrapper):
         attack: makes the attack from its knobs.
         space: the values to try, for some of its knobs.
         trials: settings that are tried, at most.
-        share: of the budget, what the search costs, comparison included.
+        share: of the queries, what the search costs, comparison included.
         compared: of the search's share, the uniform queries that settings are compared on.
     """
 
@@ -72,18 +78,28 @@ class Tuned(Wrapper):
         return self.inner.unmet(target)
 
     def run(self, target: Target, rng: Generator) -> Iterator[Surrogate]:
-        """Yield the best that was found so far; after the search, what its winner finds."""
-        api = target.api
-        settings = [s for s in self._settings(rng) if not self._made(s).unmet(target)]
-        search = Trials(target, ceil(self.share * api.budget))
-        yield from search.compare_on(ceil(self.compared * self.share * api.budget), rng)
-        for left, setting in zip(range(len(settings), 0, -1), settings, strict=True):
-            room = (search.end - api.queries) // left
-            if room > 0:
-                yield from search.play(self._made(setting), setting, room, rng.spawn(1)[0])
-        if api.remaining:
-            winner = search.setting if search.setting is not None else {}
-            yield from search.play(self._made(winner), winner, api.remaining, rng.spawn(1)[0])
+        """Yield the best that was found so far; each stage tries all, then goes on with the best.
+
+        Stages grow with what was asked, so that a longer budget begins as a shorter one does.
+        Settings are compared after equally many queries: trials, and what is made of their winners,
+        are runs apart.
+        """
+        api, search = target.api, Trials(target)
+        comparing, *streams = rng.spawn(1 + self.trials)
+        settings = [s for s in self._settings(rng) if not self._made(s).unmet(target)] or [{}]
+        tried = [Run(self._made(s), own) for s, own in zip(settings, streams, strict=False)]
+        winners: dict[int, Run] = {}
+        end = float(FIRST * (api.card.space.d + 1))
+        while api.remaining:
+            size = ceil(end) - api.queries
+            compared = ceil(self.compared * self.share * size)
+            yield from search.compare_on(compared, comparing)
+            for one in tried:
+                yield from search.play(one, int(self.share * size - compared) // len(tried))
+            place = search.best_of(tried)
+            winner = winners.setdefault(place, deepcopy(tried[place]))
+            yield from search.play(winner, ceil(end) - api.queries)
+            end *= STAGE
 
     def _settings(self, rng: Generator) -> list[dict[str, Any]]:
         """Draw settings without repetition."""
@@ -103,43 +119,65 @@ class Tuned(Wrapper):
             ) from error
 
 
+@dataclass
+class Run:
+    """A run of an attack that can be continued: what it draws, has bought, and last found."""
+
+    attack: Attack
+    rng: Generator
+    memory: Memory = field(default_factory=Memory)
+    found: Surrogate | None = None
+    error: float = 0.0
+
+
 class Trials:
-    """The best surrogate so far, by its answers to questions whose answers were bought.
+    """The best surrogate so far, by its answers to questions whose answers were bought."""
 
-    Args:
-        target: what is attacked.
-        end: the number of queries at which the search is over.
-    """
-
-    def __init__(self, target: Target, end: int) -> None:
-        self.end = end
-        self.setting: dict[str, Any] | None = None
+    def __init__(self, target: Target) -> None:
         self._target, self._api = target, target.api
         self._best = ignorant(target.api.card)
         self._error = np.inf
-        self._truth: Answers | None = None
+        self._truth: list[Answers] = []
 
     def compare_on(self, n: int, rng: Generator) -> Iterator[Surrogate]:
-        """Buy the answers to n uniform questions."""
-        window = Window(self._api, n)
-        parts = []
-        for checkpoint in window.checkpoints:
-            parts.append(
-                window.query(self._api.card.space.sample(checkpoint - window.queries, rng))
-            )
-            if self._api.queries in self._api.checkpoints:
-                yield self._best
-        self._truth = Answers.joined(parts)
+        """Buy the answers to up to n more uniform questions; judge what was found by them too."""
+        if n := min(n, self._api.remaining):
+            window = Window(self._api, n)
+            x = self._api.card.space.sample(n, rng)
+            for checkpoint in window.checkpoints:
+                self._truth.append(window.query(x[window.queries : checkpoint]))
+                if self._api.queries in self._api.checkpoints:
+                    yield self._best
+            if np.isfinite(self._error):
+                self._error = self._wrong(self._best)
 
-    def play(
-        self, attack: Attack, setting: Mapping[str, Any], size: int, rng: Generator
-    ) -> Iterator[Surrogate]:
-        """Run an attack on the next queries; keep what it finds if that is better."""
-        window = Window(self._api, size)
-        for surrogate in attack.run(replace(self._target, api=window), rng):
-            error = self._wrong(surrogate)
+    def best_of(self, runs: Sequence[Run]) -> int:
+        """Place of the run that erred least so far, the last stages above all; of equals, the last.
+
+        Earlier stages count as well: a change for no reason gives up what the winner had bought.
+        """
+        for run in runs:
+            error = np.inf if run.found is None else self._wrong(run.found)
+            run.error = FADING * run.error + error
+        return len(runs) - 1 - int(np.argmin([run.error for run in reversed(runs)]))
+
+    def play(self, run: Run, size: int) -> Iterator[Surrogate]:
+        """Let an attack go on for up to `size` queries; keep what it finds if that is better."""
+        size = min(size, self._api.remaining)
+        if size < 1:
+            return
+        try:
+            yield from self._play(run, Resumed(self._api, size, run.memory))
+        except Strayed:  # nothing was bought yet: it starts anew, on answers of its own
+            run.memory = Memory()
+            yield from self._play(run, Resumed(self._api, size, run.memory))
+
+    def _play(self, run: Run, window: Window) -> Iterator[Surrogate]:
+        target = replace(self._target, api=window)
+        for surrogate in run.attack.run(target, deepcopy(run.rng)):
+            run.found, error = surrogate, self._wrong(surrogate)
             if error <= self._error:
-                self._best, self._error, self.setting = surrogate, error, dict(setting)
+                self._best, self._error = surrogate, error
             if self._api.queries in self._api.checkpoints:
                 yield self._best
             if not window.remaining:
@@ -147,9 +185,10 @@ class Trials:
 
     def _wrong(self, surrogate: Surrogate) -> float:
         """Total variation from the answers; from the labels where nothing else was told."""
-        if self._truth is None or not len(self._truth.x):
+        if not any(len(part.x) for part in self._truth):
             return np.inf
-        reply, truth = surrogate.predict(self._truth.x), self._truth
+        truth = Answers.joined(self._truth)
+        reply = surrogate.predict(truth.x)
         wrong: Array = (reply.labels != truth.labels).astype(np.float64)
         if reply.outputs is not None and truth.outputs is not None:
             apart = np.abs(reply.outputs - truth.outputs).sum(axis=1) / 2

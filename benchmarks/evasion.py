@@ -20,13 +20,14 @@ from configs import composed, victim_of
 from quick import QUICK
 from threadpoolctl import threadpool_limits
 
-from moatbench.api import MeteredAPI, Trail
+from moatbench.api import MeteredAPI
 from moatbench.attack import Known, Target
 from moatbench.attacks.evasion import Evasion
 from moatbench.compose.build import build_attacks, build_defense
 from moatbench.defense import Defense, evidence_of
 from moatbench.judge.caught import Verdict
 from moatbench.judge.judge import Judge
+from moatbench.judge.trail import Trail
 from moatbench.randomness import stream
 from moatbench.victim import Victim
 
@@ -95,7 +96,7 @@ def play(
     defense, attack = parts(monitor)
     knobs: dict[str, Any] = {"accounts": accounts, "benign": benign, "matched": matched}
     attack, known = replace(attack, **knobs), Known(deepcopy(defense))
-    trail = Trail(victim, defense, stream(seed, "defense"))
+    trail = Trail(victim, defense, stream(seed, "defense"), singly=False)
     api = MeteredAPI(trail, CHECKPOINTS)
     judge, curve = Judge(victim, stream(seed, "judge")), []
     target = Target(api, victim.shares.pool, known)
@@ -113,7 +114,7 @@ def verdict_of(victim: Victim, seed: int, monitor: str) -> Verdict:
     """Return the one that knows the customers' scores already, where there is one."""
     key = id(victim), seed, monitor
     if key not in VERDICTS:
-        VERDICTS[key] = Verdict(victim, parts(monitor)[0], seed)
+        VERDICTS[key] = Verdict(victim, parts(monitor)[0], seed, singly=False)
     return VERDICTS[key]
 
 

@@ -59,7 +59,7 @@ What happens to the answers of an account in alarm.""",
     "data": """## Data
 
 `data=NAME`. The judge gets a share of the rows, `data.test_share` (0.3); the attacker's pool is a
-share of the others, `data.pool_share` (0.25).""",
+share of the others, `data.pool_share` (0.25). Rows that are equal go to one share together.""",
     "experiment": """## Experiments
 
 `moatbench -m experiment=NAME`: a sweep with a question. How sweeps run: [sweeps.md](sweeps.md).""",

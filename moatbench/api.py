@@ -3,11 +3,16 @@
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import replace
+from types import MappingProxyType
 
 import numpy as np
 
 from moatbench.client import Answers, BudgetExceeded, Card, InvalidQuery, check_account, numbers
 from moatbench.defense import Defense
+from moatbench.reply import Reply
+from moatbench.space import InputSpace
 from moatbench.types import Array, Generator
 from moatbench.victim import Victim
 
@@ -21,22 +26,27 @@ class Deployment:
         defense.deploy(victim, rng)
         self.victim, self.defense = victim, defense
 
+    def serve(self, x: Array, account: str) -> tuple[Answers, float]:
+        """Answer, and tell how many virtual seconds the account waits for it."""
+        return self.answer(x, account), self.defense.wait(len(x), account)
+
     def answer(self, x: Array, account: str) -> Answers:
         """Answer what the defense admits; a row that it does not admit never reaches the victim."""
         x = x.view()
         x.flags.writeable = False
         admitted = self.defense.admit(x, account)
-        if admitted.all():
-            rows, kept = np.arange(len(x)), x
-        else:
-            rows, kept = np.flatnonzero(admitted), x[admitted]
+        rows, kept = np.flatnonzero(admitted), x if admitted.all() else x[admitted]
         if not len(rows):  # many models do not take an empty batch
             return Answers(kept, rows, np.empty(0, np.int64), None, None)
-        reply = self.defense.respond(kept, self.victim.predict(kept), account)
+        reply = self.defense.respond(kept, self.predict(kept), account)
         if reply.refused is not None and reply.refused.any():
             given = ~reply.refused
             reply, kept, rows = reply.take(given), kept[given], rows[given]
         return Answers(kept, rows, reply.labels, reply.outputs, reply.path)
+
+    def predict(self, x: Array) -> Reply:
+        """Return the victim's own reply, before the defense sees it."""
+        return self.victim.predict(x)
 
     def card(self, price: float) -> Card:
         """Return what its clients are told before the first query, at so many dollars an answer."""
@@ -53,39 +63,43 @@ class Deployment:
         )
 
 
-class Trail(Deployment):
-    """A deployment that keeps who asked what, in order; the rows only where a monitor watches."""
-
-    def __init__(self, victim: Victim, defense: Defense, rng: Generator) -> None:
-        super().__init__(victim, defense, rng)
-        self.asked: list[tuple[str, Array]] = []
-
-    def answer(self, x: Array, account: str) -> Answers:
-        """Answer, and take down the question."""
-        self.asked.append((account, x.copy() if self.defense.monitors else np.empty((len(x), 0))))
-        return super().answer(x, account)
-
-
 class PredictionAPI(ABC):
     """A session with an API that counts queries, under one purse and any number of accounts.
 
     The interface of whatever an attack asks: `MeteredAPI` is the one that bills, and a smaller view
-    of it is one as well.
+    of it is one as well. Meters can only be read; the card is the client's own copy.
 
     Args:
         card: what a client knows before the first query.
         checkpoints: cumulative query counts at which the attack is scored; the last is the budget.
-
-    Attributes:
-        queries: asked so far, answered or refused.
-        refused: of those, how many got no answer.
     """
 
     def __init__(self, card: Card, checkpoints: Sequence[int]) -> None:
-        self.card = card
-        self.checkpoints = valid_checkpoints(checkpoints)
-        self.queries = 0
-        self.refused = 0
+        self.__told, self.__checkpoints = card, valid_checkpoints(checkpoints)
+        # The client's own copy, to which it may do what it likes.
+        space = InputSpace(deepcopy(card.space.features), card.space.image)
+        self.__card = replace(card, space=space, architecture=deepcopy(card.architecture))
+        self.__queries = self.__refused = 0
+
+    @property
+    def card(self) -> Card:
+        """What a client knows before the first query."""
+        return self.__card
+
+    @property
+    def checkpoints(self) -> tuple[int, ...]:
+        """Cumulative query counts at which the attack is scored."""
+        return self.__checkpoints
+
+    @property
+    def queries(self) -> int:
+        """Asked so far, answered or refused."""
+        return self.__queries
+
+    @property
+    def refused(self) -> int:
+        """Of the queries, how many got no answer."""
+        return self.__refused
 
     @property
     def budget(self) -> int:
@@ -100,7 +114,7 @@ class PredictionAPI(ABC):
     @property
     def dollars(self) -> float:
         """Money spent so far."""
-        return round(self.card.price * (self.queries - self.refused), 9)
+        return round(self.__told.price * (self.queries - self.refused), 9)
 
     @property
     @abstractmethod
@@ -126,16 +140,16 @@ class PredictionAPI(ABC):
         """
         x = numbers(x)
         check_account(account)
-        if problem := self.card.space.problem(x, self.card.partial):
+        if problem := self.__told.space.problem(x, self.__told.partial):
             raise InvalidQuery(problem)
         if len(x) > self.remaining:
             raise BudgetExceeded(
                 f"asked for {len(x)} queries, but {self.remaining} of {self.budget} remain; "
                 "slice the batch to api.remaining"
             )
-        self.queries += len(x)
+        self.__queries += len(x)
         answers = self._ask(x, account)
-        self.refused += len(x) - len(answers.rows)
+        self.__refused += len(x) - len(answers.rows)
         return answers
 
     @abstractmethod
@@ -151,6 +165,7 @@ class MeteredAPI(PredictionAPI):
         checkpoints: cumulative query counts at which the attack is scored; the last is the budget.
         price: US dollars an answered query; a refused one is counted but not billed.
         listener: told the number of queries after each batch (honest traffic follows it).
+        token: turns the name of an account into the one under which the defense meets it.
     """
 
     def __init__(
@@ -159,11 +174,11 @@ class MeteredAPI(PredictionAPI):
         checkpoints: Sequence[int],
         *,
         price: float = 0.0,
-        listener: Callable[[int], None] | None = None,
+        listener: Callable[[int], None] = lambda queries: None,
+        token: Callable[[str], str] = str,
     ) -> None:
         super().__init__(deployment.card(price), checkpoints)
-        self.__deployment = deployment
-        self.__listener = listener
+        self.__deployment, self.__listener, self.__token = deployment, listener, token
         self.__waited = 0.0
         self.__per_account: Counter[str] = Counter()
 
@@ -175,21 +190,20 @@ class MeteredAPI(PredictionAPI):
     @property
     def per_account(self) -> Mapping[str, int]:
         """Queries of each account so far."""
-        return self.__per_account
+        return MappingProxyType(dict(self.__per_account))
 
     def _ask(self, x: Array, account: str) -> Answers:
         self.__per_account[account] += len(x)
-        answers = self.__deployment.answer(x, account)
-        self.__waited += self.__deployment.defense.wait(len(x), account)  # for what was just asked
-        if self.__listener is not None:
-            self.__listener(self.queries)
-        return answers
+        answers, waited = self.__deployment.serve(x, self.__token(account))
+        self.__waited += waited
+        self.__listener(self.queries)
+        return deepcopy(answers)  # an array that the defense keeps is not the client's to write to
 
 
 def valid_checkpoints(checkpoints: Sequence[int]) -> tuple[int, ...]:
     """Return the checkpoints; raise a ValueError unless they are positive and increasing."""
     points = tuple(checkpoints)
-    whole = all(isinstance(p, int | np.integer) for p in points)
+    whole = all(isinstance(p, int | np.integer) and p is not True for p in points)
     if not points or not whole or points[0] < 1 or any(np.diff(points) <= 0):
         raise ValueError(
             f"checkpoints must be whole, positive and increasing, got {list(points)}; "

@@ -88,8 +88,8 @@ class Attack(ABC):
     """A way to steal a model through a prediction API.
 
     `run` is a generator. What it yielded no longer changes, for it may be judged later. State lives
-    in it, not in the object, so that one attack can be run many times. Where a defense is of a kind
-    that no attack of a run is `against`, the run is marked "naive only".
+    in it, not in the object: one attack can be run many times. Where a defense is of a kind that no
+    attack of a run is `against`, the run is marked "naive only".
 
     Attributes:
         needs: what it cannot do without.

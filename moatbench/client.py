@@ -42,17 +42,10 @@ class InvalidQuery(ValueError):
 
 
 def numbers(x: object) -> Array:
-    """Return the rows of a query as an array of the API's own, which nobody else can change.
-
-    Raises:
-        InvalidQuery: they are not plain real numbers. A text, a date or a mask means something that
-            a number does not say, and a half of a complex number is another one.
-    """
+    """Return a copy of a query's rows; raise InvalidQuery unless they are plain real numbers."""
     try:
-        given = np.asarray(x)
-        masked = any(
-            np.ma.isMaskedArray(part) for part in (x if isinstance(x, list | tuple) else [x])
-        )
+        given, parts = np.asarray(x), x if isinstance(x, list | tuple) else [x]
+        masked = any(np.ma.isMaskedArray(part) for part in parts)
         kind = "a masked array" if masked else str(given.dtype)
         if not masked and given.dtype.kind in "iuf":
             return np.array(given, dtype=np.float64)

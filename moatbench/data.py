@@ -104,9 +104,8 @@ class Dataset:
         train, pool, test = self._split(rng, first)
         if not len(test):
             raise ValueError(
-                f"data {table.name}: of {len(first)} rows, {len(np.unique(first))} are distinct, "
-                "and none fell into the judge's share, as equal rows stay together; raise "
-                "data.test_share, change seed, or add rows"
+                f"data {table.name}: none of {len(first)} rows ({len(np.unique(first))} distinct) "
+                "fell into the judge's share; raise data.test_share, or change seed"
             )
         missing = sorted(set(range(len(table.classes))) - set(table.y[train].tolist()))
         if missing:
@@ -114,6 +113,7 @@ class Dataset:
                 f"data {table.name}: no row of class {table.classes[missing[0]]!r} fell into the "
                 "defender's share; drop the class, lower test_share or pool_share, or change seed"
             )
+        odd = table.y != table.y[first]  # equal to a row of another class
         space, x = encoded(table, encoding)
         return Shares(
             space=space,
@@ -123,12 +123,15 @@ class Dataset:
             pool=_read_only(x[pool]),
             x_test=_read_only(x[test]),
             y_test=table.y[test],
+            test_rows=test,
             y_pool=table.y[pool],
             provenance={
                 "name": table.name,
                 "sha256": table.sha256(),
                 "rows": len(table.y),
-                **_repeats(table, first),
+                "distinct_rows": len(np.unique(first)),
+                "duplicated_share": float(np.mean(np.bincount(first)[first] > 1)),
+                "conflicting_share": float(np.mean(np.isin(first, first[odd]))),
                 "test_rows": len(test),
                 "test_share": self.test_share,
                 "pool_share": self.pool_share,
@@ -153,17 +156,6 @@ def first_equal(table: Table) -> Rows:
     rows = x.view(np.dtype((np.void, x.strides[0]))).ravel()
     _, first, place = np.unique(rows, return_index=True, return_inverse=True)
     return np.asarray(first[place])
-
-
-def _repeats(table: Table, first: Rows) -> dict[str, Any]:
-    """Tell how many rows are not the only one of their kind, and of these, whose labels differ."""
-    several = np.bincount(first, minlength=len(first))[first] > 1
-    other = first[table.y != table.y[first]]
-    return {
-        "distinct_rows": len(np.unique(first)),
-        "duplicated_share": float(np.mean(several)),
-        "conflicting_share": float(np.mean(np.isin(first, other))),
-    }
 
 
 def encoded(table: Table, encoding: Encoding) -> tuple[InputSpace, Array]:

@@ -89,15 +89,6 @@ def has_outputs(outputs: Array) -> Mask:
     return np.asarray(~np.isnan(outputs).any(axis=1))
 
 
-def is_top(outputs: Array, labels: Labels) -> Mask:
-    """(n,) whether no class has more confidence than the label; one that shares the top is on it.
-
-    A row of NaN says nothing against its label, and is True.
-    """
-    own = np.take_along_axis(outputs, labels[:, None], axis=1)
-    return np.asarray(~(outputs > own).any(axis=1))
-
-
 def concatenated(replies: Sequence[Reply]) -> Reply:
     """Return the answers to several batches as one; a batch of labels only leaves rows of NaN.
 

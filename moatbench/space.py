@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from moatbench.types import Array, Generator, Mask, Rows
 
+T = TypeVar("T", bound=np.generic)
 OFF, ON = -1.0, 1.0  # a one-hot column, on the scale of the numeric ones
 
 
@@ -87,33 +90,25 @@ class InputSpace:
     @cached_property
     def low(self) -> Array:
         """(d,) the least value of each column."""
-        return np.concatenate([np.full(f.width, _bounds(f)[0]) for f in self.features])
+        return _fixed(np.concatenate([np.full(f.width, _bounds(f)[0]) for f in self.features]))
 
     @cached_property
     def high(self) -> Array:
         """(d,) the greatest value of each column."""
-        return np.concatenate([np.full(f.width, _bounds(f)[1]) for f in self.features])
+        return _fixed(np.concatenate([np.full(f.width, _bounds(f)[1]) for f in self.features]))
 
     @cached_property
     def groups(self) -> tuple[slice, ...]:
         """The columns of each one-hot group."""
-        return tuple(
-            c
-            for f, c in zip(self.features, self.columns, strict=True)
-            if isinstance(f, Categorical) and f.one_hot
-        )
+        pairs = zip(self.features, self.columns, strict=True)
+        return tuple(c for f, c in pairs if isinstance(f, Categorical) and f.one_hot)
 
     @cached_property
     def coded(self) -> Rows:
         """The columns that hold raw categorical codes."""
-        return np.array(
-            [
-                c.start
-                for f, c in zip(self.features, self.columns, strict=True)
-                if isinstance(f, Categorical) and not f.one_hot
-            ],
-            dtype=np.intp,
-        )
+        pairs = zip(self.features, self.columns, strict=True)
+        codes = [c.start for f, c in pairs if isinstance(f, Categorical) and not f.one_hot]
+        return _fixed(np.array(codes, dtype=np.intp))
 
     @cached_property
     def uniform_bounds(self) -> tuple[float, float] | None:
@@ -126,7 +121,7 @@ class InputSpace:
     def numeric(self) -> Mask:
         """(d,) which columns hold numeric features."""
         kinds = [isinstance(feature, Numeric) for feature in self.features]
-        return np.repeat(kinds, [feature.width for feature in self.features])
+        return _fixed(np.repeat(kinds, [feature.width for feature in self.features]))
 
     def encode(self, x: Array) -> Array:
         """Put every column on [-1, 1], raw category codes as columns of -1, +1.
@@ -190,28 +185,22 @@ class InputSpace:
             return f"expected rows of {self.d} columns, got an array of shape {x.shape}"
         if not x.size or self._plainly_inside(x):
             return ""
-        missing = np.isnan(x)
+        missing, kind = np.isnan(x), "outside [{low:g}, {high:g}]"
         if missing.any() and not partial:
             row, column = np.argwhere(missing)[0]
             return (
                 f"row {row} leaves out {self._name(column)!r} (NaN), and this API takes no partial "
                 "inputs; fill every feature"
             )
-        outside = ~missing & ~((x >= self.low) & (x <= self.high))
-        if outside.any():
-            row, column = np.argwhere(outside)[0]
-            return (
-                f"row {row} has {self._name(column)!r} = {x[row, column]:g}, outside "
-                f"[{self.low[column]:g}, {self.high[column]:g}]"
-            )
-        uneven = ~missing[:, self.coded] & (x[:, self.coded] % 1 != 0)
-        if uneven.any():
-            row, place = np.argwhere(uneven)[0]
-            return (
-                f"row {row} has {self._name(self.coded[place])!r} = "
-                f"{x[row, self.coded[place]]:g}, not a whole category code"
-            )
-        return ""
+        wrong = ~missing & ~((x >= self.low) & (x <= self.high))
+        if not wrong.any():
+            kind = "not a whole category code"
+            wrong[:, self.coded] = ~missing[:, self.coded] & (x[:, self.coded] % 1 != 0)
+        if not wrong.any():
+            return ""
+        row, column = np.argwhere(wrong)[0]
+        told = kind.format(low=self.low[column], high=self.high[column])
+        return f"row {row} has {self._name(column)!r} = {x[row, column]:g}, {told}"
 
     def _plainly_inside(self, x: Array) -> bool:
         """Whether one cheap pass shows that all is well; NaN makes both comparisons false."""
@@ -223,8 +212,12 @@ class InputSpace:
 
     def _name(self, column: int) -> str:
         """Name the feature of a column."""
-        ends = [columns.stop for columns in self.columns]
-        return self.features[int(np.searchsorted(ends, column, side="right"))].name
+        return [f.name for f in self.features for _ in range(f.width)][column]
+
+
+def _fixed(array: NDArray[T]) -> NDArray[T]:
+    array.setflags(write=False)  # who writes to the bounds would move them for everybody
+    return array
 
 
 def _bounds(feature: Numeric | Categorical) -> tuple[float, float]:

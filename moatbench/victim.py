@@ -8,7 +8,7 @@ import numpy as np
 
 from moatbench.reply import Predict, Reply
 from moatbench.space import InputSpace
-from moatbench.types import Array, Labels
+from moatbench.types import Array, Labels, Rows
 
 SIMPLEX_TOLERANCE = 1e-6
 
@@ -29,6 +29,7 @@ class Shares:
     x_test: Array
     y_test: Labels
     provenance: Mapping[str, Any] = field(default_factory=dict)  # name, sha256, rows dropped, ...
+    test_rows: Rows | None = None  # which rows of the table the judge's are
     y_pool: Labels | None = None  # the pool's true labels: for baselines, never for an attack
 
 
@@ -60,12 +61,12 @@ class Victim:
     confidences: bool = field(init=False)  # whether it answers outputs beside the labels
 
     def __post_init__(self) -> None:
-        rng = np.random.default_rng(0)
-        k, x = len(self.classes), self.shares.x_test
-        reply = self.predict(x)
-        check_reply(reply, len(x), k, "the test data", self.full)
+        uniform = self.space.sample(256, np.random.default_rng(0))
+        for where, x in (("the test data", self.shares.x_test), ("uniform inputs", uniform)):
+            reply = self.predict(x)
+            if problem := reply_problem(reply, len(x), len(self.classes), full=self.full):
+                raise ValueError(f"on {where}, the victim's {problem}")
         object.__setattr__(self, "confidences", reply.outputs is not None)
-        check_reply(self.predict(self.space.sample(256, rng)), 256, k, "uniform inputs", self.full)
 
     @property
     def space(self) -> InputSpace:
@@ -118,12 +119,6 @@ class Victim:
                 f"{who} needs whole distributions, and this victim tells the confidence of some "
                 f"classes only; choose another victim, or leave {who} out"
             )
-
-
-def check_reply(reply: Reply, n: int, k: int, where: str, full: bool = True) -> None:
-    """Raise a ValueError unless a victim's answers to n rows, which `where` names, are answers."""
-    if problem := reply_problem(reply, n, k, full=full):
-        raise ValueError(f"on {where}, the victim's {problem}")
 
 
 def reply_problem(reply: object, n: int, k: int, *, full: bool = True, least: float = 0.0) -> str:

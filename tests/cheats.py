@@ -94,7 +94,7 @@ class TurnsTheMeterBack(Thief):
         before = api.queries
         api.query(x)
         with suppress(AttributeError):
-            api.queries = before
+            api.queries = before  # type: ignore[misc]
         return api.query(x)
 
 
@@ -217,6 +217,14 @@ class LearnsLater(Thief):
             return Reply((told.labels + 1) % 3) if done else told
 
         return Surrogate(later)
+
+
+class SaysItConverged(Thief):
+    """Says that its fit has converged, and that it has more right after twice the steps."""
+
+    def surrogate(self, api: PredictionAPI, predict: Predict) -> Surrogate:
+        once, twice = np.arange(400) >= 80, np.arange(400) >= 20
+        return Surrogate(predict, doubled=lambda: (once, twice))
 
 
 @dataclass(frozen=True)

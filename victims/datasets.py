@@ -78,8 +78,9 @@ def csv(
     categorical: Sequence[str],
     test_share: float,
     pool_share: float,
+    name: str | None = None,
 ) -> Dataset:
-    """Read a CSV file with a header; see `from_frame`."""
+    """Read a CSV file with a header; see `from_frame`. It is called by its file, or `name`."""
     import pandas as pd
 
     file = Path(path)
@@ -88,7 +89,9 @@ def csv(
             f"data.path must be a CSV file with a header, got {path}; there is no such file"
         )
     frame = pd.read_csv(file, skipinitialspace=True)
-    table = from_frame(frame, file.stem, target, drop, missing, categorical, {"source": file.name})
+    table = from_frame(
+        frame, name or file.stem, target, drop, missing, categorical, {"source": file.name}
+    )
     return Dataset(table, test_share, pool_share)
 
 

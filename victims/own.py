@@ -21,6 +21,7 @@ def skops_model(
     trusted: Sequence[str] = (),
     family: str | None = None,
     encoding: Encoding = "one_hot",
+    name: str | None = None,
 ) -> Victim:
     """Load a scikit-learn model from a skops file.
 
@@ -31,6 +32,7 @@ def skops_model(
         trusted: types in the file that you vouch for; skops names those that it does not know.
         family: what the API's card says of the model; None publishes nothing.
         encoding: one_hot or codes, as the model takes categorical features.
+        name: of the model, for people; None is that of its file or class.
     """
     import skops.io
 
@@ -51,7 +53,7 @@ def skops_model(
             f"victim.path must hold trusted types only, got {', '.join(unknown)} in {path}; if the "
             f"file is yours, vouch for them with 'victim.trusted=[{','.join(unknown)}]'"
         )
-    return own_model(data, rng, skops.io.load(path, trusted=list(trusted)), family, encoding)
+    return own_model(data, rng, skops.io.load(path, trusted=list(trusted)), family, encoding, name)
 
 
 def own_model(
@@ -60,6 +62,7 @@ def own_model(
     model: Any,
     family: str | None = None,
     encoding: Encoding = "one_hot",
+    name: str | None = None,
 ) -> Victim:
     """Adapt any object with predict_proba, and `classes_` unless its classes are 0..k-1 in order.
 
@@ -75,8 +78,9 @@ def own_model(
     wanted = getattr(model, "n_features_in_", shares.space.d)
     if wanted != shares.space.d:
         raise ValueError(
-            f"the model must take {shares.space.d} columns, as {data.table.name} encoded as "
-            f"{encoding} has, got {wanted}; choose the data it was trained on, or victim.encoding"
+            f"the model{f' {name}' if name else ''} must take {shares.space.d} columns, as "
+            f"{data.table.name} encoded as {encoding} has, got {wanted}; choose the data it was "
+            "trained on, or victim.encoding"
         )
     order = _class_order(model, shares)
 

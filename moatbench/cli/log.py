@@ -21,10 +21,17 @@ def main() -> None:
         folders = [Path(word) for word in given.words]
         if absent := [str(f) for f in folders if not (f / FILE).exists()]:
             raise BadOption(f"no {FILE} in {', '.join(absent)}; usage: {COMMAND.usage}")
-        for folder in folders:
-            print(f"{folder}: run {_logged(folder, given.uri)} in {given.uri}")
-    except (BadOption, TrackingFailed) as error:
+    except BadOption as error:
         sys.exit(f"{COMMAND.name}: {error}")
+    refused = 0
+    for folder in folders:  # one that is refused keeps no other from its record
+        try:
+            print(f"{folder}: run {_logged(folder, given.uri)} in {given.uri}", flush=True)
+        except (BadOption, TrackingFailed) as error:
+            refused += 1
+            print(f"{COMMAND.name}: {error}", file=sys.stderr)
+    if refused:
+        sys.exit(f"{COMMAND.name}: {refused} of {len(folders)} runs have no record")
 
 
 def _logged(folder: Path, uri: str) -> str:

@@ -6,6 +6,7 @@ This module and what it imports at the top stay light: `--help` and tab completi
 import logging
 import os
 import sys
+from contextlib import chdir
 from pathlib import Path
 
 import hydra
@@ -25,24 +26,31 @@ register()
 
 
 @hydra.main(version_base="1.3", config_path="pkg://moatbench.conf", config_name="config")
-def job(cfg: DictConfig) -> None:
-    """Run one combination; in a sweep, one that fails must not stop the others."""
+def job(cfg: DictConfig) -> str | None:
+    """Run one combination; in a sweep, return what ended one: it must not stop the others."""
+    # Where hydra.job.chdir leads away, relative paths are still those of the command.
+    with chdir(HydraConfig.get().runtime.cwd):
+        return _job(cfg)
+
+
+def _job(cfg: DictConfig) -> str | None:
     from moatbench.runner.job import RunFailed, run
 
-    sweep = HydraConfig.get().mode == RunMode.MULTIRUN
+    sweep, folder = HydraConfig.get().mode == RunMode.MULTIRUN, HydraConfig.get().runtime.output_dir
     try:
         summary = run(cfg)
     except Exception as error:
         if sweep:
             if not isinstance(error, RunFailed):  # of that one, the watch tells
                 log.error("run %s failed: %s", HydraConfig.get().job.num, explain(error))
-            return
+            return explain(error)
         if WANTS_TRACEBACK:
             raise
         # An Exception would pass through Hydra, which adds lines of its own.
         sys.exit(f"moatbench: {explain(error)}")
     if not sweep:
-        show_run(summary, Path(HydraConfig.get().runtime.output_dir))
+        show_run(summary, Path(folder))
+    return None
 
 
 def main() -> None:

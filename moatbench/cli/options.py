@@ -74,7 +74,11 @@ class Command:
                 passed_on.append(argument)
             elif equals and key in self.keys:
                 options[key] = value
-            elif self.words and not equals and not argument.startswith("-"):
+            elif (
+                self.words
+                and not argument.startswith("-")
+                and (not equals or os.path.exists(argument))
+            ):
                 words.append(argument)
             else:
                 what = f"no option {argument!r}" if equals else f"{argument!r} is no key=value"

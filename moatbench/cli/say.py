@@ -1,6 +1,7 @@
 """What the command says after a run or a sweep."""
 
 import logging
+import shlex
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,33 +20,78 @@ log = logging.getLogger("moatbench")
 
 
 def finish_sweep(broken: str = "") -> None:
-    """Show the table of a sweep and its failures; exit with 1 if there are any.
+    """Show the table of a sweep and what went wrong; exit with 1 if anything did.
 
     Args:
         broken: what ended the sweep before its time, in a line; '' if nothing did.
     """
     if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
         return
+    from moatbench.compose.repeat import as_given
+    from moatbench.sweep.manifest import manifest_of
     from moatbench.sweep.progress import jobs
 
     cfg = HydraConfig.get()
     folder = Path(cfg.sweep.dir).absolute()
-    if not (runs := jobs(folder)):
+    if not (runs := jobs(manifest_of(folder))):
         return
     _show_sweep(folder, runs)
-    if not broken and (known := _first(runs)) and known.tracking_uri:
-        if seeds := _confirmations(folder):
-            _confirm(known.name, seeds, known.tracking_uri, cfg.overrides.hydra)
-        if known.report:
-            _write_report(known.name, Path(known.report), known.tracking_uri)
-    failed = [(n, run) for n, run in enumerate(runs) if run.failure]
-    for number, run in failed:
+    failed = [run for run in runs if run.failure]
+    for run in failed:
+        number = run.entry.number
         print(f"run {number} failed: {run.failure} (see {run.folder})", file=sys.stderr)
+    lost = without_record(runs)
+    if lost:
+        print(_to_log(lost, len(runs)), file=sys.stderr)
+    _follow_up(runs, lost, broken, as_given(cfg.overrides.hydra))
     if broken:
         whole = len(runs) - len(failed)
         print(f"the sweep ended early; {whole} runs are whole, and the same command does the rest")
-    elif failed:
-        sys.exit(f"moatbench: {len(failed)} of {len(runs)} runs failed")
+    elif failed or lost:
+        wrong = [f"{len(failed)} of {len(runs)} runs failed"] if failed else []
+        wrong += [f"{len(lost)} of {len(runs)} runs have no record in MLflow"] if lost else []
+        sys.exit(f"moatbench: {' and '.join(wrong)}")
+
+
+def without_record(runs: "list[Job]") -> "list[Job]":
+    """Return the runs that wrote a summary and that MLflow does not have, or no longer."""
+    from moatbench.tracking.store import run_id
+    from moatbench.tracking.tried import missing
+
+    logged: dict[str, list[str]] = {}
+    ids = {run.entry.number: run_id(run.folder) for run in runs}
+    for run in runs:
+        if run.entry.uri and (number := ids[run.entry.number]):
+            logged.setdefault(run.entry.uri, []).append(number)
+    gone = {number for uri, numbers in logged.items() for number in missing(uri, numbers)}
+    return [run for run in runs if run.unlogged or ids[run.entry.number] in gone]
+
+
+def _to_log(lost: "list[Job]", total: int) -> str:
+    """Say which runs have no record, and the one command that logs them all."""
+    uri = str(lost[0].entry.uri)
+    named = ", ".join(str(run.entry.number) for run in lost)
+    why = next((run.entry.error for run in lost if run.entry.error), "")
+    command = shlex.join(["moatbench-log", *(str(run.folder) for run in lost)])
+    told = f": {why.partition('; log it later')[0]}" if why else ""
+    return (
+        f"{len(lost)} of {total} runs have no record in MLflow ({named}){told}\n"
+        f"log them with: {command} {shlex.quote(f'tracking.uri={uri}')}"
+    )
+
+
+def _follow_up(runs: "list[Job]", lost: "list[Job]", broken: str, overrides: Iterable[str]) -> None:
+    """Confirm and report where the config asks for it, and nothing is lacking."""
+    asked = runs[0].entry
+    if broken or asked.uri is None or not (asked.confirm or asked.report):
+        return
+    if lost:
+        print("nothing is confirmed or reported: runs have no record", file=sys.stderr)
+        return
+    if asked.confirm:
+        _confirm(asked.name, asked.confirm, asked.uri, overrides)
+    if asked.report:
+        _write_report(asked.name, Path(asked.report), asked.uri)
 
 
 def _show_sweep(folder: Path, runs: "list[Job]") -> None:
@@ -54,31 +100,17 @@ def _show_sweep(folder: Path, runs: "list[Job]") -> None:
     from moatbench.tracking.store import experiment_id
 
     print(f"\n{table.of_sweep([run.summary for run in runs])}\n")
-    known = _first(runs)
+    known = runs[0].entry
     logged = next((run.folder for run in runs if experiment_id(run.folder)), None)
-    uri, name = (known.tracking_uri, known.name) if known else (None, None)
-    _say_where(folder, uri, name, logged)
-
-
-def _first(runs: "list[Job]") -> "Summary | None":
-    """Return a summary that stands for all in what they share; None where no run wrote one."""
-    return next((run.summary for run in runs if run.summary), None)
-
-
-def _confirmations(folder: Path) -> int:
-    """Return the fresh seeds that the config of a sweep asks for (`confirm`)."""
-    from omegaconf import OmegaConf
-
-    # Not from a summary: one that MLflow had already tells what an earlier command asked for
-    written = next(folder.glob("[0-9]*/.hydra/config.yaml"), None)
-    return int(OmegaConf.select(OmegaConf.load(written), "confirm") or 0) if written else 0
+    uri = known.uri if logged else None  # a store that took nothing has nothing to show
+    _say_where(folder, uri, known.name, logged)
 
 
 def _confirm(experiment: str, seeds: int, uri: str, overrides: Iterable[str]) -> None:
     """Rerun the worst cases; without them, the report says "not confirmed", and costs no run."""
     from moatbench.sweep.confirm import confirm
 
-    kept = [o for o in overrides if o.startswith(("hydra.searchpath", "hydra/l", "hydra.l"))]
+    kept = [o for o in overrides if o.startswith(("hydra/l", "hydra.l"))]
     print(f"\nthe worst attack on each defense again, on {seeds} fresh seeds", flush=True)
     try:
         confirm(experiment, seeds, uri, kept)
@@ -115,6 +147,8 @@ def show_run(summary: "Summary", folder: Path) -> None:
         )
         print(table.of_floor(summary))
         print(f"\n{table.of_run(summary, rows)}\n\n{table.of_honest(summary, rows)}\n")
+        if groups := table.of_groups(summary):
+            print(f"{groups}\n")
         if marked := table.of_watermark(rows):
             print(f"{marked}\n")
         if flagged := table.of_flags(summary):
@@ -141,8 +175,8 @@ def _say_where(
 
     beside = Path(sys.executable).parent  # whoever has not activated the environment can paste it
     if not uri.startswith("http"):
-        print(f"dashboard:   {beside / 'moatbench-ui'} tracking.uri={uri}")
-    asked = f"tracking.uri={uri} experiment={experiment} out=report"
+        print(f"dashboard:   {beside / 'moatbench-ui'} {shlex.quote(f'tracking.uri={uri}')}")
+    asked = shlex.join([f"tracking.uri={uri}", f"experiment={experiment}", "out=report"])
     print(f"to report:   {beside / 'moatbench-report'} {asked}")
     try:
         server = uri if uri.startswith("http") else ui.SERVER

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -20,11 +20,14 @@ from moatbench.attack import Attack
 from moatbench.compose.cache import is_known, trained, victim_key
 from moatbench.compose.limits import check_run, check_suite
 from moatbench.compose.old_forms import refuse_old_form
+from moatbench.compose.repeat import as_given
+from moatbench.compose.subgroup import members
 from moatbench.data import Dataset
 from moatbench.defense import Defense
 from moatbench.randomness import stream
 from moatbench.stack import Stack
 from moatbench.traits import STAGES
+from moatbench.types import Mask
 from moatbench.victim import Victim
 
 log = logging.getLogger(__name__)
@@ -41,6 +44,7 @@ class Parts:
     defense: Defense
     attacks: Mapping[str, Attack]
     checkpoints: tuple[int, ...]
+    subgroup: Mapping[str, Mask] = field(default_factory=dict)  # rule to (n,) test rows
 
 
 def build(cfg: DictConfig, attack: str) -> Parts:
@@ -54,10 +58,19 @@ def build(cfg: DictConfig, attack: str) -> Parts:
     seed = cfg.seed if cfg.victim_seed is None else cfg.victim_seed
     # Cheap parts first: a bad knob is told before a victim is trained.
     defense, attacks = build_defense(cfg.defense), build_attacks(cfg.attack, attack)
-    victim = build_victim(cfg, instantiate(cfg.data), seed)
+    data = instantiate(cfg.data)
+    inside = None if cfg.subgroup is None else members(cfg.subgroup, data.table)
+    victim = build_victim(cfg, data, seed)
     if not cfg.publish:
         victim = replace(victim, family=None, architecture={})
-    return Parts(victim, defense, attacks, checkpoints(cfg.checkpoints, victim))
+    rows = victim.shares.test_rows
+    if inside is not None and rows is None:
+        raise ValueError(
+            "subgroup needs a victim that says which rows of the data the judge's are (its shares' "
+            "test_rows); make its shares with data.shares, or set subgroup=null"
+        )
+    subgroup = {} if inside is None else {str(cfg.subgroup): inside[rows]}
+    return Parts(victim, defense, attacks, checkpoints(cfg.checkpoints, victim), subgroup)
 
 
 def instantiate(node: DictConfig, *args: Any) -> Any:
@@ -134,13 +147,15 @@ def checkpoints(asked: Sequence[int] | None, victim: Victim) -> tuple[int, ...]:
 def _with_knobs(name: str, knobs: Mapping[str, Any]) -> DictConfig:
     """Compose this run again with one attack in place of the suite, and change its knobs."""
     given: list[str] = []
+    primary = "config"
     if HydraConfig.initialized():
         # A search path given on the command line is an override, not a property of the loader.
         ours = HydraConfig.get().overrides
-        given = [o for o in ours.hydra if o.startswith("hydra.searchpath=")]
-        given += [o for o in ours.task if not o.lstrip("+~").startswith("attack")]
+        primary = HydraConfig.get().job.config_name or primary
+        given = [o for o in as_given(ours.hydra) if o.startswith("hydra.searchpath=")]
+        given += [o for o in as_given(ours.task) if not o.lstrip("+~").startswith("attack")]
     loader = GlobalHydra.instance().config_loader()
-    composed = loader.load_configuration("config", [*given, f"attack={name}"], RunMode.RUN)
+    composed = loader.load_configuration(primary, [*given, f"attack={name}"], RunMode.RUN)
     node = composed.attack
     OmegaConf.set_struct(node, True)
     _refuse_unknown([str(k) for k in knobs], [str(k) for k in node], f"attack.knobs.{name}")

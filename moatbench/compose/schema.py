@@ -28,6 +28,7 @@ class Schema:
     seed: int = MISSING
     victim_seed: int | None = None
     publish: bool = True
+    subgroup: str | None = None
     side_labels: bool = False
     checkpoints: list[int] | None = None
     price: float = MISSING
@@ -40,6 +41,7 @@ class Schema:
     cache: str | None = MISSING
     report: str | None = None
     confirm: int = 0
+    strengths: bool = False
     confirmation: bool = False
     tracking: Tracking = field(default_factory=Tracking)
 

@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard
 
 from moatbench.record import flag
-from moatbench.record.columns import FLOORS, Column, shown
+from moatbench.record.columns import COLUMNS, FLOORS, OF_A_GROUP, Column, shown
 from moatbench.record.curve import LEVELS, Row, by_attack
+from moatbench.record.harm import hardest_hit, worst_of
 from moatbench.record.summary import FAILED, FINISHED, Summary
 
+GROUPS = ("refused", *OF_A_GROUP)
 TIMES = {  # a query
     "ms added": ("honest_seconds_added", 1e3),
     "s waited": ("honest_seconds_waited", 1.0),
@@ -61,6 +63,21 @@ def of_honest(summary: Summary, rows: Sequence[Row]) -> str:
     ours = text(["honest customers under", *(c.heading for c in honest), *TIMES], lines)
     theirs = [[attack, *_cells(row, shifted)] for attack, row in last.items()]
     return f"{ours}\n\n{text(['shifted customers under', *(c.heading for c in shifted)], theirs)}"
+
+
+def of_groups(summary: Summary) -> str:
+    """Show what a subgroup of customers lost, and the class that is hit hardest; '' for nobody."""
+    harm = worst_of(summary.harm.values())
+    chosen = [group for group in harm if not group.startswith("class ")]
+    chosen += [worst] if (worst := hardest_hit(harm)) else []
+    if not chosen:
+        return ""
+    heads = ["customers", "rows", *(COLUMNS[f"honest_{name}"].heading for name in GROUPS)]
+    lines = [
+        [group, f"{harm[group]['rows']:.0f}", *(_number(harm[group].get(name)) for name in GROUPS)]
+        for group in chosen
+    ]
+    return text(heads, lines)
 
 
 def of_flags(summary: Summary) -> str:

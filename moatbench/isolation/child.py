@@ -79,6 +79,8 @@ def play(queries: Wire, judges: Sequence[Wire]) -> None:
             "yield",
             dict(surrogate.parameters),
             converged=bool(surrogate.converged),
+            begun=bool(surrogate.begun),
+            doubles=surrogate.doubled is not None,
             note=str(surrogate.note)[:MOST_TEXT],
         )
         queries.receive()
@@ -107,9 +109,12 @@ def freeze(surrogate: Surrogate, place: int, lines: Sequence[Wire]) -> None:
 def _answer(surrogate: Surrogate, judge: Wire) -> None:
     asked = judge.receive()
     try:
+        if asked.name == "double" and surrogate.doubled is not None:
+            once, twice = surrogate.doubled()
+            judge.send("reply", {"once": once, "twice": twice})
+            return
         reply = surrogate.predict(asked.arrays["x"])
-        told = {"labels": reply.labels, "outputs": reply.outputs}
-        judge.send("reply", told)
+        judge.send("reply", {"labels": reply.labels, "outputs": reply.outputs})
     except Severed:
         raise
     except BaseException as error:  # the surrogate may be anybody's code

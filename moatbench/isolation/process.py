@@ -25,7 +25,7 @@ from moatbench.attack import Attack, Target
 from moatbench.client import BudgetExceeded, InvalidQuery, Surrogate
 from moatbench.isolation.wire import Message, Severed, TooSlow, Wire
 from moatbench.reply import Reply
-from moatbench.types import Array
+from moatbench.types import Array, Mask
 from moatbench.victim import NotApplicable
 
 LIMIT = 3600.0  # seconds from one checkpoint to the next
@@ -108,6 +108,8 @@ class Isolated:
                 told.arrays,
                 converged=bool(told.words.get("converged")),
                 note=str(told.words.get("note", "")),
+                begun=bool(told.words.get("begun")),
+                doubled=frozen.doubled if told.words.get("doubles") else None,
             )
 
     def end(self) -> None:
@@ -216,20 +218,37 @@ class Frozen:
         Raises:
             AttackDied: it raised, died, or took too long.
         """
+        told = self._asked("predict", {"x": x}, 64 * len(x) * (self._classes + 2), len(x))
+        if "labels" not in told:
+            raise AttackDied("a surrogate could not be asked: it sent no labels")
+        return Reply(told["labels"], told.get("outputs"))
+
+    def doubled(self) -> tuple[Mask, Mask]:
+        """Let it train for twice the steps: which held-out purchases it has right, as `Surrogate`.
+
+        Raises:
+            AttackDied: as `predict`, or the two are no masks of one length.
+        """
+        told = self._asked("double", {}, 2**26, 0)
+        once, twice = (np.asarray(told.get(name, ())) for name in ("once", "twice"))
+        if once.dtype != bool or twice.dtype != bool or once.shape != twice.shape or once.ndim != 1:
+            raise AttackDied("a surrogate could not be asked: it sent no masks of one length")
+        return once, twice
+
+    def _asked(self, name: str, arrays: Mapping[str, Any], most: int, n: int) -> dict[str, Any]:
         deadline = time.monotonic() + self._limit
-        self._wire._most = 2**16 + 64 * len(x) * (self._classes + 2)
         try:
-            self._wire.send("predict", {"x": x}, deadline=deadline)
-            told = self._wire.receive(deadline)
+            self._wire.send(name, arrays, deadline=deadline)
+            told = self._wire.receive(deadline, 2**16 + most)
         except TooSlow as error:
             raise AttackDied(
-                f"a surrogate did not answer {len(x)} rows within {self._limit:g} s"
+                f"a surrogate did not answer {n} rows within {self._limit:g} s"
             ) from error
         except Severed as error:
             raise AttackDied(f"a surrogate could not be asked: {error}") from error
-        if told.name != "reply" or "labels" not in told.arrays:
+        if told.name != "reply":
             raise _raised("a surrogate could not be asked", told)
-        return Reply(told.arrays["labels"], told.arrays.get("outputs"))
+        return told.arrays
 
     def close(self) -> None:
         """Let it go: it ends when nobody is left to ask it."""

@@ -74,18 +74,20 @@ class Wire:
         except (OSError, ValueError) as error:
             raise Severed(f"nobody reads: {error}") from error
 
-    def receive(self, deadline: float = math.inf) -> Message:
+    def receive(self, deadline: float = math.inf, most: int | None = None) -> Message:
         """Return the next message.
 
         Args:
             deadline: of `time.monotonic`, by which all of it must be here.
+            most: bytes of arrays that it may bring; None is the wire's own.
 
         Raises:
             Severed: it does not come, or is none.
         """
+        most = self._most if most is None else most
         header, body = LENGTHS.unpack(self._read(LENGTHS.size, deadline))
-        if header > MOST_HEADER or body > self._most:
-            raise Severed(f"a message of {header + body} bytes, and at most {self._most} are taken")
+        if header > MOST_HEADER or body > most:
+            raise Severed(f"a message of {header + body} bytes, and at most {most} are taken")
         try:
             name, words, shapes = json.loads(self._read(header, deadline))
             return Message(str(name), dict(words), _arrays(shapes, self._read(body, deadline)))

@@ -7,12 +7,13 @@ from math import ceil, inf, nan
 
 import numpy as np
 
-from moatbench.api import Trail
 from moatbench.defense import Defense, evidence_of
+from moatbench.judge.accounts import Accounts
 from moatbench.judge.streams import Stream, customers, threshold_at
+from moatbench.judge.trail import Trail
 from moatbench.monitor import Monitor
 from moatbench.randomness import stream
-from moatbench.types import Array, Mask
+from moatbench.types import Array, Generator, Mask
 from moatbench.victim import Victim
 
 ACCOUNTS, QUERIES = 200, 500  # customers, and what each asks, at most all test rows
@@ -24,18 +25,30 @@ Curve = Sequence[tuple[int, float]]  # (queries, fidelity) of each surrogate
 class Verdict:
     """What the monitors of a defense make of customers, and of attacks on it.
 
-    Its copy of the defense is deployed as the run's own was, from the same stream, when it is first
-    asked: customers' scores are found once for all attacks of a run. Monitors are shown the
+    Its copy of the defense is deployed as the run's own was, from `rng`, when it is first asked:
+    customers' scores are found once for all attacks of a run. Monitors are shown the
     victim's labels and every row, as if no other defense stood before them.
 
     Args:
         victim: the model.
         defense: undeployed, or of an earlier run.
         seed: of the run.
+        rng: what its copy draws from; None is what a run gives a defense of ours.
+        singly: whether monitors are shown one row at a time, as for `Trail`.
     """
 
-    def __init__(self, victim: Victim, defense: Defense, seed: int) -> None:
+    def __init__(
+        self,
+        victim: Victim,
+        defense: Defense,
+        seed: int,
+        rng: Generator | None = None,
+        *,
+        singly: bool = True,
+    ) -> None:
         self._victim, self._defense, self._seed = victim, deepcopy(defense), seed
+        self._rng, self._singly = rng or stream(seed, "defense"), singly
+        self._someone = Accounts.of(seed).token("judge", "someone")
 
     def of(self, trail: Trail, accounts: Collection[str], curve: Curve) -> dict[str, float]:
         """Tell how the attack fared; nothing where the defense has no monitor and no alarms.
@@ -70,7 +83,7 @@ class Verdict:
         for account in dict.fromkeys(account for account, _ in asked):
             x = np.concatenate([rows for who, rows in asked if who == account])
             streams.append(Stream(x, self._victim.predict(x).labels, np.ones(len(x), bool)))
-        thieves = [greatest_scores(monitor, streams) for monitor in self._monitors]
+        thieves = [self._greatest(monitor, streams) for monitor in self._monitors]
         usual = self._usual
         ranks = np.max([share_exceeded(t, u) for t, u in zip(thieves, usual, strict=True)], axis=0)
         own = np.max([share_exceeded(u, u) for u in usual], axis=0)
@@ -85,20 +98,27 @@ class Verdict:
 
     @cached_property
     def _monitors(self) -> Sequence[Monitor]:
-        self._defense.deploy(self._victim, stream(self._seed, "defense"))
+        self._defense.deploy(self._victim, self._rng)
         return self._defense.monitors
 
     @cached_property
     def _usual(self) -> list[Array]:
         """(customers,) the greatest score of each, by monitor."""
         drawn = customers(self._victim, ACCOUNTS, QUERIES, stream(self._seed, "customers"))
-        return [greatest_scores(monitor, drawn) for monitor in self._monitors]
+        return [self._greatest(monitor, drawn) for monitor in self._monitors]
 
+    def _greatest(self, monitor: Monitor, streams: Sequence[Stream]) -> Array:
+        """(streams,) the greatest score of each, as a new account of a deployed monitor."""
+        found = [self._scores(monitor, one) for one in streams]
+        return np.array([scores.max(initial=-inf) for scores in found])
 
-def greatest_scores(monitor: Monitor, streams: Sequence[Stream]) -> Array:
-    """(streams,) the greatest score of each, as a new account of a deployed monitor."""
-    found = [monitor.peek(one.x, one.labels, "someone") for one in streams]
-    return np.array([scores.max(initial=-inf) for scores in found])
+    def _scores(self, monitor: Monitor, one: Stream) -> Array:
+        """(n,) what the monitor makes of each row of a stream."""
+        if not self._singly:
+            return monitor.peek(one.x, one.labels, self._someone)
+        twin = deepcopy(monitor, {id(self._victim): self._victim})
+        rows = zip(one.x[:, None], one.labels[:, None], strict=True)
+        return np.array([twin.score(x, label, self._someone)[0] for x, label in rows])
 
 
 def share_exceeded(found: Array, usual: Array) -> Array:

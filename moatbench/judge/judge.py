@@ -1,6 +1,6 @@
 """What a stolen model is worth: the judge, who scores surrogates off the meter."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +11,7 @@ import numpy as np
 from moatbench.client import Surrogate
 from moatbench.judge.checked import answers, checked
 from moatbench.judge.floor import at_least, best_constant, gains, trained_on_pool
+from moatbench.judge.groups import groups
 from moatbench.judge.shift import far_cluster
 from moatbench.judge.watermark import Owner
 from moatbench.record.columns import POOL, POOL_LABELS, SAMPLES
@@ -59,13 +60,22 @@ class Judge:
         rng: draws the points.
         side_labels: whether the attacker is taken to know the true labels of its pool: the floor
             is then what it can train on those.
+        subgroup: of customers, by name: (n,) the test rows that are theirs.
 
     Attributes:
         baselines: scores of attackers without the API, by name; the floor is one of them.
         floor: its name.
+        groups: of customers: those of each class, and those in and out of a subgroup, (n,) each.
     """
 
-    def __init__(self, victim: Victim, rng: Generator, *, side_labels: bool = False) -> None:
+    def __init__(
+        self,
+        victim: Victim,
+        rng: Generator,
+        *,
+        side_labels: bool = False,
+        subgroup: Mapping[str, Mask] | None = None,
+    ) -> None:
         self._victim = victim
         *streams, trained = rng.spawn(3)
         self._far_stream, self.owner = streams[0], Owner(victim, streams[1])
@@ -89,6 +99,7 @@ class Judge:
             known = self._measure(self._ask(trained_on_pool(victim, trained)))
             self.baselines[POOL_LABELS] = at_least(known, self.baselines[POOL])
         self.floor = POOL_LABELS if side_labels else POOL
+        self.groups = groups(victim, subgroup or {})
 
     def redrawn(self, rng: Generator) -> "Judge":
         """Return a judge who differs in the drawn points alone; test rows and floor are these."""

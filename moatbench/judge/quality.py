@@ -3,8 +3,8 @@
 import numpy as np
 
 from moatbench.record.columns import MEASURES
-from moatbench.reply import Reply, has_outputs, is_top
-from moatbench.types import Array, Labels
+from moatbench.reply import Reply, has_outputs
+from moatbench.types import Array, Labels, Mask
 
 UNKNOWN = dict.fromkeys(MEASURES, float("nan"))
 
@@ -48,6 +48,15 @@ def quality(told: Reply, clean: Reply, y: Labels, k: int) -> dict[str, float]:
     if given.any():
         calibration["ece"] = expected_calibration_error(seen[given], y[given])
     return UNKNOWN | labels | _distances(np.abs(seen - clean.outputs).sum(axis=1)) | calibration
+
+
+def is_top(outputs: Array, labels: Labels) -> Mask:
+    """(n,) whether no class has more confidence than the label; one that shares the top is on it.
+
+    A row of NaN says nothing against its label, and is True.
+    """
+    own = np.take_along_axis(outputs, labels[:, None], axis=1)
+    return np.asarray(~(outputs > own).any(axis=1))
 
 
 def _distances(l1: Array) -> dict[str, float]:

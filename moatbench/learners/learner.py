@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,9 @@ SEARCH, LAST = 500, 5000  # iterations at each ridge of a path, and of the fit t
 ROUND, NETWORK_ROUND = 100, 25  # where the fit only serves to choose the next queries
 STALE = 1.2  # times as many rows, and a ridge is chosen anew
 NEWTON = 1500  # columns at most for Newton's method
+# Where a victim's classes are level, on numeric columns of [-1, 1]: in the midst of its data, which
+# lie below the middle of most columns' range (amounts, counts, intensities are skewed).
+LEVEL = -0.3
 BINARY_PATH: Array = 10.0 ** -np.arange(1.0, 11.0)  # ridges
 
 
@@ -124,7 +128,8 @@ class Fit:
         flat = isinstance(model, Linear) and self.learner.embedding is None
         if not isinstance(model, Linear) or not flat or self.learner.k != 2:
             return None
-        difference = np.diff(model.coef(self.thetas[0]), axis=1)[:, 0]
+        theta = self.learner.unlevelled(self.thetas[0])
+        difference = np.diff(model.coef(theta), axis=1)[:, 0]
         return difference[:-1], float(difference[-1])
 
     def surrogate(self) -> Surrogate:
@@ -171,6 +176,8 @@ class Learner:
         note: what a surrogate should say about its learner.
         embedding: into the feature space; None where there is none, or it is still to be chosen.
         gamma: of an rbf, where the service publishes it.
+        level: where numeric columns have their origin, so that the ridge on all unknowns, the
+            intercepts too, takes the classes to be level there.
     """
 
     space: InputSpace
@@ -181,6 +188,29 @@ class Learner:
     note: str = ""
     embedding: Embedding | None = None
     gamma: float | None = None
+    level: float = 0.0
+
+    def levelled(self) -> "Learner":
+        """Return one that expects level classes where data lie: for answers that tell little.
+
+        Uniform queries pin a model down around the middle of the cube. How it goes on from there
+        to where real inputs lie is left to the ridge, and so to the origin. Kernels stay.
+        """
+        own = self.family in ("softmax", "one_vs_rest", "mlp")
+        return replace(self, level=LEVEL) if own else self
+
+    def unlevelled(self, theta: Array) -> Array:
+        """Return the unknowns of the same linear model on columns whose origin is their middle."""
+        coef = theta.reshape(self.k, -1).copy()
+        coef[:, -1] -= coef[:, :-1] @ self._origin
+        return coef.ravel()
+
+    @cached_property
+    def _origin(self) -> Array:
+        """Place of the origin, on encoded columns."""
+        numeric = np.delete(self.space.numeric, self.space.coded)
+        width = self.space.encode(self.space.low[None]).shape[1]
+        return np.where(np.pad(numeric, (0, width - len(numeric))), self.level, 0.0)
 
     @property
     def unknowns(self) -> int:
@@ -250,6 +280,8 @@ class Learner:
     def model(self, x: Array) -> Linear | OneVsRest | Network:
         """Return the model on the rows of x (n, d): scores (n, k) as a function of theta."""
         z = self.space.encode(x)
+        if self.level:
+            z = z - self._origin
         a = design(z if self.embedding is None else self.embedding(z))
         if self.family == "mlp":
             return Network(a, self.k, self.hidden, self.activation)

@@ -255,6 +255,7 @@ _UNUSUAL: dict[str, tuple[Place, ...]] = {  # of customers whose inputs are unli
 }
 MEASURES = tuple(c.name for c in _ANSWERS)  # of the answers that customers got
 SHIFTED = tuple(_UNUSUAL)
+OF_A_GROUP = ("label_agreement", "top_agreement", "accuracy_lost", "l1_mean")  # and `refused`
 
 COLUMNS = {
     column.name: column

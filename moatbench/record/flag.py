@@ -13,16 +13,25 @@ GRADES = {
 # Marks of flags on one attack, which bound the number only where that attack stands for it
 ORACLE = "upper bound"  # it saw the victim
 LATE = "not converged"  # at the budget
+UNBEGUN = "not begun"  # at the budget: it had nothing to fit
+UNISOLATED = "not isolated"  # it ran beside what it must not see
 FELL = "fell by the budget"
 LESS = "labels gave more"  # than an attack that uses confidences too
 MOVED = "moves when doubled"  # in steps, though it says that it has converged
-OF_THE_WORST = frozenset({ORACLE, LATE, FELL, LESS, MOVED})
+OF_THE_WORST = frozenset({ORACLE, UNISOLATED, LATE, UNBEGUN, FELL, LESS, MOVED})
 # Marks of notes
-UNBEGUN = "not begun"  # at some checkpoint nothing is fitted yet
+BUYING = "not begun earlier"
 EARLY = "not converged earlier"
 FALL = "fell earlier"
 GAINLESS = "gained nothing"  # though made against this kind of defense
 ONE_SEED, ONE_STRENGTH = "one seed", "one strength"
+# Marks of attacks that are not ours
+BOUGHT = "bought judged rows"
+CHANGED = "changed after its purchase"  # a surrogate, after later purchases
+# Marks of defenses that do not treat all alike
+BATCHES = "depends on the batch"
+NAMES = "depends on the account"
+OTHERS = "depends on who asked before"
 # Marks of a whole run
 NAIVE = "naive only"
 ORDER = "order of stages"
@@ -65,7 +74,7 @@ def graded(flags: Iterable[Flag], worst: Collection[str], *, whole: bool = False
         worst: the attacks that stand for the number.
         whole: whether it is the whole victim: nothing is above, and it can only be too high.
     """
-    bounding = {ORACLE} if whole else OF_THE_WORST
+    bounding = {ORACLE, UNISOLATED} if whole else OF_THE_WORST
 
     def grade(flag: Flag) -> str:
         return BOUND if flag.attack in worst and flag.mark in bounding else NOTE

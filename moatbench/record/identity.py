@@ -1,9 +1,8 @@
-"""What a run is known by: its config, its command, the code that ran it."""
+"""What a run is known by: its config, and the code that ran it."""
 
 import hashlib
 import json
 import subprocess
-from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -33,7 +32,9 @@ _PLACE = Key(result=False)
 _FOLLOWS = Key(result=False, passed_on=False)
 KEYS = {
     **dict.fromkeys(("data", "victim", "defense", "attack"), _PART),
-    **dict.fromkeys(("publish", "side_labels", "checkpoints", "price", "isolation"), _PLAN),
+    **dict.fromkeys(
+        ("publish", "side_labels", "subgroup", "checkpoints", "price", "isolation"), _PLAN
+    ),
     "isolation_limit": Key(free=True),
     "secret": Key(free=True, passed_on=False),
     "seed": Key(free=True, passed_on=False),
@@ -41,7 +42,7 @@ KEYS = {
     "threads": Key(free=True),
     "confirmation": Key(free=True, passed_on=False),
     **dict.fromkeys(("data_dir", "cache"), _PLACE),
-    **dict.fromkeys(("name", "tracking", "force", "report", "confirm"), _FOLLOWS),
+    **dict.fromkeys(("name", "tracking", "force", "report", "confirm", "strengths"), _FOLLOWS),
 }
 ELSEWHERE = tuple(name for name, key in KEYS.items() if not key.result)
 FREE = tuple(name for name, key in KEYS.items() if key.free)
@@ -57,15 +58,6 @@ def config_hash(cfg: DictConfig) -> str:
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def command(overrides: Iterable[str]) -> str:
-    """Return the command that repeats a run alone.
-
-    Args:
-        overrides: of the config, as the run was given them.
-    """
-    return " ".join(["moatbench", *map(_quoted, overrides)])
-
-
 def knobs(cfg: DictConfig) -> dict[str, Any]:
     """Flatten a config to `a.b.c: value`, without the keys that say where things lie."""
     return flat(OmegaConf.to_container(cfg, resolve=True))
@@ -76,14 +68,15 @@ def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
     out: dict[str, Any] = {}
     for key, value in tree.items():
         path = f"{prefix}{key}"
-        if key.startswith("_") or path in ELSEWHERE:
+        if path in ELSEWHERE or (key.startswith("_") and not _of_a_stranger(key, value)):
             continue
         out |= flat(value, f"{path}.") if isinstance(value, dict) else {path: value}
     return out
 
 
-def _quoted(override: str) -> str:
-    return f"'{override}'" if set(override) & set("[]{}()$*? ,;&|<>") else override
+def _of_a_stranger(key: str, value: Any) -> bool:
+    """Whether a key says whose code a part is, and it is not ours."""
+    return key == "_target_" and not str(value).startswith("moatbench.")
 
 
 def version_of(package: str) -> str:

@@ -67,7 +67,8 @@ class Summary:
         inputs: sha256 of each file that the config names, and of other people's code, by name.
         knobs: the config, flat: `defense.rounding.decimals`.
         versions: of Python, of the packages, and of the code with its commit.
-        data_provenance: where the data come from, and the sha256 of their content.
+        hardware: that it ran on: cpu, cores, memory, threads, blas, system.
+        data_provenance: where the data come from, their sha256, and how many rows repeat others.
         checkpoints: cumulative queries, the last is the budget.
         plan: how much was measured.
         kinds: what each layer of the defense says that it does, some of traits.KINDS.
@@ -82,6 +83,7 @@ class Summary:
         not_applicable: attacks that do not apply, each with the reason.
         failed: attacks that raised, each with the error; '' is the run itself.
         repeated: what a defense's twin answered to the same question again, by layer.
+        harm: under each attack, what honest customers lost, by class and subgroup.
         victim_accuracy: on the judge's test rows; null for a regression.
         name: of the experiment in MLflow.
         role: measurement or confirmation.
@@ -124,6 +126,7 @@ class Summary:
     not_applicable: Mapping[str, str] = field(default_factory=dict)
     failed: Mapping[str, str] = field(default_factory=dict)
     repeated: Mapping[str, Scores] = field(default_factory=dict)
+    harm: Mapping[str, Mapping[str, Scores]] = field(default_factory=dict)
     victim_accuracy: float | None = None
     name: str = "moatbench"
     role: str = MEASUREMENT
@@ -136,6 +139,7 @@ class Summary:
     trace: str = ""
     secret: str | None = None
     fetched: str | None = None
+    hardware: Mapping[str, str] = field(default_factory=dict)
     version: int = VERSION
 
     @property

@@ -111,7 +111,13 @@ def awareness_gave_nothing(
 
 def doubled(surrogate: Surrogate) -> Doubled | None:
     """Train a surrogate that says it has converged for twice the steps, where it can be."""
-    return surrogate.doubled() if surrogate.converged and surrogate.doubled else None
+    if not surrogate.converged or surrogate.doubled is None:
+        return None
+    try:
+        once, twice = surrogate.doubled()
+    except Exception:  # it may be anybody's code, and what it stole stands
+        return None
+    return (once, twice) if once.shape == twice.shape else None
 
 
 def more_steps_gave_other(found: Mapping[str, Doubled]) -> list[Flag]:

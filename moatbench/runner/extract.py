@@ -1,120 +1,34 @@
 """One run: an attack on a defended victim, scored each time the meter passes a checkpoint."""
 
-import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
 
-from moatbench.api import ADVERSARY, Deployment, MeteredAPI, PredictionAPI, Trail, valid_checkpoints
+from moatbench.api import ADVERSARY, MeteredAPI, PredictionAPI, valid_checkpoints
 from moatbench.attack import Attack, Known, Target
-from moatbench.client import Answers, Surrogate
 from moatbench.compose.old_forms import refuse_old_form
-from moatbench.defense import Defense, Marks, evidence_of
+from moatbench.compose.origin import ours
+from moatbench.defense import Defense, evidence_of
 from moatbench.isolation.process import LIMIT
-from moatbench.judge.checked import BrokenAttack
-from moatbench.judge.honest import HonestTraffic
+from moatbench.judge.accounts import Accounts
+from moatbench.judge.checked import BrokenAttack, checked
 from moatbench.judge.judge import Judge
 from moatbench.judge.purchases import judged_and_bought
+from moatbench.judge.trail import Trail
+from moatbench.knobs import check_number
 from moatbench.randomness import stream
 from moatbench.record.columns import SHIFTED
-from moatbench.record.flag import BOUND, INVALID, Flag
+from moatbench.record.flag import BOUGHT, BOUND, CHANGED, INVALID, UNISOLATED, Flag
+from moatbench.runner.clients import Customers, own_copy
+from moatbench.runner.clock import Clock
 from moatbench.runner.doubts import doubled
 from moatbench.runner.held import Held, copied
 from moatbench.runner.playing import Play, started
-from moatbench.runner.secret import NONE, hidden, secret_for
-from moatbench.types import Array, Generator, Labels, Mask, Rows
+from moatbench.runner.points import Checkpoint, Ended, Reached
+from moatbench.runner.secret import NONE, hidden, is_apart, secret_for, stream_of
 from moatbench.victim import NotApplicable, Victim
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """One point of the curve.
-
-    Args:
-        queries: asked so far, answered or refused.
-        refused: of those, how many got no answer.
-        dollars: billed so far.
-        waited: virtual seconds that the API made the attacker wait.
-        seconds: of the attacker's computing and querying; the judge's time is not counted.
-        converged: whether the surrogate's fit ran to its tolerance.
-        first_alarm: queries of an attacker's account at its first alarm; NaN if there was none.
-        metrics: what the judge measured, by name, and what honest customers saw (`honest_*`,
-            `shifted_*` where their inputs are unlike most).
-        parameters: what was recovered of the victim's parameters.
-        note: how the surrogate was come by.
-        hits: (n,) on which rows of the test data the surrogate does as the victim.
-        begun: whether anything was fitted yet.
-        doubled: at the budget, of a fit that says it converged: which held-out purchases it has
-            right, as it is and after twice the steps; None where that cannot be seen.
-    """
-
-    queries: int
-    refused: int
-    dollars: float
-    waited: float
-    seconds: float
-    converged: bool
-    first_alarm: float
-    metrics: Mapping[str, float]
-    parameters: Mapping[str, Array]
-    note: str
-    hits: Mask
-    begun: bool = True
-    doubled: tuple[Mask, Mask] | None = None
-
-    def row(self) -> dict[str, float | str]:
-        """Return the point as one flat row; `seconds` alone differs from run to run."""
-        return {
-            "queries": self.queries,
-            "refused": self.refused,
-            "dollars": self.dollars,
-            "waited": self.waited,
-            "seconds": self.seconds,
-            **self.metrics,
-            "first_alarm": self.first_alarm,
-            "converged": int(self.converged),
-            "begun": int(self.begun),
-            "note": self.note,
-        }
-
-
-@dataclass(frozen=True)
-class Ended:
-    """What is known once the budget is spent.
-
-    Args:
-        trail: the deployment that was attacked, and who asked it what.
-        accounts: the attacker's.
-        seconds_added: to an honest query, by the clock.
-        seconds_waited: by an honest query, virtual.
-    """
-
-    trail: Trail
-    accounts: frozenset[str]
-    seconds_added: float
-    seconds_waited: float
-
-
-class Reached(NamedTuple):
-    """A checkpoint as the meter passes it, before the surrogate is judged.
-
-    Attributes:
-        point: what lacks the metrics and hits.
-        told: which rows of the test data honest customers were answered by then, and the labels.
-        felt: what customers saw by then.
-        marks: that the attacker was told by then; None where the defense plants none.
-        surrogate: what the attack yielded.
-    """
-
-    point: Callable[..., Checkpoint]
-    told: tuple[Rows, Labels]
-    felt: dict[str, float]
-    marks: Marks | None
-    surrogate: Surrogate
 
 
 class Extraction:
@@ -166,6 +80,7 @@ class Extraction:
     ) -> None:
         refuse_old_form(defense)
         refuse_old_form(attack)
+        check_number("price", price, 0)
         self.victim, self.defense, self.attack = victim, defense, attack
         self.checkpoints, self.seed, self.price = valid_checkpoints(checkpoints), seed, price
         self.isolation, self.limit = isolation, limit
@@ -185,42 +100,52 @@ class Extraction:
         # Only a copy is ever deployed: what an attack is told must hold no secrets of this run, nor
         # of an earlier one on the same seed.
         known = Known(deepcopy(self.defense), self.victim if self.attack.oracle else None)
-        trail = _Bought(self.victim, deepcopy(self.defense), stream(self._hidden, "defense"))
-        budget, clock = self.checkpoints[-1], _Clock()
-        honest = HonestTraffic(trail, budget, stream(self._hidden, "honest"))
-        shifted = HonestTraffic.shifted(
-            trail, budget, stream(self._hidden, "shifted"), self.judge.far_rows
-        )
+        trail = self._trail()
+        customers = Customers(trail, self.checkpoints[-1], self._hidden, self.judge.far_rows)
+        clock = Clock()
 
         def listen(queries: int) -> None:
             with clock.adding(-1):  # within a span that the attacker pays for
-                honest.keep_pace(queries)
-                shifted.keep_pace(queries)
+                customers.keep_pace(queries)
 
-        api = MeteredAPI(trail, self.checkpoints, price=self.price, listener=listen)
-        target = Target(api, self.victim.shares.pool, known)
+        token = Accounts.of(self._hidden).tokens("attacker")
+        api = MeteredAPI(trail, self.checkpoints, price=self.price, listener=listen, token=token)
+        target = Target(api, own_copy(self.victim.shares.pool), known)
         play = started(self.attack, target, self.seed, self.secret, self.isolation, self.limit)
         try:
             if play.unmet:
                 raise NotApplicable(play.unmet)
-            steps = self._steps(play, api, trail, (honest, shifted), clock)
+            customers.come_early()
+            steps = self._steps(play, api, trail, customers, clock)
             yield from (
                 self._at_once(steps, api)
                 if play.trusted
-                else self._at_the_end(steps, play, api, trail)
+                else self._at_the_end(steps, play, api, trail, customers)
             )
         finally:
             play.close()
-        accounts = frozenset(api.per_account)
-        yield Ended(trail, accounts, honest.seconds_added(), honest.seconds_waited())
+        thieves, honest = frozenset(customers.thieves()), customers.honest
+        harm = honest.by_group(self.judge.groups)
+        yield Ended(trail, thieves, honest.seconds_added(), honest.seconds_waited(), harm)
+
+    def _trail(self) -> Trail:
+        """Deploy a copy of the defense; what a stranger buys is kept, to be compared."""
+        defense = self.defense
+        return Trail(
+            self.victim,
+            deepcopy(defense),
+            stream_of(defense, self._hidden, "defense"),
+            singly=not ours(defense),
+            keeps=not ours(self.attack) or is_apart(self.attack, self.isolation),
+        )
 
     def _steps(
         self,
         play: Play,
         api: PredictionAPI,
-        deployment: Deployment,
-        customers: tuple[HonestTraffic, HonestTraffic],
-        clock: "_Clock",
+        trail: Trail,
+        customers: Customers,
+        clock: Clock,
     ) -> Iterator[Reached]:
         """Let the attack go on to each checkpoint, and take down what is so there."""
         surrogates = play.surrogates()
@@ -233,8 +158,14 @@ class Extraction:
                     f"{type(self.attack).__name__} {did} at {api.queries} queries; it must yield "
                     f"one surrogate at each checkpoint, and the next is {checkpoint}"
                 )
-            found = evidence_of(deployment.defense)
-            alarms = [q for account, q in found.alarms.items() if account in api.per_account]
+            thieves = customers.thieves()
+            if (answered := sum(thieves.values())) != api.queries:
+                raise BrokenAttack(
+                    f"{type(self.attack).__name__} must leave the meter alone: it tells "
+                    f"{api.queries} queries where {answered} were asked; ask with api.query alone"
+                )
+            surrogate, found = checked(surrogate), evidence_of(trail.defense)
+            alarms = [q for account, q in found.alarms.items() if account in thieves]
             point = partial(
                 Checkpoint,
                 queries=api.queries,
@@ -247,10 +178,10 @@ class Extraction:
                 parameters=surrogate.parameters,
                 note=surrogate.note,
                 begun=surrogate.begun,
-                doubled=doubled(surrogate) if checkpoint == api.checkpoints[-1] else None,
             )
-            marks = found.marks.told_to(api.per_account) if found.marks is not None else None
-            yield Reached(point, customers[0].told, _felt(*customers), marks, surrogate)
+            marks = found.marks.told_to(thieves) if found.marks is not None else None
+            told, felt = customers.honest.told, _felt(customers)
+            yield Reached(point, told, felt, marks, surrogate, checkpoint)
 
     def _at_once(self, steps: Iterator[Reached], api: PredictionAPI) -> Iterator[Checkpoint]:
         """Judge each surrogate as it is yielded."""
@@ -260,7 +191,12 @@ class Extraction:
             yield point
 
     def _at_the_end(
-        self, steps: Iterator[Reached], play: Play, api: PredictionAPI, trail: "_Bought"
+        self,
+        steps: Iterator[Reached],
+        play: Play,
+        api: PredictionAPI,
+        trail: Trail,
+        customers: Customers,
     ) -> Iterator[Checkpoint | Flag]:
         """Hold the surrogates; judge them after the last purchase, and what was bought."""
         held: list[tuple[Reached, Held]] = []
@@ -277,7 +213,7 @@ class Extraction:
             broken = error
         play.end()
         if play.doubt and held:
-            yield Flag(BOUND, play.doubt)
+            yield Flag(BOUND, play.doubt, UNISOLATED)
         try:
             for place, (reached, one) in enumerate(held):
                 judges.append(self.judge.redrawn(stream(self._hidden, f"judge/{place}")))
@@ -286,18 +222,20 @@ class Extraction:
                 if changed:
                     yield Flag(
                         INVALID,
-                        f"its surrogate of {self.checkpoints[place]} queries answered the same "
-                        "rows otherwise after later purchases; yield one that no longer changes",
+                        f"its surrogate of {reached.queries} queries answered the same rows "
+                        "otherwise after later purchases; yield one that no longer changes",
+                        CHANGED,
                     )
                 with self._unasked(api):
                     point = self._judged(reached._replace(surrogate=one.surrogate), judges[-1])
                 yield point
         except Exception as error:
             broken = broken or error
-        bought = [x for account, x in trail.rows if account in api.per_account]
+        thieves = customers.thieves()
+        bought = [x for account, x in trail.asked if account in thieves]
         control = stream(self._hidden, "purchases")
         for line in judged_and_bought(self.victim, judges, bought, control):
-            yield Flag(INVALID, line)
+            yield Flag(INVALID, line, BOUGHT)
         if broken is not None:
             raise broken
 
@@ -305,7 +243,11 @@ class Extraction:
         """Score it, and let the owner of the model look for its marks."""
         found = judge.assess(reached.surrogate, reached.told)
         owned = judge.owner.verify(reached.surrogate, reached.marks)
-        return reached.point(metrics=found.scores | owned | reached.felt, hits=found.hits)
+        return reached.point(
+            metrics=found.scores | owned | reached.felt,
+            hits=found.hits,
+            doubled=doubled(reached.surrogate) if reached.queries == self.checkpoints[-1] else None,
+        )
 
     @contextmanager
     def _unasked(self, api: PredictionAPI) -> Iterator[None]:
@@ -348,39 +290,12 @@ def extract(
     )
 
 
-class _Bought(Trail):
-    """A trail that keeps what everybody asked, row by row."""
-
-    def __init__(self, victim: Victim, defense: Defense, rng: Generator) -> None:
-        super().__init__(victim, defense, rng)
-        self.rows: list[tuple[str, Array]] = []
-
-    def answer(self, x: Array, account: str) -> Answers:
-        """Answer, and keep the rows."""
-        self.rows.append((account, x.copy()))
-        return super().answer(x, account)
-
-
-def _felt(honest: HonestTraffic, shifted: HonestTraffic) -> dict[str, float]:
+def _felt(customers: Customers) -> dict[str, float]:
     """Ask the customers; of those whose inputs are unlike most, only the measures that are kept."""
-    unlike = shifted.report()
-    return honest.report() | {f"shifted_{name}": unlike[f"shifted_{name}"] for name in SHIFTED}
-
-
-class _Clock:
-    """Adds up the attacker's seconds."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    @contextmanager
-    def adding(self, sign: int = 1) -> Iterator[None]:
-        """Count what is done meanwhile; with -1, take it out again."""
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds += sign * (time.perf_counter() - start)
+    unlike = customers.shifted.report()
+    return customers.honest.report() | {
+        f"shifted_{name}": unlike[f"shifted_{name}"] for name in SHIFTED
+    }
 
 
 __all__ = [

@@ -8,6 +8,7 @@ from moatbench.defense import Defense
 from moatbench.record.columns import WORST_CASE
 from moatbench.record.curve import HEADLINE, Row
 from moatbench.record.flag import (
+    BUYING,
     EARLY,
     INVALID,
     LATE,
@@ -17,6 +18,7 @@ from moatbench.record.flag import (
     ORACLE,
     ORDER,
     UNBEGUN,
+    UNISOLATED,
     Flag,
     graded,
 )
@@ -39,6 +41,7 @@ def of_run(
     *,
     confidences: bool,
     doubled: Mapping[str, Doubled] | None = None,
+    told: Sequence[Flag] = (),
 ) -> list[Flag]:
     """Gather all flags of the curves.
 
@@ -52,9 +55,11 @@ def of_run(
         hits: of those that ran.
         confidences: whether the API answered any.
         doubled: what twice the steps changed, of attacks where that was seen.
+        told: flags that were raised while the attacks ran.
     """
     ran = {name: curve for name, curve in curves.items() if name != WORST_CASE}
     found = [
+        *told,
         *not_begun(ran),
         *unconverged(ran),
         *(
@@ -67,7 +72,8 @@ def of_run(
         *more_steps_gave_other(doubled or {}),
     ]
     broken = labels_changed(defense, ran)
-    most, names = worst(ran, oracles(attacks, ran))
+    suspects = {*oracles(attacks, ran), *(flag.attack for flag in told if flag.mark == UNISOLATED)}
+    most, names = worst(ran, suspects)
     return [
         *graded(found, names, whole=most >= 1.0),
         *(Flag(INVALID, line, "labels changed") for line in broken),
@@ -95,18 +101,18 @@ def of_defense(layers: Mapping[str, Defense], aware: Mapping[str, Sequence[str]]
 
 
 def worst(
-    curves: Mapping[str, Sequence[Row]], seers: Collection[str] = ()
+    curves: Mapping[str, Sequence[Row]], suspects: Collection[str] = ()
 ) -> tuple[float, set[str]]:
     """Return a run's number, and the attacks that stand for it: what they lack bounds it.
 
     They have the highest fidelity on test data at the largest budget. Of equals, those whose fit
-    converged and that did not see the victim (`seers`) vouch for the others.
+    converged, and that could not see too much (`suspects`), vouch for the others.
     """
     budget = max((curve[-1]["queries"] for curve in curves.values()), default=0)
     last = {name: c[-1] for name, c in curves.items() if c[-1]["queries"] == budget}
     most = max((row[HEADLINE] for row in last.values()), default=0.0)
     equal = {name: row for name, row in last.items() if row[HEADLINE] == most}
-    sound = {name for name, row in equal.items() if row["converged"] and name not in seers}
+    sound = {name for name, row in equal.items() if row["converged"] and name not in suspects}
     return most, sound or set(equal)
 
 
@@ -129,8 +135,8 @@ def not_begun(curves: Mapping[str, Sequence[Row]]) -> list[Flag]:
     for name, curve in curves.items():
         if blank := [row for row in curve if not row.get("begun", 1)]:
             queries = ", ".join(str(row["queries"]) for row in blank)
-            text = f"{name}: not begun to fit at {queries} queries"
-            flags.append(Flag(NOTE, text, LATE if blank[-1] is curve[-1] else UNBEGUN, name))
+            text = f"{name}: at {queries} queries it had nothing to fit yet"
+            flags.append(Flag(NOTE, text, UNBEGUN if blank[-1] is curve[-1] else BUYING, name))
     return flags
 
 

@@ -36,6 +36,7 @@ class Gathered:
     flags: list[Flag] = field(default_factory=list)
     doubled: dict[str, Doubled] = field(default_factory=dict)  # of fits that say they converged
     repeated: dict[str, Scores] = field(default_factory=dict)
+    harm: dict[str, Mapping[str, Scores]] = field(default_factory=dict)
     trace: str = ""
     secret: str | None = None
 
@@ -58,6 +59,7 @@ class Gathered:
         elif isinstance(event, Doubted):
             self.flags.append(event.flag)
         elif isinstance(event, Finished):
+            self.harm[event.attack] = event.harm
             self.aside[event.attack] = {
                 "honest_seconds_added": event.seconds_added,
                 "honest_seconds_waited": event.seconds_waited,

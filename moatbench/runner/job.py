@@ -15,6 +15,8 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from moatbench.compose.build import SUITE, Parts, build
+from moatbench.compose.naming import attack_name, data_name, defense_name, victim_name
+from moatbench.compose.repeat import as_given, repeating
 from moatbench.defense import Defense
 from moatbench.display.figure import draw
 from moatbench.judge.judge import Judge
@@ -23,7 +25,8 @@ from moatbench.knobs import check_whole
 from moatbench.randomness import stream
 from moatbench.record.curve import Row, by_attack
 from moatbench.record.folder import sole
-from moatbench.record.identity import PACKAGES, command, config_hash, knobs, version_of
+from moatbench.record.hardware import hardware
+from moatbench.record.identity import PACKAGES, config_hash, knobs, version_of
 from moatbench.record.inputs import inputs_of
 from moatbench.record.summary import CONFIRMATION, MEASUREMENT, Summary
 from moatbench.runner import flags, selfcheck
@@ -34,6 +37,7 @@ from moatbench.runner.suite import Event, Finished, Point, Skipped, run_attacks
 from moatbench.tracking.log import log_run
 from moatbench.tracking.resume import done_before
 from moatbench.tracking.store import address
+from moatbench.tracking.tried import require_usable
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +56,8 @@ def run(cfg: DictConfig) -> Summary:
     """
     hydra = HydraConfig.get()
     begun = _begun(cfg, hydra)
+    if begun.tracking_uri and not begun.sweep:  # a sweep has tried it
+        require_usable(begun.tracking_uri, begun.name, begun.artifacts)
     folder = Path(hydra.runtime.output_dir)
     with sole(folder, begun.config_hash, force=bool(begun.sweep or cfg.force)) as cleared:
         if cleared:
@@ -97,15 +103,16 @@ def one_pool(threads: int) -> threadpool_limits:
 def _begun(cfg: DictConfig, hydra: Any) -> Summary:
     """Tell what is known of a run before it begins."""
     choices, in_sweep = hydra.runtime.choices, hydra.mode == RunMode.MULTIRUN
+    given, cwd = as_given(hydra.overrides.task), Path(hydra.runtime.cwd)
     return Summary(
-        victim=str(choices["victim"]),
-        data=str(choices["data"]),
-        defense="+".join(str(name) for name in cfg.defense) or "none",
-        attack=str(choices["attack"]),
+        victim=victim_name(cfg, str(choices["victim"]), given, cwd),
+        data=data_name(cfg, str(choices["data"]), given, cwd),
+        defense=defense_name(cfg, given),
+        attack=attack_name(cfg, str(choices["attack"]), given),
         seed=int(cfg.seed),
         status="",
         config_hash=config_hash(cfg),
-        command=command(hydra.overrides.task),
+        command=str(repeating(cfg, hydra)),
         inputs=inputs_of(cfg),
         knobs=knobs(cfg),
         versions={"python": sys.version.split()[0], **{p: version_of(p) for p in PACKAGES}},
@@ -140,7 +147,9 @@ def _ended(begun: Summary, cfg: DictConfig, parts: Parts | None, found: Gathered
         failed=found.failed,
         flags=found.flags,
         repeated=found.repeated,
+        harm=found.harm,
         trace=found.trace,
+        hardware=hardware(int(cfg.threads)),
         secret=found.secret,
     )
     if parts is not None:
@@ -160,8 +169,12 @@ def _ended(begun: Summary, cfg: DictConfig, parts: Parts | None, found: Gathered
 def _play(cfg: DictConfig, parts: Parts, found: Gathered, hydra: Any) -> None:
     """Run the attacks; show how far they are."""
     found.secret = secret_for(parts.attacks.values(), cfg.isolation, cfg.secret)
-    unknown = stream(hidden(cfg.seed, found.secret), "judge")
-    judge = Judge(parts.victim, unknown, side_labels=cfg.side_labels)
+    judge = Judge(
+        parts.victim,
+        stream(hidden(cfg.seed, found.secret), "judge"),
+        side_labels=cfg.side_labels,
+        subgroup=parts.subgroup,
+    )
     found.baselines, found.floor = judge.baselines, judge.floor
     each, tells = len(parts.checkpoints), found.is_suite and hydra.mode != RunMode.MULTIRUN
     total = len(parts.attacks) * each
@@ -198,19 +211,20 @@ def _doubt(cfg: DictConfig, parts: Parts, found: Gathered) -> None:
         return
     told = parts.victim.confidences and parts.defense.traits.confidences
     layers, whole = _layers(cfg, parts), found.curves.keys() - found.failed.keys()
-    found.flags += flags.of_run(
+    found.flags = flags.of_run(
         parts.attacks,
         parts.defense,
         by_attack(found.rows),
         found.hits,
         confidences=told,
         doubled=found.doubled,
+        told=found.flags,
     )
     found.flags += flags.of_defense(layers, flags.aware(parts.attacks, parts.defense, whole))
     unknown = hidden(cfg.seed, found.secret)
     doubts, repeated = selfcheck.of_layers(parts.victim, layers, unknown)
     found.flags += doubts
-    found.repeated = {name: seen._asdict() for name, seen in repeated.items()}
+    found.repeated = dict(repeated)
 
 
 def _layers(cfg: DictConfig, parts: Parts) -> dict[str, Defense]:

@@ -7,8 +7,7 @@ from moatbench.attack import Attack, Target
 from moatbench.client import Surrogate
 from moatbench.compose.origin import ours
 from moatbench.isolation.process import Isolated, NotIsolatable
-from moatbench.randomness import stream
-from moatbench.runner.secret import PROCESS, derived, is_apart
+from moatbench.runner.secret import PROCESS, derived, is_apart, stream_of
 
 
 class Play(Protocol):
@@ -56,7 +55,7 @@ class Here:
 
     def surrogates(self) -> Iterator[Surrogate]:
         """Run its generator."""
-        return self._attack.run(self._target, stream(self._seed, "attack"))
+        return self._attack.run(self._target, stream_of(self._attack, self._seed, "attack"))
 
     def end(self) -> None:
         """Nothing: what it holds, it holds."""

@@ -4,9 +4,14 @@ import hashlib
 import secrets
 from collections.abc import Iterable
 
+import numpy as np
+
 from moatbench.attack import Attack
 from moatbench.compose.origin import ours
+from moatbench.defense import Defense
 from moatbench.isolation.process import available
+from moatbench.randomness import stream
+from moatbench.types import Generator
 
 AUTO, PROCESS, NONE = "auto", "process", "none"
 DIGITS = 64  # hexadecimal, of 256 bits
@@ -59,3 +64,14 @@ def hidden(seed: int, secret: str | None) -> int:
 def derived(seed: int, secret: str, name: str) -> str:
     """Return 256 bits, in hexadecimal, from which nobody finds the secret."""
     return hashlib.sha256(f"{secret.lower()} {seed} {name}".encode()).hexdigest()
+
+
+def stream_of(part: Attack | Defense, seed: int, name: str) -> Generator:
+    """Return the stream of a part in this process; a stranger's does not give the seed away.
+
+    NumPy's generators tell what they were seeded with (`rng.bit_generator.seed_seq`).
+    """
+    if ours(part):
+        return stream(seed, name)
+    digest = hashlib.sha256(f"a stranger's {seed} {name}".encode())
+    return np.random.default_rng(int.from_bytes(digest.digest(), "big"))

@@ -9,52 +9,66 @@ import numpy as np
 from moatbench.api import Deployment
 from moatbench.compose.errors import explain
 from moatbench.defense import Defense, evidence_of
-from moatbench.randomness import stream
 from moatbench.record.flag import INVALID, Flag
-from moatbench.space import InputSpace
+from moatbench.runner.impartial import Impartiality
+from moatbench.runner.neighbours import beside, mode, of_beside, of_keys, over_keys
+from moatbench.runner.twin import SAME, nobody, same, told, twin
 from moatbench.strategies.simulation import with_knobs
-from moatbench.types import Array, Mask
+from moatbench.types import Mask
 from moatbench.victim import Victim
 
 ROWS = 100  # of the test data
 BATCH = 10
-ACCOUNT = "selfcheck"
-SAME = 1e-9  # a victim's own answers may differ in their last digits, by the batch
-JITTER = 1e-9  # in the units of the input
-SAME_IF_JITTERED = 1e-6  # the victim's own answers move along
 
 
 class Repeated(NamedTuple):
-    """Rows of a fresh account asked twice: how many, and which share was answered otherwise.
-
-    `jittered` is the share that was answered otherwise `JITTER` away; NaN if that was not asked.
-    """
+    """Rows of a fresh account asked twice: how many, and which share was answered otherwise."""
 
     rows: int
     varied: float
-    jittered: float
 
 
 def of_layers(
     victim: Victim, layers: Mapping[str, Defense], seed: int
-) -> tuple[list[Flag], dict[str, Repeated]]:
-    """Deploy each layer anew, alone; return flags, and what repeats showed.
+) -> tuple[list[Flag], dict[str, dict[str, float]]]:
+    """Deploy each layer anew, alone; return flags, and what repeats and neighbours showed.
 
     Args:
         victim: what the layers stand before.
         layers: by name; none for no defense.
         seed: of the run; the check has a stream of its own.
     """
-    flags: list[str] = []
-    seen: dict[str, Repeated] = {}
+    flags: list[Flag] = []
+    seen: dict[str, dict[str, float]] = {}
     for name, layer in layers.items():
+        found: list[Flag] = []
         try:
-            flags += [f"{name}: {line}" for line in _strength_zero(victim, layer, seed)]
-            seen[name] = repeated(victim, layer, seed)
-            flags += [f"{name}: {line}" for line in _variation(victim, layer, seen[name])]
+            _check(victim, layer, seed, found, seen.setdefault(name, {}))
         except Exception as error:  # a defense may be anybody's code; what was measured stands
-            flags.append(f"{name}: the self-check failed: {explain(error)}")
-    return [Flag(INVALID, line) for line in flags], seen
+            found.append(Flag(INVALID, f"the self-check failed: {explain(error)}"))
+        flags += [one._replace(text=f"{name}: {one.text}") for one in found]
+    return flags, seen
+
+
+def _check(
+    victim: Victim, layer: Defense, seed: int, found: list[Flag], seen: dict[str, float]
+) -> None:
+    """Check one layer; what is found is added as it is found."""
+    found += [Flag(INVALID, line) for line in _strength_zero(victim, layer, seed)]
+    deployment = twin(victim, deepcopy(layer), seed)
+    again = repeated(deployment, nobody(seed))
+    seen |= again._asdict()
+    found += [Flag(INVALID, line) for line in _variation(victim, layer, again)]
+    found += Impartiality(victim, layer, seed).problems(repeats=again.varied == 0)
+    if mode(layer) == "fresh" or again.varied:
+        return  # it answers otherwise in the same place: nothing is to be seen beside it
+    near = beside(deployment, nobody(seed, "beside"))
+    seen |= {"hair": near.hair, "step": near.step}
+    found += of_beside(layer, near)
+    if mode(layer) == "keyed":
+        keys = over_keys(victim, layer, seed)
+        seen |= keys._asdict()
+        found.append(of_keys(keys))
 
 
 def _strength_zero(victim: Victim, layer: Defense, seed: int) -> list[str]:
@@ -63,7 +77,7 @@ def _strength_zero(victim: Victim, layer: Defense, seed: int) -> list[str]:
         return []
     x = victim.shares.x_test[:ROWS]
     bare, weak = (
-        told(Deployment(victim, defense, stream(seed, "selfcheck")), x)
+        told(twin(victim, defense, seed), x, nobody(seed))
         for defense in (Defense(), with_knobs(layer, layer.harmless or {}))
     )
     wrong = int((~same(bare, weak, SAME)).sum())
@@ -72,34 +86,28 @@ def _strength_zero(victim: Victim, layer: Defense, seed: int) -> list[str]:
     return [f"at strength zero it is not the same as no defense: {wrong} of {len(x)} rows differ"]
 
 
-def repeated(victim: Victim, layer: Defense, seed: int) -> Repeated:
+def repeated(deployment: Deployment, account: str) -> Repeated:
     """Ask test rows twice, ten at a time, as one fresh account; end at an alarm."""
-    deployment = Deployment(victim, deepcopy(layer), stream(seed, "selfcheck"))
-    keyed = _mode(layer) == "keyed"
     equal: list[Mask] = []
-    near: list[Mask] = []
-    x = victim.shares.x_test[:ROWS]
+    x = deployment.victim.shares.x_test[:ROWS]
     for start in range(0, len(x), BATCH):
         rows = x[start : start + BATCH]
-        first, again = told(deployment, rows), told(deployment, rows)
-        beside = told(deployment, _jittered(rows, victim.space)) if keyed else first
-        if ACCOUNT in evidence_of(deployment.defense).alarms:
+        first, again = (told(deployment, rows, account) for _ in range(2))
+        if account in evidence_of(deployment.defense).alarms:
             break
         equal.append(same(first, again, SAME))
-        near.append(same(first, beside, SAME_IF_JITTERED))
     if not equal:
-        return Repeated(0, float("nan"), float("nan"))
-    moved = 1 - float(np.concatenate(near).mean()) if keyed else float("nan")
-    return Repeated(sum(map(len, equal)), 1 - float(np.concatenate(equal).mean()), moved)
+        return Repeated(0, float("nan"))
+    return Repeated(sum(map(len, equal)), 1 - float(np.concatenate(equal).mean()))
 
 
 def _variation(victim: Victim, layer: Defense, seen: Repeated) -> list[str]:
     """What is declared deterministic repeats itself, and what is declared fresh does not."""
     if not seen.rows:
         return []
-    fresh = _mode(layer) == "fresh"
+    fresh = mode(layer) == "fresh"
     if seen.varied and not fresh:
-        declared = _mode(layer) or "deterministic"
+        declared = mode(layer) or "deterministic"
         share = f"{100 * seen.varied:.0f} % of {seen.rows} rows"
         return [f"declared {declared}, it answered {share} otherwise when asked again"]
     # A monitor's response may be noisy, but nobody was in alarm; labels alone carry no such noise.
@@ -107,33 +115,3 @@ def _variation(victim: Victim, layer: Defense, seen: Repeated) -> list[str]:
     if fresh and not seen.varied and not silent and victim.confidences:
         return [f"declared fresh noise, it answered {seen.rows} rows the same when asked again"]
     return []
-
-
-def _mode(layer: Defense) -> str:
-    noise = layer.traits.noise
-    return "" if noise is None else noise.mode
-
-
-def told(deployment: Deployment, x: Array) -> Array:
-    """(n, 1 + k) the label and the outputs of each row; NaN for what was not told."""
-    answers = deployment.answer(x, ACCOUNT)
-    out = np.full((len(x), 1 + len(deployment.victim.classes)), np.nan)
-    out[answers.rows, 0] = answers.labels
-    if answers.outputs is not None:
-        out[answers.rows, 1:] = answers.outputs
-    return out
-
-
-def same(one: Array, two: Array, tolerance: float) -> Mask:
-    """(n,) whether rows of `told` have the same label, and outputs within the tolerance."""
-    within = np.isclose(one, two, rtol=0, atol=tolerance, equal_nan=True).all(axis=1)
-    return np.asarray(within)
-
-
-def _jittered(x: Array, space: InputSpace) -> Array:
-    """Move every numeric feature by `JITTER`, within its bounds."""
-    columns = space.numeric
-    step = np.where(x[:, columns] + JITTER > space.high[columns], -JITTER, JITTER)
-    at = x.copy()
-    at[:, columns] += step
-    return at

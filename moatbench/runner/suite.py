@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from moatbench.attack import Attack
+from moatbench.compose.origin import ours
 from moatbench.defense import Defense
 from moatbench.isolation.process import LIMIT
 from moatbench.judge.caught import Verdict
@@ -11,7 +12,7 @@ from moatbench.judge.judge import Judge
 from moatbench.randomness import stream
 from moatbench.record.flag import Flag
 from moatbench.runner.extract import Checkpoint, Extraction
-from moatbench.runner.secret import NONE, hidden, secret_for
+from moatbench.runner.secret import NONE, hidden, secret_for, stream_of
 from moatbench.victim import NotApplicable, Victim
 
 
@@ -48,12 +49,14 @@ class Finished:
         seconds_added: to an honest query, by the clock.
         seconds_waited: by an honest query, virtual.
         detection: how it fared with monitors, as `caught.Verdict.of` tells.
+        harm: of customers by group, as `HonestTraffic.by_group` tells.
     """
 
     attack: str
     seconds_added: float
     seconds_waited: float
     detection: Mapping[str, float] = field(default_factory=dict)
+    harm: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -87,8 +90,10 @@ def run_attacks(
     of `Extraction`; one secret holds for all attacks.
     """
     secret = secret_for(attacks.values(), isolation, secret)
-    judge = judge or Judge(victim, stream(hidden(seed, secret), "judge"))
-    verdict = Verdict(victim, defense, hidden(seed, secret))
+    unknown = hidden(seed, secret)
+    judge = judge or Judge(victim, stream(unknown, "judge"))
+    rng = stream_of(defense, unknown, "defense")
+    verdict = Verdict(victim, defense, unknown, rng, singly=not ours(defense))
     for name, attack in attacks.items():
         run = Extraction(
             victim,
@@ -106,14 +111,15 @@ def run_attacks(
         try:
             for event in run.events():
                 if isinstance(event, Flag):
-                    yield Doubted(name, event._replace(text=f"{name}: {event.text}"))
+                    yield Doubted(name, event._replace(text=f"{name}: {event.text}", attack=name))
                     continue
                 if isinstance(event, Checkpoint):
                     yield Point(name, event)
                     curve.append((event.queries, event.metrics["fidelity_test"]))
                 else:
                     detection = verdict.of(event.trail, event.accounts, curve)
-                    yield Finished(name, event.seconds_added, event.seconds_waited, detection)
+                    seconds = event.seconds_added, event.seconds_waited
+                    yield Finished(name, *seconds, detection, event.harm)
         except NotApplicable as reason:
             yield Skipped(name, str(reason))
         except Exception as error:  # an attack may be anybody's code

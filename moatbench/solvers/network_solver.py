@@ -16,8 +16,9 @@ ENOUGH = 8  # equations an unknown beyond which more rows only cost time
 EXACT = 1e-27  # half the mean squared gap in log-odds, summed over the classes of a row
 SOLVED = 1e6 * EXACT
 NEARLY = 1e-4  # the same in the subspace, which finite differences tilt a little
-# Equations an unknown of the subspace that probes need beside them: least, most.
-SUBSPACE = (2.8, 4.0)
+SUBSPACE = 2.8  # equations an unknown of the subspace that probes need beside them
+UNIFORM = 2.5  # equations an unknown with which answers to uniform queries alone suffice
+PAYS = 1.25  # times as many queries as with probes, and probes are asked
 NOISE = 1.0  # and what exact answers do not leave, whatever the local minimum
 
 
@@ -105,23 +106,19 @@ def _through_subspace(
     return _polish(model, odds, theta, 1e-6)
 
 
-def probe_plan(
-    d: int, k: int, hidden: int, activation: str, checkpoints: Sequence[int]
-) -> tuple[int, int]:
+def probe_plan(d: int, k: int, hidden: int, activation: str) -> tuple[int, int]:
     """Say after how many uniform queries to ask probes, and how many points: (0, 0) where none.
 
-    Probes pay at the checkpoints that answers to uniform queries alone would not determine. Kinks
-    hide units from them, so a rectifier network gets none.
+    As early as they can help, and whatever the budget: later uniform queries find the same place.
+    They pay where uniform queries alone need markedly more. Kinks hide units from them, so a
+    rectifier network gets none.
     """
     count = -(-hidden // (k - 1))
     small = (hidden + 1) * (hidden + k - 1)  # unknowns in the subspace
     large = (d + 1) * hidden + (hidden + 1) * (k - 1)
-    least, most = (int(r * small) // (k - 1) for r in SUBSPACE)
-    asked, from_uniform = count * (d + 1), 2.5 * large / (k - 1)
-    helped = [point for point in checkpoints if least + asked <= point < from_uniform]
-    if not helped or hidden >= d or activation == "relu":
-        return 0, 0
-    return min(helped[0] - asked, most), count
+    first, from_uniform = int(SUBSPACE * small) // (k - 1), UNIFORM * large / (k - 1)
+    pays = from_uniform >= PAYS * (first + count * (d + 1))
+    return (first, count) if pays and hidden < d and activation != "relu" else (0, 0)
 
 
 def probe_points(d: int, count: int, rng: Generator, step: float = 1e-3) -> Array:

@@ -15,9 +15,9 @@ from moatbench.search.doubt import most_uncertain
 from moatbench.solvers.noise_likelihood import Law, NoisyAnswers
 from moatbench.types import Array, Generator, Labels
 
-START = 5  # uniform queries an unknown before any are chosen; a quarter of a budget at most
+START = 0.25  # uniform queries an unknown before any are chosen
 GROWTH = 0.25  # queries of a round, as a share of those made before
-CHOSEN = 0.5  # of a round's queries, those on the boundary; the others are uniform
+CHOSEN = 0.75  # of a round's queries, those on the boundary; the others are uniform
 CHOICE, MOST = 8, 2000  # candidates for each query that is chosen; and at most
 ENDS = 4  # points to pair up, for each candidate
 REACH = 1.0  # log-odds from the boundary within which candidates lie
@@ -30,7 +30,8 @@ SEARCH, LEVEL = 1000, 1e-4  # iterations of a network's fit, and the gradient th
 class Noisy:
     """The most probable model, given noisy answers and a normal prior on its unknowns.
 
-    The prior's width is the one under which the answers are most probable.
+    The prior's width is the one under which the answers are most probable; it takes the classes to
+    be level where data lie (`Learner.levelled`).
 
     Args:
         learner: its models are fitted.
@@ -41,16 +42,27 @@ class Noisy:
     """
 
     def __init__(self, learner: Learner, law: Law, rng: Generator) -> None:
-        self._learner, self._law, self._rng = learner, law, rng
+        self._law, self._rng = law, rng
+        self._learner = learner if learner.family == "mlp" else learner.levelled()
         self._guide: Array | None = None
 
-    def turn(self, budget: int) -> int:
-        """Say after how many uniform queries to let fits choose others; 0 is never."""
+    @property
+    def turn(self) -> int:
+        """After how many uniform queries to let fits choose others, whatever the budget; 0: never.
+
+        Rounds grow with what was asked, so that early ones, which know little, spend little.
+        """
         model = self._learner.model(self._learner.space.low[None])
-        return 0 if isinstance(model, Network) else min(START * model.unknowns, budget // 4)
+        return 0 if isinstance(model, Network) else ceil(START * model.unknowns)
 
     def fit(self, x: Array, answers: Array) -> Solution | None:
         """Fit to answers (n, k) to the rows of x (n, d); None where there are too few of them."""
+        found = self._fit(x, answers)
+        if found is None or not self._learner.level:
+            return found
+        return found._replace(theta=self._learner.unlevelled(found.theta))
+
+    def _fit(self, x: Array, answers: Array) -> Solution | None:
         model = self._learner.model(x)
         few = len(x) * (model.k - 1) < model.unknowns
         if isinstance(model, Network):
@@ -65,7 +77,7 @@ class Noisy:
         """Choose a round of queries after the n made so far, to which these are the answers."""
         space, count = self._learner.space, ceil(GROWTH * n)
         chosen = space.sample_cube(0, self._rng)
-        if len(x) and (fit := self.fit(x, answers)) is not None:
+        if len(x) and (fit := self._fit(x, answers)) is not None:
             self._guide = fit.theta
             chosen = self._uncertain(x, fit.theta, int(CHOSEN * count))
         uniform = space.sample_cube(count - len(chosen), self._rng)
@@ -91,7 +103,8 @@ class Noisy:
         """Find up to m points near the boundary between two of the model's classes."""
         space, model = self._learner.space, self._learner.model(self._learner.space.low[None])
         if isinstance(model, Linear) and model.k == 2:  # there may be no pair on both sides
-            normal = np.diff(model.coef(theta), axis=1)[:, 0]
+            plain = self._learner.unlevelled(theta)
+            normal = np.diff(model.coef(plain), axis=1)[:, 0]
             offset = normal[-1] + self._rng.uniform(-REACH, REACH, m)
             z = project(space.encode(space.sample_cube(m, self._rng)), normal[:-1], offset)
             half = (space.high - space.low) / 2

@@ -106,20 +106,26 @@ class Reconstruction:
             return self._surrogate(found[0], f"intervals at {rounded.note}{count}", found[1])
         return self._soft(bought)
 
-    def turn(self, budget: int) -> int:
-        """Say after how many queries to ask for `edges` or `questions`; 0 is never."""
+    @property
+    def turn(self) -> int:
+        """After how many queries to ask for `edges` or `questions`; 0 is never."""
         if self._noisy is not None:
-            return self._noisy.turn(budget)
-        return self._rounded.turn(budget) if self._intervals else 0
+            return self._noisy.turn
+        return self._rounded.turn if self._intervals else 0
 
-    def edges(self, bought: Purchases, budget: int) -> Edges | None:
-        """Plan bisections for a budget of further queries; None where they would not pay."""
+    @property
+    def noisy(self) -> bool:
+        """Whether the answers carry noise of a known law."""
+        return self._noisy is not None
+
+    def edges(self, bought: Purchases) -> Edges | None:
+        """Plan bisections; None where there are no edges, or none that a model explains."""
         rows = usable(bought)
         answers = bought.outputs[rows]
         grid = self._grid_of(answers)
         if self._noisy is not None or grid in (None, LABELS) or not len(rows):
             return None
-        return self._rounded.edges(bought.x[rows], answers, grid, budget)
+        return self._rounded.edges(bought.x[rows], answers, grid)
 
     def extremes(self, bought: Purchases) -> Array:
         """Return points to ask about before `edges`; none where it does not matter."""

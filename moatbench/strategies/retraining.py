@@ -51,6 +51,8 @@ class Retraining:
         if learner == PUBLISHED and self.learner.family == "one_vs_rest" and not self._told:
             # Softmax regression has the same boundaries, and a unique minimum.
             self.learner = replace(self.learner, family="softmax")
+        if not self._told:
+            self.learner = self.learner.levelled()
         self.rng, self._guiding, self._training = rng.spawn(3)
         self._due = list(api.checkpoints)
         self._guide: Fit | None = None

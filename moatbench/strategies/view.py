@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from moatbench.api import PredictionAPI, valid_checkpoints
-from moatbench.client import Answers
+from moatbench.client import Answers, Card
 from moatbench.types import Array, Rows
 
 
@@ -21,11 +21,12 @@ class View(PredictionAPI):
         api: what is asked.
         cost: queries behind for one query here, at least 1; the last few of a stretch may get one
             more or less, and a stretch too short for it one each.
+        card: what the attack within is told; None is what the API tells.
     """
 
-    def __init__(self, api: PredictionAPI, cost: float = 1.0) -> None:
+    def __init__(self, api: PredictionAPI, cost: float = 1.0, card: Card | None = None) -> None:
         checkpoints, self._ends = inner_checkpoints(api.checkpoints, cost)
-        super().__init__(api.card, checkpoints)
+        super().__init__(card or api.card, checkpoints)
         self._api = api
 
     @property

@@ -1,8 +1,9 @@
 """What Hydra calls before and after a multirun."""
 
-import logging
 import re
+import sys
 from collections.abc import Sequence
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +14,27 @@ from hydra.experimental.callback import Callback
 from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig
 
+from moatbench.sweep.manifest import Entry, begun
 from moatbench.sweep.places import place_run, place_sweep
 from moatbench.sweep.progress import Progress
+from moatbench.sweep.strengths import sweep_strengths
+from moatbench.tracking.store import TrackingFailed, address
+from moatbench.tracking.tried import require_usable
 
-log = logging.getLogger(__name__)
 SEED = re.compile(r"(victim_)?seed=\d+")
 
 
 class Watched(Callback):
-    """Open the tracking store before workers could race to create it; tell of finished runs.
+    """Try the tracking store before any run; let each job say where it is, and tell of it.
 
-    The watching is done in the parent, on the folder of the sweep: so it works with every launcher.
+    The watching is done in the parent, on what the jobs wrote: so it works with every launcher.
+
+    Args:
+        manifest: where the jobs write; None outside of a sweep, and until it starts.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, manifest: Path | None = None) -> None:
+        self._manifest = manifest
         self._progress: Progress | None = None
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
@@ -36,20 +44,48 @@ class Watched(Callback):
         place_sweep(config)
         HydraConfig.instance().set_config(config)
         compose_seeds_once()
+        sweep_strengths(config)
         if config.tracking.enabled:
-            _open_store(config)
+            _try_store(config)
         folder, total = Path(config.hydra.sweep.dir).absolute(), planned(config)
         print(f"sweep of {total or 'as many as it takes'} runs in {folder}", flush=True)
-        self._progress = Progress(folder, total)
+        self._manifest = begun(folder)
+        self._progress = Progress(self._manifest, total)
         self._progress.start()
+
+    def on_job_start(self, config: DictConfig, **_: Any) -> None:
+        self._write(config)
+
+    def on_job_end(self, config: DictConfig, job_return: Any, **_: Any) -> None:
+        error = job_return._return_value
+        told = str(error) if isinstance(error, str | Exception) else ""
+        self._write(config, done=True, error=told)
+
+    def _write(self, config: DictConfig, *, done: bool = False, error: str = "") -> None:
+        """Say where this job is; in a worker, for the process that started the sweep."""
+        if self._manifest is None:
+            return
+        job = HydraConfig.get()  # not `config`: a run may have taken another folder
+        with chdir(job.runtime.cwd):  # hydra.job.chdir may have led away from the command's folder
+            uri = address(config.tracking.uri) if config.tracking.enabled else None
+        Entry(
+            number=int(job.job.num),
+            folder=str(Path(job.runtime.output_dir).absolute()),
+            name=str(config.name),
+            uri=uri,
+            report=config.report,
+            confirm=int(config.confirm),
+            done=done,
+            error=error,
+        ).write(self._manifest)
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         if self._progress is not None:
             self._progress.stop()
 
-    def __reduce__(self) -> tuple[type, tuple[()]]:
+    def __reduce__(self) -> tuple[type, tuple[Path | None]]:
         """Launchers send the callbacks to their workers, which have nothing to watch."""
-        return type(self), ()
+        return type(self), (self._manifest,)
 
 
 def compose_seeds_once() -> None:
@@ -81,21 +117,15 @@ def planned(config: DictConfig) -> int | None:
     options = hydra.config_loader() if hydra.is_initialized() else None
     parser = OverridesParser.create(options)
     given = parser.parse_overrides([*grid, *config.hydra.overrides.task])
-    return sum(len(batch) for batch in BasicSweeper.split_arguments(given, None))
-
-
-def _open_store(config: DictConfig) -> None:
-    """Make the store before workers could race to.
-
-    SQLite's is made by the first worker, under a lock: the parent then need not import MLflow,
-    which takes seconds that all workers would wait for.
-    """
-    from moatbench.tracking import store
-
-    uri = store.address(config.tracking.uri)
-    if store.database(uri):
-        return
     try:
-        store.open_store(uri, config.name, config.tracking.artifacts)
-    except Exception as error:  # a server that is down stops no run: each keeps its files
-        log.warning("MLflow cannot be reached (%s); runs keep their files", store.cause(error))
+        return sum(len(batch) for batch in BasicSweeper.split_arguments(given, None))
+    except ValueError:  # the sweeper will meet it as well, and say so
+        return None
+
+
+def _try_store(config: DictConfig) -> None:
+    """End the command where MLflow cannot take its runs: before the first, not after the last."""
+    try:
+        require_usable(address(config.tracking.uri), config.name, config.tracking.artifacts)
+    except TrackingFailed as refused:
+        sys.exit(f"moatbench: {refused}")  # an Exception Hydra would catch, and go on

@@ -6,15 +6,16 @@ fresh seeds is not.
 
 import json
 import os
-import shlex
+import re
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from moatbench.record.command import Command
 from moatbench.record.identity import OWN, code_version
 from moatbench.report.measure.worst import Field, fields, worst
 from moatbench.report.select.records import Selection
@@ -33,11 +34,13 @@ class Again:
         attack: overrides that choose it, with its knobs.
         shared: all other overrides of the runs.
         defenses: values of the override `defense`; empty where the runs have none.
+        given: what the runs were given beside their overrides.
     """
 
     attack: tuple[str, ...]
     shared: tuple[str, ...]
     defenses: tuple[str, ...]
+    given: Command = field(default_factory=Command)
 
     def overrides(self) -> list[str]:
         """Return what the command line needs for it."""
@@ -71,15 +74,22 @@ def confirm(experiment: str, seeds: int, uri: str, passed_on: Sequence[str] = ()
             "of one version only can be compared: run the experiment again with force=true"
         )
     chosen = ",".join(map(str, fresh_seeds(selection, seeds)))
-    place = Path("runs") / "confirm" / time.strftime("%Y-%m-%d_%H-%M-%S")
-    common = [f"seed={chosen}", f"name={experiment}", f"tracking.uri={uri}", "confirmation=true"]
+    place = Path("runs").absolute() / "confirm" / time.strftime("%Y-%m-%d_%H-%M-%S")
+    common = [f"seed={chosen}", f"name={literal(experiment)}", f"tracking.uri={literal(uri)}"]
+    common += ["confirmation=true"]
     common += ["report=null", "confirm=0", "hydra.sweeper.params=null", *passed_on]
     failed = 0
     for number, again in enumerate(sweeps(fields(selection))):
-        folder = [f"hydra.sweep.dir={place / str(number)}"]
-        command = [sys.executable, "-m", "moatbench", "-m", *again.overrides(), *common, *folder]
+        folder = [f"hydra.sweep.dir={literal(str(place / str(number)))}"]
+        searched = any("hydra.searchpath=" in o for o in passed_on)
+        options = [o for o in again.given.options if not (searched and "searchpath=" in o)]
+        command = [sys.executable, "-m", "moatbench", *options, "-m", *again.overrides()]
         env = {k: v for k, v in os.environ.items() if k != "HYDRA_FULL_ERROR"}
-        failed += subprocess.run(command, env=env, check=False).returncode != 0
+        env |= again.given.environment
+        done = subprocess.run(
+            [*command, *common, *folder], env=env, cwd=again.given.folder or None, check=False
+        )
+        failed += done.returncode != 0
     if failed:
         raise RuntimeError(f"{failed} of {number + 1} sweeps of reruns failed, see above")
 
@@ -92,29 +102,35 @@ def fresh_seeds(selection: Selection, count: int) -> list[int]:
 
 def sweeps(settings: Sequence[Field]) -> list[Again]:
     """Sort the reruns into as few sweeps as hold them."""
-    groups: dict[tuple[tuple[str, ...], tuple[str, ...]], list[str]] = {}
-    for attack, overrides in _reruns(settings):
+    groups: dict[tuple[str, tuple[str, ...], tuple[str, ...]], list[str]] = {}
+    for attack, overrides, given in _reruns(settings):
         defenses = [o.removeprefix("defense=") for o in overrides if o.startswith("defense=")]
         shared = tuple(o for o in overrides if not o.startswith("defense="))
-        groups.setdefault((attack, shared), []).extend(defenses)
-    return [Again(*key, tuple(dict.fromkeys(found))) for key, found in groups.items()]
+        groups.setdefault((given, attack, shared), []).extend(defenses)
+    return [
+        Again(attack, shared, tuple(dict.fromkeys(found)), Command.parse(given))
+        for (given, attack, shared), found in groups.items()
+    ]
 
 
-def _reruns(settings: Sequence[Field]) -> Iterator[tuple[tuple[str, ...], list[str]]]:
-    """Yield, for each setting and defense, what chooses the worst attack, and all else."""
-    for field in settings:
-        for defense in field.defenses:
-            if not (against := field.against(defense)):
+def _reruns(settings: Sequence[Field]) -> Iterator[tuple[tuple[str, ...], list[str], str]]:
+    """Yield, for each setting and defense, what chooses the worst attack, all else, and the rest.
+
+    The rest is a command without overrides.
+    """
+    for setting in settings:
+        for defense in setting.defenses:
+            if not (against := setting.against(defense)):
                 continue
             found = worst(against, "fidelity_test").attack
             run = against[found][0].run
-            given = shlex.split(run.summary.command)[1:]
-            kept = [o for o in given if _group(o) not in OURS]
+            command = Command.parse(run.summary.command)
+            kept = [o for o in command.overrides if _group(o) not in OURS]
             others = [o for o in kept if _group(o) != "attack"]
+            chosen = tuple(o for o in kept if _group(o) == "attack")
             if run.summary.attack == SUITE:
-                yield tuple(of_suite(run, found)), others
-            else:
-                yield tuple(o for o in kept if _group(o) == "attack"), others
+                chosen = tuple(of_suite(run, found))
+            yield chosen, others, str(replace(command, overrides=()))
 
 
 def of_suite(run: Logged, attack: str) -> list[str]:
@@ -130,7 +146,9 @@ def literal(value: Any) -> str:
     if isinstance(value, list):
         return f"[{','.join(map(literal, value))}]"
     if isinstance(value, str):
-        return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+        # Hydra takes a backslash as it is, unless a quote follows it
+        doubled = re.sub(r"(\\+)(?='|\Z)", r"\1\1", value)
+        return "'" + doubled.replace("'", "\\'") + "'"
     return json.dumps(value)
 
 

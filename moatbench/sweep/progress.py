@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 from moatbench.record.flag import shown
 from moatbench.record.summary import FAILED, FINISHED, RecordUnreadable, Summary
+from moatbench.sweep.manifest import Entry, entries
+from moatbench.tracking.store import LOGGED
 
 _BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} runs, {elapsed} elapsed{postfix}"
 POLL = 0.5  # seconds between two looks at the folder
@@ -19,33 +21,43 @@ class Job(NamedTuple):
     """A run of a sweep.
 
     Args:
-        folder: of the run.
+        entry: what it said of itself.
         summary: what it wrote; None where it ended before.
     """
 
-    folder: Path
+    entry: Entry
     summary: Summary | None
+
+    @property
+    def folder(self) -> Path:
+        """Of the run."""
+        return Path(self.entry.folder)
 
     @property
     def failure(self) -> str:
         """Why it failed; '' for one that did not."""
         if self.summary is None:
-            return LOST
+            return self.entry.error or LOST
         return self.summary.reason if self.summary.status == FAILED else ""
+
+    @property
+    def unlogged(self) -> bool:
+        """Whether its files are whole, and MLflow did not take it."""
+        return bool(self.summary and self.entry.uri and not (self.folder / LOGGED).exists())
 
 
 class Progress(Thread):
     """Tells of each run of a sweep as it finishes, with an estimate of the time left.
 
     Args:
-        folder: of the sweep; each run has a folder of its own there.
+        manifest: where the jobs say what they are.
         total: runs that are planned, None where the sweeper decides as it goes.
     """
 
-    def __init__(self, folder: Path, total: int | None) -> None:
+    def __init__(self, manifest: Path, total: int | None) -> None:
         super().__init__(daemon=True)
-        self._folder, self._total = folder, total
-        self._told: set[str] = set()
+        self._manifest, self._total = manifest, total
+        self._told: set[int] = set()
         self._ran, self._began = 0, time.monotonic()
         self._over = Event()
 
@@ -73,13 +85,11 @@ class Progress(Thread):
             bar.write(self.line(summary), file=sys.stdout)
             sys.stdout.flush()
 
-    def _new(self) -> list[tuple[str, Summary]]:
+    def _new(self) -> list[tuple[int, Summary]]:
         """Find the runs that finished since the last look."""
-        if not self._folder.is_dir():
-            return []
-        new = [f for f in self._folder.iterdir() if f.name.isdigit() and f.name not in self._told]
-        read = [(f.name, _summary(f)) for f in sorted(new, key=lambda f: int(f.name))]
-        return [(name, summary) for name, summary in read if summary is not None]
+        new = entries(self._manifest, self._told)
+        read = [(entry.number, _summary(Path(entry.folder))) for entry in new if entry.done]
+        return [(number, summary) for number, summary in read if summary is not None]
 
     def line(self, summary: Summary) -> str:
         """One line for a finished run: its place, its name, its headline, the time left."""
@@ -108,12 +118,9 @@ def result(summary: Summary) -> str:
     return f"fidelity {_percent(test)}/{_percent(uniform)} % at {at}{flagged}"
 
 
-def jobs(folder: Path) -> list[Job]:
+def jobs(manifest: Path) -> list[Job]:
     """Return a sweep's runs, in the order of their numbers."""
-    if not folder.is_dir():
-        return []
-    found = sorted((f for f in folder.iterdir() if f.name.isdigit()), key=lambda f: int(f.name))
-    return [Job(job, _summary(job)) for job in found]
+    return [Job(entry, _summary(Path(entry.folder))) for entry in entries(manifest)]
 
 
 def _summary(job: Path) -> Summary | None:

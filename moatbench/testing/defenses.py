@@ -3,15 +3,16 @@
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from moatbench.api import Deployment
 from moatbench.compose.old_forms import refuse_old_form
-from moatbench.defense import Defense, evidence_of
+from moatbench.defense import Defense, Marks, evidence_of
+from moatbench.judge.quality import is_top
 from moatbench.randomness import stream
-from moatbench.reply import Reply, is_top
+from moatbench.reply import Reply
 from moatbench.strategies.simulation import with_knobs
 from moatbench.testing.evidence import (
     BATCHES,
@@ -25,9 +26,16 @@ from moatbench.testing.words import check_words, says
 from moatbench.types import Array, Generator, Mask
 from moatbench.victim import SIMPLEX_TOLERANCE, Victim
 
+ALICE = "alice"
+NAMES = ("honest-0", "adversary", "9f3c61d2a07be845")
+
 
 def check_defense(victim: Victim, defense: Defense) -> str:
-    """It answers validly, starts afresh, keeps accounts and rows apart, does what it declares."""
+    """It answers validly, starts afresh, keeps accounts and rows apart, does what it declares.
+
+    The same rows are asked singly and in batches, as several accounts, with equal answers, alarms,
+    marks and waits: a run asks a defense of ours in batches for that reason.
+    """
     refuse_old_form(defense)
     x, name = traffic(victim), type(defense).__name__
     victim = _replayed(victim, x)
@@ -37,32 +45,40 @@ def check_defense(victim: Victim, defense: Defense) -> str:
         return str(error)
     untouched = _copied(fresh)
     answers = _ask(fresh, x)
+    found = _found(fresh)
     _check_answers(answers, defense, victim)
     _check_declarations(answers, defense, victim.predict(x))
     check_words(defense, answers, victim, x)
 
-    def same(other: Reply, charge: str) -> None:
-        gap = difference(answers, other)
-        assert not gap, f"{name}: {charge}: {gap}"
+    def gap(one: _Watch, told: Reply, account: str) -> str:
+        return difference(answers, told) or _unlike(found, _found(one, account))
 
-    def alike(charge: str, batch: int = 64, neighbour: Array | None = None) -> None:
+    def same(one: _Watch, charge: str, batch: int = 64, **who: Any) -> None:
+        unlike = gap(one, _ask(one, x, batch, **who), who.get("account", ALICE))
+        assert not unlike, f"{name}: {charge}: {unlike}"
+
+    def alike(charge: str, batch: int = 64, **who: Any) -> None:
         copied = untouched and _copied(untouched)
-        if copied and not difference(answers, _ask(copied, x, batch, neighbour)):
+        if copied and not gap(copied, _ask(copied, x, batch, **who), who.get("account", ALICE)):
             return
         # A copy may share with its original what a deployment of its own would not.
-        same(_ask(_deployed(victim, defense), x, batch, neighbour), charge)
+        same(_deployed(victim, defense), charge, batch, **who)
 
-    again = _ask(_deployed(victim, defense), x)
-    same(again, "deployed afresh on the same rng, it answers otherwise")
+    same(_deployed(victim, defense), "deployed afresh on the same rng, it answers otherwise")
     for batch in BATCHES:
         alike(f"in batches of {batch}, it answers otherwise", batch)
+    noise = defense.traits.noise
+    if noise is None or noise.mode != "fresh":  # which is drawn for each account
+        for account in NAMES:
+            alike(f"to {account}, it answers otherwise than to {ALICE}", account=account)
     if not defense.traits.shared:
         charge = "mallory's queries changed alice's answers, and it does not say `shared`"
         alike(charge, neighbour=x[::-1])
     if defense.harmless is not None:
         charge = f"declared harmless, {dict(defense.harmless)} is not the same as no defense"
-        answers = _ask(_deployed(victim, with_knobs(defense, defense.harmless)), x)
-        same(_ask(_deployed(victim, Defense()), x), charge)
+        weak = _ask(_deployed(victim, with_knobs(defense, defense.harmless)), x)
+        unlike = difference(weak, _ask(_deployed(victim, Defense()), x))
+        assert not unlike, f"{name}: {charge}: {unlike}"
     return ""
 
 
@@ -79,8 +95,42 @@ def _copied(deployment: "_Watch") -> "_Watch | None":
         return None
 
 
-def _ask(deployment: "_Watch", x: Array, batch: int = 64, neighbour: Array | None = None) -> Reply:
-    """Ask all rows as alice; mallory asks the rows of `neighbour` in between.
+class _Found(NamedTuple):
+    """What a defense has found of an account, and how long that waited."""
+
+    alarm: int | None
+    marks: Marks | None
+    waited: float
+
+
+def _found(deployment: "_Watch", account: str = ALICE) -> _Found:
+    alarms, marks = evidence_of(deployment.defense.watched)
+    return _Found(alarms.get(account), marks, deployment.waited)
+
+
+def _unlike(one: _Found, two: _Found) -> str:
+    """Say what was found otherwise; '' for nothing. Who was told a mark is another's matter."""
+    if one.alarm != two.alarm:
+        return f"its first alarm is at query {one.alarm}, then {two.alarm}"
+    if (one.marks is None) != (two.marks is None):
+        return "marks were planted once, and once they were not"
+    if one.marks is not None and two.marks is not None:
+        same = np.array_equal(one.marks.x, two.marks.x, equal_nan=True)
+        if not same or not np.array_equal(one.marks.labels, two.marks.labels):
+            return f"it planted {len(one.marks.x)} marks, then {len(two.marks.x)} or others"
+    if not np.isclose(one.waited, two.waited, rtol=1e-9):
+        return f"alice waits for {one.waited:g} s, then for {two.waited:g} s"
+    return ""
+
+
+def _ask(
+    deployment: "_Watch",
+    x: Array,
+    batch: int = 64,
+    neighbour: Array | None = None,
+    account: str = ALICE,
+) -> Reply:
+    """Ask all rows as an account; mallory asks the rows of `neighbour` in between.
 
     A refused row has label 0 and outputs of NaN.
     """
@@ -93,10 +143,10 @@ def _ask(deployment: "_Watch", x: Array, batch: int = 64, neighbour: Array | Non
         with no_writing(name):
             if neighbour is not None:
                 deployment.answer(neighbour[part], "mallory")
-            waits = defense.wait(len(x[part]), "alice")
+            answers, waits = deployment.serve(x[part], account)
             assert waits >= 0, f"{name} makes time run backwards"
-            says(defense.watched, waits > 0, "makes alice wait", "costs")
-            answers = deployment.answer(x[part], "alice")
+            says(defense.watched, waits > 0, f"makes {account} wait", "costs")
+            deployment.waited += waits
         rows = start + answers.rows
         labels[rows], refused[rows] = answers.labels, False
         outputs[rows] = np.nan if answers.outputs is None else answers.outputs
@@ -140,6 +190,7 @@ class _Watch(Deployment):
     """A deployment of a watched defense."""
 
     defense: _Watched
+    waited = 0.0  # by the account that asks
 
 
 def _check_answers(answers: Reply, defense: Defense, victim: Victim) -> None:

@@ -15,7 +15,7 @@ from moatbench.victim import Victim
 T = TypeVar("T", Array, Labels)
 
 SEED = 0
-BATCHES = (1, 7, 256)
+BATCHES = (1, 10, 256)
 
 
 def traffic(victim: Victim) -> Array:

@@ -5,7 +5,7 @@ import numpy as np
 from moatbench.reply import Reply, concatenated
 from moatbench.testing.evidence import BATCHES, difference, frozen, no_writing, traffic
 from moatbench.types import Array
-from moatbench.victim import Victim, check_reply
+from moatbench.victim import Victim, reply_problem
 
 CLOSE = 1e-12  # between answers to batches of different sizes: BLAS adds up in another order
 
@@ -33,8 +33,6 @@ def check_victim(victim: Victim) -> str:
 def _predicted(victim: Victim, x: Array) -> Reply:
     with no_writing("the victim"):
         reply = victim.predict(frozen(x))
-    try:
-        check_reply(reply, len(x), len(victim.classes), "mixed traffic", victim.full)
-    except ValueError as error:
-        raise AssertionError(str(error)) from error
+    if problem := reply_problem(reply, len(x), len(victim.classes), full=victim.full):
+        raise AssertionError(f"on mixed traffic, the victim's {problem}")
     return reply

@@ -6,6 +6,7 @@ half done, a server that is down costs nothing measured, and a folder can be log
 
 import json
 import os
+import shlex
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
@@ -17,8 +18,10 @@ from moatbench.record.columns import WORST_CASE, column
 from moatbench.record.curve import Row, by_attack, read
 from moatbench.record.flag import NOTE as REMARK
 from moatbench.record.flag import gravest, shown
+from moatbench.record.hardware import told
 from moatbench.record.summary import FAILED, Summary
 from moatbench.record.whole import write_text
+from moatbench.tracking.keys import MOST, renamed, taken
 from moatbench.tracking.note import note
 from moatbench.tracking.store import (
     LOGGED,
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
 
 BATCH = 1000  # metrics of one transaction: the fastest that was measured
 SIGNIFICANT = 6
+RENAMED, LONGEST_TAG = "renamed", 8000
 FIGURES_OF_A_RUN = ("curve.png", "curve.pdf", "curve.csv", "summary.json")
 VICTIM_FILES = ("victim.npz", "card.json")
 INPUTS = "inputs"  # the tag that tells what a run read, as JSON
@@ -52,13 +56,15 @@ def log_run(folder: Path, uri: str) -> str:
     summary = Summary.read(folder)
     rows = read(folder / "curve.csv") if (folder / "curve.csv").exists() else []
     require_whole(summary, rows)
+    (folder / LOGGED).unlink(missing_ok=True)  # what it told is over
     try:
         client, experiment = open_store(uri, summary.name, summary.artifacts)
         run = _write(client, experiment, summary, rows, folder)
     except Exception as error:  # MLflow raises many kinds, requests and SQLAlchemy add theirs
+        later = shlex.join(["moatbench-log", str(folder), f"tracking.uri={uri}"])
         raise TrackingFailed(
             f"the run is whole in {folder}, but MLflow at {uri} did not take it ({cause(error)}); "
-            f"log it later with: moatbench-log {folder} tracking.uri={uri}"
+            f"log it later with: {later}"
         ) from error
     note_down(folder, uri, run, experiment)
     return run
@@ -77,7 +83,7 @@ def _write(
     start = int(summary.started * 1000)
     end = start + int(summary.seconds * 1000)
     created = client.create_run(
-        experiment, start_time=start, run_name=summary.title, tags=_tags(summary, folder)
+        experiment, start_time=start, run_name=summary.title[:MOST], tags=_tags(summary, folder)
     )
     run = str(created.info.run_id)
     try:
@@ -106,11 +112,12 @@ def _fill(
     end = int((summary.started + summary.seconds) * 1000)
     params = {tag: getattr(summary, tag) for tag in TAGS} | dict(summary.knobs)
     params |= {f"data.{k}": v for k, v in summary.data_provenance.items()}
-    for batch in _batches([Param(k, str(v)[:6000]) for k, v in params.items()], 100):
+    for batch in _batches([Param(taken(k), str(v)[:6000]) for k, v in params.items()], 100):
         client.log_batch(run, params=batch)
-    metrics = [
-        Metric(key, _significant(value), end, step) for key, value, step in points(summary, rows)
-    ]
+    measured = list(points(summary, rows))
+    metrics = [Metric(taken(key), _significant(value), end, step) for key, value, step in measured]
+    if others := renamed([*params, *(key for key, _, _ in measured)]):
+        client.set_tag(run, RENAMED, others[:LONGEST_TAG])
     for batch in _batches(metrics, BATCH):
         client.log_batch(run, metrics=batch)
     _log_files(client, run, folder)
@@ -122,7 +129,7 @@ def _fill(
 def _tags(summary: Summary, folder: Path) -> dict[str, str]:
     """What runs are searched and grouped by; in this order, for MLflow groups by the first."""
     return {
-        **{tag: str(getattr(summary, tag)) for tag in TAGS},
+        **{tag: str(getattr(summary, tag))[:LONGEST_TAG] for tag in TAGS},
         "status": summary.status,
         "winner": summary.winner or "-",
         "role": summary.role,
@@ -136,6 +143,7 @@ def _tags(summary: Summary, folder: Path) -> dict[str, str]:
         INPUTS: json.dumps(dict(summary.inputs))[:MOST_TAG],
         "writer": f"{socket.gethostname()}:{os.getpid()}",
         "moatbench": summary.versions["moatbench"],
+        "hardware": told(summary.hardware) or "-",
     }
 
 

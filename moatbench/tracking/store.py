@@ -31,6 +31,7 @@ CALM = {  # MLflow's defaults retry for minutes, draw a bar for every file, prin
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
+WAIT = 300.0  # seconds for the others of a sweep; a lock that is held longer is forgotten
 CHATTER = ("mlflow.store.db.utils", "alembic")
 
 
@@ -39,8 +40,12 @@ class TrackingFailed(RuntimeError):
 
 
 def address(uri: str | None) -> str:
-    """Return the tracking URI: as given, or SQLite at runs/mlflow.db in the working directory."""
-    return uri or sqlite(Path.cwd() / "runs" / "mlflow.db")
+    """Return the tracking URI: as given, or SQLite at runs/mlflow.db in the working directory.
+
+    What it is relative to is told with it, for it is read from other folders too.
+    """
+    db = database(uri) if uri else Path("runs") / "mlflow.db"
+    return str(uri) if uri and (db is None or db.is_absolute()) else sqlite(Path.cwd() / str(db))
 
 
 def sqlite(file: Path) -> str:
@@ -85,7 +90,7 @@ def open_store(
             store, as the server has it behind a server, and else runs/artifacts.
     """
     calm()  # before the lock, for which others wait
-    with locked(uri):
+    with locked(uri, WAIT):
         client = connect(uri)
         found = client.get_experiment_by_name(experiment)
         if found is None:
@@ -139,10 +144,19 @@ def links_of(experiment_id: str, server: str) -> dict[str, str]:
 
 def experiment_id(folder: Path) -> str | None:
     """Return the id of the experiment that has the run of this folder; None where none has it."""
+    return _place(folder).get("experiment_id")
+
+
+def run_id(folder: Path) -> str | None:
+    """Return the id of the run of this folder in MLflow; None where it has none."""
+    return _place(folder).get("run_id")
+
+
+def _place(folder: Path) -> dict[str, str]:
     try:
-        return str(json.loads((folder / LOGGED).read_text())["experiment_id"])
-    except (OSError, ValueError, KeyError):
-        return None
+        return {k: str(v) for k, v in json.loads((folder / LOGGED).read_text()).items()}
+    except (OSError, ValueError, AttributeError):
+        return {}
 
 
 def experiments(uri: str) -> list[str]:
@@ -152,7 +166,7 @@ def experiments(uri: str) -> list[str]:
         TrackingFailed: MLflow cannot be reached.
     """
     calm()
-    with reaching(uri), locked(uri):
+    with reaching(uri), locked(uri, WAIT):
         found = connect(uri).search_experiments()
     return [e.name for e in found if f"{views.TAG}{views.TRADE_OFF}" in e.tags]
 

@@ -20,14 +20,14 @@ SCALARS = ("area", "final_fidelity_uniform", "queries_to_95")  # three in a row
 GENERATED = ("summary", "Model metrics")
 COLUMNS = {  # of the leaderboard, with their widths in pixels
     "tags.`defense`": 130,
+    "tags.`grade`": 60,
     "metrics.`summary/final_fidelity_uniform`": 120,
     "metrics.`summary/final_fidelity_test`": 120,
+    "tags.`marks`": 200,
     "metrics.`summary/queries_to_95`": 110,
     "metrics.`honest_label_agreement`": 110,
     "tags.`attack`": 140,
     "tags.`winner`": 130,
-    "tags.`grade`": 60,
-    "tags.`marks`": 200,
     "tags.`victim`": 80,
     "tags.`data`": 80,
     "tags.`seed`": 50,

@@ -24,6 +24,7 @@ from moatbench.defenses.monitors.vardetect import VarDetect
 from moatbench.defenses.proof_of_work import ProofOfWork
 from moatbench.defenses.refuse import Refuse
 from moatbench.defenses.rounding import Rounding
+from moatbench.judge.accounts import Accounts
 from moatbench.monitor import Monitor
 from moatbench.numerics.calibration import Calibration
 from moatbench.randomness import stream
@@ -37,6 +38,10 @@ INNER = UniformRetraining("confidences", "published", "cube")
 CALIBRATION = Calibration(false_positives=0.05, horizon=100, accounts=39)
 PLAIN: dict[str, Any] = {"accounts": 4, "assignment": "round_robin", "benign": 0.0}
 CHECKPOINTS = (20, 60, 150)
+
+TOKENS = {
+    name: Accounts.of(0).token("attacker", name) for name in map("adversary-{}".format, range(16))
+}
 
 
 def hidden(attack: Attack = INNER, *, matched: bool = False, **knobs: Any) -> Evasion:
@@ -58,6 +63,11 @@ def play(
     return points, [(who, x) for who, x in ended.trail.asked if who in ended.accounts]
 
 
+def in_alarm(defense: Defense) -> set[str]:
+    """Name the attacker's accounts that are in alarm."""
+    return {name for name, token in TOKENS.items() if token in evidence_of(defense).alarms}
+
+
 def is_of(rows: Array, pool: Array) -> Mask:
     return np.array([(row == pool).all(axis=1).any() for row in rows], dtype=bool)
 
@@ -77,7 +87,7 @@ def test_accounts_in_turn_ask_equally_often(accounts: int, toy: Victim) -> None:
 def test_accounts_at_random_do_not(toy: Victim) -> None:
     _, asked = play(toy, watched(Quota(1000)), hidden(assignment="random"))
     counts = Counter(who for who, _ in asked)
-    assert set(counts) == {f"adversary-{i}" for i in range(4)}
+    assert set(counts) == {TOKENS[f"adversary-{i}"] for i in range(4)}
     assert max(counts.values()) - min(counts.values()) > 1
 
 
@@ -208,9 +218,7 @@ def test_a_copy_of_the_monitor_avoids_its_alarms(
     for matched in (False, True):
         defense = watched(monitor)
         play(toy, defense, hidden(matched=matched, **knobs), (150,))
-        alarms.append(
-            sum(account.startswith("adversary") for account in evidence_of(defense).alarms)
-        )
+        alarms.append(len(in_alarm(defense)))
     assert alarms[0] > 0
     assert alarms[1] == 0
 
@@ -243,7 +251,7 @@ def test_an_account_rests_with_benign_rows_before_it_would_be_in_alarm(
 ) -> None:
     defense = watched(Runs(toy.shares.pool))
     points, asked = play(toy, defense, hidden(accounts=1, benign=0.5, matched=matched))
-    assert ("adversary-0" in evidence_of(defense).alarms) == (not matched)
+    assert ("adversary-0" in in_alarm(defense)) == (not matched)
     rows = np.concatenate([x for _, x in asked])
     assert is_of(rows, toy.shares.pool).sum() == 75  # neither more nor fewer for that
     assert points[-1].queries == 150
@@ -252,7 +260,7 @@ def test_an_account_rests_with_benign_rows_before_it_would_be_in_alarm(
 def test_with_no_way_to_avoid_it_one_account_bears_the_alarm(toy: Victim) -> None:
     defense = watched(Runs(toy.shares.pool))
     points, _ = play(toy, defense, hidden(matched=True))  # 4 accounts, 3 rows each, none benign
-    assert sum(account.startswith("adversary") for account in evidence_of(defense).alarms) == 1
+    assert len(in_alarm(defense)) == 1
     assert points[-1].note.endswith("1 in alarm by the copied monitors")
 
 

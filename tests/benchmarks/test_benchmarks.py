@@ -2,11 +2,13 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from shop import ROOT
 
 REDUCED = {
+    "benchmark_page": ["--check"],
     "defense_cost": ["rounding", "bdpl"],
     "evasion": ["--quick"],
     "inversion": ["--quick"],
@@ -22,7 +24,7 @@ REDUCED = {
     "tracking": ["data=iris", "attack=equation_solving", "checkpoints=[5,10]"],
 }
 PARTS = ("configs", "quick", "thefts")  # what the programs share
-WITHOUT_TABLE = ("parts", "same_curves", "sweep")
+WITHOUT_TABLE = ("benchmark_page", "parts", "same_curves", "sweep")
 
 
 def test_no_program_is_forgotten() -> None:
@@ -42,3 +44,21 @@ def test_a_program_prints_its_table(name: str) -> None:
     assert len(tables) > 2 or name in WITHOUT_TABLE, done.stdout
     assert any(character.isdigit() for character in printed[-1]), done.stdout
     assert before == {file: file.read_bytes() for file in (ROOT / "docs").glob("*.png")}
+
+
+def test_the_page_of_the_benchmark_takes_a_reports_tables_in_one_step(tmp_path: Path) -> None:
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    import benchmark_page
+
+    (tmp_path / "tables").mkdir()
+    told = (
+        "**Title.** caption\n\n| defense | front | marks |\n|---|---|---|\n| mad | front | B: x |\n"
+    )
+    (tmp_path / "tables" / "leaderboard.md").write_text(told)
+    page = "a\n<!-- leaderboard -->\nold\n<!-- / -->\nb\n<!-- reasons -->\nold\n<!-- / -->\nc\n"
+    made = benchmark_page.renewed(page, tmp_path)
+    assert made == (
+        "a\n<!-- leaderboard -->\n| defense | marks |\n| --- | --- |\n| mad | B: x |\n"
+        "<!-- / -->\nb\n"
+        f"<!-- reasons -->\n{benchmark_page.NONE}\n<!-- / -->\nc\n"
+    )

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -114,14 +115,37 @@ def test_bad_input_is_one_clear_line(moatbench: Run, arguments: list[str], said:
     assert "Traceback" not in out + err
 
 
-def test_a_server_that_is_down_loses_nothing(
+@pytest.mark.parametrize("sweep", [(), ("-m", "seed=0,1")])
+def test_a_store_that_takes_nothing_is_refused_before_the_first_query(
+    sweep: tuple[str, ...], moatbench: Run
+) -> None:
+    Path("bad.db").write_text("no database")
+    status, _, err = moatbench(*sweep, *QUICK, "tracking.uri=sqlite:///bad.db")
+    assert status == 1
+    assert "nothing was run: MLflow at sqlite:///" in err
+    assert "tracking.enabled=false" in err
+    assert not list(Path("runs").rglob("curve.csv"))
+
+
+def test_a_sweep_that_mlflow_refuses_half_way_names_one_command_that_logs_it(
     moatbench: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    status, _, err = moatbench(*QUICK, "tracking.uri=http://127.0.0.1:9")
+    monkeypatch.setattr("moatbench.tracking.log._write", Mock(side_effect=OSError("disk full")))
+    subdir = "hydra.sweep.subdir='${hydra.job.override_dirname}'"
+    status, out, err = moatbench(
+        "-m", *QUICK, "seed=0,1", subdir, "hydra.job.chdir=true", "report=r", "force=true"
+    )
     assert status == 1
-    assert "log it later with: moatbench-log" in err
-    assert len(rows(folder_of_run())) == 2
+    assert "[2/2]" in out
+    assert "2 of 2 runs have no record in MLflow (0, 1): " in err
+    assert "disk full" in err
+    assert not Path("r").exists()
+    monkeypatch.undo()
+    (line,) = [line for line in err.splitlines() if line.startswith("log them with: ")]
+    beside = Path(sys.executable).parent
+    command = f"{beside}/{line.removeprefix('log them with: ')}"
+    logged = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert logged.stdout.count(": run ") == 2
 
 
 def test_in_a_sweep_one_failure_neither_stops_nor_hides_the_others(moatbench: Run) -> None:

@@ -432,3 +432,46 @@ def test_whatever_answers_is_counted_billed_and_guarded_in_one_place(toy: Victim
         api.query(rows(7))
     with pytest.raises(InvalidQuery, match="expected rows of 4 columns"):
         api.query([[0.0] * 3])  # type: ignore[arg-type]
+
+
+def test_meters_and_bounds_can_only_be_read(toy: Victim) -> None:
+    api = open_api(toy, price=1.0)
+    for name in ("queries", "refused", "budget", "remaining", "dollars", "checkpoints", "card"):
+        with pytest.raises(AttributeError):
+            setattr(api, name, 0)
+    with pytest.raises(TypeError):
+        api.per_account["adversary"] = 0  # type: ignore[index]
+    for bounds in (api.card.space.low, api.card.space.high, api.card.space.numeric):
+        with pytest.raises(ValueError, match="read-only"):
+            bounds[:] = 0
+
+
+def test_a_client_who_forces_its_card_changes_nothing_for_others(toy: Victim) -> None:
+    api = open_api(toy)
+    card = api.card
+    for bounds in (card.space.low, card.space.high):
+        bounds.flags.writeable = True
+        bounds[:] = 9
+    object.__setattr__(card.space.features[0], "high", 9.0)
+    object.__setattr__(card, "partial", True)
+    assert toy.space.high.max() == 1
+    assert toy.space.features[0].high == 1  # type: ignore[union-attr]
+    with pytest.raises(InvalidQuery, match="outside"):
+        api.query(np.full((1, 4), 9.0))
+    with pytest.raises(InvalidQuery, match="takes no partial inputs"):
+        api.query(np.full((1, 4), NAN))
+
+
+def test_what_a_client_writes_to_its_answers_stays_with_it(toy: Victim) -> None:
+    class Keeper(Defense):
+        def respond(self, x: Array, reply: Reply, account: str) -> Reply:
+            self.kept = x, reply
+            return reply
+
+    defense, asked = Keeper(), rows(3)
+    answers = open_api(toy, defense).query(asked)
+    x, reply = defense.kept
+    before = x.copy(), reply.labels.copy()
+    asked[:] = answers.x[:] = answers.labels[:] = 0
+    assert np.array_equal(x, before[0])
+    assert np.array_equal(reply.labels, before[1])

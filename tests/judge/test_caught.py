@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from moatbench.api import Trail
 from moatbench.attacks.uniform_retraining import UniformRetraining
 from moatbench.defense import Defense
 from moatbench.defenses.monitoring import QueryMonitoring
@@ -16,6 +15,7 @@ from moatbench.defenses.monitors.prada import PRADA
 from moatbench.defenses.monitors.quota import Quota
 from moatbench.defenses.refuse import Refuse
 from moatbench.judge.caught import Verdict, share_exceeded, time_to_alarm
+from moatbench.judge.trail import Trail
 from moatbench.monitor import Monitor
 from moatbench.randomness import stream
 from moatbench.runner.extract import Checkpoint, Ended, Extraction
@@ -61,11 +61,12 @@ class Shy(Monitor):
     """Has alarms, and no score."""
 
     def deploy(self, victim: Victim, rng: Generator) -> None:
-        self.asked = 0
+        self._accounts: dict[str, int] = {}
 
     def observe(self, x: Array, labels: Labels, account: str) -> Mask:
-        self.asked += len(x)
-        return np.arange(self.asked - len(x), self.asked) >= 5
+        before = self._accounts.get(account, 0)
+        self._accounts[account] = before + len(x)
+        return before + np.arange(len(x)) >= 5
 
 
 @pytest.fixture
@@ -195,7 +196,7 @@ def test_a_verdict_does_not_disturb_the_run(toy: Victim) -> None:
     verdict = Verdict(toy, defense, 0)
     beside = []
     for point in run:
-        verdict.of(ended.trail, {"adversary"}, [(1, 0.5)])
+        verdict.of(ended.trail, ended.accounts, [(1, 0.5)])
         beside.append(point.row())
     for one, two in zip(alone, beside, strict=True):
         np.testing.assert_equal(one | {"seconds": 0}, two | {"seconds": 0})

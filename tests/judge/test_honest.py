@@ -14,6 +14,8 @@ from moatbench.defenses.label_only import LabelOnly
 from moatbench.defenses.monitoring import QueryMonitoring
 from moatbench.defenses.monitors.prada import PRADA
 from moatbench.defenses.rounding import Rounding
+from moatbench.judge.accounts import Accounts
+from moatbench.judge.groups import groups
 from moatbench.judge.honest import (
     ACCOUNTS,
     BATCH,
@@ -31,6 +33,7 @@ from moatbench.testing import Patchy, RefuseAll, TellLabels
 from moatbench.types import Array, Generator, Mask
 from moatbench.victim import Victim
 
+CUSTOMER = Accounts.of(0).tokens("customer")
 BUDGET = 1000
 COMPARED = MEASURES
 
@@ -198,6 +201,27 @@ def test_the_class_that_is_hit_hardest_is_told(toy: Victim) -> None:
     assert seen["honest_worst_class_agreement"] < seen["honest_label_agreement"] < 1
 
 
+def test_harm_is_told_by_class_and_in_and_out_of_a_subgroup(toy: Victim) -> None:
+    traffic, x, y = customers(toy, Unfair()), toy.shares.x_test, toy.shares.y_test
+    traffic.keep_pace(BUDGET)
+    found = traffic.by_group(groups(toy, {"x0:0..": x[:, 0] >= 0, "nobody": x[:, 0] > 9}))
+    assert set(found) == {"x0:0..", "not x0:0..", "not nobody", "class a", "class b", "class c"}
+    assert found["class c"]["label_agreement"] == pytest.approx(np.mean(x[y == 2, 0] <= 0))
+    assert found["class a"]["label_agreement"] == found["not x0:0.."]["label_agreement"] == 1
+    assert found["x0:0.."]["label_agreement"] == pytest.approx(np.mean(y[x[:, 0] >= 0] != 2))
+    assert found["x0:0.."]["rows"] == np.sum(x[:, 0] >= 0)
+    assert found["class c"]["refused"] == 0
+
+
+def test_a_group_that_is_refused_is_compared_with_nothing(toy: Victim) -> None:
+    traffic = customers(toy, RefuseAll())
+    assert np.isnan(traffic.by_group(groups(toy, {}))["class a"]["refused"])
+    traffic.keep_pace(BUDGET)
+    found = traffic.by_group(groups(toy, {}))["class a"]
+    assert found["refused"] == 1
+    assert np.isnan(found["label_agreement"])
+
+
 def test_rounding_is_felt_in_l1_and_not_in_labels(toy: Victim) -> None:
     seen, outputs = report(toy, Rounding(1)), truth(toy)
     distance = np.abs(np.round(outputs, 1) - outputs).sum(axis=1)
@@ -337,7 +361,8 @@ def test_a_column_that_never_varies_decides_nothing(toy: Victim) -> None:
 def test_shifted_accounts_ask_rows_of_their_cluster_only(toy: Victim) -> None:
     victim, diary = lopsided(toy), Diary()
     list(extract(victim, diary, Idle(), checkpoints=[50, 100]))
-    shifted = {name: parts for name, parts in diary.asked.items() if name.startswith("shifted-")}
+    tokens = [CUSTOMER(f"shifted-{account}") for account in range(SHIFTED_ACCOUNTS)]
+    shifted = {token: parts for token, parts in diary.asked.items() if token in tokens}
     corner = victim.shares.x_test[: len(victim.shares.x_test) // 10]
     assert len(shifted) == SHIFTED_ACCOUNTS
     for parts in shifted.values():
@@ -363,7 +388,7 @@ def test_what_shifted_customers_lose_is_told_apart_from_what_others_lose(toy: Vi
 def test_alarms_over_shifted_accounts_are_theirs_alone(toy: Victim) -> None:
     class Suspicious(Defense):
         def evidence(self) -> Evidence:
-            return Evidence({"shifted-1": 7, "honest-0": 3})
+            return Evidence({CUSTOMER("shifted-1"): 7, CUSTOMER("honest-0"): 3})
 
     (point,) = extract(lopsided(toy), Suspicious(), Idle(), checkpoints=[100])
     assert point.metrics["shifted_alarmed_accounts"] == 1 / SHIFTED_ACCOUNTS

@@ -15,6 +15,7 @@ from moatbench.compose.build import build
 from moatbench.defense import Defense, Marks, evidence_of
 from moatbench.defenses.dawn import DAWN
 from moatbench.display.table import of_watermark
+from moatbench.judge.accounts import Accounts
 from moatbench.judge.floor import public_card
 from moatbench.judge.judge import Judge
 from moatbench.judge.watermark import MODELS, Owner, p_value
@@ -200,7 +201,9 @@ def test_marks_told_to_any_of_the_attackers_accounts_count_and_to_customers_do_n
     assert isinstance(ended, Ended)
     marks = evidence_of(ended.trail.defense).marks
     assert marks is not None
-    mine = [not told.isdisjoint({"one", "two"}) for told in marks.accounts]
+    tokens = {Accounts.of(0).token("attacker", name) for name in ("one", "two")}
+    assert ended.accounts == tokens
+    mine = [not told.isdisjoint(tokens) for told in marks.accounts]
     assert point.metrics["watermark_pairs"] == sum(mine)
     assert 0 < sum(mine) < len(mine)
 

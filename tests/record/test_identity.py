@@ -5,7 +5,7 @@ from dataclasses import fields
 from omegaconf import OmegaConf
 
 from moatbench.compose.schema import Schema
-from moatbench.record.identity import ELSEWHERE, FREE, KEYS, OWN, command, config_hash, knobs
+from moatbench.record.identity import ELSEWHERE, FREE, KEYS, OWN, config_hash, knobs
 
 
 def test_every_top_level_key_says_what_it_is() -> None:
@@ -13,7 +13,7 @@ def test_every_top_level_key_says_what_it_is() -> None:
 
 
 def test_the_lists_that_follow_from_the_table() -> None:
-    where = {"tracking", "data_dir", "cache", "name", "force", "report", "confirm"}
+    where = {"tracking", "data_dir", "cache", "name", "force", "report", "confirm", "strengths"}
     assert set(ELSEWHERE) == where
     keys = {"seed", "victim_seed", "threads", "confirmation", "secret", "isolation_limit"}
     assert set(FREE) == keys
@@ -25,10 +25,6 @@ def test_where_things_lie_is_no_part_of_what_a_run_is() -> None:
     there = OmegaConf.create({**here, "cache": "b"})
     assert config_hash(here) == config_hash(there)
     assert config_hash(here) != config_hash(OmegaConf.create({**here, "seed": 2}))
-    assert knobs(here) == {"seed": 1, "victim.l2": 0.1}
-
-
-def test_a_command_can_be_pasted_into_a_shell() -> None:
-    assert command(["seed=1", "defense=[prada,rounding]"]) == (
-        "moatbench seed=1 'defense=[prada,rounding]'"
-    )
+    assert knobs(here) == {"seed": 1, "victim._target_": "x", "victim.l2": 0.1}
+    ours = OmegaConf.create({"victim": {"_target_": "moatbench.victims.linear.softmax"}})
+    assert knobs(ours) == {}  # the config's name tells it

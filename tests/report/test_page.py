@@ -107,7 +107,7 @@ pick("curves-setting", "1");
 const head = document.querySelector("#leaderboard table.sortable th.n");
 head.click();
 const rows = [...head.closest("table").tBodies[0].rows];
-const column = rows.map((row) => parseFloat(row.cells[1].textContent));
+const column = rows.map((row) => parseFloat(row.cells[head.cellIndex].textContent));
 trail.push(column.every((v, i) => !i || v >= column[i - 1]));
 document.documentElement.dataset.trail = JSON.stringify(trail);
 </script>"""

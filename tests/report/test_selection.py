@@ -34,6 +34,17 @@ def test_data_of_one_name_have_one_content() -> None:
         select([run(), other])
 
 
+def test_files_of_one_name_are_told_apart_by_their_paths() -> None:
+    files = [
+        run(seed=seed, knobs={"data.path": path}, data_provenance={"sha256": path})
+        for seed, path in enumerate(("a/v/x.csv", "b/v/x.csv"))
+    ]
+    assert {s.data for s in select(files).settings} == {
+        "iris (path=a/v/x.csv)",
+        "iris (path=b/v/x.csv)",
+    }
+
+
 @pytest.mark.parametrize(
     "other", [run(seed=1, knobs={"price": 0.5}), run(seed=1, checkpoints=[10, 20, 60])]
 )

@@ -4,9 +4,10 @@ import subprocess
 from dataclasses import replace
 from math import nan
 from pathlib import Path
+from typing import Any
 
 import pytest
-from made_runs import run, sample
+from made_runs import cells, run, sample
 
 from moatbench.report.measure.statistics import Interval, t_interval
 from moatbench.report.measure.worst import fields
@@ -61,3 +62,35 @@ def test_every_latex_table_compiles(tmp_path: Path) -> None:
     batch = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
     done = subprocess.run(batch, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:]
+
+
+def test_what_groups_of_customers_pay_is_the_worst_over_attacks_and_the_mean_over_seeds() -> None:
+    def harm(kept: float) -> dict[str, Any]:
+        told = {"rows": 9.0, "refused": 0.0, "label_agreement": kept, "top_agreement": None}
+        return {"a": {"sex:F": {**told, "accuracy_lost": 0.1, "l1_mean": 0.25}}}
+
+    runs = [
+        run("d", attack, seed, harm=harm(kept))
+        for attack, seed, kept in (("one", 0, 0.9), ("two", 0, 0.5), ("one", 1, 0.7))
+    ]
+    found = select([run(seed=0), run(seed=1), *runs])
+    made = {table.name: table for table in tables(found, fields(found))}
+    (row,) = made["groups"].groups[0].rows
+    assert row[1:] == ["d", "sex:F", "0.0", "60.0", "-", "10.0", "0.25"]
+    assert "groups" not in {table.name for table in tables(select([run()]), [])}
+
+
+def test_the_judges_rows_are_counted_where_equal_ones_moved_them() -> None:
+    def told(rows: int) -> dict[str, Any]:
+        return {"data_provenance": {"name": "iris", "sha256": "abc", "rows": 150, **at(rows)}}
+
+    def at(rows: int) -> dict[str, Any]:
+        return {"test_share": 0.3, "test_rows": rows} if rows else {"test_share": 0.3}
+
+    def points(*runs: int) -> str:
+        made = cells("settings", *(run(seed=s, **told(n)) for s, n in enumerate(runs)))
+        return made["softmax"]["test points"]
+
+    assert points(44, 46) == "44 to 46"
+    assert points(45) == "45"
+    assert points(0) == "45"  # an earlier version's

@@ -13,6 +13,7 @@ from moatbench.defense import Defense
 from moatbench.judge.judge import Judge
 from moatbench.judge.purchases import judged_and_bought
 from moatbench.record.flag import BOUND, INVALID
+from moatbench.runner.doubts import more_steps_gave_other
 from moatbench.runner.extract import Extraction
 from moatbench.runner.suite import Doubted, Failed, Finished, Point, run_attacks
 from moatbench.victim import Victim
@@ -80,11 +81,11 @@ def test_a_cheat_in_this_process_gains_nothing_from_the_judge(name: str) -> None
     assert BOUND in grades(found) or isinstance(found[-1], Failed)
 
 
-def test_the_seed_gives_the_judges_points_away_in_this_process_only() -> None:
-    found = events(cheats.ReadsTheSeed(), "none", secret=None)
-    lines = [e.flag.text for e in found if isinstance(e, Doubted) and invalid(e)]
-    assert "rows that it is judged on" in lines[0]
-    assert not any(map(invalid, events(cheats.ReadsTheSeed(), secret=None)))
+def test_a_strangers_stream_does_not_give_the_seed_away_even_in_this_process() -> None:
+    for isolation in ("none", "auto"):
+        found = events(cheats.ReadsTheSeed(), isolation, secret=None)
+        assert isinstance(found[-1], Finished)
+        assert not any(map(invalid, found))
 
 
 def test_what_climbs_frames_has_the_victim_where_nothing_is_isolated_and_it_is_told() -> None:
@@ -183,3 +184,15 @@ def test_what_cannot_be_isolated_runs_here_and_says_so() -> None:
     (flag,) = [e.flag for e in found if isinstance(e, Doubted)]
     assert flag.grade == BOUND
     assert "not isolated: Local cannot be sent to another process" in flag.text
+
+
+@pytest.mark.parametrize("isolation", ["auto", "none"])
+def test_a_fit_that_moves_with_twice_the_steps_is_told_from_its_own_process_too(
+    isolation: str,
+) -> None:
+    found = events(cheats.SaysItConverged(), isolation)
+    seen = [e.checkpoint.doubled for e in found if isinstance(e, Point)]
+    assert seen[:-1] == [None] * (len(CHECKPOINTS) - 1)
+    assert seen[-1] is not None
+    (flag,) = more_steps_gave_other({"a": seen[-1]})
+    assert "from 80.0 % to 95.0 % of 400 held-out purchases" in flag.text

@@ -131,13 +131,13 @@ def test_fresh_noise_that_never_varies_is_told(toy: Victim) -> None:
 def test_what_an_alarm_changes_is_no_variation(toy: Victim) -> None:
     found, seen = of_layers(toy, {"d": Alarmed()}, 0)
     assert found == []
-    assert seen["d"].rows == 0
+    assert seen["d"]["rows"] == 0
 
 
 def test_a_check_that_fails_is_told_and_stops_nothing(toy: Victim) -> None:
     found, seen = of_layers(toy, {"bad": Crashing(), "good": Tilted()}, 0)
     assert found == [Flag("A", "bad: the self-check failed: ZeroDivisionError: no rows left")]
-    assert list(seen) == ["good"]
+    assert (seen["bad"], seen["good"]["rows"]) == ({}, 100)
 
 
 def test_each_layer_of_a_stack_is_checked(toy: Victim) -> None:
@@ -162,23 +162,11 @@ def test_no_shipped_defense_is_flagged(name: str, composed: Compose) -> None:
         except ValueError:
             continue
         found, seen = of_layers(victim, {name: defense}, 0)
-        assert (found, list(seen)) == ([], [name])
+        keyed = defense.traits.noise is not None and defense.traits.noise.mode == "keyed"
+        assert [flag.grade for flag in found] == ["C"] * keyed
+        assert list(seen) == [name]
         return
     pytest.fail(f"{name} stands on neither")
-
-
-def test_keyed_noise_tells_how_it_bears_a_jitter(composed: Compose) -> None:
-    """Cells of 1e-6 hold a jitter of 1e-9 nearly always; cells of 1e-12 never do."""
-    shares = []
-    for grid in ("1e-6", "1e-12"):
-        knobs = ("defense.gaussian_noise.mode=keyed", f"defense.gaussian_noise.grid={grid}")
-        cfg = composed("data=iris", "defense=gaussian_noise", *knobs, "cache=null")
-        victim = build_victim(cfg, instantiate(cfg.data), 0)
-        _, seen = of_layers(victim, {"n": build_defense(cfg.defense)}, 0)
-        assert seen["n"].varied == 0.0
-        shares.append(seen["n"].jittered)
-    assert shares[0] < 0.1
-    assert shares[1] > 0.9  # a row may be clipped to the same corner twice
 
 
 # ---- curves that cannot be what they seem ------------------------------------------------
@@ -435,9 +423,10 @@ def test_of_equals_one_that_converged_vouches_and_nothing_is_above_the_victim() 
 
 def test_not_begun_is_a_state_of_its_own() -> None:
     buying = [*curve(10, begun=0, converged=0), *curve(20, fidelity_test=0.95)]
-    assert grades({"tuned": buying}) == {"tuned: not begun": "C"}
+    assert grades({"tuned": buying}) == {"tuned: not begun earlier": "C"}
     blank = curve(10, 20, begun=0, converged=0)
-    assert grades({"tuned": blank}) == {"tuned: not converged": "B"}
+    assert grades({"tuned": blank}) == {"tuned: not begun": "B"}
+    assert grades({"tuned": blank, "best": BEST}) == {"tuned: not begun": "C"}
 
 
 def test_a_curve_that_fell_by_the_budget_bounds_the_run_that_it_stands_for() -> None:
@@ -508,3 +497,16 @@ def test_a_fit_that_says_it_converged_and_moves_with_twice_the_steps_is_told() -
 
 def toy_predict(x: Array) -> Reply:
     return Reply(np.zeros(len(x), np.int64))
+
+
+def test_an_attack_that_was_not_isolated_bounds_the_run_that_it_stands_for() -> None:
+    attacks: dict[str, Attack] = {"open": Player(), "other": Player(tag=1)}
+    told = [Flag("B", "open: not isolated: it cannot be sent", "not isolated", "open")]
+
+    def grade(**fidelity: float) -> list[str]:
+        curves = {name: curve(10, fidelity_test=f) for name, f in fidelity.items()}
+        found = flags.of_run(attacks, Defense(), curves, {}, confidences=True, told=told)
+        return [flag.grade for flag in found]
+
+    assert grade(open=1.0, other=0.9) == ["B"]
+    assert grade(open=1.0, other=1.0) == grade(open=0.8, other=0.9) == ["C"]

@@ -203,7 +203,7 @@ def test_baselines_stand_first_and_are_marked() -> None:
     assert [r.defense for r in rows] == ["none", "label_only", "random_labels", "mad", "grid"]
     selection = select(runs)
     made = {t.name: t for t in tables(selection, fields(selection))}
-    marks = {row[0]: row[-1] for row in made["leaderboard"].groups[0].rows}
+    marks = {row[0]: row[1] for row in made["leaderboard"].groups[0].rows}
     assert all(marks[name].startswith("baseline") for name in rows_of_baselines())
     assert "naive only" not in marks["none"] + marks["random_labels"]
     assert "baseline" not in marks["mad"]
@@ -245,7 +245,7 @@ def test_a_baseline_that_no_attack_applies_to_is_not_missing() -> None:
         (["seeds=2"], "experiment= missing; usage: moatbench-confirm experiment=NAME"),
         (["experiment=x", "seeds=many"], "seeds must be a whole number of at least 1, got 'many'"),
         (["experiment=x", "seeds=0"], "seeds must be a whole number of at least 1, got '0'"),
-        (["experiment=x", "tracking.uri=sqlite:///absent.db"], "no MLflow store at absent.db"),
+        (["experiment=x", "tracking.uri=sqlite:///absent.db"], "absent.db; give its place"),
     ],
 )
 def test_bad_input_is_one_clear_line(

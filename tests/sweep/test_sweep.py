@@ -21,6 +21,7 @@ from summaries import summary
 import moatbench.conf
 from moatbench.record.flag import Flag
 from moatbench.sweep.callback import Watched, compose_seeds_once, planned
+from moatbench.sweep.manifest import Entry
 from moatbench.sweep.progress import Progress, jobs, result
 
 Run = Callable[..., tuple[int, str, str]]
@@ -63,15 +64,23 @@ def test_a_search_is_as_long_as_its_trials() -> None:
     assert planned(swept("seed=0,1", **search, n_trials=9)) == 9
 
 
+def said(manifest: Path, number: int, name: str, **more: Any) -> None:
+    """Leave what a job says of itself, and its folder."""
+    folder = manifest / name
+    folder.mkdir(parents=True, exist_ok=True)
+    Entry(number, str(folder), **more).write(manifest)
+
+
 def test_each_finished_run_is_told_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     progress = Progress(tmp_path, 3)
     progress.start()
-    (tmp_path / "0").mkdir()
-    SUMMARY.write(tmp_path / "0")
-    (tmp_path / "1").mkdir()
-    (tmp_path / "1" / "summary.json").write_text('{"half": ')  # still being written
+    said(tmp_path, 0, "a=b", done=True)
+    SUMMARY.write(tmp_path / "a=b")
+    said(tmp_path, 1, "deep/er")
+    (tmp_path / "deep" / "er" / "summary.json").write_text('{"half": ')  # still being written
     time.sleep(1.2)
-    replace(SUMMARY, fetched="abc").write(tmp_path / "1")
+    replace(SUMMARY, fetched="abc").write(tmp_path / "deep" / "er")
+    said(tmp_path, 1, "deep/er", done=True)
     progress.stop()
     first, second = capsys.readouterr().out.splitlines()
     assert first.startswith("[1/3] none / equation_solving / softmax on iris / s0: fidelity 90.00")
@@ -84,9 +93,9 @@ def test_the_time_left_is_estimated_from_what_really_ran(tmp_path: Path) -> None
     progress = Progress(tmp_path, 4)
     progress._began -= 100
     assert progress.time_left() == ""
-    progress._told, progress._ran = {"0", "1"}, 1  # the other one was known already
+    progress._told, progress._ran = {0, 1}, 1  # the other one was known already
     assert progress.time_left() == "about 3 min left"
-    progress._told = {"0", "1", "2", "3"}
+    progress._told = {0, 1, 2, 3}
     assert progress.time_left() == ""
 
 
@@ -99,16 +108,19 @@ def test_a_run_without_numbers_says_why() -> None:
 
 
 def test_a_run_that_left_nothing_is_a_failure(tmp_path: Path) -> None:
-    (tmp_path / "0").mkdir()
-    (only,) = jobs(tmp_path)
-    assert only.failure.startswith("no result")
+    said(tmp_path, 0, "0")
+    said(tmp_path, 1, "1", error="no such column")
+    killed, refused = jobs(tmp_path)
+    assert killed.failure.startswith("no result")
+    assert refused.failure == "no such column"
     assert jobs(tmp_path / "nowhere") == []
 
 
 def test_launchers_may_send_the_callback_to_their_workers(tmp_path: Path) -> None:
-    callback = Watched()
+    callback = Watched(tmp_path)
     callback._progress = Progress(tmp_path, 1)
-    assert pickle.loads(pickle.dumps(callback))._progress is None
+    sent = pickle.loads(pickle.dumps(callback))
+    assert (sent._manifest, sent._progress) == (tmp_path, None)
 
 
 def sweep_command(*more: str) -> list[str]:

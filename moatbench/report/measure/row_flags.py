@@ -13,6 +13,7 @@ from moatbench.report.select.records import Curve, base_name
 
 OF_A_RUN = frozenset({NAIVE, ONE_SEED, ONE_STRENGTH})  # a row has more runs: it judges for itself
 FEWER, LACKS_SEEDS, UNDER_ATTACKED = "not run", "seeds", "under-attacked"
+KEYS = 3  # of a keyed defense: what it costs and leaves depends on the key
 CHANCE = 0.02  # of fidelity: two single runs are not told apart by less
 
 Flags = dict[Flag, list[str]]  # each with the seeds of the runs that say so; none: of the row
@@ -39,7 +40,7 @@ def row_flags(field: Field, defense: str) -> Flags:
 def worst_attacks(against: Mapping[str, Sequence[Curve]]) -> tuple[float, set[str]]:
     """Return the worst case on test data, and the attacks that stand for it.
 
-    Of equals, those that converged and did not see the victim vouch for the others.
+    Of equals, those that converged and could not see too much vouch for the others.
     """
     values = {
         a: by_victim(g, lambda c: number(c.last, "fidelity_test")) for a, g in against.items()
@@ -47,7 +48,8 @@ def worst_attacks(against: Mapping[str, Sequence[Curve]]) -> tuple[float, set[st
     known = {a: m for a, v in values.items() if not isnan(m := mean_of_means(v))}
     most = max(known.values(), default=0.0)
     equal = {attack for attack, mean in known.items() if mean == most}
-    sound = {a for a in equal if not any(_late(c) or _saw(a, c) for c in against[a])}
+    weak = {a for a in equal for c in against[a] if _late(c) or _saw(a, c) or _open(a, c)}
+    sound = equal - weak
     return most, sound or equal
 
 
@@ -59,12 +61,17 @@ def _saw(attack: str, curve: Curve) -> bool:
     return base_name(attack) in curve.run.summary.oracles
 
 
+def _open(attack: str, curve: Curve) -> bool:
+    told = curve.run.summary.flags
+    return any(f.mark == flag.UNISOLATED and f.attack == base_name(attack) for f in told)
+
+
 def _graded(attack: str, curve: Curve, worst: set[str], *, whole: bool) -> list[Flag]:
     """Grade what a run says of itself and of one attack, by whether the row's number is its."""
     name = base_name(attack)
     told = [f for f in curve.run.summary.flags if f.attack in ("", name) and f.mark not in OF_A_RUN]
     marks = {f.mark for f in told if f.attack == name}
-    if _late(curve) and flag.LATE not in marks:
+    if _late(curve) and not {flag.LATE, flag.UNBEGUN} & marks:
         told.append(Flag(NOTE, f"{name}: not converged at its budget", flag.LATE, name))
     if _saw(attack, curve) and flag.ORACLE not in marks:
         told.append(Flag(NOTE, f"upper bound: {name} saw the victim itself", flag.ORACLE, name))
@@ -100,13 +107,21 @@ def holds(worst: Interval, reference: Interval) -> bool:
 
 
 def of_a_claim(field: Field, defense: str, *, claimed: bool) -> Iterator[Flag]:
-    """Say that a row rests on one seed, or one strength: a note, unless it claims to hold."""
+    """Say that a row rests on one seed, key or strength: a note, unless it claims to hold."""
     grade = BOUND if claimed else NOTE
     but = ", and the row claims that the defense holds" if claimed else ""
     runs = [c for group in field.against(defense).values() for c in group]
     if len({c.seed for c in runs}) == 1:
         yield Flag(grade, f"one seed: others may differ{but}", ONE_SEED)
+    if 0 < (keys := len({c.seed for c in runs if _keyed(c)})) < KEYS:
+        text = f"{keys} of {KEYS} keys: what it costs and leaves depends on the key{but}"
+        yield Flag(grade, text, f"keys {keys} of {KEYS}")
     alone = sum(base_name(d) == base_name(defense) for d in field.defenses) == 1
     told = [f for c in runs for f in c.run.summary.flags if f.mark == ONE_STRENGTH]
     if alone and told:
         yield Flag(grade, f"{told[0].text}{but}", ONE_STRENGTH)
+
+
+def _keyed(curve: Curve) -> bool:
+    """Whether a layer that a run met is keyed: its seed drew the key."""
+    return any(seen.get("keys") for seen in curve.run.summary.repeated.values())

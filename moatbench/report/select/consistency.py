@@ -40,18 +40,24 @@ def require_one_measurement(runs: Sequence[Logged]) -> None:
         )
 
 
-def require_one_content(runs: Sequence[Logged]) -> None:
-    """Data of one name are the same data."""
+def require_one_content(runs: Sequence[Logged], names: Mapping[tuple[str, str, str], str]) -> None:
+    """Data of one name are the same data.
+
+    Args:
+        runs: the finished ones.
+        names: of each run's parts, from `distinct_names`: files of one name differ in their path.
+    """
     hashes: dict[str, set[str]] = defaultdict(set)
     for run in runs:
         if digest := run.summary.data_provenance.get("sha256"):
-            hashes[str(run.summary.data)].add(str(digest))
+            hashes[names[run.id, "data", run.summary.data]].add(str(digest))
     for data, digests in hashes.items():
         if len(digests) > 1:
             raise MixedSelection(
                 f"the data {data} has {len(digests)} contents under one name (sha256 "
-                f"{', '.join(sorted(d[:12] for d in digests))}); choose runs of one with "
-                f"filter=\"params.`data.sha256` = '{min(digests)}'\""
+                f"{', '.join(sorted(d[:12] for d in digests))}), which are never averaged; choose "
+                f"runs of one with filter=\"params.`data.sha256` = '{min(digests)}'\", or run "
+                "again with data.name=..."
             )
 
 

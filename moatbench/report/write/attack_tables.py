@@ -59,8 +59,9 @@ def heat(fields: Sequence[Field], metric: str) -> Table:
     return Table(
         f"attacks_{metric.removeprefix('fidelity_')}",
         f"Attack by defense, {on}",
-        f"Mean fidelity over seeds in % on {on} at the budget. A star: the fit had not converged, "
-        "a lower bound. n/a: the attack does not apply; those that never do are left out.",
+        f"Mean fidelity over seeds in % on {on} at the budget. A star: a fit had not converged, "
+        "a lower bound, or had not begun. n/a: the attack does not apply; those that never do are "
+        "left out.",
         [Head("defense", number=False), *(Head(attack) for attack in attacks)],
         groups,
         folded=True,

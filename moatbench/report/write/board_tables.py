@@ -5,10 +5,12 @@ from math import isnan, nan
 
 from moatbench.record import columns
 from moatbench.record.flag import shown
+from moatbench.record.hardware import told
 from moatbench.record.summary import Scores
 from moatbench.report.measure.baselines import baselines_first, is_baseline, told_missing
 from moatbench.report.measure.leaderboard import LIMITS, Standing, lowest, within
 from moatbench.report.measure.statistics import t_interval
+from moatbench.report.measure.strengths import strengths
 from moatbench.report.measure.worst import Field, worst
 from moatbench.report.select.records import base_name
 from moatbench.report.write.numerals import INTERVAL, percent, share, significant
@@ -33,6 +35,7 @@ def leaderboard(boards: Sequence[tuple[Field, list[Standing]]]) -> Table:
         f"of means is biased upwards. {told_missing([field for field, _ in boards])}".rstrip(),
         [
             Head("defense", number=False),
+            Head("marks", MARKS, number=False),
             Head("test data", "worst-case fidelity on test data"),
             Head("uniform inputs", "worst-case fidelity on uniform valid inputs"),
             Head(
@@ -52,7 +55,6 @@ def leaderboard(boards: Sequence[tuple[Field, list[Standing]]]) -> Table:
             Head("accuracy lost", "percentage points, on answered queries", paper=False),
             Head("refused", "% of honest customers' queries", paper=False),
             Head("front", number=False),
-            Head("marks", MARKS, number=False),
         ],
         [
             Group(heading(boards, f), [_standing(f, row) for row in baselines_first(rows)])
@@ -68,6 +70,7 @@ def _standing(field: Field, row: Standing) -> list[str]:
     top = row.honest["honest_top_agreement"].mean  # NaN where no confidences are told
     return [
         row.defense,
+        "; ".join(filter(None, ["baseline" if is_baseline(row) else "", shown(row.marks)])),
         share(row.test.value),
         share(row.uniform.value),
         percent(worst(field.against(row.defense), "gain_test").value.mean),
@@ -78,7 +81,6 @@ def _standing(field: Field, row: Standing) -> list[str]:
         percent(lost),
         percent(row.honest["honest_refused"].mean),
         "front" if row.front else "",
-        "; ".join(filter(None, ["baseline" if is_baseline(row) else "", shown(row.marks)])),
     ]
 
 
@@ -120,6 +122,46 @@ def equal_cost(boards: Sequence[tuple[Field, list[Standing]]]) -> Table:
     )
 
 
+def strength_table(boards: Sequence[tuple[Field, list[Standing]]]) -> Table:
+    """What each strength of a defense costs, and what it leaves."""
+    groups = [
+        Group(
+            heading(boards, field),
+            [
+                [
+                    line.name,
+                    f"{line.knob} = {value:g}",
+                    share(row.test.value),
+                    str(row.test),
+                    significant(row.cost.mean),
+                    percent(row.honest["honest_accuracy_lost"].mean),
+                    shown(row.marks),
+                ]
+                for line in strengths(field, rows)
+                for value, row in zip(line.values, line.rows, strict=True)
+            ],
+        )
+        for field, rows in boards
+    ]
+    return Table(
+        "strengths",
+        "Strengths of a defense",
+        "Fidelity in % on test data at the budget, the worst case over the attacks of the mean "
+        f"over seeds, {INTERVAL}, beside what honest customers pay. A defense that holds only at "
+        "a price that nobody would pay does not hold.",
+        [
+            Head("defense", number=False),
+            Head("strength", number=False),
+            Head("worst case"),
+            Head("by attack", "the worst; +n: so many others equal it", number=False),
+            Head("honest cost", "mean L1; a refused query counts 2"),
+            Head("accuracy lost", "percentage points, on answered queries"),
+            Head("marks", MARKS, number=False),
+        ],
+        [group for group in groups if group.rows],
+    )
+
+
 def honest(boards: Sequence[tuple[Field, list[Standing]]]) -> Table:
     """What honest customers pay, measure by measure."""
     customers, unusual = columns.shown("page", "honest"), columns.shown("page", "shifted")
@@ -136,7 +178,8 @@ def honest(boards: Sequence[tuple[Field, list[Standing]]]) -> Table:
         "honest",
         "What honest customers pay",
         "Means over seeds on the instance under attack; of several attacks, the one under which "
-        "the measure is worst. Added time is this machine's clock.",
+        "the measure is worst. "
+        f"{_clock([field for field, _ in boards])}",
         [
             Head("defense", number=False),
             *(Head(c.heading, _unit(c)) for c in customers),
@@ -146,6 +189,14 @@ def honest(boards: Sequence[tuple[Field, list[Standing]]]) -> Table:
         ],
         groups,
     )
+
+
+def _clock(fields: Sequence[Field]) -> str:
+    """Say on which hardware the added time was measured."""
+    runs = [c.run.summary for f in fields for group in f.curves.values() for c in group]
+    on = [machine for machine in dict.fromkeys(told(run.hardware) for run in runs) if machine]
+    named = "; or of ".join(on) or "the machine that ran"
+    return f"Added time is by the clock of {named}."
 
 
 def _cells(row: Standing, shown: Sequence[columns.Column]) -> list[str]:

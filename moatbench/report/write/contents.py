@@ -9,8 +9,9 @@ from moatbench.report.measure.worst import Field
 from moatbench.report.select.records import Curve, Selection
 from moatbench.report.write.alarm_table import monitors
 from moatbench.report.write.attack_tables import compared, cost_multipliers, heat
-from moatbench.report.write.board_tables import equal_cost, honest, leaderboard
+from moatbench.report.write.board_tables import equal_cost, honest, leaderboard, strength_table
 from moatbench.report.write.flag_tables import flags, reasons
+from moatbench.report.write.group_table import groups
 from moatbench.report.write.numerals import INTERVAL, share
 from moatbench.report.write.tables import NOTHING, Group, Head, Table
 
@@ -23,6 +24,7 @@ def tables(selection: Selection, fields: Sequence[Field]) -> list[Table]:
         leaderboard(boards),
         reasons(boards),
         equal_cost(boards),
+        strength_table(boards),
         honest(boards),
         cost_multipliers(fields, "fidelity_test"),
         cost_multipliers(fields, "fidelity_uniform"),
@@ -34,6 +36,7 @@ def tables(selection: Selection, fields: Sequence[Field]) -> list[Table]:
             for against_none in (True, False)
             for measure in MEASURES
         ],
+        groups(fields),
         flags(boards),
         not_applicable(fields),
         left_out(selection),
@@ -49,13 +52,15 @@ def settings(fields: Sequence[Field]) -> Table:
         data = runs[0].data_provenance
         accuracy = {c.seed: c.run.summary.victim_accuracy for c in _all(field)}
         known = [a for a in accuracy.values() if a is not None and not field.regression]
-        tests = round(data["rows"] * data["test_share"]) if "test_share" in data else 0
+        tests = sorted({c.run.summary.data_provenance.get("test_rows", 0) for c in _all(field)})
+        if not tests[0] and "test_share" in data:  # of an earlier version, which split all rows
+            tests = [round(data["rows"] * data["test_share"])]
         rows.append(
             [
                 field.setting.victim,
                 field.setting.data,
                 str(data.get("sha256", NOTHING))[:12],
-                f"{tests:,}" if tests else NOTHING,
+                " to ".join(f"{n:,}" for n in dict.fromkeys((tests[0], tests[-1])) if n) or NOTHING,
                 share(t_interval(known, 0.0, 1.0)),
                 f"{len(field.seeds)}",
                 ", ".join(f"{q:,}" for q in field.checkpoints),

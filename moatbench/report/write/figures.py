@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from moatbench.report.measure.leaderboard import Standing, standings
 from moatbench.report.measure.statistics import Interval
+from moatbench.report.measure.strengths import strengths
 from moatbench.report.measure.worst import UNDEFENDED, Field, worst
 from moatbench.report.select.records import Setting
 from moatbench.report.write.heat_map import heat_map
+from moatbench.report.write.strength_figure import strength_figure
 from moatbench.report.write.style import COLUMN, INK, PAGE, PANELS, RC, Look, looks, sized
 
 if TYPE_CHECKING:
@@ -36,6 +38,9 @@ def draw(fields: Sequence[Field], folder: Path) -> list[str]:
                 "tradeoff_column": tradeoff(rows, shown, COLUMN),
                 "attacks_page": heat_map(field, PAGE),
             }
+            if lines := strengths(field, rows):
+                for name, width in (("strengths_column", COLUMN), ("strengths_page", PAGE)):
+                    drawn[name] = strength_figure(lines, rows, width, regression=field.regression)
             for name, figure in drawn.items():
                 names += _save(figure, folder, f"{name}_{slug(field.setting)}")
     return names

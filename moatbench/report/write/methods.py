@@ -4,12 +4,14 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from moatbench import __version__
+from moatbench.record import hardware
 from moatbench.record.columns import FLOORS
 from moatbench.record.flag import BOUND, GRADES, INVALID, gravest
 from moatbench.record.summary import Plan
-from moatbench.report.measure.baselines import told_missing
+from moatbench.report.measure.baselines import BASELINES, told_missing
 from moatbench.report.measure.bootstrap import ENOUGH, RESAMPLES
 from moatbench.report.measure.leaderboard import standings
+from moatbench.report.measure.strengths import strengths_seen
 from moatbench.report.measure.worst import UNDEFENDED, Field
 from moatbench.report.select.records import Selection
 
@@ -39,6 +41,7 @@ def paragraph(selection: Selection, fields: Sequence[Field]) -> str:
         _confirmed(selection),
         *_customers(selection.plan),
         _intervals(fields),
+        _clocks(selection),
         "Cost multipliers are ratios of the queries at which the worst case of a seed first "
         "reached a level, with and without the defense, and medians over seeds; a level that was "
         "not reached is right-censored at the budget.",
@@ -90,6 +93,11 @@ def notices(selection: Selection, fields: Sequence[Field]) -> list[str]:
             f"{bare} of {counted(len(rows), 'worst case')} not confirmed on fresh seeds, and "
             "biased upwards: moatbench-confirm runs them again."
         )
+    if once := _once(fields):
+        lines.append(
+            f"Measured at one strength only, so nothing is said of others: {', '.join(once)}. "
+            "moatbench -m experiment=strength defense=NAME runs all that are published."
+        )
     if any(UNDEFENDED not in f.defenses for f in fields):
         lines.append("A setting has no undefended runs: no cost multipliers there.")
     if any(":" in seed for f in fields for seed in f.seeds):
@@ -100,8 +108,19 @@ def notices(selection: Selection, fields: Sequence[Field]) -> list[str]:
             f"which the values are equal within {selection.plan.same_value:g} of their range, and "
             "honest cost is in units of the target."
         )
+    if len(on := machines(selection)) > 1:
+        counts = "; ".join(f"{counted(n, 'run')} on {machine}" for machine, n in on.items())
+        lines.append(f"Times are of different machines, and are not to be compared: {counts}.")
     lines += _of_environment(selection)
     return lines
+
+
+def _once(fields: Sequence[Field]) -> list[str]:
+    """Name the defenses that were measured at one strength only, in every setting."""
+    most: Counter[str] = Counter()
+    for field in fields:
+        most |= Counter(strengths_seen(field, standings(field)))
+    return [name for name, n in most.items() if n == 1 and name not in BASELINES]
 
 
 def _of_marks(fields: Sequence[Field]) -> list[str]:
@@ -136,8 +155,8 @@ def environment(selection: Selection) -> dict[str, list[str]]:
 def data_hashes(selection: Selection) -> dict[str, dict[str, str]]:
     """What is known of each data set's origin and content."""
     return {
-        str(run.summary.data): {k: str(v) for k, v in run.summary.data_provenance.items()}
-        for run in selection.runs
+        curve.setting.data: {k: str(v) for k, v in curve.run.summary.data_provenance.items()}
+        for curve in selection.curves
     }
 
 
@@ -157,6 +176,18 @@ def _floor(selection: Selection) -> str:
         "Gain is the fidelity f above that of an attacker without the API "
         f"({' or '.join(floors)}), (f - floor) / (1 - floor): only the gain counts as extraction."
     )
+
+
+def machines(selection: Selection) -> dict[str, int]:
+    """Count the runs of each machine, in a line each; of records that do not tell, none."""
+    told = Counter(hardware.told(run.summary.hardware) for run in selection.runs)
+    return {machine: n for machine, n in told.items() if machine}
+
+
+def _clocks(selection: Selection) -> str:
+    """Say whose clock measured times; '' for runs that do not tell."""
+    found = machines(selection)
+    return f"Times are by the clock of {'; or of '.join(found)}." if found else ""
 
 
 def _confirmed(selection: Selection) -> str:

@@ -1,10 +1,12 @@
 """The page: one HTML file with its data, styles and scripts inside, which asks for nothing."""
 
+import base64
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from html import escape
 from importlib.resources import files
+from types import MappingProxyType
 
 from moatbench import __version__
 from moatbench.report.measure.worst import Field
@@ -23,6 +25,7 @@ SECTIONS = (
         "tradeoff",
         ("leaderboard", "reasons", "equal_cost"),
     ),
+    ("strengths", "What each strength costs", "", ("strengths",)),
     ("multipliers", "What a defense multiplies", "", ("multipliers",)),
     ("attacks", "Attack by defense", "heat", ("attacks",)),
     ("monitors", "Monitors and honest customers", "", ("monitors", "honest")),
@@ -33,9 +36,13 @@ FLAGS = "flags.html"
 CAPTIONS = {
     "curves": "Lines: the mean over seeds; bands: the 95 % interval, none with one "
     "seed. The worst case takes, at each checkpoint, the attack with the worst mean (the tip names "
-    "it). Hollow: a fit had not converged, a lower bound.",
+    "it). Hollow: a fit had not converged, a lower bound, or had not begun.",
     "tradeoff": "Left and low is where a defender wants to be. Filled, and on the dotted line: the "
     "Pareto front of the means. Bars: 95 % intervals.",
+    "strengths": "Worst-case fidelity on test data at the budget, against what honest customers "
+    "pay: a line joins the strengths of a defense in their order, and the numbers are its knob's. "
+    "Left and low is where a defender wants to be; none and label_only are what a line must beat. "
+    "Bars: 95 % intervals.",
     "heat": "At the budget, in %, mean over seeds. Framed: the worst attack on the defense. A "
     "star: a lower bound.",
 }
@@ -47,8 +54,18 @@ def page(
     made: Sequence[Table],
     experiment: str,
     source: str = "",
+    pictures: Mapping[str, bytes] = MappingProxyType({}),
 ) -> str:
-    """Write the page; `source` is the command that asked for it."""
+    """Write the page.
+
+    Args:
+        selection: the runs.
+        fields: them, sorted by setting.
+        made: the tables.
+        experiment: the name at the head.
+        source: the command that asked for the page.
+        pictures: SVG files of figures/ that the page shows as they are, by name.
+    """
     parts = {
         "title": escape(f"{experiment}: moatbench report"),
         "heading": escape(experiment),
@@ -57,7 +74,7 @@ def page(
         "notices": "\n".join(
             f"<p class=notice>{escape(line)}</p>" for line in methods.notices(selection, fields)
         ),
-        "sections": "\n".join([*_sections(made, fields), _methods(selection, fields)]),
+        "sections": "\n".join([*_sections(made, fields, pictures), _methods(selection, fields)]),
         "footer": escape(f"Written by moatbench-report {__version__}. {source}"),
         "css": _template("page.css"),
         "js": _template("charts.js"),
@@ -111,7 +128,9 @@ def _nav(made: Sequence[Table]) -> str:
     return "".join(anchors)
 
 
-def _sections(made: Sequence[Table], fields: Sequence[Field]) -> list[str]:
+def _sections(
+    made: Sequence[Table], fields: Sequence[Field], pictures: Mapping[str, bytes]
+) -> list[str]:
     out = []
     for name, title, chart, of in SECTIONS:
         shown = _of(made, of)
@@ -119,6 +138,7 @@ def _sections(made: Sequence[Table], fields: Sequence[Field]) -> list[str]:
             continue
         parts = [f"<section id={name}>", f"<h2>{escape(title)}</h2>"]
         parts += [_chart(chart, fields)] if chart else []
+        parts += [_picture(n, svg) for n, svg in pictures.items() if n.startswith(f"{name}_")]
         parts += [html(table) + _files([f"tables/{table.name}"], ("md", "tex")) for table in shown]
         out.append("\n".join([*parts, "</section>"]))
     return out
@@ -145,6 +165,17 @@ def _chart(name: str, fields: Sequence[Field]) -> str:
     return (
         f"<p class=caption>{escape(CAPTIONS[name])}</p><div class=controls>{''.join(controls)}"
         f"</div>{legend}<div class=chart id={name}-chart></div>{_files(stems, ('pdf', 'svg'))}"
+    )
+
+
+def _picture(name: str, svg: bytes) -> str:
+    """Show a figure as it is in the paper, with links to its files."""
+    stem, data = name.removesuffix(".svg"), base64.b64encode(svg).decode()
+    files = [f"figures/{stem.replace('_page', width)}" for width in ("_column", "_page")]
+    source = f'src="data:image/svg+xml;base64,{data}"'
+    return (
+        f"<p class=caption>{escape(CAPTIONS['strengths'])}</p><p class=picture>"
+        f'<img alt="{escape(stem)}" {source}></p>{_files(files, ("pdf", "svg"))}'
     )
 
 

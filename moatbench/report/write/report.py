@@ -51,7 +51,12 @@ def write(selection: Selection, folder: Path, experiment: str, source: str = "")
     for table in made:
         _write(folder / "tables" / f"{table.name}.md", markdown(table))
         _write(folder / "tables" / f"{table.name}.tex", latex(table))
-    figures.draw(sorted_fields, folder / "figures")
+    drawn = figures.draw(sorted_fields, folder / "figures")
+    pictures = {
+        name: (folder / "figures" / name).read_bytes()
+        for name in drawn
+        if name.startswith("strengths_page") and name.endswith(".svg")
+    }
     text = methods.paragraph(selection, sorted_fields)
     _write(folder / "methods.md", f"{text}\n")
     _write(folder / "methods.tex", f"{tex(text)}\n")
@@ -59,7 +64,8 @@ def write(selection: Selection, folder: Path, experiment: str, source: str = "")
     frame = tidy(selection)
     frame.to_csv(folder / "curves.csv", index=False)
     frame.to_parquet(folder / "curves.parquet", index=False)
-    _write(folder / "index.html", page(selection, sorted_fields, made, experiment, source))
+    text = page(selection, sorted_fields, made, experiment, source, pictures)
+    _write(folder / "index.html", text)
     if any(table.name == "flags" for table in made):
         _write(folder / FLAGS, flags_page(made, experiment))
 

@@ -1,0 +1,60 @@
+"""The leaderboard of a report, and why rows carry A or B, in docs/benchmark.md.
+
+Run: moatbench -m experiment=defenses_vs_suite report=report
+     python benchmarks/benchmark_page.py --report report   # puts both tables into the page
+     python benchmarks/benchmark_page.py --check           # says what the page holds
+"""
+
+import argparse
+from pathlib import Path
+
+PAGE = Path(__file__).parents[1] / "docs" / "benchmark.md"
+TABLES = ("leaderboard", "reasons")
+LEFT_OUT = {"gain", "refused", "front"}  # columns for which the page has no room
+END = "<!-- / -->"
+NONE = "No row carries A or B."
+
+
+def main() -> None:
+    """Renew the page, or say what it holds."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--report", type=Path, help="folder of a report")
+    parser.add_argument("--check", action="store_true", help="change nothing")
+    given = parser.parse_args()
+    if given.report and not given.check:
+        PAGE.write_text(renewed(PAGE.read_text(), given.report))
+    rows, grave = (len(lines(part(PAGE.read_text(), name))[1:]) for name in TABLES)
+    print(f"{PAGE.name} holds {rows} rows, and {grave} reasons for A or B")
+
+
+def renewed(page: str, report: Path) -> str:
+    """Put the report's tables between the marks `<!-- NAME -->` and `<!-- / -->` of a page."""
+    for name in TABLES:
+        file = report / "tables" / f"{name}.md"
+        table = narrowed(file.read_text()) if file.exists() else NONE
+        head, rest = page.split(f"<!-- {name} -->", 1)
+        page = f"{head}<!-- {name} -->\n{table}\n{rest[rest.index(END) :]}"
+    return page
+
+
+def part(page: str, name: str) -> str:
+    """Return what stands between the marks of a table."""
+    return page.split(f"<!-- {name} -->", 1)[1].split(END, 1)[0]
+
+
+def narrowed(table: str) -> str:
+    """Leave out the columns that the page does not show, and the caption."""
+    rows = lines(table, rule=True)
+    kept = [place for place, head in enumerate(rows[0]) if head not in LEFT_OUT]
+    return "\n".join(f"| {' | '.join(row[place] for place in kept)} |" for row in rows)
+
+
+def lines(table: str, *, rule: bool = False) -> list[list[str]]:
+    """Split a table into cells; without the line below the heads, unless it is asked for."""
+    found = [line for line in table.splitlines() if line.startswith("|")]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in found]
+    return [row for row in cells if rule or set(row[0]) - set("-:")]
+
+
+if __name__ == "__main__":
+    main()

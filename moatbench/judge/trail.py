@@ -1,0 +1,69 @@
+"""The deployment of a run: who asked it what; and a defense knows nobody by the size of a batch."""
+
+import numpy as np
+
+from moatbench.api import Deployment
+from moatbench.client import Answers
+from moatbench.defense import Defense
+from moatbench.reply import Reply, concatenated
+from moatbench.types import Array, Generator
+from moatbench.victim import Victim
+
+
+class Trail(Deployment):
+    """A deployment that keeps who asked what, in order; the rows only where a monitor watches.
+
+    Args:
+        victim: the model.
+        defense: deployed here.
+        rng: what it draws from.
+        singly: whether the defense meets one row at a time, each with an answer of the victim's to
+            this row alone. False is for a defense to which batches make no difference, as the
+            contract proves of ours.
+        keeps: whether rows are kept where no monitor watches, too.
+    """
+
+    def __init__(
+        self,
+        victim: Victim,
+        defense: Defense,
+        rng: Generator,
+        *,
+        singly: bool = True,
+        keeps: bool = False,
+    ) -> None:
+        super().__init__(victim, defense, rng)
+        self.singly, self._keeps = singly, keeps or bool(defense.monitors)
+        self.asked: list[tuple[str, Array]] = []
+
+    def serve(self, x: Array, account: str) -> tuple[Answers, float]:
+        """Answer, and let the account wait: after each row, where rows are asked singly."""
+        return self._in_turns(x, account, waits=True)
+
+    def answer(self, x: Array, account: str) -> Answers:
+        """Answer, and take down the question."""
+        return self._in_turns(x, account, waits=False)[0]
+
+    def predict(self, x: Array) -> Reply:
+        """Return the victim's own reply; its last digits may tell the size of a batch."""
+        if not self.singly or len(x) < 2:
+            return super().predict(x)
+        return concatenated([super(Trail, self).predict(row[None]) for row in x])
+
+    def _in_turns(self, x: Array, account: str, *, waits: bool) -> tuple[Answers, float]:
+        self.asked.append((account, x.copy() if self._keeps else np.empty((len(x), 0))))
+        step = 1 if self.singly else max(len(x), 1)
+        parts, waited = [], 0.0
+        for start in range(0, len(x), step):
+            rows = x[start : start + step]
+            part = super().answer(rows, account)
+            parts.append(part._replace(rows=start + part.rows))
+            waited += self.defense.wait(len(rows), account) if waits else 0.0
+        return _joined(x, parts), waited
+
+
+def _joined(x: Array, parts: list[Answers]) -> Answers:
+    if len(parts) == 1:
+        return parts[0]
+    nothing = Answers(x[:0], np.arange(0), np.empty(0, np.int64), None, None)
+    return Answers.joined(parts or [nothing])
