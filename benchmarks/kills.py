@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 SWEEP = ("data=iris", "attack=equation_solving", "checkpoints=[5,10]", "defense=none,rounding")
@@ -31,7 +32,8 @@ def killed(folder: Path, goal: int) -> None:
     )
     while sweep.poll() is None and len(list(folder.glob("runs/*/*/*/summary.json"))) < goal:
         time.sleep(0.02)
-    os.killpg(sweep.pid, signal.SIGKILL)
+    with suppress(ProcessLookupError):  # it was faster
+        os.killpg(sweep.pid, signal.SIGKILL)
     sweep.wait()
 
 
