@@ -5,7 +5,7 @@ from pathlib import Path
 
 from moatbench.cli.options import STORE, URI, BadOption, Command
 from moatbench.record.summary import FILE
-from moatbench.tracking.log import log_run
+from moatbench.tracking.resume import log_once
 from moatbench.tracking.store import TrackingFailed
 
 COMMAND = Command(
@@ -36,6 +36,6 @@ def main() -> None:
 
 def _logged(folder: Path, uri: str) -> str:
     try:
-        return log_run(folder.resolve(), uri)
-    except ValueError as error:  # of another version, or edited by hand
+        return log_once(folder.resolve(), uri)
+    except (ValueError, OSError) as error:  # cut, of another version, or edited by hand
         raise BadOption(f"{folder} cannot be read: {error}") from error

@@ -5,16 +5,15 @@ objects of dataclasses alone, and only of those whose package is trusted.
 """
 
 import json
-import os
 from dataclasses import fields, is_dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 
 from moatbench.compose.moved import new_place
+from moatbench.record.whole import write_whole
 from moatbench.types import Array
 
 STRUCTURE = "structure"
@@ -39,13 +38,12 @@ def dump(value: Any, path: Path) -> None:
     arrays: dict[str, Array] = {}
     structure = json.dumps(_taken_apart(value, arrays)).encode()
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.{uuid4().hex[:8]}")
-    try:
+
+    def save(draft: Path) -> None:
         with draft.open("wb") as file:
             np.savez(file, **{STRUCTURE: np.frombuffer(structure, np.uint8)}, **arrays)  # type: ignore[arg-type]
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+
+    write_whole(path, save)
 
 
 def load(path: Path, trusted: tuple[str, ...] = TRUSTED) -> Any:

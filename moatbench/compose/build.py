@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from moatbench.api import valid_checkpoints
 from moatbench.attack import Attack
-from moatbench.compose.cache import trained, victim_key
+from moatbench.compose.cache import is_known, trained, victim_key
 from moatbench.compose.limits import check_run, check_suite
 from moatbench.compose.old_forms import refuse_old_form
 from moatbench.compose.repeat import as_given
@@ -85,11 +85,11 @@ def build_victim(cfg: DictConfig, data: Dataset, seed: int) -> Victim:
     def train() -> Victim:
         return instantiate(cfg.victim, data, stream(seed, "victim"))  # type: ignore[no-any-return]
 
-    if cfg.cache is None:
-        return train()
     node: Any = OmegaConf.to_container(cfg.victim, resolve=True)
+    if cfg.cache is None or not is_known(node):
+        return train()
     key = victim_key(node, data, seed, cfg.threads)
-    return trained(Path(cfg.cache) / "victims", key, train, str(node.get("_target_", "")))
+    return trained(Path(cfg.cache) / "victims", key, train)
 
 
 def build_defense(nodes: DictConfig) -> Defense:

@@ -1,8 +1,9 @@
 """Trained victims, kept by what they were trained from.
 
-The key is a hash of all that can change a victim: its config, the data and how they are shared out,
-the seed, the threads of BLAS, the versions of the libraries, and the source code itself. A change
-of any of them is another key, so nothing is ever stale; files may be deleted at any time.
+The key is a hash of all that can change a victim: its config, the files that this names, the data
+and how they are shared out, the seed, the threads of BLAS, the versions of the libraries, and our
+source code. A change of any of them is another key, so nothing is ever stale; files may be deleted
+at any time. What somebody else's code reads beside cannot be known: such victims are not kept.
 """
 
 import hashlib
@@ -20,8 +21,9 @@ from typing import Any
 from filelock import FileLock
 
 import moatbench
-from moatbench.compose.archive import TRUSTED, DamagedArchive, NotArchivable, dump, load
+from moatbench.compose.archive import DamagedArchive, NotArchivable, dump, load
 from moatbench.data import Dataset
+from moatbench.record.inputs import inputs_within, targets
 from moatbench.victim import Victim
 
 log = logging.getLogger(__name__)
@@ -47,12 +49,18 @@ def victim_key(node: Mapping[str, Any], data: Dataset, seed: int, threads: int) 
         "seed": seed,
         "threads": threads,
         "versions": [sys.version, *(f"{name} {version(name)}" for name in LIBRARIES)],
-        "source": [_source(package) for package in (*ours, *_modules(node))],
+        "source": [_source(package) for package in ours],
+        "files": inputs_within(node),
     }
     return hashlib.sha256(json.dumps(origin, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def trained(folder: Path, key: str, train: Callable[[], Victim], target: str = "") -> Victim:
+def is_known(node: Any) -> bool:
+    """Whether all that a victim depends on is: no `_target_` in its config is a stranger's."""
+    return not targets(node)
+
+
+def trained(folder: Path, key: str, train: Callable[[], Victim]) -> Victim:
     """Fetch the victim of this key, or train it and keep it.
 
     Of several processes that want it at once, one trains and the others wait. A victim that is not
@@ -62,10 +70,9 @@ def trained(folder: Path, key: str, train: Callable[[], Victim], target: str = "
         folder: where the files lie.
         key: from `victim_key`.
         train: makes the victim.
-        target: the victim's `_target_`; dataclasses of its package may be read from the file.
     """
-    file, trusted = folder / f"{key}.npz", (*TRUSTED, target.split(".")[0])
-    if (kept := _kept(file, trusted)) is not None:
+    file = folder / f"{key}.npz"
+    if (kept := _kept(file)) is not None:
         return kept
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -75,7 +82,7 @@ def trained(folder: Path, key: str, train: Callable[[], Victim], target: str = "
         log.warning("victims cannot be kept in %s (%s); this one is trained", folder, error)
         return train()
     try:
-        if (kept := _kept(file, trusted)) is not None:
+        if (kept := _kept(file)) is not None:
             return kept
         victim = train()
         _keep(victim, file)
@@ -84,11 +91,11 @@ def trained(folder: Path, key: str, train: Callable[[], Victim], target: str = "
         lock.release()
 
 
-def _kept(file: Path, trusted: tuple[str, ...]) -> Victim | None:
+def _kept(file: Path) -> Victim | None:
     if not file.exists():
         return None
     try:
-        victim = load(file, trusted)
+        victim = load(file)
     except DamagedArchive as error:
         log.warning("%s; the victim is trained again", error)
         return None
@@ -105,21 +112,6 @@ def _keep(victim: Victim, file: Path) -> None:
         log.debug("the victim is not kept: %s", reason)
     except OSError as error:
         log.warning("the victim cannot be kept in %s (%s)", file.parent, error)
-
-
-def _modules(node: Any) -> list[str]:
-    """Name the modules of every `_target_` in a config that are not ours."""
-    found: list[str] = []
-    if isinstance(node, dict):
-        module = str(node.get("_target_", "")).rpartition(".")[0]
-        if module and not module.startswith("moatbench."):
-            found.append(module)
-        for value in node.values():
-            found += _modules(value)
-    elif isinstance(node, list):
-        for value in node:
-            found += _modules(value)
-    return found
 
 
 @cache

@@ -1,11 +1,13 @@
 """The figure of one run: fidelity against queries."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from moatbench.display.style import COLOURS, MARKERS
 from moatbench.record.columns import WORST_CASE
 from moatbench.record.curve import Row, by_attack
+from moatbench.record.whole import write_whole
 
 LEGEND = 8  # lines that a legend within a panel may name
 PANELS = (("fidelity_test", "on test data"), ("fidelity_uniform", "on uniform inputs"))
@@ -52,5 +54,6 @@ def draw(rows: Sequence[Row], title: str, folder: Path) -> None:
     for ending in ("png", "pdf"):
         # No date in the PDF: the same run gives the same bytes
         metadata = {"CreationDate": None} if ending == "pdf" else {}
-        figure.savefig(folder / f"curve.{ending}", dpi=110, metadata=metadata)
+        save = partial(figure.savefig, dpi=110, metadata=metadata)
+        write_whole(folder / f"curve.{ending}", save)
         figure.set_layout_engine("none")  # it is laid out by now

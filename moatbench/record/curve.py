@@ -91,7 +91,8 @@ class CurveFile:
         """Append a row; the first decides the columns."""
         new = not self._columns
         self._columns = self._columns or list(row)
-        with self._path.open("w" if new else "a", newline="") as file:
+        # "x": an earlier run's rows are never taken for this one's
+        with self._path.open("x" if new else "a", newline="") as file:
             writer = csv.DictWriter(file, self._columns, restval="")
             if new:
                 writer.writeheader()
@@ -104,8 +105,14 @@ def read(path: Path) -> list[Row]:
     Raises:
         ValueError: a cell holds something else than its column does.
     """
-    with path.open(newline="") as file:
-        return [{k: _cell(path, k, v) for k, v in row.items()} for row in csv.DictReader(file)]
+    with path.open(newline="", errors="replace") as file:
+        return [_row(path, row) for row in csv.DictReader(file)]
+
+
+def _row(path: Path, row: Row) -> Row:
+    if None in row or None in row.values() or not row.get("attack"):
+        raise ValueError(f"{path} is not whole: a row has other cells than its head names")
+    return {name: _cell(path, name, text) for name, text in row.items()}
 
 
 def _cell(path: Path, name: str, text: str) -> Any:

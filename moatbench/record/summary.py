@@ -1,5 +1,6 @@
 """summary.json: what a reader of a run's folder needs beside its curve."""
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields
@@ -11,6 +12,7 @@ from moatbench.record.first_version import upgraded
 from moatbench.record.flag import Flag
 from moatbench.record.marks import WATCHES as WATCHES
 from moatbench.record.older_flags import flags_of
+from moatbench.record.whole import write_text
 
 MEASUREMENT, CONFIRMATION = "measurement", "confirmation"  # roles of a run
 FINISHED, NOT_APPLICABLE, FAILED = "finished", "not_applicable", "failed"  # its status
@@ -62,6 +64,7 @@ class Summary:
         status: finished, not_applicable or failed.
         config_hash: of all in the config that can change the result.
         command: that repeats this run alone.
+        inputs: sha256 of each file that the config names, and of other people's code, by name.
         knobs: the config, flat: `defense.rounding.decimals`.
         versions: of Python, of the packages, and of the code with its commit.
         hardware: that it ran on: cpu, cores, memory, threads, blas, system.
@@ -115,6 +118,7 @@ class Summary:
     oracles: Sequence[str]
     flags: Sequence[Flag]
     reason: str = ""
+    inputs: Mapping[str, str] = field(default_factory=dict)
     summaries: Mapping[str, Scores] = field(default_factory=dict)
     winner: str | None = None
     baselines: Mapping[str, Scores] = field(default_factory=dict)
@@ -147,6 +151,12 @@ class Summary:
     def marks(self) -> list[Flag]:
         """What makes its numbers less than they seem, in a few words each, the gravest first."""
         return flag.marks(self.flags)
+
+    @property
+    def identity(self) -> str:
+        """Hash all that the result depends on: config, files, other people's code, and ours."""
+        parts = [self.config_hash, dict(self.inputs), self.versions.get("moatbench")]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
     def headline(self) -> str:
@@ -189,12 +199,22 @@ class Summary:
 
     def write(self, folder: Path) -> None:
         """Write summary.json into a run's folder."""
-        (folder / FILE).write_text(json.dumps(self.to_json(), indent=2) + "\n")
+        write_text(folder / FILE, json.dumps(self.to_json(), indent=2) + "\n")
 
     @classmethod
     def read(cls, folder: Path) -> "Summary":
         """Read summary.json of a run's folder; `from_json` says what may be wrong."""
-        return cls.from_json(json.loads((folder / FILE).read_text()))
+        return cls.from_text((folder / FILE).read_text(errors="replace"))
+
+    @classmethod
+    def from_text(cls, text: str) -> "Summary":
+        """Read the text of a summary.json; one that was cut is unreadable as well."""
+        try:
+            return cls.from_json(json.loads(text))
+        except RecordUnreadable:
+            raise
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise RecordUnreadable(f"{FILE} is damaged or was cut: {error}") from error
 
 
 def _known(kind: type, tree: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from moatbench.compose.archive import NotArchivable, dump
+from moatbench.record.whole import write_text
 from moatbench.space import Categorical, Numeric
 from moatbench.victim import Victim
 
@@ -33,7 +34,7 @@ def write_victim(victim: Victim, folder: Path) -> None:
         "data": dict(victim.shares.provenance),
         "model": file.name if file.exists() else None,
     }
-    (folder / "card.json").write_text(json.dumps(card, indent=2) + "\n")
+    write_text(folder / "card.json", json.dumps(card, indent=2) + "\n")
 
 
 def _kind(feature: Numeric | Categorical) -> dict[str, Any]:

@@ -24,21 +24,19 @@ from moatbench.judge.plan import plan
 from moatbench.knobs import check_whole
 from moatbench.randomness import stream
 from moatbench.record.curve import Row, by_attack
+from moatbench.record.folder import sole
 from moatbench.record.hardware import hardware
 from moatbench.record.identity import PACKAGES, config_hash, knobs, version_of
-from moatbench.record.summary import (
-    CONFIRMATION,
-    MEASUREMENT,
-    RecordUnreadable,
-    Summary,
-)
+from moatbench.record.inputs import inputs_of
+from moatbench.record.summary import CONFIRMATION, MEASUREMENT, Summary
 from moatbench.runner import flags, selfcheck
 from moatbench.runner.card import accuracy, write_victim
 from moatbench.runner.gathered import Gathered
 from moatbench.runner.secret import hidden, secret_for
 from moatbench.runner.suite import Event, Finished, Point, Skipped, run_attacks
-from moatbench.tracking.log import fetch, finished, log_run
-from moatbench.tracking.store import TrackingFailed, address
+from moatbench.tracking.log import log_run
+from moatbench.tracking.resume import done_before
+from moatbench.tracking.store import address
 from moatbench.tracking.tried import require_usable
 
 log = logging.getLogger(__name__)
@@ -52,6 +50,7 @@ def run(cfg: DictConfig) -> Summary:
     """Run what the config says; return the summary that was written.
 
     Raises:
+        FolderTaken: the folder holds another run.
         RunFailed: an attack or a constructor raised. Folder and MLflow keep what was reached.
         TrackingFailed: all ran, but MLflow could not be reached.
     """
@@ -60,8 +59,16 @@ def run(cfg: DictConfig) -> Summary:
     if begun.tracking_uri and not begun.sweep:  # a sweep has tried it
         require_usable(begun.tracking_uri, begun.name, begun.artifacts)
     folder = Path(hydra.runtime.output_dir)
-    if earlier := _done_before(cfg, begun, folder):
-        return earlier
+    with sole(folder, begun.config_hash, force=bool(begun.sweep or cfg.force)) as cleared:
+        if cleared:
+            log.info(cleared)
+        if begun.sweep and not cfg.force and (earlier := done_before(begun, folder)):
+            return earlier
+        return _measure(cfg, begun, folder, hydra)
+
+
+def _measure(cfg: DictConfig, begun: Summary, folder: Path, hydra: Any) -> Summary:
+    """Run the attacks, and leave in the folder and in MLflow what came of them."""
     found = Gathered(folder, is_suite=begun.attack == SUITE)
     parts: Parts | None = None
     with one_pool(cfg.threads):
@@ -106,6 +113,7 @@ def _begun(cfg: DictConfig, hydra: Any) -> Summary:
         status="",
         config_hash=config_hash(cfg),
         command=str(repeating(cfg, hydra)),
+        inputs=inputs_of(cfg),
         knobs=knobs(cfg),
         versions={"python": sys.version.split()[0], **{p: version_of(p) for p in PACKAGES}},
         data_provenance={},
@@ -156,21 +164,6 @@ def _ended(begun: Summary, cfg: DictConfig, parts: Parts | None, found: Gathered
             data_provenance=dict(parts.victim.shares.provenance),
         )
     return replace(ended, seconds=time.time() - begun.started)
-
-
-def _done_before(cfg: DictConfig, begun: Summary, folder: Path) -> Summary | None:
-    """In a sweep, fetch what MLflow has of this very config, instead of running it again."""
-    uri = begun.tracking_uri
-    if not begun.sweep or cfg.force or uri is None:
-        return None
-    try:
-        run = finished(uri, begun.name, begun.config_hash)
-        return fetch(uri, run, folder) if run else None
-    except TrackingFailed as down:
-        log.warning("%s; nothing is skipped", down)
-    except RecordUnreadable as old:
-        log.warning("what MLflow has of this config is run again: its %s", old)
-    return None
 
 
 def _play(cfg: DictConfig, parts: Parts, found: Gathered, hydra: Any) -> None:

@@ -15,6 +15,7 @@ from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig
 
 from moatbench.sweep.manifest import Entry, begun
+from moatbench.sweep.places import place_run, place_sweep
 from moatbench.sweep.progress import Progress
 from moatbench.sweep.strengths import sweep_strengths
 from moatbench.tracking.store import TrackingFailed, address
@@ -36,7 +37,11 @@ class Watched(Callback):
         self._manifest = manifest
         self._progress: Progress | None = None
 
+    def on_run_start(self, config: DictConfig, **_: Any) -> None:
+        place_run(config)
+
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        place_sweep(config)
         HydraConfig.instance().set_config(config)
         compose_seeds_once()
         sweep_strengths(config)

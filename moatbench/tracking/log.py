@@ -9,16 +9,18 @@ import os
 import shlex
 import socket
 from collections.abc import Iterator
-from dataclasses import replace
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from moatbench.record.agreement import require_whole
 from moatbench.record.columns import WORST_CASE, column
 from moatbench.record.curve import Row, by_attack, read
 from moatbench.record.flag import NOTE as REMARK
 from moatbench.record.flag import gravest, shown
 from moatbench.record.hardware import told
 from moatbench.record.summary import FAILED, Summary
+from moatbench.record.whole import write_text
 from moatbench.tracking.keys import MOST, renamed, taken
 from moatbench.tracking.note import note
 from moatbench.tracking.store import (
@@ -26,9 +28,7 @@ from moatbench.tracking.store import (
     NOTE,
     TrackingFailed,
     cause,
-    connect,
     open_store,
-    reaching,
 )
 from moatbench.tracking.views import HEADS
 
@@ -41,6 +41,8 @@ SIGNIFICANT = 6
 RENAMED, LONGEST_TAG = "renamed", 8000
 FIGURES_OF_A_RUN = ("curve.png", "curve.pdf", "curve.csv", "summary.json")
 VICTIM_FILES = ("victim.npz", "card.json")
+INPUTS = "inputs"  # the tag that tells what a run read, as JSON
+MOST_TAG = 5000  # letters that MLflow takes
 TAGS = ("victim", "data", "defense", "attack", "seed")
 
 
@@ -49,10 +51,12 @@ def log_run(folder: Path, uri: str) -> str:
 
     Raises:
         TrackingFailed: says what to do to log it later.
-        RecordUnreadable: the folder's summary.json is of a version that this one cannot read.
+        RecordUnreadable: the folder's files are damaged, cut, or of a version that this one cannot
+            read; nothing is logged.
     """
     summary = Summary.read(folder)
     rows = read(folder / "curve.csv") if (folder / "curve.csv").exists() else []
+    require_whole(summary, rows)
     (folder / LOGGED).unlink(missing_ok=True)  # what it told is over
     try:
         client, experiment = open_store(uri, summary.name, summary.artifacts)
@@ -63,77 +67,50 @@ def log_run(folder: Path, uri: str) -> str:
             f"the run is whole in {folder}, but MLflow at {uri} did not take it ({cause(error)}); "
             f"log it later with: {later}"
         ) from error
-    _note_down(folder, uri, run, experiment)
+    note_down(folder, uri, run, experiment)
     return run
 
 
-def _note_down(folder: Path, uri: str, run: str, experiment: str) -> None:
+def note_down(folder: Path, uri: str, run: str, experiment: str) -> None:
     """Leave in a run's folder where MLflow has it."""
     place = {"tracking_uri": uri, "experiment_id": experiment, "run_id": run}
-    (folder / LOGGED).write_text(json.dumps(place, indent=2) + "\n")
-
-
-def finished(uri: str, experiment: str, config_hash: str) -> str | None:
-    """Return the id of the finished run of this config, if there is one.
-
-    Runs of the same config that a killed process left half written are marked KILLED on the way.
-
-    Raises:
-        TrackingFailed: MLflow cannot be reached.
-    """
-    with reaching(uri):
-        client, experiment_id = open_store(uri, experiment)
-        same = f"tags.config_hash = '{config_hash}'"
-        for run in client.search_runs([experiment_id], f"{same} and attributes.status = 'RUNNING'"):
-            if not _alive(run.data.tags.get("writer", "")):
-                client.set_terminated(run.info.run_id, "KILLED")
-        whole = f"{same} and attributes.status = 'FINISHED'"
-        found = client.search_runs([experiment_id], whole, max_results=1)
-    return str(found[0].info.run_id) if found else None
-
-
-def fetch(uri: str, run: str, folder: Path) -> Summary:
-    """Fetch the files of a logged run into `folder`; return its summary, marked as fetched.
-
-    Raises:
-        RecordUnreadable: its summary.json is of a version that this one cannot read.
-    """
-    client = connect(uri)
-    for file in client.list_artifacts(run):
-        if not file.is_dir:
-            client.download_artifacts(run, file.path, str(folder))
-    summary = replace(Summary.read(folder), fetched=run)
-    summary.write(folder)
-    _note_down(folder, uri, run, str(client.get_run(run).info.experiment_id))
-    return summary
-
-
-def _alive(writer: str) -> bool:
-    """Whether the process `host:pid` may still be writing; one elsewhere may."""
-    host, _, pid = writer.partition(":")
-    if host != socket.gethostname():
-        return bool(host)
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return int(pid) != os.getpid()
+    write_text(folder / LOGGED, json.dumps(place, indent=2) + "\n")
 
 
 def _write(
     client: "MlflowClient", experiment: str, summary: Summary, rows: list[Row], folder: Path
 ) -> str:
-    """Write params, tags, metrics and artifacts in few transactions."""
-    from mlflow.entities import Metric, Param
-
+    """Create the run and fill it; one that cannot be filled is deleted again."""
     start = int(summary.started * 1000)
     end = start + int(summary.seconds * 1000)
     created = client.create_run(
         experiment, start_time=start, run_name=summary.title[:MOST], tags=_tags(summary, folder)
     )
     run = str(created.info.run_id)
+    try:
+        _fill(client, run, summary, rows, folder)
+        client.set_terminated(run, "FAILED" if summary.status == FAILED else "FINISHED", end)
+    except BaseException:  # an interrupt as well
+        _take_back(client, run)
+        raise
+    return run
+
+
+def _take_back(client: "MlflowClient", run: str) -> None:
+    """Leave no half of a run: delete it, or say at least that it is none."""
+    with suppress(Exception):  # whatever hindered the run may hinder this
+        client.set_terminated(run, "KILLED")
+    with suppress(Exception):
+        client.delete_run(run)
+
+
+def _fill(
+    client: "MlflowClient", run: str, summary: Summary, rows: list[Row], folder: Path
+) -> None:
+    """Write params, metrics and artifacts in few transactions."""
+    from mlflow.entities import Metric, Param
+
+    end = int((summary.started + summary.seconds) * 1000)
     params = {tag: getattr(summary, tag) for tag in TAGS} | dict(summary.knobs)
     params |= {f"data.{k}": v for k, v in summary.data_provenance.items()}
     for batch in _batches([Param(taken(k), str(v)[:6000]) for k, v in params.items()], 100):
@@ -148,8 +125,6 @@ def _write(
     if summary.data_provenance:
         client.log_inputs(run, [_dataset(summary)])
     client.set_tag(run, NOTE, note(summary, f"get-artifact?path=curve.png&run_uuid={run}"))
-    client.set_terminated(run, "FAILED" if summary.status == FAILED else "FINISHED", end)
-    return run
 
 
 def _tags(summary: Summary, folder: Path) -> dict[str, str]:
@@ -165,6 +140,8 @@ def _tags(summary: Summary, folder: Path) -> dict[str, str]:
         "sweep": summary.sweep or "single",
         "folder": str(folder),
         "config_hash": summary.config_hash,
+        "identity": summary.identity,
+        INPUTS: json.dumps(dict(summary.inputs))[:MOST_TAG],
         "writer": f"{socket.gethostname()}:{os.getpid()}",
         "moatbench": summary.versions["moatbench"],
         "hardware": told(summary.hardware) or "-",

@@ -1,6 +1,5 @@
 """Reads an experiment's runs from MLflow; never writes, and never makes a store."""
 
-import json
 import os
 import sqlite3
 import tempfile
@@ -14,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from filelock import Timeout
 
+from moatbench.record.agreement import require_whole
 from moatbench.record.curve import Row, read
 from moatbench.record.summary import FILE, FINISHED, NOT_APPLICABLE, RecordUnreadable, Summary
 from moatbench.tracking.store import cause, connect, database, locked
@@ -128,7 +128,7 @@ def _logged(uri: str, run: "Run", folder: Path) -> Logged:
     if state == "FINISHED":
         record = _record(run, _file(uri, run, FILE, folder))
         if record.status == FINISHED:
-            rows = read(_file(uri, run, "curve.csv", folder))
+            rows = _rows(run, record, _file(uri, run, "curve.csv", folder))
     return Logged(
         id=str(run.info.run_id),
         name=str(run.info.run_name),
@@ -142,13 +142,25 @@ def _logged(uri: str, run: "Run", folder: Path) -> Logged:
 
 def _record(run: "Run", file: Path) -> Summary:
     try:
-        return Summary.from_json(json.loads(file.read_text()))
+        return Summary.from_text(file.read_text(errors="replace"))
     except RecordUnreadable as error:
         raise StoreUnreadable(
             f"run {run.info.run_name} ({run.info.run_id}) was written by moatbench "
             f"{run.data.tags.get('moatbench', '?')}, whose {error}: run it again with this "
             "version, or leave it out with filter="
         ) from error
+
+
+def _rows(run: "Run", record: Summary, file: Path) -> list[Row]:
+    try:
+        rows = read(file)
+        require_whole(record, rows)
+    except ValueError as error:
+        raise StoreUnreadable(
+            f"run {run.info.run_name} ({run.info.run_id}): {error}; delete it in MLflow and run it "
+            "again, or leave it out with filter="
+        ) from error
+    return rows
 
 
 def _file(uri: str, run: "Run", name: str, folder: Path) -> Path:

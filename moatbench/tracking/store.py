@@ -6,10 +6,11 @@ import os
 import re
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote
 
 from filelock import FileLock
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 SQLITE = "sqlite:///"
+ESCAPE = re.compile(r"\?|%(?=[0-9a-fA-F]{2})")  # starts a query; stands for a byte
 NOTE = "mlflow.note.content"
 LOGGED = "mlflow.json"  # in a run's folder: where MLflow has it
 CALM = {  # MLflow's defaults retry for minutes, draw a bar for every file, print two lines a run
@@ -43,12 +45,20 @@ def address(uri: str | None) -> str:
     What it is relative to is told with it, for it is read from other folders too.
     """
     db = database(uri) if uri else Path("runs") / "mlflow.db"
-    return str(uri) if db is None else f"{SQLITE}{(Path.cwd() / db).as_posix()}"
+    return str(uri) if uri and (db is None or db.is_absolute()) else sqlite(Path.cwd() / str(db))
+
+
+def sqlite(file: Path) -> str:
+    """Return the address of an SQLite store: what SQLAlchemy reads otherwise is quoted."""
+    quoted = ESCAPE.sub(lambda found: quote(found[0]), file.as_posix())
+    return f"{SQLITE}{quoted}"
 
 
 def database(uri: str) -> Path | None:
     """Return the file of an SQLite store; None for a server or another database."""
-    return Path(uri[len(SQLITE) :]) if uri.startswith(SQLITE) else None
+    if not uri.startswith(SQLITE):
+        return None
+    return Path(unquote(uri[len(SQLITE) :].partition("?")[0]))
 
 
 def connect(uri: str) -> "MlflowClient":
@@ -195,7 +205,20 @@ def locked(uri: str, patience: float = -1.0) -> Iterator[None]:
         return
     db.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{db}.lock", timeout=patience):
-        yield
+        try:
+            yield
+        finally:
+            _tidy(uri, db)
+
+
+def _tidy(uri: str, db: Path) -> None:
+    """Remove the empty folders that MLflow makes where a quoted address is no path."""
+    made = Path(uri[len(SQLITE) :].partition("?")[0])
+    for folder in made.parents:
+        if folder in db.parents:
+            break
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def _artifacts(uri: str, experiment: str, root: str | None) -> str | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from moatbench.compose import archive, cache
 from moatbench.compose.archive import DamagedArchive, NotArchivable
@@ -104,14 +104,33 @@ def test_whatever_victims_import_of_ours_is_part_of_their_key() -> None:
             assert used <= set(cache.OURS), file
 
 
-def test_the_source_of_somebody_elses_victim_is_part_of_its_key(
+def test_a_victim_of_somebody_elses_code_is_trained_each_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """What their code reads, no key can know: two contents of one file are two victims."""
+    lines = "import pathlib\nfrom moatbench.victims.linear import softmax\n\n"
+    made = "def make(data, rng):\n    C = float(pathlib.Path('C.txt').read_text())\n"
+    (tmp_path / "theirs_victim.py").write_text(f"{lines}{made}    return softmax(data, rng, C=C)\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    node, keys = {"_target_": "theirs_victim.make"}, []
-    for line in ("x = 1", "x = 2"):
-        (tmp_path / "theirs_victim.py").write_text(line)
-        cache._source.cache_clear()
+    monkeypatch.chdir(tmp_path)
+    node = {"_target_": "theirs_victim.make"}
+    cfg = OmegaConf.create({"victim": node, "cache": str(tmp_path / "cache"), "threads": 1})
+    told = []
+    for C in ("1", "0.001"):
+        (tmp_path / "C.txt").write_text(C)
+        victim = build_victim(cfg, bundled("iris"), 0)
+        told.append(np.asarray(victim.predict(victim.shares.x_test).outputs))
+    assert not np.array_equal(told[0], told[1])
+    assert not list(tmp_path.glob("cache/*/*.npz"))
+
+
+def test_the_content_of_a_file_that_the_config_names_is_part_of_the_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    node, keys = {"_target_": "moatbench.victims.linear.softmax", "start": "w.npy"}, []
+    for text in ("one", "two"):
+        (tmp_path / "w.npy").write_text(text)
         keys.append(victim_key(node, bundled("iris"), 0, 1))
     assert keys[0] != keys[1]
 

@@ -11,7 +11,8 @@ from summaries import summary
 from moatbench.cli import log
 from moatbench.record.flag import Flag
 from moatbench.tracking import store
-from moatbench.tracking.log import TAGS, fetch, finished, log_run
+from moatbench.tracking.log import TAGS, log_run
+from moatbench.tracking.resume import fetch, finished
 
 SUMMARY = summary(
     defense="prada+rounding",
@@ -19,6 +20,7 @@ SUMMARY = summary(
     seed=3,
     config_hash="0123456789abcdef",
     winner="guess",
+    checkpoints=[5, 10],
     summaries={"guess": {"area": 0.7}, "worst_case": {"area": 0.8, "queries_to_90": 10}},
     not_applicable={"solve": "needs confidences, and the API answers labels only"},
     flags=[
@@ -109,8 +111,9 @@ def test_artifacts_lie_beside_the_store(logged: Any) -> None:
 def test_a_finished_run_is_found_by_the_hash_of_its_config(logged: Any) -> None:
     client, run = logged
     uri = client.tracking_uri
-    assert finished(uri, "bench", "0123456789abcdef") == run.info.run_id
-    assert finished(uri, "bench", "another") is None
+    (found,) = finished(uri, "bench", "0123456789abcdef")
+    assert found.info.run_id == run.info.run_id
+    assert finished(uri, "bench", "another") == []
 
 
 def test_a_run_left_half_written_is_marked_and_not_counted(folder: Path) -> None:
@@ -118,7 +121,7 @@ def test_a_run_left_half_written_is_marked_and_not_counted(folder: Path) -> None
     client, experiment = store.open_store(uri, "bench")
     tags = {"config_hash": "half", "writer": f"{socket.gethostname()}:999999999"}
     half = client.create_run(experiment, tags=tags).info.run_id
-    assert finished(uri, "bench", "half") is None
+    assert finished(uri, "bench", "half") == []
     assert client.get_run(half).info.status == "KILLED"
 
 
@@ -127,13 +130,13 @@ def test_a_run_that_another_machine_is_writing_is_left_alone(folder: Path) -> No
     client, experiment = store.open_store(uri, "bench")
     tags = {"config_hash": "half", "writer": "elsewhere:1"}
     half = client.create_run(experiment, tags=tags).info.run_id
-    assert finished(uri, "bench", "half") is None
+    assert finished(uri, "bench", "half") == []
     assert client.get_run(half).info.status == "RUNNING"
 
 
 def test_a_logged_run_is_fetched_back_whole(logged: Any, tmp_path: Path) -> None:
     client, run = logged
-    found = fetch(client.tracking_uri, run.info.run_id, tmp_path)
+    found = fetch(client.tracking_uri, run.info.run_id, tmp_path, SUMMARY.identity)
     assert (found.winner, found.fetched) == ("guess", run.info.run_id)
     assert (tmp_path / "curve.csv").read_text() == CURVE
 

@@ -61,6 +61,25 @@ def require_one_content(runs: Sequence[Logged], names: Mapping[tuple[str, str, s
             )
 
 
+def require_one_input(runs: Sequence[Logged]) -> None:
+    """A file, or somebody else's code, of one name had one content in all runs that read it."""
+    seen: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for run in runs:
+        for name, digest in run.summary.inputs.items():
+            seen[name][digest].append(run.started)
+    for name, contents in seen.items():
+        if len(contents) < 2:
+            continue
+        *before, newest = sorted(contents.values(), key=max)
+        way = "give the runs of each a name= of their own, or delete the older ones in MLflow"
+        if max(map(max, before)) < min(newest):
+            way = f"filter='attributes.start_time >= {int(min(newest) * 1000)}' takes the newest"
+        raise MixedSelection(
+            f"{name} has changed between the runs ({len(contents)} contents of one name, sha256 "
+            f"{', '.join(sorted(digest[:12] for digest in contents))}): {way}"
+        )
+
+
 def require_one_plan(curves: Sequence[Curve]) -> None:
     """Within a setting, only parts and seeds may differ: not prices, not budgets."""
     for setting, group in _by_setting(curves).items():

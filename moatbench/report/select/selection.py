@@ -10,6 +10,7 @@ from moatbench.record.summary import CONFIRMATION
 from moatbench.report.select.consistency import (
     MixedSelection,
     require_one_content,
+    require_one_input,
     require_one_measurement,
     require_one_plan,
     require_one_version,
@@ -45,6 +46,7 @@ def select(logged: Sequence[Logged]) -> Selection:
         )
     require_one_version(finished)
     require_one_measurement(finished)
+    require_one_input(finished)
     names = distinct_names(finished)
     require_one_content(finished, names)
     curves, skips = _curves([run for run in finished if not _confirms(run)], names)
