@@ -8,10 +8,11 @@ import numpy as np
 
 from moatbench.api import PredictionAPI
 from moatbench.attack import Attack, Needs, Target
-from moatbench.client import Answers, Purchases, Surrogate
+from moatbench.client import Answers, Surrogate
 from moatbench.defense import Defense
 from moatbench.knobs import check_choice, check_flag
 from moatbench.learners.learner import ignorant
+from moatbench.learners.purchases import Purchases
 from moatbench.models.forward import ACTIVATIONS
 from moatbench.solvers.edges import Edges
 from moatbench.solvers.grids import grid_of

@@ -14,9 +14,10 @@ import numpy as np
 
 from moatbench.api import ADVERSARY, PredictionAPI
 from moatbench.attack import Attack, Target
-from moatbench.client import Answers, Card, Purchases, Surrogate
+from moatbench.client import Answers, Card, Surrogate
 from moatbench.knobs import check_choice, check_flag, check_kind, check_number, check_whole
 from moatbench.learners.learner import learner_for
+from moatbench.learners.purchases import Purchases
 from moatbench.reply import Predict, from_outputs
 from moatbench.strategies.accounts import Matched, Sender, Turns
 from moatbench.strategies.shadow import Shadow, Train

@@ -9,9 +9,10 @@ import numpy as np
 
 from moatbench.api import PredictionAPI
 from moatbench.attack import Attack, Needs, Target
-from moatbench.client import Purchases, Surrogate
+from moatbench.client import Surrogate
 from moatbench.knobs import check_whole
 from moatbench.learners.learner import Learner, ignorant
+from moatbench.learners.purchases import Purchases
 from moatbench.models.embedding import Monomials
 from moatbench.reply import Reply
 from moatbench.search.bisection import Brackets, null_vector

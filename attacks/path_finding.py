@@ -12,9 +12,10 @@ import numpy as np
 
 from moatbench.api import PredictionAPI
 from moatbench.attack import Attack, Needs, Target
-from moatbench.client import Answers, Card, Purchases, Surrogate
+from moatbench.client import Answers, Card, Surrogate
 from moatbench.knobs import check_number, check_whole
 from moatbench.learners.grown_tree import HELD_OUT, clueless, predictor, tree_surrogate
+from moatbench.learners.purchases import Purchases
 from moatbench.models.tree import Tree
 from moatbench.reply import has_outputs
 from moatbench.search.borders import Steps, as_rows

@@ -1,8 +1,9 @@
 # What moatbench/__init__.py offers: read by lazy_loader when a name is used, and by type checkers.
 from .api import MeteredAPI, PredictionAPI
 from .attack import Attack, Known, Target
-from .client import Answers, Card, Purchases, Surrogate
+from .client import Answers, Card, Surrogate
 from .defense import Defense
+from .learners.purchases import Purchases
 from .monitor import Monitor
 from .reply import Reply
 from .runner.extract import extract

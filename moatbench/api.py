@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
-from types import MappingProxyType
 
 import numpy as np
 
@@ -76,7 +75,6 @@ class PredictionAPI(ABC):
 
     def __init__(self, card: Card, checkpoints: Sequence[int]) -> None:
         self.__told, self.__checkpoints = card, valid_checkpoints(checkpoints)
-        # The client's own copy, to which it may do what it likes.
         space = InputSpace(deepcopy(card.space.features), card.space.image)
         self.__card = replace(card, space=space, architecture=deepcopy(card.architecture))
         self.__queries = self.__refused = 0
@@ -135,8 +133,7 @@ class PredictionAPI(ABC):
 
         Raises:
             BudgetExceeded: n is more than `remaining`. Nothing was asked or billed.
-            InvalidQuery: no numbers, wrong shape, out of range, NaN where no partial inputs are
-                taken, or an account that is no short text.
+            InvalidQuery: rows or account are not as above, or NaN where none is taken.
         """
         x = numbers(x)
         check_account(account)
@@ -190,7 +187,7 @@ class MeteredAPI(PredictionAPI):
     @property
     def per_account(self) -> Mapping[str, int]:
         """Queries of each account so far."""
-        return MappingProxyType(dict(self.__per_account))
+        return dict(self.__per_account)
 
     def _ask(self, x: Array, account: str) -> Answers:
         self.__per_account[account] += len(x)

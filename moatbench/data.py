@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from moatbench.knobs import check_choice, check_number
-from moatbench.space import OFF, ON, Categorical, InputSpace, Numeric
+from moatbench.space import OFF, ON, Categorical, InputSpace, Numeric, fixed
 from moatbench.types import Array, Generator, Labels, Rows
 from moatbench.victim import Shares
 
@@ -118,10 +118,10 @@ class Dataset:
         return Shares(
             space=space,
             classes=table.classes,
-            x_train=_read_only(x[train]),
+            x_train=fixed(x[train]),
             y_train=table.y[train],
-            pool=_read_only(x[pool]),
-            x_test=_read_only(x[test]),
+            pool=fixed(x[pool]),
+            x_test=fixed(x[test]),
             y_test=table.y[test],
             test_rows=test,
             y_pool=table.y[pool],
@@ -174,11 +174,6 @@ def encoded(table: Table, encoding: Encoding) -> tuple[InputSpace, Array]:
             hot = column.values[:, None] == np.arange(len(column.categories))
             parts.append(np.where(hot, ON, OFF))
     return InputSpace(tuple(features), table.image), np.hstack(parts)
-
-
-def _read_only(x: Array) -> Array:
-    x.setflags(write=False)  # a part that writes to what it was given fails at once
-    return x
 
 
 def _scaled(column: Column) -> Array:

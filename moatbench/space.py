@@ -90,12 +90,12 @@ class InputSpace:
     @cached_property
     def low(self) -> Array:
         """(d,) the least value of each column."""
-        return _fixed(np.concatenate([np.full(f.width, _bounds(f)[0]) for f in self.features]))
+        return fixed(np.concatenate([np.full(f.width, _bounds(f)[0]) for f in self.features]))
 
     @cached_property
     def high(self) -> Array:
         """(d,) the greatest value of each column."""
-        return _fixed(np.concatenate([np.full(f.width, _bounds(f)[1]) for f in self.features]))
+        return fixed(np.concatenate([np.full(f.width, _bounds(f)[1]) for f in self.features]))
 
     @cached_property
     def groups(self) -> tuple[slice, ...]:
@@ -108,7 +108,7 @@ class InputSpace:
         """The columns that hold raw categorical codes."""
         pairs = zip(self.features, self.columns, strict=True)
         codes = [c.start for f, c in pairs if isinstance(f, Categorical) and not f.one_hot]
-        return _fixed(np.array(codes, dtype=np.intp))
+        return fixed(np.array(codes, dtype=np.intp))
 
     @cached_property
     def uniform_bounds(self) -> tuple[float, float] | None:
@@ -121,7 +121,7 @@ class InputSpace:
     def numeric(self) -> Mask:
         """(d,) which columns hold numeric features."""
         kinds = [isinstance(feature, Numeric) for feature in self.features]
-        return _fixed(np.repeat(kinds, [feature.width for feature in self.features]))
+        return fixed(np.repeat(kinds, [feature.width for feature in self.features]))
 
     def encode(self, x: Array) -> Array:
         """Put every column on [-1, 1], raw category codes as columns of -1, +1.
@@ -215,8 +215,8 @@ class InputSpace:
         return [f.name for f in self.features for _ in range(f.width)][column]
 
 
-def _fixed(array: NDArray[T]) -> NDArray[T]:
-    array.setflags(write=False)  # who writes to the bounds would move them for everybody
+def fixed(array: NDArray[T]) -> NDArray[T]:
+    array.setflags(write=False)  # who writes to what is everybody's fails at once
     return array
 
 

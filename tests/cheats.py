@@ -19,8 +19,9 @@ import numpy as np
 
 from moatbench.api import Deployment, PredictionAPI
 from moatbench.attack import Attack, Target
-from moatbench.client import Purchases, Surrogate
+from moatbench.client import Surrogate
 from moatbench.judge.judge import Judge
+from moatbench.learners.purchases import Purchases
 from moatbench.randomness import stream
 from moatbench.reply import Predict, Reply
 from moatbench.types import Array, Generator

@@ -9,9 +9,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from moatbench.client import Answers, Card, Purchases, Surrogate
+from moatbench.client import Answers, Card, Surrogate
 from moatbench.learners.grown_tree import tree_surrogate
 from moatbench.learners.learner import DEGREE, FAMILIES, HIDDEN, ignorant, learner_for
+from moatbench.learners.purchases import Purchases
 from moatbench.models.embedding import Monomials
 from moatbench.reply import Reply, has_outputs
 from moatbench.solvers.reconstruction import Reconstruction

@@ -7,8 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import softmax
 
-from moatbench.client import Card, Purchases, Surrogate
+from moatbench.client import Card, Surrogate
 from moatbench.learners.learner import PUBLISHED, learner_for
+from moatbench.learners.purchases import Purchases
 from moatbench.models.linear import Linear
 from moatbench.models.network import Network
 from moatbench.models.one_vs_rest import OneVsRest

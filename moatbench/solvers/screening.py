@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 from scipy.special import softmax
 
-from moatbench.client import Answers, Card, Purchases
+from moatbench.client import Answers, Card
 from moatbench.learners.learner import Learner
+from moatbench.learners.purchases import Purchases
 from moatbench.learners.ridge_path import Batch, walk
 from moatbench.models.embedding import Nystrom
 from moatbench.models.kernels import Kernel

@@ -4,7 +4,8 @@ from collections import deque
 from collections.abc import Sequence
 from math import inf
 
-from moatbench.client import Answers, Card, Purchases
+from moatbench.client import Answers, Card
+from moatbench.learners.purchases import Purchases
 from moatbench.strategies.shadow import Shadow
 from moatbench.types import Array, Generator
 

@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from moatbench.api import PredictionAPI
-from moatbench.client import Purchases, Surrogate
+from moatbench.client import Surrogate
 from moatbench.learners.learner import Fit, learner_for
+from moatbench.learners.purchases import Purchases
 from moatbench.reply import has_outputs
 from moatbench.strategies.retraining import Retraining
 from moatbench.types import Array, Generator

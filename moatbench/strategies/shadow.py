@@ -6,7 +6,8 @@ from math import inf
 
 import numpy as np
 
-from moatbench.client import Card, Purchases
+from moatbench.client import Card
+from moatbench.learners.purchases import Purchases
 from moatbench.monitor import Monitor
 from moatbench.reply import Predict, Reply, from_outputs
 from moatbench.types import Array, Generator, Labels

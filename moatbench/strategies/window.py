@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from moatbench.api import PredictionAPI
-from moatbench.client import Answers, Purchases
+from moatbench.client import Answers
+from moatbench.learners.purchases import Purchases
 from moatbench.types import Array
 
 

@@ -12,10 +12,11 @@ from moatbench.api import Deployment, MeteredAPI, PredictionAPI
 from moatbench.attack import Attack, Target
 from moatbench.attacks.tuned import Tuned
 from moatbench.attacks.uniform_retraining import UniformRetraining
-from moatbench.client import BudgetExceeded, Purchases, Surrogate
+from moatbench.client import BudgetExceeded, Surrogate
 from moatbench.compose.build import build_attacks
 from moatbench.defense import Defense
 from moatbench.learners.learner import ignorant
+from moatbench.learners.purchases import Purchases
 from moatbench.runner.extract import Extraction
 from moatbench.strategies.window import Memory, Resumed, Strayed, Window
 from moatbench.types import Generator

@@ -10,9 +10,10 @@ import pytest
 from moatbench import testing
 from moatbench.api import PredictionAPI
 from moatbench.attack import Attack, Needs, Target
-from moatbench.client import Purchases, Surrogate
+from moatbench.client import Surrogate
 from moatbench.defense import Defense, Evidence, Marks
 from moatbench.learners.learner import ignorant
+from moatbench.learners.purchases import Purchases
 from moatbench.monitor import Monitor
 from moatbench.reply import Reply, from_outputs
 from moatbench.traits import AnswerGrid, NoiseModel, Traits

@@ -12,8 +12,8 @@ def test_no_text_of_a_figure_meets_another_and_all_can_be_read() -> None:
     import matplotlib
     from matplotlib.text import Text
 
-    from moatbench.report.write import figures, heat_map
-    from moatbench.report.write.style import COLUMN, PAGE, PANELS, RC, looks
+    from moatbench.report.draw import figures, heat_map
+    from moatbench.report.draw.style import COLUMN, PAGE, PANELS, RC, looks
 
     field = fields(sample())[0]
     shown, board = looks(field.defenses), standings(field)

@@ -78,8 +78,8 @@ def test_no_label_of_the_figure_meets_another() -> None:
     import matplotlib
     from matplotlib.text import Annotation
 
-    from moatbench.report.write.strength_figure import strength_figure
-    from moatbench.report.write.style import COLUMN, PAGE, RC
+    from moatbench.report.draw.strength_figure import strength_figure
+    from moatbench.report.draw.style import COLUMN, PAGE, RC
 
     field = one_field(*swept())
     with matplotlib.rc_context(RC):

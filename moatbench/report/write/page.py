@@ -9,11 +9,11 @@ from importlib.resources import files
 from types import MappingProxyType
 
 from moatbench import __version__
+from moatbench.report.draw.chart_data import chart_data
+from moatbench.report.draw.figures import slug
 from moatbench.report.measure.worst import Field
 from moatbench.report.select.records import Selection
 from moatbench.report.write import methods
-from moatbench.report.write.chart_data import chart_data
-from moatbench.report.write.figures import slug
 from moatbench.report.write.tables import Table, html
 
 # Sections of the page: heading, chart, and the tables whose names begin so.

@@ -38,8 +38,9 @@ def report(experiment: str, out: Path, uri: str, condition: str = "") -> Selecti
 
 def write(selection: Selection, folder: Path, experiment: str, source: str = "") -> None:
     """Write every file of the report into a folder; `source` is the command that asked for it."""
+    from moatbench.report.draw import figures
     from moatbench.report.measure.worst import fields
-    from moatbench.report.write import figures, methods
+    from moatbench.report.write import methods
     from moatbench.report.write.contents import tables
     from moatbench.report.write.page import FLAGS, flags_page, page
     from moatbench.report.write.tables import latex, markdown, tex

@@ -6,14 +6,14 @@ from math import ceil, isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from moatbench.report.draw.heat_map import heat_map
+from moatbench.report.draw.strength_figure import strength_figure
+from moatbench.report.draw.style import COLUMN, INK, PAGE, PANELS, RC, Look, looks, sized
 from moatbench.report.measure.leaderboard import Standing, standings
 from moatbench.report.measure.statistics import Interval
 from moatbench.report.measure.strengths import strengths
 from moatbench.report.measure.worst import UNDEFENDED, Field, worst
 from moatbench.report.select.records import Setting
-from moatbench.report.write.heat_map import heat_map
-from moatbench.report.write.strength_figure import strength_figure
-from moatbench.report.write.style import COLUMN, INK, PAGE, PANELS, RC, Look, looks, sized
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

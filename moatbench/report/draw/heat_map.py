@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from math import isnan
 from typing import TYPE_CHECKING
 
+from moatbench.report.draw.style import PANELS, POINTS, sized
 from moatbench.report.measure.worst import Field, over_seeds
 from moatbench.report.write.numerals import percent
-from moatbench.report.write.style import PANELS, POINTS, sized
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,11 +6,11 @@ from typing import Any
 
 from moatbench.record.columns import WORST_CASE, shown
 from moatbench.record.flag import NOTE
+from moatbench.report.draw.style import looks
 from moatbench.report.measure.leaderboard import Standing, standings
 from moatbench.report.measure.statistics import Interval
 from moatbench.report.measure.worst import UNDEFENDED, Field, number, worst
 from moatbench.report.select.records import Curve
-from moatbench.report.write.style import looks
 
 
 def chart_data(fields: Sequence[Field]) -> dict[str, Any]:

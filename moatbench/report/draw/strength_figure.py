@@ -5,11 +5,11 @@ from itertools import pairwise
 from math import ceil, isnan
 from typing import TYPE_CHECKING, Any
 
+from moatbench.report.draw.style import COLUMN, POINTS, Look, looks, sized
 from moatbench.report.measure.baselines import baselines_first, is_baseline
 from moatbench.report.measure.leaderboard import Standing
 from moatbench.report.measure.statistics import Interval
 from moatbench.report.measure.strengths import Strengths
-from moatbench.report.write.style import COLUMN, POINTS, Look, looks, sized
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,0 +1,1 @@
+"""Figures of a report, and the numbers that they are drawn from."""
