@@ -216,7 +216,8 @@ class InputSpace:
 
 
 def fixed(array: NDArray[T]) -> NDArray[T]:
-    array.setflags(write=False)  # who writes to what is everybody's fails at once
+    """Return an array that can only be read: who writes to what is everybody's fails at once."""
+    array.setflags(write=False)
     return array
 
 
