@@ -57,9 +57,8 @@ def numbers(x: object) -> Array:
 def check_account(account: object) -> None:
     """Raise InvalidQuery unless an account is a short printable name."""
     if type(account) is not str or not 0 < len(account) <= 100 or not account.isprintable():
-        raise InvalidQuery(
-            f"an account must be a str of 1 to 100 printable characters, got {account!r:.120}"
-        )
+        rule = "an account must be a str of 1 to 100 printable characters"
+        raise InvalidQuery(f"{rule}, got {account!r:.120}")
 
 
 class Answers(NamedTuple):
