@@ -61,8 +61,13 @@ class QueryMonitoring(Defense):
         return reply.refuse(flagged & ~admitted)
 
     def wait(self, n: int, account: str) -> float:
-        """Let only accounts that are in alarm wait."""
-        return self.response.wait(n, account) if account in self._in_alarm else 0.0
+        """Let accounts wait for the rows at which they are in alarm, and for no others.
+
+        Of rows that another layer did not admit, nothing is seen: they wait as the last one did.
+        """
+        seen, flagged = self._just_seen.pop(account, (0, 0))
+        late = flagged + (max(n - seen, 0) if account in self._in_alarm else 0)
+        return self.response.wait(late, account) if late else 0.0
 
     @property
     def traits(self) -> Traits:
@@ -90,12 +95,14 @@ class QueryMonitoring(Defense):
         self._asked: Counter[str] = Counter()
         self._first: dict[str, int] = {}
         self._in_alarm: set[str] = set()
+        self._just_seen: dict[str, tuple[int, int]] = {}  # rows, and those in alarm
 
     def _note(self, flagged: Mask, account: str) -> None:
         """Count the queries, and keep the number of the first that raised the alarm."""
         if flagged.any() and account not in self._first:
             self._first[account] = self._asked[account] + int(np.argmax(flagged)) + 1
         self._asked[account] += len(flagged)
+        self._just_seen[account] = len(flagged), int(flagged.sum())
         if flagged[-1:].any():
             self._in_alarm.add(account)
         elif len(flagged):

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
+from types import MappingProxyType
 
 import numpy as np
 
@@ -187,12 +188,12 @@ class MeteredAPI(PredictionAPI):
     @property
     def per_account(self) -> Mapping[str, int]:
         """Queries of each account so far."""
-        return dict(self.__per_account)
+        return MappingProxyType(dict(self.__per_account))
 
     def _ask(self, x: Array, account: str) -> Answers:
         self.__per_account[account] += len(x)
-        answers, waited = self.__deployment.serve(x, self.__token(account))
-        self.__waited += waited
+        answers, seconds = self.__deployment.serve(x, self.__token(account))
+        self.__waited += seconds
         self.__listener(self.queries)
         return deepcopy(answers)  # an array that the defense keeps is not the client's to write to
 

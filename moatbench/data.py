@@ -56,10 +56,8 @@ class Table:
     def __post_init__(self) -> None:
         if not self.columns:
             raise ValueError(f"data {self.name}: there is no feature beside the target")
-        if len(self.classes) < 2:
-            raise ValueError(
-                f"data {self.name}: the target has {len(self.classes)} class; it needs two or more"
-            )
+        if (k := len(self.classes)) < 2:
+            raise ValueError(f"data {self.name}: the target has {k} class; it needs two or more")
 
     def sha256(self) -> str:
         """Hash the content: what was read, whatever file it came from."""

@@ -30,9 +30,9 @@ _UNDER_THEIR_NAMES = {
         "baselines bootstrap comparisons leaderboard multipliers statistics worst"
     ),
     ("moatbench.report", "moatbench.report.select"): "consistency records selection",
+    ("moatbench.report", "moatbench.report.draw"): "chart_data figures heat_map style",
     ("moatbench.report", "moatbench.report.write"): (
-        "attack_tables board_tables chart_data contents figures heat_map methods numerals output "
-        "page style tables"
+        "attack_tables board_tables contents methods numerals output page tables"
     ),
 }
 _UNDER_OTHER_NAMES = {

@@ -50,16 +50,20 @@ def check_defense(victim: Victim, defense: Defense) -> str:
     _check_declarations(answers, defense, victim.predict(x))
     check_words(defense, answers, victim, x)
 
-    def gap(one: _Watch, told: Reply, account: str) -> str:
-        return difference(answers, told) or _unlike(found, _found(one, account))
+    def gap(one: _Watch, batch: int, account: str = ALICE, neighbour: Array | None = None) -> str:
+        told = _ask(one, x, batch, neighbour, account)
+        seen = _found(one, account)
+        if neighbour is not None:  # who is told marks of its own, which are found as well
+            seen = seen._replace(marks=found.marks)
+        return difference(answers, told) or _unlike(found, seen)
 
     def same(one: _Watch, charge: str, batch: int = 64, **who: Any) -> None:
-        unlike = gap(one, _ask(one, x, batch, **who), who.get("account", ALICE))
+        unlike = gap(one, batch, **who)
         assert not unlike, f"{name}: {charge}: {unlike}"
 
     def alike(charge: str, batch: int = 64, **who: Any) -> None:
         copied = untouched and _copied(untouched)
-        if copied and not gap(copied, _ask(copied, x, batch, **who), who.get("account", ALICE)):
+        if copied and not gap(copied, batch, **who):
             return
         # A copy may share with its original what a deployment of its own would not.
         same(_deployed(victim, defense), charge, batch, **who)

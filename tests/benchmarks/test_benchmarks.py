@@ -14,6 +14,7 @@ REDUCED = {
     "evasion": ["--quick"],
     "inversion": ["--quick"],
     "isolation": ["--quick"],
+    "kills": ["--quick"],
     "labels_only": ["--quick"],
     "leakage": ["--quick"],
     "metering": ["--quick"],

@@ -89,7 +89,7 @@ def test_the_model_is_saved_and_attacked(shown: Path, moatbench: Run) -> None:
     exec(compile(code, "save_model.py", "exec"), {})  # the fixture moved into an empty folder
     status, out, err = moatbench(*command("victim=skops"), *QUICK)
     assert status == 0, err
-    assert "skops on wine" in out
+    assert "mine on wine" in out
 
 
 @pytest.mark.parametrize("call", commands("moatbench"), ids=" ".join)

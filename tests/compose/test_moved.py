@@ -99,7 +99,7 @@ def test_an_old_target_is_told_its_new_place_in_one_line(old: str, new: str) -> 
     ("line", "new"),
     [
         ("from moatbench.view import View", "moatbench.strategies.view"),
-        ("from moatbench.attack import Purchases", "moatbench.client.Purchases"),
+        ("from moatbench.attack import Purchases", "moatbench.learners.purchases.Purchases"),
         ("from moatbench import metrics", "moatbench.judge.judge"),
         ("import moatbench.numerics.tree", "moatbench.models.tree"),
     ],

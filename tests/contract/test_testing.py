@@ -118,7 +118,7 @@ def test_a_sound_attack_passes(toy: Victim) -> None:
         (NeedsAnswers(), r"NeedsAnswers against RefuseAll raised ZeroDivisionError"),
         (NeedsOutputs(), r"NeedsOutputs against TellLabels raised LinAlgError: SVD"),
         (Early(), r"Early against Defense raised BrokenAttack: Early yielded at 19 queries"),
-        (NoModel(), "NoModel against Defense raised BrokenAttack: on test data, the surrogate's"),
+        (NoModel(), "NoModel against Defense raised BrokenAttack: on rows that nobody"),
     ],
     ids=lambda v: type(v).__name__ if isinstance(v, Attack) else "",
 )

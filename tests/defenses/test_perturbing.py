@@ -381,6 +381,7 @@ def test_a_throttle_makes_only_those_in_alarm_wait(toy: Victim) -> None:
     defense, x = deployed(QueryMonitoring(Quota(70), Throttle(2.0)), toy), toy.shares.pool[:80]
     assert defense.wait(30, "alice") == 0
     reply = defense.respond(x, toy.predict(x), "alice")
+    assert defense.wait(80, "alice") == 20, "for what lies beyond the quota, asked in one batch"
     assert defense.wait(30, "alice") == 60
     assert defense.wait(30, "bob") == 0
     assert reply.refused is None or not reply.refused.any()

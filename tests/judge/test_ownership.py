@@ -20,6 +20,7 @@ from moatbench.judge.floor import public_card
 from moatbench.judge.judge import Judge
 from moatbench.judge.watermark import MODELS, Owner, p_value
 from moatbench.learners.learner import learner_for
+from moatbench.record.flag import Flag
 from moatbench.reply import Reply
 from moatbench.runner.extract import Checkpoint, Ended, Extraction, extract
 from moatbench.types import Array, Generator
@@ -196,7 +197,7 @@ def test_marks_told_to_any_of_the_attackers_accounts_count_and_to_customers_do_n
     toy: Victim,
 ) -> None:
     run = Extraction(owned(toy), DAWN(share=0.3, grid=0.01), Memory(), [100])
-    point, ended = run.events()
+    point, ended = (e for e in run.events() if not isinstance(e, Flag))
     assert isinstance(point, Checkpoint)
     assert isinstance(ended, Ended)
     marks = evidence_of(ended.trail.defense).marks

@@ -25,7 +25,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> str:
     base = tmp_path_factory.mktemp("store")
     uri = new_store(base / "mlflow.db")
     for seed in (0, 1):
-        log(base, uri, run(seed=seed))
+        log(base, uri, run(seed=seed, summaries={"solve": {"area": 0.5}}))
     skip: Any = {"status": "not_applicable", "not_applicable": {"b": "needs a pool"}}
     log(base, uri, run(attack="b", **skip))
     client, experiment = open_store(uri, "bench")
@@ -90,7 +90,7 @@ def test_a_locked_store_says_so(store: str, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_artifacts_that_are_gone_are_named(tmp_path: Path) -> None:
     uri = new_store(tmp_path / "mlflow.db")
-    log(tmp_path, uri, run())
+    log(tmp_path, uri, run(summaries={"solve": {"area": 0.5}}))
     shutil.rmtree(tmp_path / "artifacts")
     with pytest.raises(StoreUnreadable, match=r"has lost its summary\.json"):
         logged_runs(uri, "bench")
@@ -98,7 +98,7 @@ def test_artifacts_that_are_gone_are_named(tmp_path: Path) -> None:
 
 def test_records_that_lack_something_are_refused_with_what_to_do(tmp_path: Path) -> None:
     uri = new_store(tmp_path / "mlflow.db")
-    log(tmp_path, uri, run())
+    log(tmp_path, uri, run(summaries={"solve": {"area": 0.5}}))
     (file,) = (tmp_path / "artifacts").rglob("summary.json")
     tree = json.loads(file.read_text())
     del tree["knobs"]
