@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import ceil
 from typing import ClassVar
 
 import numpy as np
@@ -25,6 +26,7 @@ from moatbench.types import Array, Generator, Rows
 
 NOISE = ("known", "ignored")
 FIRST = 8  # queries for each edge of the only level that is known, before others are looked for
+LATER = 1.25  # times as many queries, and answers that did not suffice to plan edges may
 
 
 @dataclass(frozen=True)
@@ -163,6 +165,8 @@ class Survey:
 
     def _prepare(self, at: int) -> None:
         """Choose what to ask from query number `at` on, whatever the checkpoints."""
+        if at == self._turn and not self._reconstruct.foretold(self.bought):
+            self._turn = self._planned = ceil(LATER * at)
         if at == self._turn:
             self._chosen = self._reconstruct.extremes(self.bought)
             self._planned = at + len(self._chosen)

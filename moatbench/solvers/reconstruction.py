@@ -119,6 +119,16 @@ class Reconstruction:
         """Whether the answers carry noise of a known law."""
         return self._noisy is not None
 
+    def foretold(self, bought: Purchases) -> bool:
+        """Whether the answers suffice to plan `edges`: as many as `turn`, and not all alike.
+
+        Refusals, bare labels and classes that hardly any row has leave too few.
+        """
+        if self._noisy is not None:
+            return True
+        answers = bought.outputs[usable(bought)]
+        return len(answers) >= self.turn and bool(np.ptp(answers, axis=0).any())
+
     def edges(self, bought: Purchases) -> Edges | None:
         """Plan bisections; None where there are no edges, or none that a model explains."""
         rows = usable(bought)
