@@ -26,6 +26,7 @@ from moatbench.types import Array, Generator
 FIRST = 2  # queries of the first stage, for each column and one more
 FADING = 0.5  # weight of an earlier stage, beside the next
 ALIKE = 1.25  # times the error before: no worse, as few questions tell
+CLEAR = 1.25  # times the best error: behind noise, which makes settings seem to differ
 STAGE = 1.5  # times as many queries at the end of a stage as at the end of the last
 
 
@@ -90,6 +91,7 @@ class Tuned(Wrapper):
         settings = [s for s in self._settings(rng) if not self._made(s).unmet(target)] or [{}]
         tried = [Run(self._made(s), own) for s, own in zip(settings, streams, strict=False)]
         winners: dict[int, Run] = {}
+        place: int | None = None
         end = float(FIRST * (api.card.space.d + 1))
         while api.remaining:
             size = ceil(end) - api.queries
@@ -97,7 +99,7 @@ class Tuned(Wrapper):
             yield from search.compare_on(compared, comparing)
             for one in tried:
                 yield from search.play(one, int(self.share * size - compared) // len(tried))
-            place = search.best_of(tried)
+            place = search.best_of(tried, place)
             winner = winners.setdefault(place, deepcopy(tried[place]))
             yield from search.play(winner, ceil(end) - api.queries)
             end *= STAGE
@@ -139,6 +141,8 @@ class Trials:
         self._best = ignorant(target.api.card)
         self._error = np.inf
         self._truth: list[Answers] = []
+        defense = target.known.defense
+        self._clear = CLEAR if defense is not None and "noisy" in defense.traits.kinds else 1.0
 
     def compare_on(self, n: int, rng: Generator) -> Iterator[Surrogate]:
         """Buy the answers to up to n more uniform questions; judge what was found by them too."""
@@ -152,15 +156,23 @@ class Trials:
             if np.isfinite(self._error):
                 self._error = self._wrong(self._best)
 
-    def best_of(self, runs: Sequence[Run]) -> int:
+    def best_of(self, runs: Sequence[Run], before: int | None = None) -> int:
         """Place of the run that erred least so far, the last stages above all; of equals, the last.
 
-        Earlier stages count as well: a change for no reason gives up what the winner had bought.
+        Behind noise the run before stays unless it errs clearly more: there settings seem to differ
+        for no reason, and each change gives up what the winner had bought.
+
+        Args:
+            runs: after equally many queries each.
+            before: place of the run that was best at the last stage.
         """
         for run in runs:
             error = np.inf if run.found is None else self._wrong(run.found)
             run.error = FADING * run.error + error
-        return len(runs) - 1 - int(np.argmin([run.error for run in reversed(runs)]))
+        place = len(runs) - 1 - int(np.argmin([run.error for run in reversed(runs)]))
+        if before is not None and runs[before].error < self._clear * runs[place].error:
+            return before
+        return place
 
     def play(self, run: Run, size: int) -> Iterator[Surrogate]:
         """Let an attack go on for up to `size` queries; keep what it finds if that is better."""

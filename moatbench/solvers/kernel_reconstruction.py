@@ -43,6 +43,10 @@ class KernelReconstruction:
     turn = 0  # never bisect: there are too many unknowns
     noisy = False
 
+    def foretold(self, bought: Purchases) -> bool:
+        """Whether the answers suffice to plan `edges`, of which there are none."""
+        return True
+
     def edges(self, bought: Purchases) -> Edges | None:
         """Plan no bisections."""
         return None

@@ -95,6 +95,14 @@ def curve(
     return list(extract(target, defense or Defense(), attack, checkpoints=checkpoints, **kw))
 
 
+def spied(target: Victim, attack: Attack, checkpoints: list[int]) -> Array:
+    """(queries, d) what an attack asks."""
+    spy = Spy()
+    api = MeteredAPI(Deployment(target, spy, stream(0, "defense")), checkpoints)
+    list(attack.run(Target(api, target.shares.pool), stream(0, "attack")))
+    return np.vstack(spy.seen)
+
+
 def median_fidelity(attack: Attack, target: Victim, budget: int) -> float:
     """On uniform inputs, against labels only, over three seeds."""
     runs = (curve(target, attack, [budget], LabelOnly(), seed=seed)[-1] for seed in range(3))
@@ -113,12 +121,10 @@ def test_each_checkpoint_is_met_exactly(attack: Any, answers: str) -> None:
 def test_neither_purchases_nor_surrogates_depend_on_the_checkpoints(
     attack: Any, learner: str
 ) -> None:
-    target, spies = victim(InputSpace.box(2), 3), (Spy(), Spy())
-    points = [
-        curve(target, attack(answers="labels", learner=learner), checkpoints, spy)[-1]
-        for checkpoints, spy in zip(([40], [3, 17, 40]), spies, strict=True)
-    ]
-    one, two = (np.vstack(spy.seen) for spy in spies)
+    target, knobs = victim(InputSpace.box(2), 3), {"answers": "labels", "learner": learner}
+    ends = ([40], [3, 17, 40])
+    points = [curve(target, attack(**knobs), checkpoints)[-1] for checkpoints in ends]
+    one, two = (spied(target, attack(**knobs), checkpoints) for checkpoints in ends)
     np.testing.assert_array_equal(one, two)
     assert points[0].metrics["tv_uniform"] == points[1].metrics["tv_uniform"]
 
@@ -211,9 +217,7 @@ def test_labels_are_all_that_is_used_when_that_is_asked(attack: Any) -> None:
 def test_queries_are_valid_where_that_is_asked_and_categories_always_are(
     attack: Any, inputs: str
 ) -> None:
-    target, spy = victim(MIXED, 3), Spy()
-    curve(target, attack(answers="labels", inputs=inputs), [30, 90], spy)
-    seen = np.vstack(spy.seen)
+    seen = spied(victim(MIXED, 3), attack(answers="labels", inputs=inputs), [30, 90])
     assert (seen[:, MIXED.coded] % 1 == 0).all()
     assert MIXED.valid(seen).all() == (inputs == "valid")
 
@@ -246,17 +250,15 @@ def test_the_same_seed_draws_the_same_curve(attack: Any) -> None:
 
 
 def test_line_search_asks_nearer_to_the_boundary_than_uniform_queries_lie() -> None:
-    target, spy = victim(InputSpace.box(6), 2), Spy()
-    curve(target, line_search(), [400], spy)
-    asked, anywhere = np.vstack(spy.seen), target.space.sample(400, stream(0, "x"))
+    target = victim(InputSpace.box(6), 2)
+    asked, anywhere = spied(target, line_search(), [400]), target.space.sample(400, stream(0, "x"))
     doubt = [np.median(target.predict(x).outputs.min(axis=1)) for x in (asked, anywhere)]  # type: ignore[union-attr]
     assert doubt[0] > 2 * doubt[1]
 
 
 def test_the_pool_is_asked_first_each_row_once_and_then_what_lies_between_near_rows() -> None:
-    target, spy = victim(InputSpace.box(3), 3), Spy()
-    curve(target, pooled(neighbours=2), [400], spy)
-    asked, pool = np.vstack(spy.seen), target.shares.pool
+    target = victim(InputSpace.box(3), 3)
+    asked, pool = spied(target, pooled(neighbours=2), [400]), target.shares.pool
     order = (asked[:100, None] == pool).all(axis=2).argmax(axis=1)
     assert sorted(order) == list(range(100))
     assert list(order) != list(range(100))
@@ -272,18 +274,16 @@ def test_the_pool_is_asked_first_each_row_once_and_then_what_lies_between_near_r
 
 
 def test_mixes_keep_categories_and_one_hot_groups_whole() -> None:
-    target, spy = victim(MIXED, 3), Spy()
-    curve(target, pooled(), [400], spy)
-    asked = np.vstack(spy.seen)
+    target = victim(MIXED, 3)
+    asked = spied(target, pooled(), [400])
     assert MIXED.valid(asked).all()
     assert len(np.unique(asked, axis=0)) > 390
 
 
 def test_beside_a_lone_row_it_asks_anywhere_and_without_a_pool_it_does_not_begin() -> None:
-    target, spy = victim(InputSpace.box(4), 3), Spy()
+    target = victim(InputSpace.box(4), 3)
     lone = replace(target, shares=replace(target.shares, pool=target.shares.pool[:1]))
-    curve(lone, pooled(), [50], spy)
-    asked = np.vstack(spy.seen)
+    asked = spied(lone, pooled(), [50])
     np.testing.assert_array_equal(asked[0], lone.shares.pool[0])
     assert len(np.unique(asked, axis=0)) == 50
     none = replace(target, shares=replace(target.shares, pool=target.shares.pool[:0]))
