@@ -14,7 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from moatbench.cli.say import finish_sweep, show_run
+from moatbench.cli.say import finish_sweep, show_run, show_unlogged
 from moatbench.compose.errors import explain, explain_composition
 from moatbench.compose.schema import register
 
@@ -35,6 +35,7 @@ def job(cfg: DictConfig) -> str | None:
 
 def _job(cfg: DictConfig) -> str | None:
     from moatbench.runner.job import RunFailed, run
+    from moatbench.tracking.store import NotTaken
 
     sweep, folder = HydraConfig.get().mode == RunMode.MULTIRUN, HydraConfig.get().runtime.output_dir
     try:
@@ -46,6 +47,8 @@ def _job(cfg: DictConfig) -> str | None:
             return explain(error)
         if WANTS_TRACEBACK:
             raise
+        if isinstance(error, NotTaken):
+            show_unlogged(Path(folder))
         # An Exception would pass through Hydra, which adds lines of its own.
         sys.exit(f"moatbench: {explain(error)}")
     if not sweep:

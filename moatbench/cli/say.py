@@ -4,6 +4,7 @@ import logging
 import shlex
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -128,6 +129,16 @@ def _write_report(experiment: str, out: Path, uri: str) -> None:
         print(f"no report in {out}: {explain(error)}", file=sys.stderr)
         return
     print(f"report:      {(out / 'index.html').absolute()}")
+
+
+def show_unlogged(folder: Path) -> None:
+    """Print the table of a run that MLflow did not take; the store is asked nothing more."""
+    from moatbench.record.summary import FAILED, Summary
+
+    summary = Summary.read(folder)
+    show_run(replace(summary, tracking_uri=None), folder)
+    if summary.status == FAILED:
+        print(f"moatbench: {summary.reason}", file=sys.stderr)
 
 
 def show_run(summary: "Summary", folder: Path) -> None:

@@ -79,7 +79,12 @@ _METER = (
     Column("refused", "of these, how many got no answer", kind=int),
     Column("dollars", "billed so far", "US dollars"),
     Column("waited", "that the API made the attacker wait so far", "virtual seconds"),
-    Column("seconds", "of the attacker's computing and querying; no two runs have the same", "s"),
+    Column(
+        "seconds",
+        "of the attacker's computing and querying, in `worst_case` the winner's; no two runs have "
+        "the same",
+        "s",
+    ),
     Column("first_alarm", "queries of an attacker's account at its first alarm"),
     Column("converged", "1 where the surrogate's fit ran to its tolerance, else 0", kind=int),
     Column("begun", "0 while the attack has nothing to fit, or is still buying, else 1", kind=int),

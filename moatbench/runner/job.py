@@ -52,7 +52,8 @@ def run(cfg: DictConfig) -> Summary:
     Raises:
         FolderTaken: the folder holds another run.
         RunFailed: an attack or a constructor raised. Folder and MLflow keep what was reached.
-        TrackingFailed: all ran, but MLflow could not be reached.
+        TrackingFailed: MLflow would not take the run; nothing was run.
+        NotTaken: all ran, and MLflow did not take it.
     """
     hydra = HydraConfig.get()
     begun = _begun(cfg, hydra)

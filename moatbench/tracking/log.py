@@ -26,7 +26,7 @@ from moatbench.tracking.note import note
 from moatbench.tracking.store import (
     LOGGED,
     NOTE,
-    TrackingFailed,
+    NotTaken,
     cause,
     open_store,
 )
@@ -50,7 +50,7 @@ def log_run(folder: Path, uri: str) -> str:
     """Write the run that lies in `folder` to MLflow; return its run id.
 
     Raises:
-        TrackingFailed: says what to do to log it later.
+        NotTaken: says what to do to log it later.
         RecordUnreadable: the folder's files are damaged, cut, or of a version that this one cannot
             read; nothing is logged.
     """
@@ -63,7 +63,7 @@ def log_run(folder: Path, uri: str) -> str:
         run = _write(client, experiment, summary, rows, folder)
     except Exception as error:  # MLflow raises many kinds, requests and SQLAlchemy add theirs
         later = shlex.join(["moatbench-log", str(folder), f"tracking.uri={uri}"])
-        raise TrackingFailed(
+        raise NotTaken(
             f"the run is whole in {folder}, but MLflow at {uri} did not take it ({cause(error)}); "
             f"log it later with: {later}"
         ) from error

@@ -3,7 +3,7 @@
 import os
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -73,6 +73,8 @@ class Logged:
 def logged_runs(uri: str, experiment: str, condition: str = "") -> list[Logged]:
     """Read the runs of an experiment, oldest first; of finished ones also the files.
 
+    A run that lost its files and was run again is left out: the later one stands for it.
+
     Args:
         uri: of the store.
         experiment: its name.
@@ -86,7 +88,29 @@ def logged_runs(uri: str, experiment: str, condition: str = "") -> list[Logged]:
     with tempfile.TemporaryDirectory() as name:
         folders = [Path(name) / str(place) for place in range(len(found))]
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            return list(pool.map(_logged, [uri] * len(found), found, folders))
+            read = pool.map(_logged_unless_again, [uri] * len(found), found, folders, _again(found))
+            return [run for run in read if run is not None]
+
+
+def _again(runs: "Sequence[Run]") -> list[bool]:
+    """Tell of each run, oldest first, whether a later one of the same identity has finished."""
+    later: set[str] = set()
+    told = []
+    for run in reversed(runs):
+        identity = run.data.tags.get("identity", "")
+        told.append(identity in later)
+        if identity and run.info.status == "FINISHED":
+            later.add(identity)
+    return told[::-1]
+
+
+def _logged_unless_again(uri: str, run: "Run", folder: Path, is_again: bool) -> Logged | None:
+    try:
+        return _logged(uri, run, folder)
+    except StoreUnreadable:
+        if is_again:
+            return None
+        raise
 
 
 def _search(uri: str, experiment: str, condition: str) -> "list[Run]":

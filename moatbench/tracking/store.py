@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 SQLITE = "sqlite:///"
 ESCAPE = re.compile(r"\?|%(?=[0-9a-fA-F]{2})")  # starts a query; stands for a byte
+AUTOFLUSH = re.compile(r"^\(raised as a result of [^)]*\) ")  # before what SQLAlchemy has to say
 NOTE = "mlflow.note.content"
 LOGGED = "mlflow.json"  # in a run's folder: where MLflow has it
 CALM = {  # MLflow's defaults retry for minutes, draw a bar for every file, print two lines a run
@@ -32,11 +33,18 @@ CALM = {  # MLflow's defaults retry for minutes, draw a bar for every file, prin
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 WAIT = 300.0  # seconds for the others of a sweep; a lock that is held longer is forgotten
-CHATTER = ("mlflow.store.db.utils", "alembic")
+CHATTER = {  # tells each error with its traceback, which is told in a line; and each migration
+    "mlflow.store.db.utils": logging.CRITICAL,
+    "alembic": logging.WARNING,
+}
 
 
 class TrackingFailed(RuntimeError):
-    """MLflow could not be reached or written to; the run's folder is whole."""
+    """MLflow could not be reached or written to."""
+
+
+class NotTaken(TrackingFailed):
+    """MLflow did not take a run, whose folder is whole."""
 
 
 def address(uri: str | None) -> str:
@@ -74,8 +82,8 @@ def calm() -> None:
     for name, value in CALM.items():
         os.environ.setdefault(name, value)
     import_module("mlflow")
-    for chatter in CHATTER:
-        logging.getLogger(chatter).setLevel(logging.WARNING)
+    for chatter, level in CHATTER.items():
+        logging.getLogger(chatter).setLevel(level)
 
 
 def open_store(
@@ -183,8 +191,9 @@ def reaching(uri: str) -> Iterator[None]:
 
 
 def cause(error: Exception) -> str:
-    """Return what an exception says, in one line."""
-    return " ".join(str(error).split())[:300]
+    """Return what an exception says, in one line, without the query that SQLAlchemy shows."""
+    said = AUTOFLUSH.sub("", " ".join(str(error).split()))
+    return said.partition(" [SQL: ")[0][:300]
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import sqlite3
 from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
@@ -9,7 +10,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from moatbench.tracking.store import TrackingFailed, cause, database, open_store
+from moatbench.tracking.store import TrackingFailed, cause, database, open_store, sqlite
 
 PATIENCE = 10  # seconds for whoever is writing to the file
 _REVISION = re.compile(r"^(down_)?revision\b.*?=\s*[\"'](\w+)[\"']", re.MULTILINE)
@@ -67,7 +68,7 @@ def _require_sqlite(db: Path, experiment: str) -> None:
         if tables and not {"experiments", "runs"} <= tables:
             raise _Unusable(f"{db} holds other tables than MLflow's")
         if "alembic_version" in tables:
-            _require_schema(base)
+            _require_schema(db, base)
             _require_alive(base, experiment)
 
 
@@ -78,7 +79,7 @@ def _opened(db: Path, mode: str) -> Iterator[sqlite3.Connection]:
         yield base
 
 
-def _require_schema(base: sqlite3.Connection) -> None:
+def _require_schema(db: Path, base: sqlite3.Connection) -> None:
     found = [str(row[0]) for row in base.execute("SELECT version_num FROM alembic_version")]
     known, newest = _revisions()
     if not newest or set(found) == newest:
@@ -86,7 +87,7 @@ def _require_schema(base: sqlite3.Connection) -> None:
     if set(found) <= known:
         raise _Unusable(
             "an older MLflow wrote it; copy the file, then let this one rewrite it with: "
-            "mlflow db upgrade ADDRESS"
+            f"{shlex.join(['mlflow', 'db', 'upgrade', sqlite(db.resolve())])}"
         )
     raise _Unusable("a newer MLflow than the one installed here wrote it")
 

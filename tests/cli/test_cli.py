@@ -148,6 +148,20 @@ def test_a_sweep_that_mlflow_refuses_half_way_names_one_command_that_logs_it(
     assert logged.stdout.count(": run ") == 2
 
 
+@pytest.mark.usefixtures("tracked")
+def test_a_run_that_mlflow_refuses_at_its_end_still_shows_its_table(
+    moatbench: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = OSError("disk full [SQL: INSERT INTO runs]")
+    monkeypatch.setattr("moatbench.tracking.log._write", Mock(side_effect=refused))
+    status, out, err = moatbench(*QUICK)
+    assert status == 1
+    assert "gain is above the best constant answer" in out
+    assert "dashboard:" not in out  # it would not show this run
+    assert err.count("\n") == 0, err
+    assert "did not take it (disk full); log it later with: moatbench-log /" in err
+
+
 def test_in_a_sweep_one_failure_neither_stops_nor_hides_the_others(moatbench: Run) -> None:
     decimals = "defense.rounding.decimals=2,99,3"
     status, out, err = moatbench(

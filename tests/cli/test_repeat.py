@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from shop import Run
 
 BIN = Path(sys.executable).parent
 PART = """
@@ -33,23 +34,20 @@ def theirs(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def shell(command: str, folder: Path, **env: str) -> str:
-    path = f"{BIN}:/usr/bin:/bin"
-    given = {"PATH": path, "HOME": str(folder), "OMP_NUM_THREADS": "1", **env}
+def test_a_strangers_part_and_a_quoted_path_come_back(
+    theirs: Path, moatbench: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(theirs / "lib")
+    monkeypatch.setenv("PYTHONPATH", "lib")
+    data = ("data=csv", 'data.path="a=b.csv"', "data.target=class", "victim=logistic")
+    status, _, err = moatbench(*SEARCHED, *data, *QUICK, "hydra.run.dir=out")
+    assert status == 0, err
+    command = json.loads((theirs / "out" / "summary.json").read_text())["command"]
+    elsewhere = theirs / "elsewhere"
+    elsewhere.mkdir()
+    env = {"PATH": f"{BIN}:/usr/bin:/bin", "HOME": str(theirs), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        ["bash", "-c", command], cwd=folder, env=given, capture_output=True, text=True, check=False
+        ["bash", "-c", command], cwd=elsewhere, env=env, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def test_a_strangers_part_and_a_quoted_path_come_back(theirs: Path, tmp_path: Path) -> None:
-    import shlex
-
-    data = ("data=csv", 'data.path="a=b.csv"', "data.target=class", "victim=logistic")
-    given = shlex.join([*SEARCHED, *data, *QUICK, "hydra.run.dir=out"])
-    shell(f"moatbench {given}", theirs, PYTHONPATH="lib")
-    command = json.loads((theirs / "out" / "summary.json").read_text())["command"]
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    assert "halved / equation_solving / logistic on" in shell(command, elsewhere)
+    assert "halved / equation_solving / logistic on" in done.stdout

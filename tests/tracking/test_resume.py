@@ -16,6 +16,7 @@ from moatbench.record.curve import CurveFile
 from moatbench.record.summary import RecordUnreadable, Summary
 from moatbench.tracking import store
 from moatbench.tracking.log import log_run
+from moatbench.tracking.read import StoreUnreadable, logged_runs
 from moatbench.tracking.resume import done_before, log_once
 
 READ = {"mine.csv": "1", "code of theirs": "2"}
@@ -99,6 +100,18 @@ def test_a_finished_run_whose_files_are_not_whole_is_run_again(
     assert done_before(logged, tmp_path / "again") is None
     assert "cannot be fetched" in caplog.text
     assert not list((tmp_path / "again").iterdir())
+
+
+def test_a_run_that_lost_its_files_is_left_out_once_it_was_run_again(
+    logged: Summary, tmp_path: Path
+) -> None:
+    uri = str(logged.tracking_uri)
+    shutil.rmtree(artifacts(uri))
+    with pytest.raises(StoreUnreadable, match=r"has lost its summary\.json"):
+        logged_runs(uri, "bench")
+    written(tmp_path / "anew", tracking_uri=uri, started=logged.started + 5)
+    newest = log_run(tmp_path / "anew", uri)
+    assert [run.id for run in logged_runs(uri, "bench")] == [newest]
 
 
 def test_a_log_that_fails_half_way_leaves_no_run(
