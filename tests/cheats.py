@@ -261,6 +261,8 @@ class Breaks(Thief):
         late = api.queries > api.checkpoints[0]
         if late and self.how == "dies when asked":
             return Surrogate(lambda _: os._exit(1))
+        if late and self.how == "exits when asked":
+            return Surrogate(lambda _: sys.exit(3))
         if late and self.how == "answers in words":
             return Surrogate(lambda x: Reply(np.array(["yes"] * len(x))))
         if late and self.how == "sleeps when asked":

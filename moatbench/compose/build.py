@@ -18,9 +18,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from moatbench.api import valid_checkpoints
 from moatbench.attack import Attack
 from moatbench.compose.cache import is_known, trained, victim_key
-from moatbench.compose.limits import check_run, check_suite
+from moatbench.compose.limits import check_run, check_suite, overrides_given
 from moatbench.compose.old_forms import refuse_old_form
-from moatbench.compose.repeat import as_given
 from moatbench.compose.subgroup import members
 from moatbench.data import Dataset
 from moatbench.defense import Defense
@@ -149,11 +148,8 @@ def _with_knobs(name: str, knobs: Mapping[str, Any]) -> DictConfig:
     given: list[str] = []
     primary = "config"
     if HydraConfig.initialized():
-        # A search path given on the command line is an override, not a property of the loader.
-        ours = HydraConfig.get().overrides
         primary = HydraConfig.get().job.config_name or primary
-        given = [o for o in as_given(ours.hydra) if o.startswith("hydra.searchpath=")]
-        given += [o for o in as_given(ours.task) if not o.lstrip("+~").startswith("attack")]
+        given = [o for o in overrides_given() if not o.lstrip("+~").startswith("attack")]
     loader = GlobalHydra.instance().config_loader()
     composed = loader.load_configuration(primary, [*given, f"attack={name}"], RunMode.RUN)
     node = composed.attack

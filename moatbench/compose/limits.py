@@ -4,12 +4,15 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig, ListConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from moatbench.compose.repeat import as_given
 from moatbench.isolation.terms import check_isolation, check_secret
 from moatbench.knobs import check_number, check_whole
+from moatbench.sweep.strengths import refuse_alone
 
 SECOND = (
     "give a second of its kind a name of its own: +defense.coarse._target_=... "
@@ -31,6 +34,9 @@ def check_run(cfg: DictConfig) -> None:
     check_secret(cfg.secret)
     if cfg.victim_seed is not None:
         check_whole("victim_seed", cfg.victim_seed, 0, other="null")
+    if cfg.strengths and HydraConfig.initialized() and HydraConfig.get().mode == RunMode.RUN:
+        layers: Any = OmegaConf.to_container(cfg.defense, resolve=True)
+        refuse_alone(as_given(HydraConfig.get().overrides.task), layers)
     chosen = [name for name in defenses_chosen() if name != "none"]
     check_distinct("defense", chosen, hint=SECOND)
     if len(cfg.defense) < len(chosen):
@@ -62,9 +68,24 @@ def check_distinct(where: str, names: Sequence[str], *, hint: str) -> None:
 
 
 def defenses_chosen() -> list[str]:
-    """Name the parts that the command line lists for `defense`; none where it lists none."""
-    if not HydraConfig.initialized():
+    """Name the parts that are listed for `defense`, in a command or a file; none without a list."""
+    if not HydraConfig.initialized() or "defense" in HydraConfig.get().runtime.choices:
         return []
-    parsed = OverridesParser.create().parse_overrides(list(HydraConfig.get().overrides.task))
-    lists = [o.value() for o in parsed if o.key_or_group == "defense" and not o.is_delete()]
-    return [str(name) for value in lists if isinstance(value, list) for name in value]
+    primary = HydraConfig.get().job.config_name or "config"
+    loader = GlobalHydra.instance().config_loader()
+    found = loader.compute_defaults_list(primary, overrides_given(), RunMode.RUN).defaults
+    group = "defense/"
+    return [
+        str(one.config_path).removeprefix(group)
+        for one in found
+        if one.package == "defense"
+        and str(one.config_path).startswith(group)
+        and not str(one.parent).startswith(group)  # what a file brings along is not listed
+    ]
+
+
+def overrides_given() -> list[str]:
+    """Return the overrides of this run, and its search path, which is no property of a loader."""
+    ours = HydraConfig.get().overrides
+    path = [o for o in as_given(ours.hydra) if o.startswith("hydra.searchpath=")]
+    return [*path, *as_given(ours.task)]

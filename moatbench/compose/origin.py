@@ -55,7 +55,8 @@ def _strange(code: Any) -> bool:
     """Whether a class or function is neither ours, where it says that it is, nor a library's."""
     top = _top(code)
     if top & (LIBRARIES | sys.stdlib_module_names):
-        return False
+        # No library makes classes out of ours: one that says so poses as a library's.
+        return isinstance(code, type) and any(_top(base) & {OURS} for base in code.__mro__)
     if not top & {OURS}:
         return True
     found: Any = sys.modules.get(code.__module__)

@@ -30,6 +30,10 @@ def checked(surrogate: object) -> Surrogate:
         "predict must be a function of rows (n, d)": not callable(surrogate.predict),
         "parameters must be arrays of numbers by name": not arrays,
         "converged must be true or false": not isinstance(surrogate.converged, bool | np.bool_),
+        "begun must be true or false": not isinstance(surrogate.begun, bool | np.bool_),
+        "doubled must be a function, or None": not (
+            surrogate.doubled is None or callable(surrogate.doubled)
+        ),
         "note must be a text": not isinstance(surrogate.note, str),
     }
     for rule, broken in wrong.items():
@@ -68,7 +72,12 @@ def answers(surrogate: Surrogate, x: Array, where: str, victim: Victim) -> Reply
 
 
 def _answer(surrogate: Surrogate, x: Array, where: str, victim: Victim) -> Reply:
-    reply = surrogate.predict(x)
+    try:
+        reply = surrogate.predict(x)
+    except SystemExit as left:  # it would end the sweep without a word
+        raise BrokenAttack(
+            f"on {where}, the surrogate called sys.exit({left.code!r}); let it raise"
+        ) from left
     k, least = len(victim.classes), -SIMPLEX_TOLERANCE
     if problem := reply_problem(reply, len(x), k, full=victim.full, least=least):
         raise BrokenAttack(f"on {where}, the surrogate's {problem}")

@@ -114,10 +114,15 @@ def doubled(surrogate: Surrogate) -> Doubled | None:
     if not surrogate.converged or surrogate.doubled is None:
         return None
     try:
-        once, twice = surrogate.doubled()
+        once, twice = map(np.asarray, surrogate.doubled())
     except Exception:  # it may be anybody's code, and what it stole stands
         return None
-    return (once, twice) if once.shape == twice.shape else None
+    masks = (
+        once.size
+        and once.dtype == twice.dtype == bool
+        and once.shape == twice.shape == (once.size,)
+    )
+    return (once, twice) if masks else None
 
 
 def more_steps_gave_other(found: Mapping[str, Doubled]) -> list[Flag]:

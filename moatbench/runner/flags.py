@@ -31,6 +31,7 @@ from moatbench.runner.doubts import (
     more_queries_gave_less,
     more_steps_gave_other,
 )
+from moatbench.sweep.strengths import published_of
 
 
 def of_run(
@@ -87,15 +88,15 @@ def of_defense(layers: Mapping[str, Defense], aware: Mapping[str, Sequence[str]]
         layers: of the defense, by name.
         aware: attacks that ran to their end, each with the kinds that it is made against.
     """
-    published = {n: [len(v) for v in layer.strengths.values()] for n, layer in layers.items()}
+    published = {name: published_of(layer) for name, layer in layers.items()}
     return [
         *(Flag(INVALID, line, ORDER) for line in order_problems(layers)),
         *naive_only(kinds(layers), [aware]),
         Flag(NOTE, "one seed: other seeds may differ", ONE_SEED),
         *(
             Flag(NOTE, f"{name}: one strength, and {n} are published", ONE_STRENGTH)
-            for name, several in published.items()
-            if (n := max(several, default=1)) > 1
+            for name, known in published.items()
+            if known is not None and (n := len(known.values)) > 1
         ),
     ]
 

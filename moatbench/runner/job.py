@@ -32,6 +32,7 @@ from moatbench.record.summary import CONFIRMATION, MEASUREMENT, Summary
 from moatbench.runner import flags, selfcheck
 from moatbench.runner.card import accuracy, write_victim
 from moatbench.runner.gathered import Gathered
+from moatbench.runner.playing import staying
 from moatbench.runner.secret import hidden, secret_for
 from moatbench.runner.suite import Event, Finished, Point, Skipped, run_attacks
 from moatbench.tracking.log import log_run
@@ -74,9 +75,10 @@ def _measure(cfg: DictConfig, begun: Summary, folder: Path, hydra: Any) -> Summa
     parts: Parts | None = None
     with one_pool(cfg.threads):
         try:
-            parts = build(cfg, begun.attack)
-            _play(cfg, parts, found, hydra)
-            _doubt(cfg, parts, found)
+            with staying():
+                parts = build(cfg, begun.attack)
+                _play(cfg, parts, found, hydra)
+                _doubt(cfg, parts, found)
         except Exception as error:
             found.fail("", error)
         if parts is not None:  # not before: no attack is to find the model in the run's folder

@@ -1,6 +1,7 @@
 """An attack at play: in this process, or in one of its own."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 from moatbench.attack import Attack, Target
@@ -35,6 +36,21 @@ class Play(Protocol):
         """Its surrogates are asked no more."""
 
 
+class LeftEarly(RuntimeError):
+    """A part called sys.exit, which would end a whole sweep without a word."""
+
+
+@contextmanager
+def staying() -> Iterator[None]:
+    """Turn a part's sys.exit into an error of its own; parts may be anybody's code."""
+    try:
+        yield
+    except SystemExit as left:
+        raise LeftEarly(
+            f"a part called sys.exit({left.code!r}), which must not end a run; let it raise"
+        ) from left
+
+
 class Here:
     """An attack in this process.
 
@@ -55,7 +71,9 @@ class Here:
 
     def surrogates(self) -> Iterator[Surrogate]:
         """Run its generator."""
-        return self._attack.run(self._target, stream_of(self._attack, self._seed, "attack"))
+        rng = stream_of(self._attack, self._seed, "attack")
+        with staying():
+            yield from self._attack.run(self._target, rng)
 
     def end(self) -> None:
         """Nothing: what it holds, it holds."""

@@ -12,6 +12,8 @@ from moatbench.judge.judge import Judge
 from moatbench.randomness import stream
 from moatbench.record.flag import Flag
 from moatbench.runner.extract import Checkpoint, Extraction
+from moatbench.runner.playing import staying
+from moatbench.runner.points import Ended
 from moatbench.runner.secret import NONE, hidden, secret_for, stream_of
 from moatbench.victim import NotApplicable, Victim
 
@@ -109,7 +111,7 @@ def run_attacks(
         )
         curve: list[tuple[int, float]] = []
         try:
-            for event in run.events():
+            for event in _told(run):
                 if isinstance(event, Flag):
                     yield Doubted(name, event._replace(text=f"{name}: {event.text}", attack=name))
                     continue
@@ -124,3 +126,9 @@ def run_attacks(
             yield Skipped(name, str(reason))
         except Exception as error:  # an attack may be anybody's code
             yield Failed(name, error)
+
+
+def _told(run: Extraction) -> Iterator[Checkpoint | Flag | Ended]:
+    """Yield the events of an attack, whose parts do not leave the run by sys.exit."""
+    with staying():
+        yield from run.events()

@@ -119,7 +119,7 @@ def planned(config: DictConfig) -> int | None:
     given = parser.parse_overrides([*grid, *config.hydra.overrides.task])
     try:
         return sum(len(batch) for batch in BasicSweeper.split_arguments(given, None))
-    except ValueError:  # the sweeper will meet it as well, and say so
+    except Exception:  # a class may be anybody's; the sweeper will meet it as well, and say so
         return None
 
 

@@ -72,19 +72,35 @@ def published(node: Mapping[str, Any]) -> Published | None:
     Its class says so (`strengths`, of which the first knob is the one that is swept), or the table
     above; for a monitor, what watches.
     """
-    target = str(node.get("_target_", ""))
-    if found := PUBLISHED.get(target.removeprefix("moatbench.")):
+    module, _, name = str(node.get("_target_", "")).rpartition(".")
+    if found := _of_class(
+        module, name, getattr(import_module(module), name, None) if module else None
+    ):
         return found
-    module, _, name = target.rpartition(".")
-    declared = (
-        getattr(getattr(import_module(module), name, None), "strengths", {}) if module else {}
-    )
-    for knob, values in declared.items():
-        return Published(knob, tuple(values))
     watching = node.get("monitor")
-    if isinstance(watching, Mapping) and (found := published(watching)):
-        return found._replace(knob=f"monitor.{found.knob}")
-    return None
+    return _watched(published(watching)) if isinstance(watching, Mapping) else None
+
+
+def published_of(part: Any) -> Published | None:
+    """Return the strengths of a defense that is alive, as `published`."""
+    kind = type(part)
+    if found := _of_class(kind.__module__, kind.__qualname__, kind):
+        return found
+    watching = getattr(part, "monitor", None)
+    return None if watching is None else _watched(published_of(watching))
+
+
+def _of_class(module: str, name: str, kind: Any) -> Published | None:
+    """Look a defense up in the table; else ask its class."""
+    if found := PUBLISHED.get(f"{module}.{name}".removeprefix("moatbench.")):
+        return found
+    declared = getattr(kind, "strengths", {})
+    return next((Published(knob, tuple(values)) for knob, values in declared.items()), None)
+
+
+def _watched(found: Published | None) -> Published | None:
+    """Put a monitor's knob below the defense that it watches for."""
+    return found and found._replace(knob=f"monitor.{found.knob}")
 
 
 def spread(jobs: Sequence[Job], defense_of: Callable[[Job], Mapping[str, Any]]) -> list[list[str]]:
@@ -108,6 +124,18 @@ def spread(jobs: Sequence[Job], defense_of: Callable[[Job], Mapping[str, Any]]) 
             known[without_seeds] = _strengths(job, defense_of(job))
         out += [[*job, *([one] if one else [])] for one in known[without_seeds]]
     return out
+
+
+def refuse_alone(job: Job, layers: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raise a ValueError where a single run is asked for all strengths of its defense.
+
+    One that gives the strength itself, as a run of such a sweep that is repeated, may go on.
+    """
+    if len(several := _strengths(job, layers)) > 1:
+        raise ValueError(
+            f"strengths=true must stand in a sweep, got a single run of {'+'.join(layers)}, which "
+            f"has {len(several)}; add -m, or give one, as in {several[0]}"
+        )
 
 
 def _strengths(job: Job, layers: Mapping[str, Mapping[str, Any]]) -> list[str]:

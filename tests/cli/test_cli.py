@@ -98,6 +98,15 @@ def test_what_does_not_apply_is_a_run_that_says_so(moatbench: Run) -> None:
             "defense must name each part once, got [rounding,rounding] with rounding twice; give a "
             "second of its kind a name of its own: +defense.coarse._target_=",
         ),
+        (
+            ["hydra.searchpath=[file://mine]", "experiment=twice"],
+            "defense must name each part once, got [rounding,rounding] with rounding twice",
+        ),
+        (
+            ["strengths=true", "defense=mad"],
+            "strengths=true must stand in a sweep, got a single run of mad, which has 8; add -m, "
+            "or give one, as in defense.mad.epsilon=0.1",
+        ),
         (["attack.suite=[]"], "attack.suite must be a list of one attack or more, got []"),
         (["attack.suite=top1"], "attack.suite must be a list of one attack or more, got 'top1'"),
         (["attack.suite=[top1,averaging,top1]"], "with top1 twice; name each once"),
@@ -108,6 +117,10 @@ def test_what_does_not_apply_is_a_run_that_says_so(moatbench: Run) -> None:
     ids=lambda v: v[0] if isinstance(v, list) else "",
 )
 def test_bad_input_is_one_clear_line(moatbench: Run, arguments: list[str], said: str) -> None:
+    Path("mine", "experiment").mkdir(parents=True)
+    Path("mine", "experiment", "twice.yaml").write_text(
+        "# @package _global_\ndefaults:\n  - override /defense: [rounding, rounding]\n"
+    )
     status, out, err = moatbench(*arguments, "tracking.enabled=false")
     assert status == 1
     assert said in err

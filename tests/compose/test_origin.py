@@ -15,6 +15,7 @@ from moatbench.stack import Stack
 
 STRANGE = type("Rounding", (Defense,), {"__module__": __name__})
 LYING = type("Rounding", (Defense,), {"__module__": "moatbench.defenses.rounding"})
+POSING = type("Rounding", (Defense,), {"__module__": "sklearn.base"})
 
 
 @pytest.mark.parametrize("name", [n for n in options("attack") if n != "suite"])
@@ -32,11 +33,12 @@ def test_every_defense_of_conf_is_ours(name: str) -> None:
     [
         STRANGE(),
         LYING(),
+        POSING(),
         Stack({"a": Defense(), "b": STRANGE()}),
         partial(print, STRANGE),
         {"deep": [lambda: None]},
     ],
-    ids=["class", "lying", "stack", "partial", "function"],
+    ids=["class", "lying", "posing", "stack", "partial", "function"],
 )
 def test_what_is_not_ours_is_found(part: Any) -> None:
     assert not ours(part)

@@ -1,5 +1,7 @@
 """Attacks that cheat gain nothing in a process of their own, or are invalid (FAULTS B3)."""
 
+import json
+import socket
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -13,6 +15,7 @@ from shop import by_hand, softmax_of
 
 from moatbench.attack import Attack
 from moatbench.defense import Defense
+from moatbench.isolation.wire import LENGTHS, Severed, Wire
 from moatbench.judge.judge import Judge
 from moatbench.judge.purchases import judged_and_bought
 from moatbench.record.flag import BOUND, INVALID
@@ -208,3 +211,22 @@ def test_a_fit_that_moves_with_twice_the_steps_is_told_from_its_own_process_too(
     assert seen[-1] is not None
     (flag,) = more_steps_gave_other({"a": seen[-1]})
     assert "from 80.0 % to 95.0 % of 400 held-out purchases" in flag.text
+
+
+@pytest.mark.parametrize("how", ["exits", "exits when asked"])
+def test_an_attack_in_this_process_that_exits_fails_alone(how: str) -> None:
+    point, failed = (e for e in events(Breaks(how), "none") if isinstance(e, Point | Failed))
+    assert isinstance(point, Point)
+    assert isinstance(failed, Failed)
+    assert "called sys.exit(3)" in str(failed.error)
+
+
+@pytest.mark.parametrize("kind", ["(1,,)f8", "f8,f8", "<U4", "|O", ["<f8"], "<f16"])
+def test_a_message_with_arrays_of_other_kinds_is_none(kind: object) -> None:
+    one, other = socket.socketpair()
+    header = json.dumps(["yield", {}, [["a", kind, [1]]]]).encode()
+    one.sendall(LENGTHS.pack(len(header), 8) + header + bytes(8))
+    with pytest.raises(Severed, match="no array of numbers"):
+        Wire(other).receive()
+    one.close()
+    other.close()

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 from omegaconf import DictConfig
+from shop import defense_of
 
 from moatbench.attack import Attack, Target
 from moatbench.attacks.equation_solving import EquationSolving
@@ -452,6 +453,12 @@ def test_an_order_of_stages_that_is_not_the_usual_one_is_invalid() -> None:
     assert ("A", "order of stages") in found
     usual = dict(reversed(stack.items()))
     assert gravest(flags.of_defense(usual, {"a": ["quantises", "noisy"]})) == "C"
+
+
+@pytest.mark.parametrize("name", ["bdpl", "dawn", "edm", "grid", "prada", "hoda", "rounding"])
+def test_one_strength_is_said_of_all_that_a_sweep_of_strengths_knows(name: str) -> None:
+    said = [f.text for f in flags.of_defense({name: defense_of(name)}, {}) if "strength" in f.text]
+    assert len(said) == 1
 
 
 # ---- what is only said, where it can be checked ------------------------------------------
