@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
+from math import sqrt
 
 import numpy as np
 
 from moatbench.api import PredictionAPI
 from moatbench.client import Surrogate
-from moatbench.learners.learner import Fit, learner_for
+from moatbench.learners.learner import Fit
 from moatbench.learners.purchases import Purchases
 from moatbench.reply import has_outputs
 from moatbench.strategies.retraining import Retraining
@@ -31,7 +32,8 @@ class Recovering(Retraining):
 
     At a checkpoint a model is trained on four fifths of the labels; it helps to restore the
     answers; a second model is trained on those, which helps to restore them better, and so on. Of
-    all these, the one that gives most of the other fifth their labels is trained again, on all.
+    all these, the one that gives most of the other fifth their labels is trained again, on all; the
+    labels alone, unless restored answers are clearly ahead.
 
     Args:
         api: where to buy.
@@ -53,7 +55,7 @@ class Recovering(Retraining):
     ) -> None:
         super().__init__(api, "labels", learner, inputs, rng)
         self._restore, self._rounds = restore, rounds
-        self._on_restored = learner_for(learner, api.card)
+        self._on_restored = self.learner
         (self._restoring,) = rng.spawn(1)
 
     def surrogate(self) -> Surrogate:
@@ -76,15 +78,16 @@ class Recovering(Retraining):
         if len(x) < FEWEST or hard[~held].max(axis=0).sum() < 2:
             raise CannotRestore("too few answers")
         fit = self.learner.fit(x[~held], hard[~held], deepcopy(self._training))
-        best, targets = float((fit.labels(x[held]) == labels[held]).mean()), None
-        note, most, estimates = "labels: restored answers predict held-out labels worse", best, None
+        best, targets = fit.labels(x[held]) == labels[held], None
+        note, estimates = "labels: restored answers predict held-out labels no better", None
         for turn in range(1, self._rounds + 1):
             estimates = self._restore(self.bought, fit, estimates, rng)
             soft = self._targets(hard, estimates)
             fit = self._on_restored.fit(x[~held], soft[~held], deepcopy(self._training))
-            share = float((fit.labels(x[held]) == labels[held]).mean())
-            if share > most or (targets is None and share == most):
-                most, targets, note = share, soft, f"restored answers, round {turn}"
+            right = fit.labels(x[held]) == labels[held]
+            # By more than one standard error of the paired difference: a few rows decide nothing.
+            if right.sum() - best.sum() > sqrt((right != best).sum()):
+                best, targets, note = right, soft, f"restored answers, round {turn}"
         return targets, note
 
     def _targets(self, hard: Array, estimates: Array) -> Array:

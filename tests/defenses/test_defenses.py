@@ -278,6 +278,7 @@ def test_only_an_account_in_alarm_waits(toy: Victim) -> None:
             return 2.0 * n
 
     defense, _ = monitored(toy, Slow())  # the eighth query raised the alarm
+    assert defense.wait(8, "alice") == 8.0, "every other row of the batch was in alarm"
     assert defense.wait(3, "alice") == 6.0
     assert defense.wait(3, "bob") == 0.0
 
