@@ -65,7 +65,7 @@ def measured(data: str, family: str, seed: int) -> Iterator[tuple[int, Array]]:
         hard = np.eye(len(card.classes))[labels[:n]]
         fits = [
             one.fit(x[:n], hard, np.random.default_rng(seed)).labels
-            for one in (learner.levelled(), learner)
+            for one in (learner.for_labels(), learner)
         ]
         units = learner.hidden if learner.family == "mlp" else 0
         thief = adam((space.encode(x[:n]) + 1) / 2, labels[:n], len(card.classes), units, seed)
