@@ -37,7 +37,7 @@ STEPS, RATE, BATCH = 2000, 1e-2, 64
 def main() -> None:
     """Print a row as soon as it is measured; a budget whose answers are all alike has none."""
     victims, seeds = (VICTIMS[3:4], SEEDS[:1]) if QUICK else (VICTIMS, SEEDS)
-    print("| victim | queries | levelled | origin in the middle | Adam |\n|---|---:|---|---|---|")
+    print("| victim | queries | for labels | origin in the middle | Adam |\n|---|---:|---|---|---|")
     for data, family in victims:
         runs = [run for seed in seeds for run in measured(data, family, seed)]
         for budget in BUDGETS:
