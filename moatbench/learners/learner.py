@@ -202,7 +202,7 @@ class Learner:
         """
         own = self.family in ("softmax", "one_vs_rest", "mlp")
         space = self.space
-        numbers = int(np.count_nonzero(space.numeric))
+        numbers = int(np.count_nonzero(np.delete(space.numeric, space.coded)))
         mostly = numbers >= len(space.groups) + len(space.coded)
         return replace(self, level=LEVEL) if own and mostly else self
 
