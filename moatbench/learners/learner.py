@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import softmax
 
 from moatbench.client import Card, Surrogate
-from moatbench.learners.ridge_path import Batch, Thetas, fit_at, walk
+from moatbench.learners.ridge_path import Batch, Split, Thetas, fit_at, walk
 from moatbench.models.embedding import Embedding, Monomials, Nystrom, gaussian
 from moatbench.models.linear import Linear, design
 from moatbench.models.network import Network
@@ -42,6 +42,7 @@ UNTESTED = 1e-3  # the ridge where there are fewer
 SEARCH, LAST = 500, 5000  # iterations at each ridge of a path, and of the fit to all rows
 ROUND, NETWORK_ROUND = 100, 25  # where the fit only serves to choose the next queries
 STALE = 1.2  # times as many rows, and a ridge is chosen anew
+FEW = 500  # labels, below which a fifth of them is too few to choose a ridge of many classes
 NEWTON = 1500  # columns at most for Newton's method
 # Where a victim's classes are level, on numeric columns of [-1, 1]: in the midst of its data, which
 # lie below the middle of most columns' range (amounts, counts, intensities are skewed).
@@ -178,6 +179,7 @@ class Learner:
         gamma: of an rbf, where the service publishes it.
         level: where numeric columns have their origin, so that the ridge on all unknowns, the
             intercepts too, takes the classes to be level there.
+        in_turn: whether each fifth of few rows is held out in turn to choose the ridge.
     """
 
     space: InputSpace
@@ -189,15 +191,24 @@ class Learner:
     embedding: Embedding | None = None
     gamma: float | None = None
     level: float = 0.0
+    in_turn: bool = False
 
     def levelled(self) -> "Learner":
         """Return one that expects level classes where data lie: for answers that tell little.
 
         Uniform queries pin a model down around the middle of the cube. How it goes on from there
-        to where real inputs lie is left to the ridge, and so to the origin. Kernels stay.
+        to where real inputs lie is left to the ridge, and so to the origin. Kernels stay, and so do
+        spaces with more categories than numbers: there the middle is the better guess.
         """
         own = self.family in ("softmax", "one_vs_rest", "mlp")
-        return replace(self, level=LEVEL) if own else self
+        space = self.space
+        numbers = int(np.count_nonzero(np.delete(space.numeric, space.coded)))
+        mostly = numbers >= len(space.groups) + len(space.coded)
+        return replace(self, level=LEVEL) if own and mostly else self
+
+    def for_labels(self) -> "Learner":
+        """Return one for bare labels: levelled, and careful with the ridge of a linear model."""
+        return replace(self.levelled(), in_turn=self.family in ("softmax", "one_vs_rest"))
 
     def unlevelled(self, theta: Array) -> Array:
         """Return the unknowns of the same linear model on columns whose origin is their middle."""
@@ -272,10 +283,16 @@ class Learner:
         """Let held-out rows choose the ridge, and which of the models to keep."""
         thetas, ridge = resume.rehearsed if resume else begin, UNTESTED
         if len(x) >= HELD_OUT:
-            held = held_out(len(x))
-            train, exam = (Batch(self.model(x[part]), targets[part]) for part in (~held, held))
-            thetas, ridge = walk(train, exam, thetas, self._path(resume), cap)
+            turns = HELD_OUT if self.in_turn and len(x) < FEW else 1
+            splits = [self._split(x, targets, back) for back in reversed(range(turns))]
+            thetas, ridge = walk(splits, thetas, self._path(resume), cap)
         return Fit(self, thetas, thetas, ridge, len(x), False)
+
+    def _split(self, x: Array, targets: Array, back: int) -> Split:
+        """Hold out every fifth row, or those so many places before them."""
+        held = held_out(len(x), back)
+        parts = (Batch(self.model(x[part]), targets[part]) for part in (~held, held))
+        return Split(*parts)
 
     def model(self, x: Array) -> Linear | OneVsRest | Network:
         """Return the model on the rows of x (n, d): scores (n, k) as a function of theta."""
@@ -305,9 +322,9 @@ class Learner:
         return near
 
 
-def held_out(n: int) -> Mask:
-    """(n,) the purchases that choose the ridge."""
-    held: Mask = np.arange(n) % HELD_OUT == HELD_OUT - 1
+def held_out(n: int, back: int = 0) -> Mask:
+    """(n,) the purchases that choose the ridge, or those so many places before them."""
+    held: Mask = (np.arange(n) + back) % HELD_OUT == HELD_OUT - 1
     return held
 
 

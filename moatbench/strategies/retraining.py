@@ -53,7 +53,7 @@ class Retraining:
             # Softmax regression has the same boundaries, and a unique minimum.
             self.learner = replace(self.learner, family="softmax")
         if not self._told:
-            self.learner = self.learner.levelled()
+            self.learner = self.learner.for_labels()
         self.rng, self._guiding, self._training = rng.spawn(3)
         self._due = list(api.checkpoints)
         self._guide: Fit | None = None
