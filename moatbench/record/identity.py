@@ -81,6 +81,7 @@ def _of_a_stranger(key: str, value: Any) -> bool:
     return key == "_target_" and not str(value).startswith("moatbench.")
 
 
+@cache  # it takes milliseconds, and each run of a sweep asks for all
 def version_of(package: str) -> str:
     """Return the installed version of a package; of ours, with its commit."""
     return code_version() if package == "moatbench" else version(package)
