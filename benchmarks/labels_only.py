@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 from moatbench.api import Deployment
 from moatbench.compose.build import instantiate
 from moatbench.defense import Defense
-from moatbench.learners.learner import PUBLISHED, learner_for
+from moatbench.learners.published import PUBLISHED, learner_for
 from moatbench.randomness import stream
 from moatbench.types import Array, Labels
 from moatbench.victim import Victim

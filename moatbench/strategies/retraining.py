@@ -12,7 +12,8 @@ from moatbench.api import PredictionAPI
 from moatbench.attack import Attack
 from moatbench.client import Surrogate
 from moatbench.knobs import check_choice
-from moatbench.learners.learner import LEARNERS, PUBLISHED, Fit, ignorant, learner_for
+from moatbench.learners.fit import Fit
+from moatbench.learners.published import LEARNERS, PUBLISHED, ignorant, learner_for
 from moatbench.learners.purchases import Purchases
 from moatbench.search.boundary import Segments, bisect, opposites, project
 from moatbench.types import Array, Generator, Labels, Rows

@@ -5,7 +5,9 @@ import pytest
 from shop import victim_of
 
 from moatbench.client import Card
-from moatbench.learners.learner import Learner, held_out, learner_for
+from moatbench.learners.fit import held_out
+from moatbench.learners.learner import Learner
+from moatbench.learners.published import learner_for
 from moatbench.learners.ridge_path import Batch, fit_at
 from moatbench.models import forward
 from moatbench.models.embedding import Nystrom
