@@ -85,11 +85,12 @@ class Brackets:
 
     def __add__(self, other: "Brackets") -> "Brackets":
         """Put two sets of searches together."""
-        parts = (
-            np.concatenate([getattr(self, field), getattr(other, field)])
-            for field in ("start", "end", "side")
+        both = Brackets(
+            np.concatenate([self.start, other.start]),
+            np.concatenate([self.end, other.end]),
+            np.concatenate([self.side, other.side]),
+            self.space,
         )
-        both = Brackets(*parts, space=self.space)
         both.near = np.concatenate([self.near, other.near])
         both.far = np.concatenate([self.far, other.far])
         return both
