@@ -12,7 +12,7 @@ from moatbench.attack import Attack, Needs, Target
 from moatbench.client import Answers, Surrogate
 from moatbench.defense import Defense
 from moatbench.knobs import check_choice, check_flag
-from moatbench.learners.learner import ignorant
+from moatbench.learners.published import ignorant
 from moatbench.learners.purchases import Purchases
 from moatbench.models.forward import ACTIVATIONS
 from moatbench.solvers.edges import Edges

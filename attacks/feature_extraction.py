@@ -14,7 +14,7 @@ from moatbench.api import PredictionAPI
 from moatbench.attack import Attack, Needs, Target
 from moatbench.client import Answers, Surrogate
 from moatbench.knobs import check_number
-from moatbench.learners.learner import ignorant
+from moatbench.learners.published import ignorant
 from moatbench.learners.purchases import Purchases
 from moatbench.models.linear import Linear, cross_entropy, design
 from moatbench.reply import Reply, from_outputs, has_outputs

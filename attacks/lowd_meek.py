@@ -11,7 +11,8 @@ from moatbench.api import PredictionAPI
 from moatbench.attack import Attack, Needs, Target
 from moatbench.client import Surrogate
 from moatbench.knobs import check_whole
-from moatbench.learners.learner import Learner, ignorant
+from moatbench.learners.learner import Learner
+from moatbench.learners.published import ignorant
 from moatbench.learners.purchases import Purchases
 from moatbench.models.embedding import Monomials
 from moatbench.reply import Reply

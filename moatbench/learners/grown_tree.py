@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from moatbench.client import Card, Surrogate
-from moatbench.learners.learner import ignorant
+from moatbench.learners.published import ignorant
 from moatbench.learners.purchases import Purchases
 from moatbench.models.tree import Tree, in_units, indicators, raw_tree
 from moatbench.reply import Predict, Reply, has_outputs

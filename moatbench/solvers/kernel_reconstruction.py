@@ -7,7 +7,7 @@ import numpy as np
 from scipy.special import softmax
 
 from moatbench.client import Card, Surrogate
-from moatbench.learners.learner import learner_for
+from moatbench.learners.published import learner_for
 from moatbench.learners.purchases import Purchases
 from moatbench.models import forward
 from moatbench.models.kernel_logistic import KernelLogistic, kernel_scores
