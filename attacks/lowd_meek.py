@@ -90,7 +90,7 @@ class _Session:
         self.size = self.learner.unknowns
         self.bought = Purchases(api.card)
         self.ends, self.sides = np.empty((0, self.d)), np.empty(0)  # where lines may begin
-        self.brackets = Brackets(self.ends, self.ends, self.sides)
+        self.brackets = Brackets(self.ends, self.ends, self.sides, api.card.space)
         self._due = list(api.checkpoints)
 
     def run(self) -> Working:
@@ -204,7 +204,7 @@ class _Session:
 
     def open(self, start: Array, end: Array, side: Array) -> None:
         """Add searches."""
-        self.brackets = self.brackets + Brackets(start, end, side)
+        self.brackets = self.brackets + Brackets(start, end, side, self.api.card.space)
 
     def narrow(self) -> Working:
         """Halve the searches until all are closed or the budget is spent."""

@@ -51,8 +51,8 @@ def learner_for(name: str, card: Card) -> Learner:
 
 
 def _gamma(published: Mapping[str, Any], space: InputSpace) -> float | None:
-    """Return the published width of a kernel, if it is one on inputs as they are encoded."""
-    as_encoded = space.uniform_bounds == (-1.0, 1.0) and not space.coded.size
+    """Return the published width of a kernel: on scaled inputs, as encoded ones but for codes."""
+    as_encoded = not space.coded.size
     return float(published["gamma"]) if "gamma" in published and as_encoded else None
 
 
