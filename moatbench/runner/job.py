@@ -177,6 +177,7 @@ def _play(cfg: DictConfig, parts: Parts, found: Gathered, hydra: Any) -> None:
         stream(hidden(cfg.seed, found.secret), "judge"),
         side_labels=cfg.side_labels,
         subgroup=parts.subgroup,
+        transfer=cfg.transfer,
     )
     found.baselines, found.floor = judge.baselines, judge.floor
     each, tells = len(parts.checkpoints), found.is_suite and hydra.mode != RunMode.MULTIRUN
