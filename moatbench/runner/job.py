@@ -24,6 +24,7 @@ from moatbench.judge.plan import plan
 from moatbench.judge.steady import varies
 from moatbench.knobs import check_whole
 from moatbench.randomness import stream
+from moatbench.record.command import Command
 from moatbench.record.curve import Row, by_attack
 from moatbench.record.folder import sole
 from moatbench.record.hardware import hardware
@@ -155,6 +156,7 @@ def _ended(begun: Summary, cfg: DictConfig, parts: Parts | None, found: Gathered
         trace=found.trace,
         hardware=hardware(int(cfg.threads)),
         secret=found.secret,
+        command=str(Command.parse(begun.command).keeping(found.secret)),
     )
     if parts is not None:
         whole = found.curves.keys() - found.failed.keys()

@@ -28,6 +28,7 @@ class Entry:
         confirm: fresh seeds on which the sweep confirms its worst cases.
         done: whether it has ended; False too of one that was killed.
         error: what ended it, where its summary cannot say so; '' else.
+        config: the hash of its config, by which a summary is its own; '' where nobody knows.
     """
 
     number: int
@@ -38,6 +39,7 @@ class Entry:
     confirm: int = 0
     done: bool = False
     error: str = ""
+    config: str = ""
 
     def write(self, manifest: Path) -> None:
         """Write it, whole or not at all: the watch reads at any time."""

@@ -183,6 +183,25 @@ def test_an_isolated_attack_sees_nothing_of_the_run() -> None:
     assert note.count("socket:") == 3  # for queries, and to the judges of what is not yet frozen
 
 
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux")
+def test_no_process_of_an_attack_outlives_it() -> None:
+    noted = Path(gettempdir(), cheats.DAEMONS)
+    noted.unlink(missing_ok=True)
+    assert isinstance(events(cheats.LeavesDaemons())[-1], Finished)
+    numbers = [int(line) for line in noted.read_text().split()]
+    noted.unlink()
+    assert len(numbers) > len(CHECKPOINTS)
+    assert {state(number) for number in numbers} == {"Z"}
+
+
+def state(number: int) -> str:
+    """Return the letter by which Linux says what a process does; Z is dead."""
+    try:
+        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return "Z"
+
+
 def test_errors_of_the_api_cross_over_as_themselves() -> None:
     (point, *_) = events(cheats.Errs())
     assert isinstance(point, Point)
