@@ -120,9 +120,9 @@ class Isolated:
     def close(self) -> None:
         """End it, and all that came of it, in sessions of their own too; remove its folder."""
         self.end()
+        kill(descendants(self._came_of_it))  # before their parents are gone
         for frozen in self._frozen:
             frozen.close()
-        kill(descendants(self._came_of_it))
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         shutil.rmtree(self._folder, ignore_errors=True)
