@@ -15,6 +15,7 @@ from moatbench.isolation.held import Held, copied
 from moatbench.isolation.process import LIMIT
 from moatbench.judge.accounts import Accounts
 from moatbench.judge.checked import BrokenAttack, checked
+from moatbench.judge.given import check_alarms
 from moatbench.judge.judge import Judge
 from moatbench.judge.purchases import judged_and_bought
 from moatbench.judge.trail import Trail
@@ -165,6 +166,7 @@ class Extraction:
                     f"{api.queries} queries where {answered} were asked; ask with api.query alone"
                 )
             surrogate, found = checked(surrogate), evidence_of(trail.defense)
+            check_alarms(found.alarms, customers.asked())
             alarms = [q for account, q in found.alarms.items() if account in thieves]
             point = partial(
                 Checkpoint,

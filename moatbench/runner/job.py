@@ -21,8 +21,10 @@ from moatbench.defense import Defense
 from moatbench.display.figure import draw
 from moatbench.judge.judge import Judge
 from moatbench.judge.plan import plan
+from moatbench.judge.steady import varies
 from moatbench.knobs import check_whole
 from moatbench.randomness import stream
+from moatbench.record.command import Command
 from moatbench.record.curve import Row, by_attack
 from moatbench.record.folder import sole
 from moatbench.record.hardware import hardware
@@ -77,8 +79,8 @@ def _measure(cfg: DictConfig, begun: Summary, folder: Path, hydra: Any) -> Summa
         try:
             with staying():
                 parts = build(cfg, begun.attack)
-                _play(cfg, parts, found, hydra)
-                _doubt(cfg, parts, found)
+                judge = _play(cfg, parts, found, hydra)
+                _doubt(cfg, parts, found, judge)
         except Exception as error:
             found.fail("", error)
         if parts is not None:  # not before: no attack is to find the model in the run's folder
@@ -154,6 +156,7 @@ def _ended(begun: Summary, cfg: DictConfig, parts: Parts | None, found: Gathered
         trace=found.trace,
         hardware=hardware(int(cfg.threads)),
         secret=found.secret,
+        command=str(Command.parse(begun.command).keeping(found.secret)),
     )
     if parts is not None:
         whole = found.curves.keys() - found.failed.keys()
@@ -169,8 +172,8 @@ def _ended(begun: Summary, cfg: DictConfig, parts: Parts | None, found: Gathered
     return replace(ended, seconds=time.time() - begun.started)
 
 
-def _play(cfg: DictConfig, parts: Parts, found: Gathered, hydra: Any) -> None:
-    """Run the attacks; show how far they are."""
+def _play(cfg: DictConfig, parts: Parts, found: Gathered, hydra: Any) -> Judge:
+    """Run the attacks; show how far they are; return who judged them."""
     found.secret = secret_for(parts.attacks.values(), cfg.isolation, cfg.secret)
     judge = Judge(
         parts.victim,
@@ -202,6 +205,7 @@ def _play(cfg: DictConfig, parts: Parts, found: Gathered, hydra: Any) -> None:
                 with tqdm.external_write_mode():
                     _say_finished(found.rows[-1])
     found.close()
+    return judge
 
 
 def _progress(event: Event, checkpoints: int) -> int:
@@ -209,8 +213,8 @@ def _progress(event: Event, checkpoints: int) -> int:
     return 1 if isinstance(event, Point) else checkpoints if isinstance(event, Skipped) else 0
 
 
-def _doubt(cfg: DictConfig, parts: Parts, found: Gathered) -> None:
-    """Check the defense on a twin of its own, and the curves for what they cannot be."""
+def _doubt(cfg: DictConfig, parts: Parts, found: Gathered, judge: Judge) -> None:
+    """Check defense and victim, and the curves for what they cannot be."""
     if not found.rows:
         return
     told = parts.victim.confidences and parts.defense.traits.confidences
@@ -227,7 +231,7 @@ def _doubt(cfg: DictConfig, parts: Parts, found: Gathered) -> None:
     found.flags += flags.of_defense(layers, flags.aware(parts.attacks, parts.defense, whole))
     unknown = hidden(cfg.seed, found.secret)
     doubts, repeated = selfcheck.of_layers(parts.victim, layers, unknown)
-    found.flags += doubts
+    found.flags += [*doubts, *varies(parts.victim, judge)]
     found.repeated = dict(repeated)
 
 
