@@ -10,9 +10,9 @@ import numpy as np
 
 from moatbench.client import Surrogate
 from moatbench.judge.checked import answers, checked
+from moatbench.judge.customers.groups import groups
+from moatbench.judge.customers.shift import far_cluster
 from moatbench.judge.floor import at_least, best_constant, gains, trained_on_pool
-from moatbench.judge.groups import groups
-from moatbench.judge.shift import far_cluster
 from moatbench.judge.transfer import Transfer
 from moatbench.judge.watermark import Owner
 from moatbench.record.columns import POOL, POOL_LABELS, SAMPLES

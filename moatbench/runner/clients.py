@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from moatbench.judge.accounts import Accounts
-from moatbench.judge.honest import ACCOUNTS, SHIFTED_ACCOUNTS, HonestTraffic
+from moatbench.judge.customers.honest import ACCOUNTS, SHIFTED_ACCOUNTS, HonestTraffic
 from moatbench.judge.trail import Trail
 from moatbench.randomness import stream
 from moatbench.types import Array, Rows

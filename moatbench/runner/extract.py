@@ -23,9 +23,9 @@ from moatbench.knobs import check_number
 from moatbench.randomness import stream
 from moatbench.record.columns import SHIFTED
 from moatbench.record.flag import BOUGHT, BOUND, CHANGED, INVALID, UNISOLATED, Flag
+from moatbench.runner.checks.doubts import doubled
 from moatbench.runner.clients import Customers, own_copy
 from moatbench.runner.clock import Clock
-from moatbench.runner.doubts import doubled
 from moatbench.runner.playing import Play, started
 from moatbench.runner.points import Checkpoint, Ended, Reached
 from moatbench.runner.secret import NONE, hidden, is_apart, secret_for, stream_of

@@ -31,8 +31,8 @@ from moatbench.record.hardware import hardware
 from moatbench.record.identity import PACKAGES, config_hash, knobs, version_of
 from moatbench.record.inputs import inputs_of
 from moatbench.record.summary import CONFIRMATION, MEASUREMENT, Summary
-from moatbench.runner import flags, selfcheck
 from moatbench.runner.card import accuracy, write_victim
+from moatbench.runner.checks import flags, selfcheck
 from moatbench.runner.gathered import Gathered
 from moatbench.runner.playing import staying
 from moatbench.runner.secret import hidden, secret_for

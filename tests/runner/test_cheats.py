@@ -20,7 +20,7 @@ from moatbench.isolation.wire import LENGTHS, Severed, Wire
 from moatbench.judge.judge import Judge
 from moatbench.judge.purchases import judged_and_bought
 from moatbench.record.flag import BOUND, INVALID
-from moatbench.runner.doubts import more_steps_gave_other
+from moatbench.runner.checks.doubts import more_steps_gave_other
 from moatbench.runner.extract import Extraction
 from moatbench.runner.suite import Doubted, Failed, Finished, Point, run_attacks
 from moatbench.victim import Victim

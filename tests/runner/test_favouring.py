@@ -24,13 +24,13 @@ from shop import attack_of, defense_of
 
 from moatbench.defense import Defense
 from moatbench.judge.accounts import Accounts
-from moatbench.judge.honest import ACCOUNTS, SHIFTED_ACCOUNTS
+from moatbench.judge.customers.honest import ACCOUNTS, SHIFTED_ACCOUNTS
 from moatbench.judge.judge import Judge
 from moatbench.record.flag import INVALID
+from moatbench.runner.checks.impartial import Impartiality
+from moatbench.runner.checks.selfcheck import of_layers
 from moatbench.runner.extract import Extraction, extract
-from moatbench.runner.impartial import Impartiality
 from moatbench.runner.secret import stream_of
-from moatbench.runner.selfcheck import of_layers
 from moatbench.victim import Victim
 
 Run = Callable[..., tuple[int, str, str]]

@@ -9,8 +9,8 @@ import numpy as np
 
 from moatbench.defense import Defense, evidence_of
 from moatbench.judge.accounts import Accounts
+from moatbench.judge.customers.streams import Stream, customers, threshold_at
 from moatbench.judge.given import to_defend
-from moatbench.judge.streams import Stream, customers, threshold_at
 from moatbench.judge.trail import Trail
 from moatbench.monitor import Monitor
 from moatbench.randomness import stream

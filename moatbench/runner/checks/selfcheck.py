@@ -11,9 +11,9 @@ from moatbench.compose.errors import explain
 from moatbench.compose.origin import ours
 from moatbench.defense import Defense, evidence_of
 from moatbench.record.flag import INVALID, SPARED, Flag
-from moatbench.runner.impartial import Impartiality
-from moatbench.runner.neighbours import beside, mode, of_beside, of_keys, over_keys, spared
-from moatbench.runner.twin import SAME, nobody, same, told, twin
+from moatbench.runner.checks.impartial import Impartiality
+from moatbench.runner.checks.neighbours import beside, mode, of_beside, of_keys, over_keys, spared
+from moatbench.runner.checks.twin import SAME, nobody, same, told, twin
 from moatbench.strategies.simulation import with_knobs
 from moatbench.types import Mask
 from moatbench.victim import Victim

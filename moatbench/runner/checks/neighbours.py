@@ -17,7 +17,7 @@ import numpy as np
 from moatbench.api import Deployment
 from moatbench.defense import Defense, evidence_of
 from moatbench.record.flag import BOUND, INVALID, NOTE, Flag
-from moatbench.runner.twin import nobody, told, twin
+from moatbench.runner.checks.twin import nobody, told, twin
 from moatbench.space import InputSpace
 from moatbench.types import Array, Mask
 from moatbench.victim import Victim

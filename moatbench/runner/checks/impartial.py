@@ -18,9 +18,9 @@ from moatbench.judge.given import to_defend
 from moatbench.randomness import stream
 from moatbench.record.flag import BATCHES, INVALID, NAMES, OTHERS, Flag
 from moatbench.reply import Reply
-from moatbench.runner.neighbours import WITHHELD
+from moatbench.runner.checks.neighbours import WITHHELD
+from moatbench.runner.checks.twin import SAME, same
 from moatbench.runner.secret import stream_of
-from moatbench.runner.twin import SAME, same
 from moatbench.types import Array, Generator
 from moatbench.victim import Victim
 
