@@ -46,9 +46,11 @@ KEYS = {
         ("name", "tracking", "force", "report", "confirm", "strengths", "advise"), _FOLLOWS
     ),
 }
-ELSEWHERE = tuple(name for name, key in KEYS.items() if not key.result)
-FREE = tuple(name for name, key in KEYS.items() if key.free)
-OWN = tuple(name for name, key in KEYS.items() if not key.passed_on)  # a rerun sets its own
+ELSEWHERE: tuple[str, ...] = tuple(name for name, key in KEYS.items() if not key.result)
+FREE: tuple[str, ...] = tuple(name for name, key in KEYS.items() if key.free)
+OWN: tuple[str, ...] = tuple(
+    name for name, key in KEYS.items() if not key.passed_on
+)  # a rerun sets its own
 
 PACKAGES = ("moatbench", "numpy", "scipy", "scikit-learn", "hydra-core", "mlflow")
 

@@ -48,18 +48,14 @@ def in_units(victim: Victim, low: float, side: float) -> Victim:
         for place, f in enumerate(old.features)
     ]
     space, shares = InputSpace(tuple(features)), victim.shares
-    shares = replace(
+    moved = replace(
         shares,
         space=space,
         x_train=space.unscaled(shares.x_train),
         pool=space.unscaled(shares.pool),
         x_test=space.unscaled(shares.x_test),
     )
-    return replace(
-        victim,
-        shares=shares,
-        predict=lambda x: victim.predict(space.scaled(x)),
-    )
+    return replace(victim, shares=moved, predict=lambda x: victim.predict(space.scaled(x)))
 
 
 @cache
