@@ -33,7 +33,7 @@ NOUNS = [
 ]
 # A room imports rooms of earlier lines, and itself.
 FLOORS = [
-    {"record", "numerics"},
+    {"record", "numerics", "tables"},
     {"tracking", "display", "models"},
     {"search", "report"},
     {"learners", "sweep"},
@@ -47,13 +47,22 @@ FLOORS = [
 BLIND = {  # these see nothing else of ours
     "record": {"types"},
     "numerics": {"types", "knobs", "randomness"},
+    "tables": {"knobs"},
     "models": {"types", "space", "reply", "knobs", "numerics"},
     "display": {"record"},
     "tracking": {"record"},
     "report": {"types", "record", "tracking", "display"},
     "sweep": {"record", "tracking", "report", "display"},
 }
-SHARED = {"numerics", "models", "search", "learners", "solvers", "strategies"}  # parts may use them
+SHARED = {
+    "numerics",
+    "tables",
+    "models",
+    "search",
+    "learners",
+    "solvers",
+    "strategies",
+}  # parts may use them
 ONLY = {  # libraries, and who may import them
     "mlflow": {"tracking"},
     "hydra.utils": {"compose"},

@@ -1,6 +1,7 @@
 """Where data come from: scikit-learn, a generator, a CSV file, OpenML."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,8 @@ import numpy as np
 
 from moatbench.data import Column, Dataset, Table
 from moatbench.knobs import check_choice
+from moatbench.tables.read import from_typed, read
+from moatbench.tables.told import Understood, knobs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,42 +76,73 @@ def generated(
 def csv(
     path: str,
     target: str,
-    drop: Sequence[str],
+    drop: str | Sequence[str],
     missing: str,
-    categorical: Sequence[str],
+    categorical: str | Sequence[str],
     test_share: float,
     pool_share: float,
     name: str | None = None,
+    missing_marks: str | Sequence[str] | None = None,
+    separator: str | None = None,
+    decimal: str | None = None,
+    thousands: str | None = None,
+    encoding: str | None = None,
+    header: bool | None = None,
 ) -> Dataset:
-    """Read a CSV file with a header; see `from_frame`. It is called by its file, or `name`."""
-    import pandas as pd
+    """Read a table: CSV, TSV and their kin, packed or not, Parquet, Arrow, Feather.
 
-    file = Path(path)
-    if not file.is_file():
-        raise ValueError(
-            f"data.path must be a CSV file with a header, got {path}; there is no such file"
-        )
-    frame = pd.read_csv(file, skipinitialspace=True)
-    table = from_frame(
-        frame, name or file.stem, target, drop, missing, categorical, {"source": file.name}
+    Args:
+        path: of the file.
+        target: column of the classes.
+        drop: columns to leave out.
+        missing: see `from_frame`.
+        categorical: columns of numbers that are names all the same.
+        test_share: of all rows, the judge's.
+        pool_share: of the other rows, the attacker's.
+        name: in tables and records; None is the file's.
+        missing_marks: this and what follows: see `tables.told.Knobs`; None is found out and told.
+        separator: between values.
+        decimal: of numbers.
+        thousands: between groups of three digits.
+        encoding: of the text.
+        header: whether the first line names the columns.
+
+    Raises:
+        ValueError: something in the file must be decided first; it names file, column and line.
+    """
+    file = Path(path).expanduser()
+    chosen = knobs(
+        target=target,
+        drop=drop,
+        categorical=categorical,
+        missing=missing,
+        missing_marks=missing_marks,
+        separator=separator,
+        decimal=decimal,
+        thousands=thousands,
+        encoding=encoding,
+        header=header,
     )
-    return Dataset(table, test_share, pool_share)
+    table = _table(read(file, chosen), name or file.stem, str(chosen.target), missing)
+    notes = {"source": file.name, **table.notes}
+    return Dataset(replace(table, notes=notes), test_share, pool_share)
 
 
 def openml(
     data_id: int,
     target: str,
-    drop: Sequence[str],
+    drop: str | Sequence[str],
     missing: str,
-    categorical: Sequence[str],
+    categorical: str | Sequence[str],
     test_share: float,
     pool_share: float,
 ) -> Dataset:
-    """Fetch a set from OpenML by its number; see `from_frame`."""
-    frame = fetched(data_id)
-    notes = {"source": f"OpenML {data_id}"}
-    table = from_frame(frame, f"openml-{data_id}", target, drop, missing, categorical, notes)
-    return Dataset(table, test_share, pool_share)
+    """Fetch a set from OpenML by its number; see `csv`."""
+    name = f"openml-{data_id}"
+    chosen = knobs(target=target, drop=drop, categorical=categorical, missing=missing)
+    table = _table(from_typed(fetched(data_id), name, chosen), name, str(chosen.target), missing)
+    notes = {"source": f"OpenML {data_id}", **table.notes}
+    return Dataset(replace(table, notes=notes), test_share, pool_share)
 
 
 def published(
@@ -135,6 +169,8 @@ def published(
         test_share: of all rows, the judge's.
         pool_share: of the other rows, the attacker's.
     """
+    import pandas as pd
+
     path = Path(data_dir) / file
     if path.is_file() or openml_id is None:
         if not path.is_file():
@@ -142,9 +178,11 @@ def published(
                 f"there is no {path}, and OpenML does not have this set; put {file} into a folder "
                 "and name it with data_dir=..."
             )
-        return csv(str(path), target, drop, missing, [], test_share, pool_share)
-    frame = fetched(openml_id).rename(columns=openml_names)
-    notes = {"source": f"OpenML {openml_id}"}
+        # Files that are known: numbers among names (gss: 89 OR OLDER) are as the paper has them
+        frame, source = pd.read_csv(path, skipinitialspace=True), path.name
+    else:
+        frame, source = fetched(openml_id).rename(columns=openml_names), f"OpenML {openml_id}"
+    notes = {"source": source}
     table = from_frame(frame, path.stem, target, drop, missing, [], notes)
     return Dataset(table, test_share, pool_share)
 
@@ -161,6 +199,13 @@ def fetched(data_id: int) -> "pd.DataFrame":
             "elsewhere and use data=csv data.path=..., or put the CSV into data_dir"
         ) from error
     return frame
+
+
+def _table(understood: Understood, name: str, target: str, missing: str) -> Table:
+    """Make a table of a frame that is understood, and keep what was told of it."""
+    target = understood.target or target
+    table = from_frame(understood.frame, name, target, [], missing, [], {})
+    return replace(table, notes={**table.notes, **understood.facts})
 
 
 def from_frame(

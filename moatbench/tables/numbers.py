@@ -1,0 +1,94 @@
+"""A column of numbers, as computers write them or as people do; what they lose is told."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from moatbench.tables.look import Look, Mask
+from moatbench.tables.notation import Notation
+from moatbench.tables.told import Report, override
+from moatbench.tables.values import NUMBER, Values
+
+EXACT = 2**53  # whole numbers above are not told apart by a float
+
+
+def plain(look: Look, report: Report) -> Values | None:
+    """Take numbers as a computer writes them; None where one is infinite."""
+    import pandas as pd
+
+    missing = look.empty | np.isnan(look.numbers)
+    found = pd.to_numeric(pd.Series(look.texts[~missing], dtype=object))
+    return _filled(look, found.to_numpy(), missing, report)
+
+
+def written(look: Look, texts: Sequence[str], how: Notation, report: Report) -> Values | None:
+    """Take numbers as people write them, and tell how; other texts are missing."""
+    import pandas as pd
+
+    if how != Notation():
+        text = next((t for t in texts if t in look.odd), texts[0])
+        report.notes.append(
+            f"column {look.name}: numbers with {how}: {look.shown([text])} is read as "
+            f"{how.plain(text)}"
+        )
+    known = {text: how.plain(text) for text in texts}
+    missing = np.array([text not in known for text in look.texts], dtype=bool)
+    cells = [known[text] for text in look.texts[~missing]]
+    found = pd.to_numeric(pd.Series(cells, dtype=object))
+    return _filled(look, found.to_numpy(), missing, report)
+
+
+def _filled(look: Look, numbers: NDArray[Any], missing: Mask, report: Report) -> Values | None:
+    """Put numbers to their rows, unless one has no end."""
+    if numbers.dtype == object:  # whole ones beyond 64 bits
+        numbers = numbers.astype(np.float64)
+    values = np.zeros(len(missing), dtype=numbers.dtype)
+    values[~missing] = numbers
+    if np.isinf(values).any():
+        text = str(look.texts[int(np.argmax(np.isinf(values)))])
+        report.problems.append(endless(look, text))
+        return None
+    tell_marks(look, missing & ~look.empty, report)
+    _tell_digits(look, values, report)
+    return Values(NUMBER, values, missing)
+
+
+def tell_marks(look: Look, marked: Mask, report: Report) -> None:
+    """Tell which marks were taken as missing."""
+    if marked.any():
+        counts = {text: n for text, n in look.odd.items() if (look.texts[marked] == text).any()}
+        told = ", ".join(f"{text!r} {n} times" for text, n in list(counts.items())[:5])
+        report.notes.append(
+            f"column {look.name}: taken as missing: {told} (first in {look.first(marked)})"
+        )
+
+
+def _tell_digits(look: Look, values: NDArray[Any], report: Report) -> None:
+    """Tell what numbers lose beside their texts: leading zeros, digits beyond 16."""
+    led = [text for text in look.distinct if re.match(r"0\d+$", text)]
+    if led:
+        report.notes.append(
+            f"column {look.name}: {look.shown(led)} loses its zero as a number; "
+            f"{override('categorical', look.name)} takes all for names"
+        )
+    if (
+        values.dtype.kind in "iu"
+        and len(values)
+        and np.abs(values.astype(np.float64)).max() > EXACT
+    ):
+        report.notes.append(
+            f"column {look.name}: whole numbers above 2^53 are rounded; "
+            f"{override('categorical', look.name)} takes them for names"
+        )
+
+
+def endless(look: Look, text: str) -> str:
+    """Say that a number is infinite."""
+    return (
+        f"column {look.name} must hold finite numbers, got {look.shown([text])}; "
+        f"mend the file, or say {override('missing_marks', text)} (missing then) "
+        f"or {override('drop', look.name)}"
+    )
