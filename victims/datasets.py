@@ -75,7 +75,7 @@ def generated(
 
 def csv(
     path: str,
-    target: str,
+    target: str | int | None,
     drop: str | Sequence[str],
     missing: str,
     categorical: str | Sequence[str],
@@ -110,6 +110,10 @@ def csv(
     Raises:
         ValueError: something in the file must be decided first; it names file, column and line.
     """
+    if target is None:
+        raise ValueError(
+            "data.target must be a column, got null; moatbench-data path=... shows all"
+        )
     file = Path(path).expanduser()
     chosen = knobs(
         target=target,

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moatbench.tables.look import TRUTHS, Look
-from moatbench.tables.names import tell_alike, tell_doubtful
+from moatbench.tables.names import alike, tell_alike, tell_doubtful
 from moatbench.tables.notation import taken_apart
 from moatbench.tables.told import Knobs, Report
 
@@ -20,16 +20,19 @@ def classes_of(look: Look, knobs: Knobs, report: Report) -> NDArray[Any]:
     The report takes a problem where there are too many to be classes.
     """
     tell_doubtful(look, knobs, report)
-    tell_alike(f"target {look.name}", look.distinct, report)
     if not look.odd:
-        values = _numbers(look)
+        values, _ = look.each({text: text for text in look.distinct})
         classes, counts = np.unique(values, return_counts=True)
         broken = bool((classes != np.round(classes)).any())
         if len(classes) > MOST and (broken or counts.min() < FEWEST):
             report.problems.append(_quantity(look, len(classes)))
+        else:
+            _tell_merged(look, report)
         return values
     if look.odd.keys() <= TRUTHS.keys() and look.full == sum(look.odd.values()):
+        _tell_merged(look, report)
         return np.array([TRUTHS[text] for text in look.texts], dtype=bool)
+    tell_alike(f"target {look.name}", look.distinct, report)
     n = len(look.distinct)
     if n > MOST and sum(taken_apart(text) is not None for text in look.distinct) > n / 2:
         report.problems.append(_quantity(look, n))
@@ -41,10 +44,11 @@ def classes_of(look: Look, knobs: Knobs, report: Report) -> NDArray[Any]:
     return look.texts
 
 
-def _numbers(look: Look) -> NDArray[Any]:
-    import pandas as pd
-
-    return np.asarray(pd.to_numeric(pd.Series(look.texts, dtype=object)).to_numpy())
+def _tell_merged(look: Look, report: Report) -> None:
+    """Tell of classes that are written in several ways, and are one."""
+    for group in alike(look.distinct):
+        told = ", ".join(f"{text!r} ({look.distinct[text]} rows)" for text in group)
+        report.notes.append(f"target {look.name}: {told} are taken for one class")
 
 
 def _quantity(look: Look, n: int) -> str:

@@ -118,9 +118,10 @@ def _fitted(rows: list[Row], names: list[str], report: Report) -> tuple[list[Row
     rows = [Row(line, _trimmed(cells, n)) for line, cells in rows]
     long = [row for row in rows if len(row.cells) > n]
     if len(long) == len(rows) and {len(row.cells) for row in rows} == {n + 1}:
-        firsts = {row.cells[0] for row in rows}
-        if len(firsts) == len(rows):  # as R writes the names of rows
-            return rows, ["", *names]
+        firsts = [row.cells[0] for row in rows]
+        counts = firsts == [str(i + 1) for i in range(len(rows))]
+        if counts or (len(set(firsts)) == len(rows) and not _numeric(firsts)):
+            return rows, ["", *names]  # as R writes the names of rows
     if long:
         raise ValueError(
             f"data {report.source}: line {long[0].line} has {len(long[0].cells)} values, and "

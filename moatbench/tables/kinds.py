@@ -37,8 +37,10 @@ def kind_of(look: Look, knobs: Knobs, usual: str | None, report: Report) -> Valu
     """
     if look.name in knobs.categorical:
         return declared(look)
-    words = [text for text in look.odd if not _is_mark(text, knobs)]
-    if not words and (look.full > sum(look.odd.values()) or not look.full):
+    words = [text for text in look.odd if not is_mark(text, knobs)]
+    if not words and look.full == sum(look.odd.values()):  # nothing but marks, and several
+        return _mixed(look, [], set(), 0.0, knobs, report)
+    if not words:
         if _may_be_grouped(look, knobs, usual):
             return _read(
                 look, [t for t in look.distinct if t not in look.odd], knobs, usual, report
@@ -74,7 +76,7 @@ def declared(look: Look) -> Values:
     return Values(NAME, with_gaps(texts, look.empty), look.empty)
 
 
-def _is_mark(text: str, knobs: Knobs) -> bool:
+def is_mark(text: str, knobs: Knobs) -> bool:
     """Whether a text stands for a missing number; marks that are given are gone by now."""
     return knobs.missing_marks is None and text.casefold() in MARKS
 

@@ -1,6 +1,6 @@
 """A column of cells at first sight: what is empty, what is a number, and what is odd among them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -43,27 +43,65 @@ class Look:
     word: str = "line"
 
     @cached_property
+    def _sorted_out(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return the distinct texts in the order of their first place, and (n,) which each is."""
+        import pandas as pd
+
+        codes, found = pd.factorize(self.texts)
+        return np.asarray(found, dtype=object), codes
+
+    @cached_property
+    def _read(self) -> NDArray[Any]:
+        """Read the distinct texts as a computer writes numbers; NaN for others."""
+        import pandas as pd
+
+        found = pd.to_numeric(pd.Series(self._sorted_out[0], dtype=object), errors="coerce")
+        return found.to_numpy(dtype=np.float64)
+
+    @cached_property
     def empty(self) -> Mask:
         """(n,) which cells hold nothing."""
-        return np.asarray(self.texts == "", dtype=bool)
+        found, codes = self._sorted_out
+        return np.asarray((found == "")[codes], dtype=bool)
 
     @cached_property
     def numbers(self) -> NDArray[Any]:
         """(n,) numbers as a computer writes them; NaN elsewhere."""
-        import pandas as pd
-
-        found = pd.to_numeric(pd.Series(self.texts, dtype=object), errors="coerce")
-        return found.to_numpy(dtype=np.float64)
+        return np.asarray(self._read[self._sorted_out[1]])
 
     @cached_property
     def distinct(self) -> dict[str, int]:
         """Count each distinct text, in the order of its first place; '' is none."""
-        return _counted(self.texts[~self.empty])
+        found, codes = self._sorted_out
+        counts = np.bincount(codes, minlength=len(found)).tolist()
+        return {str(t): n for t, n in zip(found, counts, strict=True) if t != ""}
 
     @cached_property
     def odd(self) -> dict[str, int]:
         """Count each distinct text that is no number, in the order of its first place."""
-        return _counted(self.texts[np.isnan(self.numbers) & ~self.empty])
+        strange = self._sorted_out[0][np.isnan(self._read)].tolist()
+        return {text: self.distinct[text] for text in strange if text != ""}
+
+    def each(self, known: Mapping[str, str]) -> tuple[NDArray[Any], Mask]:
+        """Read texts as the numbers that they mean, all of one type.
+
+        Args:
+            known: what a computer writes for each text; others are missing.
+
+        Returns:
+            (n,) numbers, 0 where one is missing, and (n,) where.
+        """
+        import pandas as pd
+
+        found, codes = self._sorted_out
+        here = np.array([text in known for text in found], dtype=bool)
+        numbers = pd.to_numeric(pd.Series([known[text] for text in found[here]], dtype=object))
+        read = numbers.to_numpy()
+        if read.dtype == object:  # whole numbers beyond 64 bits
+            read = read.astype(np.float64)
+        values = np.zeros(len(found), dtype=read.dtype)
+        values[here] = read
+        return values[codes], ~here[codes]
 
     @cached_property
     def full(self) -> int:
@@ -93,14 +131,6 @@ def with_gaps(values: NDArray[Any], missing: Mask) -> NDArray[Any]:
     found = values.astype(object)
     found[missing] = None
     return np.asarray(found)
-
-
-def _counted(texts: NDArray[Any]) -> dict[str, int]:
-    """Count each distinct text, in the order of its first place."""
-    import pandas as pd
-
-    codes, found = pd.factorize(texts)
-    return {str(t): int(n) for t, n in zip(found, np.bincount(codes), strict=False)}
 
 
 def usual_decimal(looks: Iterable[Look]) -> str | None:

@@ -60,7 +60,7 @@ class Notation(NamedTuple):
         told = ["decimal comma"] if self.decimal == "," else []
         told += [f"thousands {self.thousands!r}"] if self.thousands else []
         told += [f"unit {self.unit!r}"] if self.unit else []
-        return ", ".join(told) or "plain"
+        return ", ".join(told)
 
 
 class Unclear(ValueError):

@@ -1,7 +1,7 @@
 """A column of numbers, as computers write them or as people do; what they lose is told."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,36 +17,22 @@ EXACT = 2**53  # whole numbers above are not told apart by a float
 
 def plain(look: Look, report: Report) -> Values | None:
     """Take numbers as a computer writes them; None where one is infinite."""
-    import pandas as pd
-
-    missing = look.empty | np.isnan(look.numbers)
-    found = pd.to_numeric(pd.Series(look.texts[~missing], dtype=object))
-    return _filled(look, found.to_numpy(), missing, report)
+    return _filled(look, {text: text for text in look.distinct if text not in look.odd}, report)
 
 
 def written(look: Look, texts: Sequence[str], how: Notation, report: Report) -> Values | None:
     """Take numbers as people write them, and tell how; other texts are missing."""
-    import pandas as pd
-
-    if how != Notation():
-        text = next((t for t in texts if t in look.odd), texts[0])
-        report.notes.append(
-            f"column {look.name}: numbers with {how}: {look.shown([text])} is read as "
-            f"{how.plain(text)}"
-        )
-    known = {text: how.plain(text) for text in texts}
-    missing = np.array([text not in known for text in look.texts], dtype=bool)
-    cells = [known[text] for text in look.texts[~missing]]
-    found = pd.to_numeric(pd.Series(cells, dtype=object))
-    return _filled(look, found.to_numpy(), missing, report)
+    odd = next((text for text in texts if text in look.odd), "")
+    if odd or how != Notation():
+        shown, value = look.shown([odd or texts[0]]), how.plain(odd or texts[0])
+        told = f" ({how})" if how != Notation() else ""
+        report.notes.append(f"column {look.name}: {shown} is read as {value}{told}")
+    return _filled(look, {text: how.plain(text) for text in texts}, report)
 
 
-def _filled(look: Look, numbers: NDArray[Any], missing: Mask, report: Report) -> Values | None:
-    """Put numbers to their rows, unless one has no end."""
-    if numbers.dtype == object:  # whole ones beyond 64 bits
-        numbers = numbers.astype(np.float64)
-    values = np.zeros(len(missing), dtype=numbers.dtype)
-    values[~missing] = numbers
+def _filled(look: Look, known: Mapping[str, str], report: Report) -> Values | None:
+    """Put numbers to their rows, unless one is infinite."""
+    values, missing = look.each(known)
     if np.isinf(values).any():
         text = str(look.texts[int(np.argmax(np.isinf(values)))])
         report.problems.append(endless(look, text))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from moatbench.tables.grid import NAMELESS
+from moatbench.tables.kinds import is_mark
 from moatbench.tables.look import Look, Mask, with_gaps
 from moatbench.tables.told import Knobs, Report, find, override
 from moatbench.tables.values import NAME, NUMBER, TRUTH, Values
@@ -98,14 +99,23 @@ def without_nothing(columns: Columns, knobs: Knobs, report: Report) -> Columns:
         empty = column.empty if isinstance(column, Look) else column.missing
         if name not in asked and empty.all():
             report.notes.append(f"{told} is empty: left out")
+        elif name not in asked and isinstance(column, Look) and _is_hollow(column, knobs):
+            report.notes.append(f"{told} holds nothing but {column.shown(column.odd)}: left out")
         elif name not in asked and isinstance(column, Look) and _names_rows(column, place):
             report.notes.append(
                 f"{told} names the rows ({column.shown(column.distinct)}): left out; "
                 f"{override('categorical', name)} keeps it as names"
             )
         else:
+            if NAMELESS.fullmatch(name) and name not in asked:
+                report.notes.append(f"column {place + 1} has no name: it is called {name!r}")
             kept[name] = column
     return kept
+
+
+def _is_hollow(look: Look, knobs: Knobs) -> bool:
+    """Whether one mark for missing stands in all cells that are not empty."""
+    return len(look.distinct) == 1 and all(is_mark(text, knobs) for text in look.distinct)
 
 
 def _names_rows(look: Look, place: int) -> bool:
