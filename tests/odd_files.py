@@ -6,6 +6,7 @@ import io
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 ROWS = 60
@@ -173,7 +174,7 @@ def classes(write: Callable[[int], str], *says: str, **knobs: Any) -> Sheet:
 FAULTS: dict[str, Callable[[], Sheet]] = {
     "plain": sheet,
     **{
-        f"mark {m or 'empty'}": (lambda m=m: marked(m))
+        f"mark {m or 'empty'}": partial(marked, m)
         for m in (
             "",
             "?",

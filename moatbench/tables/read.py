@@ -8,8 +8,10 @@ import numpy as np
 from moatbench.tables.classes import classes_of, named_classes
 from moatbench.tables.cut import rows
 from moatbench.tables.grid import grid
-from moatbench.tables.kinds import kind_of
+from moatbench.tables.kinds import declared, kind_of
 from moatbench.tables.look import Look, usual_decimal
+from moatbench.tables.names import check_names
+from moatbench.tables.numbers import endless
 from moatbench.tables.opened import ARROW, content, text
 from moatbench.tables.said import line_of, tell_identifiers
 from moatbench.tables.sorted_out import (
@@ -84,7 +86,7 @@ def understood(columns: Columns, knobs: Knobs, report: Report) -> Understood:
         elif isinstance(column, Look):
             values = kind_of(column, knobs, usual, report)
         else:
-            values = column
+            values = _typed(column, name, knobs, report)
         if values is not None:
             found[name] = values
     if report.problems:
@@ -100,6 +102,20 @@ def understood(columns: Columns, knobs: Knobs, report: Report) -> Understood:
         dropped,
         knobs.target,
     )
+
+
+def _typed(column: Values, name: str, knobs: Knobs, report: Report) -> Values | None:
+    """Look at a feature whose type is known; None where something must be decided first."""
+    look = column.as_look(name)
+    if name in knobs.categorical:
+        return declared(look)
+    if column.kind == NAME and not check_names(look, knobs, report):
+        return None
+    if column.kind == NUMBER and np.isinf(column.values).any():
+        text = str(look.texts[int(np.argmax(np.isinf(column.values)))])
+        report.problems.append(endless(look, text))
+        return None
+    return column
 
 
 def _target(column: Look | Values, name: str, knobs: Knobs, report: Report) -> Values:
