@@ -5,7 +5,7 @@ import io
 import re
 from typing import NamedTuple
 
-from moatbench.tables.told import Report
+from moatbench.tables.told import Report, many
 
 CANDIDATES = (",", ";", "\t", "|")
 SAMPLE = 2**16  # letters that the separator is looked for in
@@ -55,12 +55,12 @@ def rows(text: str, separator: str | None, report: Report) -> list[Row]:
     hollow = [row for row in placed if len(row.cells) > 1 and not any(row.cells)]
     if hollow:
         report.notes.append(
-            f"{len(hollow)} rows without a value left out (first line {hollow[0].line})"
+            f"{many(len(hollow), 'row')} without a value left out (first line {hollow[0].line})"
         )
     long = [row for row in kept if any("\n" in cell or "\r" in cell for cell in row.cells)]
     if long:
         report.notes.append(
-            f"{len(long)} rows go over several lines, as quotes say (first in line {long[0].line})"
+            f"{many(len(long), 'row')} on several lines, as quotes say (first: line {long[0].line})"
         )
     return kept
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from moatbench.tables.cut import Row
-from moatbench.tables.told import Report
+from moatbench.tables.told import Report, many
 
 SEEN = 1000  # rows by which a header is told from data
 NAMELESS = re.compile(r"Unnamed: \d+")
@@ -43,7 +43,7 @@ def grid(rows: Sequence[Row], header: bool | None, report: Report) -> Grid:
     if header is False:
         names = [str(i) for i in range(max(len(row.cells) for row in rows))]
     else:
-        (_, names), rows = rows[0], rows[1:]
+        names, rows = rows[0].cells, _without_header(rows, report)
         if not rows:
             raise ValueError(
                 f"data {report.source}: there is a header ({', '.join(names[:5])}) and no row "
@@ -57,7 +57,7 @@ def grid(rows: Sequence[Row], header: bool | None, report: Report) -> Grid:
 
 
 def _without_frame(rows: list[Row], report: Report) -> list[Row]:
-    """Leave out titles and comments above a table, notes below it, and headers within."""
+    """Leave out titles and comments above a table, and notes below it."""
     above: list[Row] = []
     below: list[Row] = []
     usual = _usual(rows)
@@ -68,13 +68,21 @@ def _without_frame(rows: list[Row], report: Report) -> list[Row]:
     for found, where in ((above, "above the table"), (below, "below the table")):
         if found:
             told = next(cell for cell in found[0].cells if cell)
-            many = f"{len(found)} lines" if len(found) > 1 else "a line"
-            report.notes.append(f"{many} {where} left out (line {found[0].line}: {_short(told)!r})")
-    again = [row for row in rows[1:] if row.cells == rows[0].cells and not _numeric(row.cells)]
-    if again and len(set(rows[0].cells)) == len(rows[0].cells) > 1:
-        report.notes.append(f"the header comes again in line {again[0].line}: left out")
-        rows = [rows[0], *(row for row in rows[1:] if row.cells != rows[0].cells)]
+            report.notes.append(
+                f"{many(len(found), 'line')} {where} left out (line {found[0].line}: "
+                f"{_short(told)!r})"
+            )
     return rows
+
+
+def _without_header(rows: list[Row], report: Report) -> list[Row]:
+    """Return the rows below the header; one that repeats it, as joined files do, is left out."""
+    head, below = rows[0].cells, rows[1:]
+    again = [row for row in below if row.cells == head]
+    if again and len(head) > 1 and not _numeric(head):
+        report.notes.append(f"the header comes again in line {again[0].line}: left out")
+        return [row for row in below if row.cells != head]
+    return below
 
 
 def _usual(rows: Sequence[Row]) -> int:
@@ -91,7 +99,7 @@ def _is_aside(row: Row, usual: int) -> bool:
 
 def _is_data(rows: Sequence[Sequence[str]]) -> bool:
     """Whether the first row is one more row of values, not names."""
-    head, body = rows[0], rows[1:]
+    head, body = rows[0], [row for row in rows[1:] if row != rows[0]]
     if len(body) < 3 or any(len(row) != len(head) for row in body):
         return False
     words = 0
@@ -125,15 +133,15 @@ def _fitted(rows: list[Row], names: list[str], report: Report) -> tuple[list[Row
     if long:
         raise ValueError(
             f"data {report.source}: line {long[0].line} has {len(long[0].cells)} values, and "
-            f"there are {n} columns ({len(long)} such rows); quote a value that holds the "
+            f"there are {n} columns ({many(len(long), 'such row')}); quote a value that holds the "
             "separator, or say data.separator=..."
         )
     short = [row for row in rows if len(row.cells) < n]
     if short:
         lacking = names[len(short[0].cells)] or str(len(short[0].cells))
         report.notes.append(
-            f"{len(short)} rows are short (first line {short[0].line}: {len(short[0].cells)} of "
-            f"{n} values, from column {lacking} on): what they lack is taken as missing"
+            f"{many(len(short), 'short row')} (first line {short[0].line}: {len(short[0].cells)} "
+            f"of {n} values, from column {lacking} on): what they lack is taken as missing"
         )
     return [Row(line, cells + [""] * (n - len(cells))) for line, cells in rows], names
 

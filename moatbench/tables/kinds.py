@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from moatbench.tables.look import MARKS, TRUTHS, Look, with_gaps
-from moatbench.tables.names import check_names
+from moatbench.tables.names import FEW, check_names
 from moatbench.tables.notation import (
     INFINITE,
     MONEY,
@@ -19,7 +19,6 @@ from moatbench.tables.numbers import endless, plain, tell_marks, written
 from moatbench.tables.told import Knobs, Report, override
 from moatbench.tables.values import NAME, TRUTH, Values
 
-FEW = 12  # names, up to which a column that is mostly numbers may be meant as names: 0, 1, 2, 3+
 DATE = re.compile(
     r"(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}|\d{1,2}[- ][A-Za-z]{3,9}[- ,]+"
     r"\d{2,4}|[A-Za-z]{3,9} \d{1,2},? \d{4})([T ]\d{1,2}:\d{2}.*)?|\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?"
@@ -148,10 +147,10 @@ def _mixed(
             f"{look.shown(strange)}{others}; mend the file, or say {wise}"
         )
         return None
-    if share > 0:
+    if share > 0 and (strange or words):
         text = next(iter(strange or words))
         report.notes.append(
-            f"column {look.name}: {len(look.distinct)} names, of which some are numbers: "
+            f"column {look.name}: {len(look.distinct)} names, some of them numbers: "
             f"{look.shown([text])} is none"
         )
     if not check_names(look, knobs, report):

@@ -4,8 +4,9 @@ import re
 from collections.abc import Iterable, Mapping
 
 from moatbench.tables.look import DOUBTFUL, Look
-from moatbench.tables.told import Knobs, Report, override, shortened
+from moatbench.tables.told import Knobs, Report, many, override, shortened
 
+FEW = 12  # names, up to which a column of numbers may be meant as names: 0, 1, 2, 3+
 SOME = 20  # names, up to which a small table may well have as many as rows
 MOST_NAMES = 2000  # among which spellings are compared
 TRUE = {"true": 1.0, "false": 0.0}
@@ -27,16 +28,26 @@ def check_names(look: Look, knobs: Knobs, report: Report) -> bool:
             f"column {look.name}: {n} names in {look.full} rows, more than half; "
             f"{override('drop', look.name)} leaves it out"
         )
+    digits = sum(look.distinct[text] for text in look.distinct if _is_mostly_digits(text))
+    if 2 * digits > look.full and n > FEW:
+        text = next(text for text in look.distinct if _is_mostly_digits(text))
+        report.notes.append(
+            f"column {look.name}: {n} names that look like numbers: {look.shown([text])}"
+        )
     tell_doubtful(look, knobs, report)
     tell_alike(f"column {look.name}", look.distinct, report)
     return True
+
+
+def _is_mostly_digits(text: str) -> bool:
+    return 2 * sum(letter.isdecimal() for letter in text) >= len(text)
 
 
 def tell_doubtful(look: Look, knobs: Knobs, report: Report) -> None:
     """Tell of words that other programs take for missing, and that are names here."""
     words = [text for text in look.distinct if text.casefold() in DOUBTFUL]
     if words and knobs.missing_marks is None:
-        counts = ", ".join(f"{look.distinct[word]} times {word!r}" for word in words)
+        counts = ", ".join(f"{word!r} in {many(look.distinct[word], 'row')}" for word in words)
         report.notes.append(
             f"column {look.name}: {counts} kept as a name (first in {look.place(words[0])}); "
             f"{override('missing_marks', *words)} takes it as missing"
@@ -46,7 +57,7 @@ def tell_doubtful(look: Look, knobs: Knobs, report: Report) -> None:
 def tell_alike(where: str, names: Mapping[str, int], report: Report) -> None:
     """Tell of names that differ in case, spaces, a full stop, or as numbers are written."""
     for group in alike(names) if len(names) <= MOST_NAMES else []:
-        told = shortened((f"{name!r} ({names[name]} rows)" for name in group), 6)
+        told = shortened((f"{name!r} ({many(names[name], 'row')})" for name in group), 6)
         report.notes.append(
             f"{where}: {told} are names of their own; write them alike if one is meant"
         )

@@ -2,14 +2,12 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from moatbench.tables.look import Look, Mask
 from moatbench.tables.notation import Notation
-from moatbench.tables.told import Report, override
+from moatbench.tables.told import Report, many, override
 from moatbench.tables.values import NUMBER, Values
 
 EXACT = 2**53  # whole numbers above are not told apart by a float
@@ -38,7 +36,7 @@ def _filled(look: Look, known: Mapping[str, str], report: Report) -> Values | No
         report.problems.append(endless(look, text))
         return None
     tell_marks(look, missing & ~look.empty, report)
-    _tell_digits(look, values, report)
+    _tell_digits(look, report)
     return Values(NUMBER, values, missing)
 
 
@@ -46,13 +44,13 @@ def tell_marks(look: Look, marked: Mask, report: Report) -> None:
     """Tell which marks were taken as missing."""
     if marked.any():
         counts = {text: n for text, n in look.odd.items() if (look.texts[marked] == text).any()}
-        told = ", ".join(f"{text!r} {n} times" for text, n in list(counts.items())[:5])
+        told = ", ".join(f"{text!r} in {many(n, 'row')}" for text, n in list(counts.items())[:5])
         report.notes.append(
             f"column {look.name}: taken as missing: {told} (first in {look.first(marked)})"
         )
 
 
-def _tell_digits(look: Look, values: NDArray[Any], report: Report) -> None:
+def _tell_digits(look: Look, report: Report) -> None:
     """Tell what numbers lose beside their texts: leading zeros, digits beyond 16."""
     led = [text for text in look.distinct if re.match(r"0\d+$", text)]
     if led:
@@ -60,14 +58,11 @@ def _tell_digits(look: Look, values: NDArray[Any], report: Report) -> None:
             f"column {look.name}: {look.shown(led)} loses its zero as a number; "
             f"{override('categorical', look.name)} takes all for names"
         )
-    if (
-        values.dtype.kind in "iu"
-        and len(values)
-        and np.abs(values.astype(np.float64)).max() > EXACT
-    ):
+    long = [t for t in look.distinct if re.match(r"[-+]?\d{16,}$", t) and abs(int(t)) > EXACT]
+    if long:
         report.notes.append(
-            f"column {look.name}: whole numbers above 2^53 are rounded; "
-            f"{override('categorical', look.name)} takes them for names"
+            f"column {look.name}: {look.shown(long)} is rounded, as whole numbers above 2^53 are; "
+            f"{override('categorical', look.name)} takes all for names"
         )
 
 

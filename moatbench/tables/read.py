@@ -8,6 +8,7 @@ import numpy as np
 from moatbench.tables.classes import classes_of, named_classes
 from moatbench.tables.cut import rows
 from moatbench.tables.grid import grid
+from moatbench.tables.kept import frame_of
 from moatbench.tables.kinds import declared, kind_of
 from moatbench.tables.look import Look, usual_decimal
 from moatbench.tables.names import check_names
@@ -16,7 +17,6 @@ from moatbench.tables.opened import ARROW, content, text
 from moatbench.tables.said import line_of, tell_identifiers
 from moatbench.tables.sorted_out import (
     Columns,
-    frame_of,
     known,
     marked,
     with_class,

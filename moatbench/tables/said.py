@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from moatbench.tables.told import Knobs, Report, override
+from moatbench.tables.told import Knobs, Report, many, override
 from moatbench.tables.values import NAME, NUMBER, TRUTH
 
 if TYPE_CHECKING:
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 IDENTIFIER = re.compile(r"(.*[_ .-])?(id|uuid|guid|index|row)", re.IGNORECASE)
 MANY = 20  # rows, from which a count of them is none by chance
 MOST_CLASSES = 8  # that one line tells
-WORDS = {NUMBER: "numbers", TRUTH: "yes/no", NAME: "names"}
 
 
 def line_of(
@@ -22,8 +21,12 @@ def line_of(
 ) -> str:
     """Say rows, columns, kinds, dropped rows, classes and their shares, and how it was read."""
     features = [kind for name, kind in kinds.items() if name != knobs.target]
-    counts = [f"{features.count(kind)} {word}" for kind, word in WORDS.items() if kind in features]
-    told = [f"{len(frame):,} rows, {len(features)} columns ({', '.join(counts)})"]
+    counts = [
+        f"{n} {kind}" if kind == TRUTH else many(n, kind)
+        for kind in (NUMBER, TRUTH, NAME)
+        if (n := features.count(kind))
+    ]
+    told = [f"{many(len(frame), 'row')}, {many(len(features), 'column')} ({', '.join(counts)})"]
     if dropped:
         told.append(f"{dropped:,} of {len(frame) + dropped:,} rows dropped")
     if knobs.target is not None:

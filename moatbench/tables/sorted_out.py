@@ -2,18 +2,18 @@
 
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from moatbench.tables.grid import NAMELESS
 from moatbench.tables.kinds import is_mark
-from moatbench.tables.look import Look, Mask, with_gaps
+from moatbench.tables.look import Look, Mask
 from moatbench.tables.told import Knobs, Report, find, override
-from moatbench.tables.values import NAME, NUMBER, TRUTH, Values
+from moatbench.tables.values import Values
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 Columns = dict[str, Look | Values]
 MOST_TOLD = 4  # columns of which a line says how many values they lack
@@ -83,7 +83,7 @@ def with_class(columns: Columns, knobs: Knobs, report: Report) -> tuple[Columns,
         return columns, 0
     report.notes.append(
         f"{n} rows dropped without a class (target {knobs.target}, first in "
-        f"{_place(columns, lacking)})"
+        f"{place_of(columns, lacking)})"
     )
     return {name: column.at(~lacking) for name, column in columns.items()}, n
 
@@ -126,62 +126,9 @@ def _names_rows(look: Look, place: int) -> bool:
     return whole or (place == 0 and len(look.odd) == len(look.texts))
 
 
-def frame_of(
-    found: dict[str, Values], columns: Columns, knobs: Knobs, report: Report, without: int
-) -> tuple["pd.DataFrame", int]:
-    """Keep the rows that lack nothing needed; how many are dropped, those without a class too.
-
-    Raises:
-        ValueError: none is left.
-    """
-    import pandas as pd
-
-    needed = {
-        name: values.missing
-        for name, values in found.items()
-        if knobs.missing == "drop" or values.kind == NUMBER
-    }
-    n = len(next(iter(found.values())).missing) if found else 0
-    lacking = np.zeros(n, dtype=bool)
-    for missing in needed.values():
-        lacking |= missing
-    told = _lacking(needed, columns)
-    if lacking.all():
-        worst = max(needed, key=lambda name: int(needed[name].sum()), default="")
-        other = " or data.missing=category" if knobs.missing == "drop" else ""
-        raise ValueError(
-            f"data {report.source}: no complete row is left of {n + without} ({told}); say "
-            f"{override('drop', worst)}{other}"
-        )
-    if lacking.any():
-        report.notes.append(f"{int(lacking.sum())} rows dropped that lack a value ({told})")
-    kept = ~lacking
-    frame = pd.DataFrame({name: _series(values, kept) for name, values in found.items()})
-    return frame, int(lacking.sum()) + without
-
-
-def _series(values: Values, kept: Mask) -> Any:
-    import pandas as pd
-
-    if values.kind == TRUTH and values.missing[kept].any():
-        texts = with_gaps(values.values.astype(str), values.missing)
-        return pd.Series(list(texts[kept]))
-    if values.kind == NAME:
-        return pd.Series(list(values.values[kept]))
-    return pd.Series(values.values[kept])
-
-
-def _lacking(needed: dict[str, Mask], columns: Columns) -> str:
-    """Say which columns lack how much, those that lack most first."""
-    counts = {name: int(missing.sum()) for name, missing in needed.items() if missing.any()}
-    worst = sorted(counts, key=lambda name: -counts[name])
-    told = [f"{name} {counts[name]}" for name in worst[:MOST_TOLD]]
-    told += [f"{len(worst) - MOST_TOLD} more columns"] if len(worst) > MOST_TOLD else []
-    places = [_place(columns, needed[name]) for name in worst[:1]]
-    return ", ".join(told) + (f"; first in {places[0]}" if places else "")
-
-
-def _place(columns: Columns, where: Mask) -> str:
+def place_of(columns: Columns, where: Mask) -> str:
     """Say where something first holds: in a line of a text, else in a row."""
-    look = next((c for c in columns.values() if isinstance(c, Look)), None)
-    return look.first(where) if look is not None else f"row {int(np.argmax(where)) + 1}"
+    first, column = int(np.argmax(where)), next(iter(columns.values()))
+    if isinstance(column, Look):
+        return f"{column.word} {column.lines[first]}"
+    return f"row {first + 1 if column.rows is None else column.rows[first]}"

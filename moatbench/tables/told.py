@@ -183,6 +183,11 @@ def find(name: str, known: Sequence[str], source: str) -> str:
     )
 
 
+def many(n: int, what: str) -> str:
+    """Count things: 1 row, 1,200 rows."""
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
+
+
 def shortened(names: Iterable[Any], most: int) -> str:
     """List names, the first few of many."""
     every = [str(name) for name in names]

@@ -30,7 +30,7 @@ def test_it_tells_the_line_the_columns_and_the_next_command(
     file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = told(monkeypatch, capsys, "path=my file.csv", "data.target=label", "missing_marks=[NA]")
-    assert out.startswith("my file.csv: 15 rows, 2 columns (1 numbers, 1 names); 15 of 30 rows")
+    assert out.startswith("my file.csv: 15 rows, 2 columns (1 number, 1 name); 15 of 30 rows")
     assert "'0,5' (line 2) is read as 0.5" in out
     command = shlex.split(out.splitlines()[-1].removeprefix("to run:"))
     assert len(instantiate(composed(*command[1:]).data).table.y) == 15

@@ -51,7 +51,7 @@ def test_whole_numbers_of_parquet_stay_whole_beside_a_missing_one(tmp_path: Path
     understood = read(tmp_path / "mine.parquet", knobs(target="label"))
     assert understood.frame["age"].tolist() == list(range(1, ROWS))
     assert understood.frame["age"].dtype == np.int64
-    assert "1 rows dropped that lack a value (age 1; first in row 1)" in understood.notes[0]
+    assert "1 row dropped that lack a value (age 1; first in row 1)" in understood.notes[0]
 
 
 def test_a_cut_parquet_file_is_refused(tmp_path: Path) -> None:
