@@ -39,7 +39,7 @@ def rows(text: str, separator: str | None, report: Report) -> list[Row]:
         text, first = text[declared.end() :], 2
         separator = separator or declared[1]
     if not text.strip():
-        raise ValueError(f"data {report.source}: the file is empty; give a header and rows")
+        raise ValueError(f"{report.source}: the file is empty; give a header and rows")
     chosen = separator or sniffed(text)
     if chosen != ",":
         report.read.append(f"separator {NAMES.get(chosen, repr(chosen))}")
@@ -47,7 +47,7 @@ def rows(text: str, separator: str | None, report: Report) -> list[Row]:
     if not found or found[-1].cells != [END]:
         line = found[-1].line + first - 1 if found else first
         raise ValueError(
-            f"data {report.source}: the row in line {line} holds a quote that is never closed; "
+            f"{report.source}: the row in line {line} holds a quote that is never closed; "
             "close it, or write it twice"
         )
     placed = [Row(row.line + first - 1, row.cells) for row in found[:-1]]

@@ -46,7 +46,7 @@ def grid(rows: Sequence[Row], header: bool | None, report: Report) -> Grid:
         names, rows = rows[0].cells, _without_header(rows, report)
         if not rows:
             raise ValueError(
-                f"data {report.source}: there is a header ({', '.join(names[:5])}) and no row "
+                f"{report.source}: there is a header ({', '.join(names[:5])}) and no row "
                 "below it; give rows, or data.header=false where the first line is one"
             )
     rows, names = _fitted(rows, names, report)
@@ -132,7 +132,7 @@ def _fitted(rows: list[Row], names: list[str], report: Report) -> tuple[list[Row
             return rows, ["", *names]  # as R writes the names of rows
     if long:
         raise ValueError(
-            f"data {report.source}: line {long[0].line} has {len(long[0].cells)} values, and "
+            f"{report.source}: line {long[0].line} has {len(long[0].cells)} values, and "
             f"there are {n} columns ({many(len(long), 'such row')}); quote a value that holds the "
             "separator, or say data.separator=..."
         )

@@ -33,7 +33,7 @@ def frame_of(
     lacking = _any(needed, len(next(iter(found.values())).missing))
     if lacking.all():
         raise ValueError(
-            f"data {report.source}: no complete row is left of {len(lacking) + without} "
+            f"{report.source}: no complete row is left of {len(lacking) + without} "
             f"({_lacking(needed, columns)}); say {' or '.join(_ways(found, needed, knobs))}"
         )
     if lacking.any():

@@ -74,9 +74,7 @@ def understood(columns: Columns, knobs: Knobs, report: Report) -> Understood:
     if not columns.keys() - {knobs.target}:
         why = f" ({'; '.join(report.notes)})" if report.notes else ""
         hint = "give another file, or say data.separator=..." if not why else "mend the file"
-        raise ValueError(
-            f"data {report.source}: there is no feature beside the target{why}; {hint}"
-        )
+        raise ValueError(f"{report.source}: there is no feature beside the target{why}; {hint}")
     looks = [c for c in columns.values() if isinstance(c, Look) and c.name != knobs.target]
     usual = knobs.decimal or usual_decimal(looks)
     found: dict[str, Values] = {}

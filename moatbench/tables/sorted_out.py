@@ -34,7 +34,7 @@ def known(knobs: Knobs, names: list[str], report: Report) -> Knobs:
         )
     if f"{target}.1" in names and any(f"is now '{target}.1'" in note for note in report.notes):
         raise ValueError(
-            f"data {report.source}: two columns are called {target!r}, the target; rename one"
+            f"{report.source}: two columns are called {target!r}, the target; rename one"
         )
     return replace(knobs, target=target, drop=drop, categorical=categorical)
 
@@ -76,7 +76,7 @@ def with_class(columns: Columns, knobs: Knobs, report: Report) -> tuple[Columns,
     n = int(lacking.sum())
     if n == len(lacking):
         raise ValueError(
-            f"data {report.source}: the target {knobs.target} is empty in all {n} rows; choose "
+            f"{report.source}: the target {knobs.target} is empty in all {n} rows; choose "
             "another column"
         )
     if not n:

@@ -24,10 +24,10 @@ class Refused(ValueError):
     """A file that cannot be read as it is meant; each problem names a column and a way out."""
 
     def __init__(self, source: str, problems: Sequence[str]) -> None:
-        self.problems = [f"data {source}: {problem}" for problem in problems]
+        self.problems = [f"{source}: {problem}" for problem in problems]
         more = len(problems) - MOST
         rest = f"; and {more} more columns (moatbench-data tells them all)" if more > 0 else ""
-        super().__init__(f"data {source}: {'; '.join(problems[:MOST])}{rest}")
+        super().__init__(f"{source}: {'; '.join(problems[:MOST])}{rest}")
 
 
 @dataclass(frozen=True)
@@ -86,14 +86,13 @@ def knobs(**given: Any) -> Knobs:
         ValueError: a knob is out of range.
     """
     lists = ("drop", "categorical", "missing_marks")
-    read: dict[str, Any] = {
-        k: listed(v) if k in lists and v is not None else v for k, v in given.items()
-    }
+    read = {key: value for key, value in given.items() if value is not None}
+    read |= {key: listed(read[key]) for key in lists if key in read}
     for key in ("separator", "decimal", "thousands"):
-        if read.get(key) is not None:
+        if key in read:
             read[key] = SIGNS.get(str(read[key]).strip().casefold(), str(read[key]))
     for key in ("target", "encoding"):
-        if read.get(key) is not None:
+        if key in read:
             read[key] = str(read[key]).strip()
     return Knobs(**read)
 
@@ -178,9 +177,7 @@ def find(name: str, known: Sequence[str], source: str) -> str:
     near = alike or get_close_matches(name, known, 3)
     near = near or [k for k in known if name and name.casefold() in k.casefold()][:3]
     hint = f"; did you mean {' or '.join(near)}?" if near else "."
-    raise ValueError(
-        f"data {source}: there is no column {name!r}{hint} Columns: {shortened(known, 40)}"
-    )
+    raise ValueError(f"{source}: there is no column {name!r}{hint} Columns: {shortened(known, 40)}")
 
 
 def many(n: int, what: str) -> str:
