@@ -157,6 +157,14 @@ def numbered() -> Sheet:
     return replace(s, header=list(meant), meant=meant, knobs={"target": 4})
 
 
+def words_alone() -> Sheet:
+    """Nothing but names, without a header: the first row comes again among the others."""
+    rows = [["xo"[i % 2], "abc"[i % 3], LABELS[i % 2]] for i in range(ROWS)]
+    meant: dict[str, list[Any]] = {str(k): [row[k] for row in rows] for k in range(3)}
+    kept = list(range(ROWS))
+    return Sheet(rows[0], rows[1:], meant, kept, knobs={"target": 2}, says=("line 1", "0 to 2"))
+
+
 def twins() -> Sheet:
     s = with_column(sheet(), "age", lambda i: str(20 + 7 * i % 50), sheet().meant["age"])
     header = [*s.header, "age"]
@@ -400,6 +408,44 @@ FAULTS: dict[str, Callable[[], Sheet]] = {
     ),
     "powers of ten": lambda: with_column(
         sheet(), "rate", lambda i: f"{i}.5E-3", [(10 * i + 5) / 10000 for i in range(ROWS)]
+    ),
+    "words without a header": words_alone,
+    "sep= of Excel": lambda: lines(sheet(), above="sep={s}\n"),
+    "names of rows as R writes them": lambda: replace(
+        sheet(),
+        rows=[[f"row {i}", *row] for i, row in enumerate(sheet().rows)],
+        says=("column 1, without a name, names the rows", "'row 0' (line 2)"),
+    ),
+    "infinity with a comma": lambda: refused(
+        with_column(sheet(), "rate", lambda i: "Inf" if i == 3 else f"{i},5", []),
+        "column rate",
+        "'Inf' (line 5)",
+    ),
+    "numbers of 20 digits": lambda: money(
+        lambda i: str(10**20 + i), [float(10**20)] * ROWS, "column pay", "is rounded"
+    ),
+    "numbers behind a sign": lambda: replace(
+        with_column(
+            sheet(), "rate", lambda i: f"~{i % 15}.1", [f"~{i % 15}.1" for i in range(ROWS)]
+        ),
+        says=("column rate", "look like numbers", "'~0.1' (line 2)"),
+    ),
+    "a class that loses its rows": lambda: without(
+        with_cell(with_cell(sheet(), 7, "rate", ""), 7, "label", "never"),
+        7,
+        says=("target label", "never (1 row)"),
+    ),
+    "thousands, given": lambda: replace(
+        money(lambda i: f"{AMOUNTS[i]:,}", AMOUNTS),
+        knobs={"target": "label", "thousands": "comma"},
+    ),
+    "NA among words, given": lambda: without(
+        replace(
+            with_cell(sheet(), 4, "town", "NA"),
+            knobs={"target": "label", "missing_marks": ["NA"]},
+        ),
+        4,
+        says=("town 1 (first in line 6)",),
     ),
     "no such target": lambda: refused(
         replace(sheet(), knobs={"target": "lable"}), "'lable'", "did you mean label?"

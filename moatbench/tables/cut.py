@@ -47,9 +47,12 @@ def rows(text: str, separator: str | None, report: Report) -> list[Row]:
     if not found or found[-1].cells != [END]:
         line = found[-1].line + first - 1 if found else first
         raise ValueError(
-            f"{report.source}: the row in line {line} holds a quote that is never closed; "
-            "close it, or write it twice"
+            f"{report.source}: the row in line {line} holds a quote that is never closed, "
+            "or a value of more than 131,072 letters; close it, or write it twice"
         )
+    if (place := text.find('\\"')) >= 0:
+        line = text.count("\n", 0, place) + first
+        report.notes.append(f"a backslash before a quote is taken as it stands (line {line})")
     placed = [Row(row.line + first - 1, row.cells) for row in found[:-1]]
     kept = [row for row in placed if any(row.cells)]
     hollow = [row for row in placed if len(row.cells) > 1 and not any(row.cells)]

@@ -36,7 +36,13 @@ def kind_of(look: Look, knobs: Knobs, usual: str | None, report: Report) -> Valu
     """
     if look.name in knobs.categorical:
         return declared(look)
+    infinite = [text for text in look.distinct if INFINITE.fullmatch(text)]
     words = [text for text in look.odd if not is_mark(text, knobs)]
+    numeric, some = _numbers(look, words)
+    share = sum(look.distinct[text] for text in numeric) / max(look.full, 1)
+    if infinite and share + sum(look.distinct[t] for t in infinite) / look.full >= 0.5:
+        report.problems.append(endless(look, infinite[0]))
+        return None
     if not words and look.full == sum(look.odd.values()):  # nothing but marks, and several
         return _mixed(look, [], set(), 0.0, knobs, report)
     if not words:
@@ -47,12 +53,6 @@ def kind_of(look: Look, knobs: Knobs, usual: str | None, report: Report) -> Valu
         return plain(look, report)
     if words and set(words) <= TRUTHS.keys() and look.full == sum(look.odd.values()):
         return _truths(look, report)
-    numeric, some = _numbers(look, words)
-    share = sum(look.distinct[text] for text in numeric) / max(look.full, 1)
-    infinite = [text for text in words if INFINITE.fullmatch(text)]
-    if infinite and share + sum(look.odd[t] for t in infinite) / look.full >= 0.5:
-        report.problems.append(endless(look, infinite[0]))
-        return None
     if words and all(text in some for text in words) and (share == 1 or _is_measured(look, some)):
         return _read(
             look, [t for t in look.distinct if t not in look.odd or t in some], knobs, usual, report
@@ -89,7 +89,8 @@ def _numbers(look: Look, words: Sequence[str]) -> tuple[set[str], dict[str, Writ
     some = {text: written for text, written in found.items() if written is not None}
     money = {t for t, w in some.items() if not w.unit or re.fullmatch(rf"{MONEY}|%|‰", w.unit)}
     marks = {text for text in look.odd if text not in found}
-    return {t for t in look.distinct if t not in look.odd} | money | marks, some
+    plain_ones = {t for t in look.distinct if t not in look.odd and not INFINITE.fullmatch(t)}
+    return plain_ones | money | marks, some
 
 
 def _is_measured(look: Look, some: dict[str, Written]) -> bool:

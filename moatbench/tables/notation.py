@@ -7,6 +7,7 @@ from typing import NamedTuple
 MONEY = r"(?:US\$|R\$|A\$|C\$|[$€£¥₹₽₩₺]|USD|EUR|GBP|CHF|JPY|INR|Rs\.?|kr\.?|zł)"
 SPACES = " \u00a0\u202f\u2009"  # between groups of digits
 QUOTE = "\u2019"  # typeset: 1'000 as the Swiss write it
+LEAVE = "data.decimal=null"
 LONG = "\u2212\u2013"  # typeset minus signs
 _SHORT = str.maketrans(dict.fromkeys(LONG, "-"))
 # A sign, a currency, a body of digits with separators, an exponent, a unit
@@ -158,10 +159,12 @@ def _decided(
                 [text],
                 ["data.thousands=comma", "data.decimal=comma"],
             )
+    if decimal is not None and len(points) > 1:
+        strange = [text for sign, text in points.items() if sign != decimal]
+        raise Unclear(f"numbers must have the decimal sign {decimal!r}", strange, [LEAVE])
     shown = [text for text in (*points.values(), *groups.values()) if text]
     if len(points) > 1 or len(groups) > 1 or points.keys() & groups.keys():
-        ways = ["data.decimal=point", "data.decimal=comma"] if decimal is None else []
-        raise Unclear("numbers are written in two ways", shown, ways)
+        raise Unclear("numbers are written in two ways", shown)
     return Notation(next(iter(points), "."), next(iter(groups), ""), unit)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from moatbench.tables.grid import NAMELESS
 from moatbench.tables.kinds import is_mark
 from moatbench.tables.look import Look, Mask
-from moatbench.tables.told import Knobs, Report, find, override
+from moatbench.tables.told import Knobs, Report, find, many, override
 from moatbench.tables.values import Values
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def marked(columns: Columns, knobs: Knobs, report: Report) -> Columns:
         if not here.any():
             continue
         seen |= set(texts[here])
-        told.append(f"{name} {int(here.sum())}")
+        told.append(f"{name} {int(here.sum())} (first in {place_of({name: column}, here)})")
         if isinstance(column, Look):
             found[name] = replace(column, texts=np.where(here, "", column.texts))
         else:
@@ -82,7 +82,7 @@ def with_class(columns: Columns, knobs: Knobs, report: Report) -> tuple[Columns,
     if not n:
         return columns, 0
     report.notes.append(
-        f"{n} rows dropped without a class (target {knobs.target}, first in "
+        f"{many(n, 'row')} dropped without a class (target {knobs.target}, first in "
         f"{place_of(columns, lacking)})"
     )
     return {name: column.at(~lacking) for name, column in columns.items()}, n

@@ -176,6 +176,8 @@ def find(name: str, known: Sequence[str], source: str) -> str:
         return alike[0]
     near = alike or get_close_matches(name, known, 3)
     near = near or [k for k in known if name and name.casefold() in k.casefold()][:3]
+    if "," in name and all(part.strip() in known for part in name.split(",")):
+        near = [f"the list [{name}]"]
     hint = f"; did you mean {' or '.join(near)}?" if near else "."
     raise ValueError(f"{source}: there is no column {name!r}{hint} Columns: {shortened(known, 40)}")
 

@@ -126,7 +126,7 @@ def test_what_is_no_table_is_refused_with_advice(raw: bytes, says: str, tmp_path
         ({"header": "maybe"}, "data.header must be true or false, got 'maybe'"),
         ({"drop": "rats"}, "no column 'rats'; did you mean rate?"),
         ({"drop": "label"}, "data.drop must leave the target"),
-        ({"decimal": "comma"}, "column rate: numbers are written in two ways, '0.1'"),
+        ({"decimal": "comma"}, "column rate: numbers must have the decimal sign ',', '0.1'"),
     ],
 )
 def test_a_knob_that_does_not_fit_says_so(given: Any, says: str, tmp_path: Path) -> None:
