@@ -33,7 +33,7 @@ NOUNS = [
 ]
 # A room imports rooms of earlier lines, and itself.
 FLOORS = [
-    {"record", "numerics", "data"},
+    {"record", "numerics", "data", "tables"},
     {"tracking", "display", "models"},
     {"search", "report"},
     {"learners", "sweep"},
@@ -48,6 +48,7 @@ BLIND = {  # these see nothing else of ours
     "record": {"types"},
     "numerics": {"types", "knobs", "randomness"},
     "data": {"types", "knobs", "feature", "space", "victim"},
+    "tables": {"knobs"},
     "models": {"types", "space", "reply", "knobs", "numerics"},
     "display": {"record"},
     "tracking": {"record"},
@@ -57,6 +58,7 @@ BLIND = {  # these see nothing else of ours
 SHARED = {
     "data",
     "numerics",
+    "tables",
     "models",
     "search",
     "learners",
