@@ -35,7 +35,7 @@ NOUNS = [
 FLOORS = [
     {"record", "numerics"},
     {"tracking", "display", "models"},
-    {"search", "report"},
+    {"search", "report", "formats"},
     {"learners", "sweep"},
     {"solvers"},
     {"strategies", "judge"},
@@ -48,16 +48,18 @@ BLIND = {  # these see nothing else of ours
     "record": {"types"},
     "numerics": {"types", "knobs", "randomness"},
     "models": {"types", "space", "reply", "knobs", "numerics"},
+    "formats": {"types", "reply", "knobs", "models"},
     "display": {"record"},
     "tracking": {"record"},
     "report": {"types", "record", "tracking", "display"},
     "sweep": {"record", "tracking", "report", "display"},
 }
-SHARED = {"numerics", "models", "search", "learners", "solvers", "strategies"}  # parts may use them
+# Parts may use them
+SHARED = {"numerics", "models", "search", "learners", "solvers", "strategies", "formats"}
 ONLY = {  # libraries, and who may import them
     "mlflow": {"tracking"},
     "hydra.utils": {"compose"},
-    "torch": {"learners", *PARTS},
+    "torch": {"learners", "formats", *PARTS},
     "matplotlib": {"display", "report", "reproduce"},
 }
 

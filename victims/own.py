@@ -1,59 +1,86 @@
-"""Your own model: a scikit-learn model saved with skops, or any object with predict_proba."""
+"""Your own model: a file of skops, ONNX or boosted trees, a torch module, any Python object."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
-import numpy as np
+from moatbench.data import Dataset
+from moatbench.formats.look import look
+from moatbench.formats.model import Names
+from moatbench.formats.readers.estimator import estimator
+from moatbench.formats.served import File, Held
+from moatbench.types import Generator
+from moatbench.victim import Victim
+from moatbench.victims.asking import OwnEncoding
+from moatbench.victims.serving import Wishes, served
 
-from moatbench.data import Dataset, Encoding
-from moatbench.models.forward import blocks
-from moatbench.reply import Reply, from_outputs
-from moatbench.types import Array, Generator, Rows
-from moatbench.victim import Shares, Victim
 
-
-def skops_model(
+def model_file(
     data: Dataset,
     rng: Generator,
     path: str,
+    kind: str | None = None,
     trusted: Sequence[str] = (),
+    trust: bool = False,
     family: str | None = None,
-    encoding: Encoding = "one_hot",
+    encoding: OwnEncoding | None = None,
+    link: str | None = None,
+    stochastic: bool = False,
     name: str | None = None,
 ) -> Victim:
-    """Load a scikit-learn model from a skops file.
+    """Load a model from a file; nothing that it says is run.
 
     Args:
-        data: what the model was trained for, in the same order of columns and classes.
+        data: what the model was trained for: the same columns and classes.
         rng: draws the shares.
-        path: of the file.
-        trusted: types in the file that you vouch for; skops names those that it does not know.
-        family: what the API's card says of the model; None publishes nothing.
-        encoding: one_hot or codes, as the model takes categorical features.
-        name: of the model, for people; None is that of its file or class.
+        path: of the file, or of a folder as MLflow saves one.
+        kind: skops, onnx, xgboost, lightgbm, catboost or mlflow; None tells by the content.
+        trusted: types in a skops file that you vouch for; skops names those that it does not know.
+        trust: whether you vouch for a pickle, which runs whatever it says.
+        family: what the API's card says of the model; None is what is recognised.
+        encoding: frame, one_hot, codes or scaled; None is what suits the model, see `asked`.
+        link: softmax or sigmoid, where its outputs are scores; None where they are probabilities.
+        stochastic: whether its answers to a row may vary.
+        name: of the model, for people; None is that of its file.
     """
-    import skops.io
+    source = File(path, names_of(data), kind, tuple(trusted), trust)
+    if not trust:
+        look(Path(path), source.names, **source.how)
+    return served(data, rng, source, Wishes(family, encoding, link, stochastic))
 
-    if not Path(path).is_file():
-        raise ValueError(
-            f"victim.path must be a file, got {path}, where there is none; save one with "
-            "skops.io.dump"
-        )
-    try:
-        types = skops.io.get_untrusted_types(file=path)
-    except (BadZipFile, KeyError) as error:
-        raise ValueError(
-            f"victim.path must be a file of skops, got {path} ({error}); save it with skops.io.dump"
-        ) from error
-    unknown = sorted(set(types) - set(trusted))
-    if unknown:
-        raise ValueError(
-            f"victim.path must hold trusted types only, got {', '.join(unknown)} in {path}; if the "
-            f"file is yours, vouch for them with 'victim.trusted=[{','.join(unknown)}]'"
-        )
-    return own_model(data, rng, skops.io.load(path, trusted=list(trusted)), family, encoding, name)
+
+def module(
+    data: Dataset,
+    rng: Generator,
+    module: str,
+    weights: str,
+    arguments: Mapping[str, Any] | None = None,
+    family: str | None = None,
+    encoding: OwnEncoding | None = None,
+    link: str | None = None,
+    stochastic: bool = False,
+    name: str | None = None,
+) -> Victim:
+    """Load a network of torch: your class, and a file of its weights.
+
+    Args:
+        data: what the network was trained for: the same columns and classes.
+        rng: draws the shares.
+        module: its class, `my_net:Net`.
+        weights: a file of safetensors, or a state_dict that torch.save wrote.
+        arguments: of the class.
+        family: as for `model_file`.
+        encoding: the same.
+        link: the same, but that None makes probabilities of scores: a softmax, or of a single one
+            a sigmoid.
+        stochastic: as for `model_file`.
+        name: of the network, for people; None is that of its file.
+    """
+    from moatbench.formats.readers.torch_module import open_module
+
+    held = Held(open_module(module, Path(weights), arguments or {}))
+    return served(data, rng, held, Wishes(family, encoding, link, stochastic), scores=True)
 
 
 def own_model(
@@ -61,46 +88,72 @@ def own_model(
     rng: Generator,
     model: Any,
     family: str | None = None,
-    encoding: Encoding = "one_hot",
+    encoding: OwnEncoding | None = None,
+    link: str | None = None,
+    stochastic: bool = False,
     name: str | None = None,
 ) -> Victim:
-    """Adapt any object with predict_proba, and `classes_` unless its classes are 0..k-1 in order.
+    """Adapt any object with predict_proba or predict, or a function.
 
-    Raises:
-        ValueError: no predict_proba, another number of columns, classes that the data lack.
+    Args:
+        data: what the model was trained for.
+        rng: draws the shares.
+        model: answers n rows with probabilities (n, k), with the second class's (n,) or (n, 1), or
+            with labels (n,); `classes_` says their order, unless it is 0..k-1.
+        family: as for `model_file`.
+        encoding: the same.
+        link: the same.
+        stochastic: the same.
+        name: of the model, for people; None is that of its class.
     """
-    if not hasattr(model, "predict_proba"):
+    held = Held(estimator(model, names_of(data)))
+    return served(data, rng, held, Wishes(family, encoding, link, stochastic))
+
+
+def registered_model(
+    data: Dataset,
+    rng: Generator,
+    uri: str,
+    registry_uri: str | None = None,
+    path: str | None = None,
+    version: str | None = None,
+    trusted: Sequence[str] = (),
+    trust: bool = False,
+    family: str | None = None,
+    encoding: OwnEncoding | None = None,
+    link: str | None = None,
+    stochastic: bool = False,
+    name: str | None = None,
+) -> Victim:
+    """Load a model from a registry of MLflow.
+
+    Args:
+        data: what the model was trained for.
+        rng: draws the shares.
+        uri: of the model, `models:/name/3` or `models:/name@alias`.
+        registry_uri: of the registry.
+        path: of the folder that its files were copied to; a run fills it in.
+        version: the address with the number of the version; the same.
+        trusted: as for `model_file`.
+        trust: the same.
+        family: the same.
+        encoding: the same.
+        link: the same.
+        stochastic: the same.
+        name: of the model, for people; None is its name in the registry.
+    """
+    if path is None or version is None:
         raise ValueError(
-            "victim.model must have predict_proba, which answers (n, d) rows with (n, k) "
-            f"probabilities, got a {type(model).__name__} without"
+            f"victim.uri={uri} must be copied before it is loaded, as moatbench does; from Python, "
+            "give compose.registered.fetched the config"
         )
-    shares = data.shares(rng, encoding)
-    wanted = getattr(model, "n_features_in_", shares.space.d)
-    if wanted != shares.space.d:
-        raise ValueError(
-            f"the model{f' {name}' if name else ''} must take {shares.space.d} columns, as "
-            f"{data.table.name} encoded as {encoding} has, got {wanted}; choose the data it was "
-            "trained on, or victim.encoding"
-        )
-    order = _class_order(model, shares)
-
-    def predict(x: Array) -> Reply:
-        # One size of batch, so that an answer does not depend on who asks at the same time
-        parts = [np.asarray(model.predict_proba(block), dtype=np.float64) for block in blocks(x)]
-        outputs = np.concatenate(parts)[: len(x)] if parts else np.empty((0, len(order)))
-        return from_outputs(outputs[:, order])
-
-    return Victim(shares, predict, family)
-
-
-def _class_order(model: Any, shares: Shares) -> Rows:
-    """Say which of the model's outputs belongs to each of the data's classes."""
-    k = len(shares.classes)
-    given = [str(c) for c in getattr(model, "classes_", range(k))]
-    for names in (list(shares.classes), [str(i) for i in range(k)]):
-        if sorted(given) == sorted(names):
-            return np.array([given.index(name) for name in names], dtype=np.intp)
-    raise ValueError(
-        f"the model's classes must be the data's ({', '.join(shares.classes)}) or 0 to {k - 1}, "
-        f"got {', '.join(given)}"
+    victim = model_file(
+        data, rng, path, "mlflow", trusted, trust, family, encoding, link, stochastic
     )
+    provenance = {**victim.shares.provenance, "registered": version}
+    return replace(victim, shares=replace(victim.shares, provenance=provenance))
+
+
+def names_of(data: Dataset) -> Names:
+    """Return the data's columns, each with the names of its values."""
+    return {column.name: column.categories for column in data.table.columns}

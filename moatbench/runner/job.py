@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from moatbench.compose.build import SUITE, Parts, build
 from moatbench.compose.naming import attack_name, data_name, defense_name, victim_name
+from moatbench.compose.registered import fetched
 from moatbench.compose.repeat import as_given, repeating
 from moatbench.defense import Defense
 from moatbench.display.figure import draw
@@ -56,7 +57,7 @@ def run(cfg: DictConfig) -> Summary:
         TrackingFailed: MLflow would not take the run; nothing was run.
         NotTaken: all ran, and MLflow did not take it.
     """
-    hydra = HydraConfig.get()
+    hydra, cfg = HydraConfig.get(), fetched(cfg)
     begun = _begun(cfg, hydra)
     if begun.tracking_uri and not begun.sweep:  # a sweep has tried it
         require_usable(begun.tracking_uri, begun.name, begun.artifacts)
