@@ -19,10 +19,10 @@ NOUNS = [
     "types",
     "knobs",
     "randomness",
+    "feature",
     "space",
     "reply",
     "victim",
-    "data",
     "client",
     "monitor",
     "traits",
@@ -33,7 +33,7 @@ NOUNS = [
 ]
 # A room imports rooms of earlier lines, and itself.
 FLOORS = [
-    {"record", "numerics"},
+    {"record", "numerics", "data"},
     {"tracking", "display", "models"},
     {"search", "report", "formats"},
     {"learners", "sweep"},
@@ -47,6 +47,7 @@ FLOORS = [
 BLIND = {  # these see nothing else of ours
     "record": {"types"},
     "numerics": {"types", "knobs", "randomness"},
+    "data": {"types", "knobs", "feature", "space", "victim"},
     "models": {"types", "space", "reply", "knobs", "numerics"},
     "formats": {"types", "reply", "knobs", "models"},
     "display": {"record"},
@@ -54,8 +55,9 @@ BLIND = {  # these see nothing else of ours
     "report": {"types", "record", "tracking", "display"},
     "sweep": {"record", "tracking", "report", "display"},
 }
-# Parts may use them
-SHARED = {"numerics", "models", "search", "learners", "solvers", "strategies", "formats"}
+SHARED = {  # parts may use them
+    *("data", "numerics", "models", "search", "learners", "solvers", "strategies", "formats")
+}
 ONLY = {  # libraries, and who may import them
     "mlflow": {"tracking"},
     "hydra.utils": {"compose"},

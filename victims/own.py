@@ -47,7 +47,8 @@ def model_file(
     source = File(path, names_of(data), kind, tuple(trusted), trust)
     if not trust:
         look(Path(path), source.names, **source.how)
-    return served(data, rng, source, Wishes(family, encoding, link, stochastic))
+    victim: Victim = served(data, rng, source, Wishes(family, encoding, link, stochastic))
+    return victim
 
 
 def module(
@@ -80,7 +81,8 @@ def module(
     from moatbench.formats.readers.torch_module import open_module
 
     held = Held(open_module(module, Path(weights), arguments or {}))
-    return served(data, rng, held, Wishes(family, encoding, link, stochastic), scores=True)
+    victim: Victim = served(data, rng, held, Wishes(family, encoding, link, stochastic), scores=True)
+    return victim
 
 
 def own_model(
@@ -107,7 +109,8 @@ def own_model(
         name: of the model, for people; None is that of its class.
     """
     held = Held(estimator(model, names_of(data)))
-    return served(data, rng, held, Wishes(family, encoding, link, stochastic))
+    victim: Victim = served(data, rng, held, Wishes(family, encoding, link, stochastic))
+    return victim
 
 
 def registered_model(
