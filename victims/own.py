@@ -81,7 +81,9 @@ def module(
     from moatbench.formats.readers.torch_module import open_module
 
     held = Held(open_module(module, Path(weights), arguments or {}))
-    victim: Victim = served(data, rng, held, Wishes(family, encoding, link, stochastic), scores=True)
+    victim: Victim = served(
+        data, rng, held, Wishes(family, encoding, link, stochastic), scores=True
+    )
     return victim
 
 

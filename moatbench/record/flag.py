@@ -34,6 +34,9 @@ NAMES = "depends on the account"
 OTHERS = "depends on who asked before"
 # Marks of a whole run
 NAIVE = "naive only"
+CONSTANT = "constant victim"  # it answers one label to all
+WORSE = "no better than a constant"
+VARYING = "the victim varies"  # from call to call
 ORDER = "order of stages"
 
 

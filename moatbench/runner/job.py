@@ -31,7 +31,7 @@ from moatbench.record.identity import PACKAGES, config_hash, knobs, version_of
 from moatbench.record.inputs import inputs_of
 from moatbench.record.summary import CONFIRMATION, MEASUREMENT, Summary
 from moatbench.runner import flags, selfcheck
-from moatbench.runner.card import accuracy, write_victim
+from moatbench.runner.card import accuracy, first_line, write_victim
 from moatbench.runner.gathered import Gathered
 from moatbench.runner.playing import staying
 from moatbench.runner.secret import hidden, secret_for
@@ -78,6 +78,8 @@ def _measure(cfg: DictConfig, begun: Summary, folder: Path, hydra: Any) -> Summa
         try:
             with staying():
                 parts = build(cfg, begun.attack)
+                if line := first_line(parts.victim):
+                    log.info(line)
                 _play(cfg, parts, found, hydra)
                 _doubt(cfg, parts, found)
         except Exception as error:
@@ -224,6 +226,7 @@ def _doubt(cfg: DictConfig, parts: Parts, found: Gathered) -> None:
         doubled=found.doubled,
         told=found.flags,
     )
+    found.flags += flags.of_victim(parts.victim)
     found.flags += flags.of_defense(layers, flags.aware(parts.attacks, parts.defense, whole))
     unknown = hidden(cfg.seed, found.secret)
     doubts, repeated = selfcheck.of_layers(parts.victim, layers, unknown)
