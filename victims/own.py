@@ -160,5 +160,10 @@ def registered_model(
 
 
 def names_of(data: Dataset) -> Names:
-    """Return the data's columns, each with the names of its values."""
-    return {column.name: column.categories for column in data.table.columns}
+    """Return the data's columns, each with the values of a column of names; None for others."""
+    return {
+        column.name: None
+        if column.categories is None or column.boolean
+        else tuple(v for v in column.originals or column.categories if v is not None)
+        for column in data.table.columns
+    }

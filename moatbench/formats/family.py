@@ -100,7 +100,7 @@ def _of_estimator(model: Any) -> Family:
     if name == "OneVsRestClassifier":
         inner = {_of_estimator(one)[0] for one in model.estimators_}
         return ("one_vs_rest" if inner == {"softmax"} else None), {}
-    if name == "SVC" and not model.probability:
+    if name == "SVC" and model.probability is not True:
         return _machine(model, k)
     if name == "MLPClassifier":
         sizes = [c.shape[1] for c in model.coefs_[:-1]]

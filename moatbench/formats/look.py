@@ -16,7 +16,7 @@ from typing import Any
 from moatbench.formats.model import Names
 from moatbench.formats.opened import opened
 
-SECONDS = 120
+SECONDS = 300
 SPARE, TIMES = 2**30, 16  # bytes a child may take beyond its own: so many, and times the file
 
 
@@ -82,6 +82,7 @@ def _limit(path: Path) -> None:
         for line in status.read_text().splitlines():
             if line.startswith("VmData:"):
                 taken = int(line.split()[1]) * 1024
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # no dump, should it end by a signal
     _, most = resource.getrlimit(resource.RLIMIT_DATA)
     limit = taken + SPARE + TIMES * size
     if most == resource.RLIM_INFINITY or limit < most:

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any
 
-# The data's columns, each with the names of its values; None is a column of numbers
-Names = Mapping[str, Sequence[str] | None]
+# The data's columns, each with its values where they are names; None for numbers and booleans
+Names = Mapping[str, Sequence[Any] | None]
 
 
 @dataclass(frozen=True)

@@ -38,11 +38,11 @@ def booster(model: Any, names: Names, classes: Any = None) -> Model:
 
     def ask(asked: Any) -> Any:
         if not named:
-            return _normalised(model.predict(asked), objective)
+            return _normalised(model.predict(asked, num_threads=1), objective)
         frame = _renamed(asked, columns)
         texts = [c for c in columns if not _is_numeric(frame[c])]
         known = dict(zip(texts, stored, strict=False))
-        told = model.predict(with_categories(frame, known), validate_features=True)
+        told = model.predict(with_categories(frame, known), validate_features=True, num_threads=1)
         return _normalised(told, objective)
 
     theirs = {known_as(name): name for name in names}

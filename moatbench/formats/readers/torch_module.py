@@ -34,8 +34,8 @@ def open_module(name: str, weights: Path, arguments: Mapping[str, Any]) -> Model
         module.load_state_dict(state)
     except RuntimeError as error:
         raise ValueError(
-            f"victim.weights must fit {name}, got {weights}: {error}; give victim.arguments as it "
-            "was made with"
+            f"victim.weights must fit {name}, got {weights}: {' '.join(str(error).split())[:300]}; "
+            "give victim.arguments as it was made with"
         ) from error
     return describe(module)
 

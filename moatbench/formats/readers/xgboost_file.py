@@ -44,6 +44,7 @@ def booster(model: Any, names: Names, classes: Any = None) -> Model:
     columns = None if model.feature_names is None else tuple(model.feature_names)
     known = {column: values for column, values in names.items() if values is not None}
     rounds = _rounds(model)
+    model.set_param({"nthread": 1})  # a block is small, and threads that wait for each other slow
 
     def ask(asked: Any) -> Any:
         if columns is None:
