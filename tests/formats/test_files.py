@@ -1,4 +1,4 @@
-"""Each kind of file is asked as its owner asks it: one line, no adapter, the model's own accuracy."""
+"""Each kind of file is asked as its owner asks it: no adapter, and the model's own accuracy."""
 
 import json
 import subprocess
@@ -77,7 +77,7 @@ def as_categories(frame: pd.DataFrame) -> pd.DataFrame:
 
 def pipeline() -> Any:
     columns = [("n", StandardScaler(), NUMBERS), ("c", OneHotEncoder(), ["city"])]
-    steps = ColumnTransformer(columns, remainder="passthrough")  # type: ignore[arg-type]
+    steps = ColumnTransformer(columns, remainder="passthrough")
     return make_pipeline(steps, LogisticRegression())
 
 
