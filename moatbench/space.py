@@ -137,7 +137,7 @@ class InputSpace:
         return np.hstack([np.delete(z, self.coded, axis=1), *spread])
 
     def snap(self, x: Array, step: float) -> Array:
-        """(n, d) the nearest points of a grid, within the bounds; categories stay as they are.
+        """(n, d) the nearest points of a grid, within bounds and on steps; categories stay.
 
         Args:
             x: (n, d) inputs.
@@ -150,7 +150,7 @@ class InputSpace:
         at[:, self.numeric] = np.clip(
             low + cell * np.rint((x[:, self.numeric] - low) / cell), low, high
         )
-        return at
+        return self.answered(at)
 
     def answered(self, x: Array) -> Array:
         """(n, d) the rows that an API answers when it is asked x: numbers at their nearest step.

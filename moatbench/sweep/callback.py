@@ -75,6 +75,7 @@ class Watched(Callback):
             uri=uri,
             report=config.report,
             confirm=int(config.confirm),
+            advise=bool(config.advise),
             done=done,
             error=error,
         ).write(self._manifest)
