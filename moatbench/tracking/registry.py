@@ -76,7 +76,7 @@ def _version(client: "MlflowClient", parts: "re.Match[str]") -> "ModelVersion":
         return client.get_model_version_by_alias(name, parts["alias"])
     if parts["version"] != "latest":
         return client.get_model_version(name, parts["version"])
-    versions = client.get_registered_model(name).latest_versions  # one of each stage
+    versions: list[ModelVersion] = client.get_registered_model(name).latest_versions  # a stage each
     if not versions:
         raise ValueError(f"no version of {name}")
     return max(versions, key=lambda version: int(version.version))

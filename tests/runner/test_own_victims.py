@@ -13,7 +13,7 @@ from moatbench.record.summary import Summary
 from moatbench.reply import Reply
 from moatbench.runner.card import first_line
 from moatbench.runner.flags import of_victim
-from moatbench.types import Array
+from moatbench.types import Array, Labels
 from moatbench.victim import Victim
 
 
@@ -21,13 +21,13 @@ def always(label: int) -> Callable[[Array], Reply]:
     return lambda x: Reply(np.full(len(x), label))
 
 
-def with_truth(victim: Victim, y: Array) -> Victim:
-    return replace(victim, shares=replace(victim.shares, y_test=y.astype(np.int64)))
+def with_truth(victim: Victim, y: Labels) -> Victim:
+    return replace(victim, shares=replace(victim.shares, y_test=y))
 
 
 def test_a_constant_victim_is_invalid(toy: Victim) -> None:
     victim = by_hand(always(1), np.random.default_rng(0).uniform(-1, 1, (60, 2)), (20, 40))
-    (flag,) = of_victim(with_truth(victim, np.arange(20) % 3))
+    (flag,) = of_victim(with_truth(victim, np.arange(20, dtype=np.int64) % 3))
     assert (flag.grade, flag.mark) == (INVALID, "constant victim")
     assert "answers 'b' to every test row" in flag.text
 
