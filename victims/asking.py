@@ -10,7 +10,7 @@ from moatbench.data import Column, Dataset, Table
 from moatbench.data.arrays import Arrays
 from moatbench.data.frame import Frames
 from moatbench.knobs import check_choice
-from moatbench.types import Array, Rows
+from moatbench.types import Array
 from moatbench.victim import Shares
 from moatbench.victims.encoders import known_values
 
@@ -80,28 +80,6 @@ def asked(
     raise ValueError(
         f"the model must answer rows of {table.name} ({', '.join(_labels(table))}), and refused "
         f"them as {refused}; choose the data it was trained on, or victim.encoding"
-    )
-
-
-def class_order(model: Any, classes: Sequence[str]) -> Rows:
-    """(k,) which of the model's outputs belongs to each of the data's classes.
-
-    By name, numbers by value; a model of 0..k-1 has them in the data's order.
-
-    Raises:
-        ValueError: `classes_` of the model are neither.
-    """
-    k = len(classes)
-    told = list(getattr(model, "classes_", range(k)))
-    for form in (_text, _number):
-        given, wanted = [form(c) for c in told], [form(c) for c in classes]
-        if None not in given and len(set(given)) == k and set(given) == set(wanted):
-            return np.array([given.index(name) for name in wanted], dtype=np.intp)
-    if [_number(c) for c in told] == list(range(k)):
-        return np.arange(k)
-    raise ValueError(
-        f"the model's classes must be the data's ({', '.join(classes)}) or 0 to {k - 1}, got "
-        f"{', '.join(str(c) for c in told)}; choose the data it was trained on"
     )
 
 
@@ -236,18 +214,6 @@ def _labels(table: Table, hot: bool = False) -> list[str]:
 def _names(model: Any) -> tuple[str, ...] | None:
     names = getattr(model, "feature_names_in_", None)
     return None if names is None else tuple(str(name) for name in names)
-
-
-def _text(value: Any) -> str:
-    return str(value).strip()
-
-
-def _number(value: Any) -> float | None:
-    """Return the number that a class is called by; True is 1."""
-    try:
-        return float({"True": 1, "False": 0}.get(str(value), value))
-    except (TypeError, ValueError):
-        return None
 
 
 def _listed(values: Sequence[Any], most: int = 20) -> str:

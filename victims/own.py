@@ -1,60 +1,90 @@
-"""Your own model: a scikit-learn model saved with skops, or any object with predict_proba."""
+"""Your own model: a file of skops, ONNX or boosted trees, a torch module, any Python object."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
-
-import numpy as np
 
 from moatbench.data import Dataset
-from moatbench.models import forward
-from moatbench.reply import Reply, from_outputs
-from moatbench.types import Array, Generator
+from moatbench.formats.look import look
+from moatbench.formats.model import Names
+from moatbench.formats.readers.estimator import estimator
+from moatbench.formats.served import File, Held
+from moatbench.types import Generator
 from moatbench.victim import Victim
-from moatbench.victims.asking import OwnEncoding, asked, class_order
+from moatbench.victims.asking import OwnEncoding
+from moatbench.victims.serving import Wishes, served
 
 
-def skops_model(
+def model_file(
     data: Dataset,
     rng: Generator,
     path: str,
+    kind: str | None = None,
     trusted: Sequence[str] = (),
+    trust: bool = False,
     family: str | None = None,
     encoding: OwnEncoding | None = None,
+    link: str | None = None,
+    stochastic: bool = False,
     name: str | None = None,
 ) -> Victim:
-    """Load a scikit-learn model from a skops file.
+    """Load a model from a file; nothing that it says is run.
 
     Args:
-        data: what the model was trained for.
+        data: what the model was trained for: the same columns and classes.
         rng: draws the shares.
-        path: of the file.
-        trusted: types in the file that you vouch for; skops names those that it does not know.
-        family: what the API's card says of the model; None publishes nothing.
+        path: of the file, or of a folder as MLflow saves one.
+        kind: skops, onnx, xgboost, lightgbm, catboost or mlflow; None tells by the content.
+        trusted: types in a skops file that you vouch for; skops names those that it does not know.
+        trust: whether you vouch for a pickle, which runs whatever it says.
+        family: what the API's card says of the model; None is what is recognised.
         encoding: frame, one_hot, codes or scaled; None is what suits the model, see `asked`.
-        name: of the model, for people; None is that of its file or class.
+        link: softmax or sigmoid, where its outputs are scores; None where they are probabilities.
+        stochastic: whether its answers to a row may vary.
+        name: of the model, for people; None is that of its file.
     """
-    import skops.io
+    source = File(path, names_of(data), kind, tuple(trusted), trust)
+    if not trust:
+        look(Path(path), source.names, **source.how)
+    victim: Victim = served(data, rng, source, Wishes(family, encoding, link, stochastic))
+    return victim
 
-    if not Path(path).is_file():
-        raise ValueError(
-            f"victim.path must be a file, got {path}, where there is none; save one with "
-            "skops.io.dump"
-        )
-    try:
-        types = skops.io.get_untrusted_types(file=path)
-    except (BadZipFile, KeyError) as error:
-        raise ValueError(
-            f"victim.path must be a file of skops, got {path} ({error}); save it with skops.io.dump"
-        ) from error
-    unknown = sorted(set(types) - set(trusted))
-    if unknown:
-        raise ValueError(
-            f"victim.path must hold trusted types only, got {', '.join(unknown)} in {path}; if the "
-            f"file is yours, vouch for them with 'victim.trusted=[{','.join(unknown)}]'"
-        )
-    return own_model(data, rng, skops.io.load(path, trusted=list(trusted)), family, encoding, name)
+
+def module(
+    data: Dataset,
+    rng: Generator,
+    module: str,
+    weights: str,
+    arguments: Mapping[str, Any] | None = None,
+    family: str | None = None,
+    encoding: OwnEncoding | None = None,
+    link: str | None = None,
+    stochastic: bool = False,
+    name: str | None = None,
+) -> Victim:
+    """Load a network of torch: your class, and a file of its weights.
+
+    Args:
+        data: what the network was trained for: the same columns and classes.
+        rng: draws the shares.
+        module: its class, `my_net:Net`.
+        weights: a file of safetensors, or a state_dict that torch.save wrote.
+        arguments: of the class.
+        family: as for `model_file`.
+        encoding: the same.
+        link: the same, but that None makes probabilities of scores: a softmax, or of a single one
+            a sigmoid.
+        stochastic: as for `model_file`.
+        name: of the network, for people; None is that of its file.
+    """
+    from moatbench.formats.readers.torch_module import open_module
+
+    held = Held(open_module(module, Path(weights), arguments or {}))
+    victim: Victim = served(
+        data, rng, held, Wishes(family, encoding, link, stochastic), scores=True
+    )
+    return victim
 
 
 def own_model(
@@ -63,31 +93,77 @@ def own_model(
     model: Any,
     family: str | None = None,
     encoding: OwnEncoding | None = None,
+    link: str | None = None,
+    stochastic: bool = False,
     name: str | None = None,
 ) -> Victim:
-    """Adapt any object with predict_proba, and `classes_` unless its classes are 0..k-1 in order.
+    """Adapt any object with predict_proba or predict, or a function.
 
-    Raises:
-        ValueError: no predict_proba, another number of columns, classes that the data lack.
+    Args:
+        data: what the model was trained for.
+        rng: draws the shares.
+        model: answers n rows with probabilities (n, k), with the second class's (n,) or (n, 1), or
+            with labels (n,); `classes_` says their order, unless it is 0..k-1.
+        family: as for `model_file`.
+        encoding: the same.
+        link: the same.
+        stochastic: the same.
+        name: of the model, for people; None is that of its class.
     """
-    if not hasattr(model, "predict_proba"):
+    held = Held(estimator(model, names_of(data)))
+    victim: Victim = served(data, rng, held, Wishes(family, encoding, link, stochastic))
+    return victim
+
+
+def registered_model(
+    data: Dataset,
+    rng: Generator,
+    uri: str,
+    registry_uri: str | None = None,
+    path: str | None = None,
+    version: str | None = None,
+    trusted: Sequence[str] = (),
+    trust: bool = False,
+    family: str | None = None,
+    encoding: OwnEncoding | None = None,
+    link: str | None = None,
+    stochastic: bool = False,
+    name: str | None = None,
+) -> Victim:
+    """Load a model from a registry of MLflow.
+
+    Args:
+        data: what the model was trained for.
+        rng: draws the shares.
+        uri: of the model, `models:/name/3` or `models:/name@alias`.
+        registry_uri: of the registry.
+        path: of the folder that its files were copied to; a run fills it in.
+        version: the address with the number of the version; the same.
+        trusted: as for `model_file`.
+        trust: the same.
+        family: the same.
+        encoding: the same.
+        link: the same.
+        stochastic: the same.
+        name: of the model, for people; None is its name in the registry.
+    """
+    if path is None or version is None:
         raise ValueError(
-            "victim.model must have predict_proba, which answers (n, d) rows with (n, k) "
-            f"probabilities, got a {type(model).__name__} without"
+            f"victim.uri={uri} must be copied before it is loaded, as moatbench does; from Python, "
+            "give compose.registered.fetched the config"
         )
-    found = asked(model, model.predict_proba, data, rng, encoding)
-    order = class_order(model, found.shares.classes)
-
-    def predict(x: Array) -> Reply:
-        # One size of batch, so that an answer does not depend on who asks at the same time
-        # and filled up with a row that somebody asks, not with zeros that nobody might
-        full = np.concatenate([x, np.repeat(x[-1:], -len(x) % forward.BLOCK, axis=0)])
-        parts = [_told(model, found.inputs(block)) for block in forward.blocks(full)]
-        outputs = np.concatenate(parts)[: len(x)] if parts else np.empty((0, len(order)))
-        return from_outputs(outputs[:, order])
-
-    return Victim(found.shares, predict, family)
+    victim = model_file(
+        data, rng, path, "mlflow", trusted, trust, family, encoding, link, stochastic
+    )
+    provenance = {**victim.shares.provenance, "registered": version}
+    return replace(victim, shares=replace(victim.shares, provenance=provenance))
 
 
-def _told(model: Any, inputs: Any) -> Array:
-    return np.asarray(model.predict_proba(inputs), dtype=np.float64)
+def names_of(data: Dataset) -> Names:
+    """Return the data's columns, each with the values of a column of names; None for others."""
+    return {
+        column.name: None
+        if column.categories is None or column.boolean
+        else tuple(v for v in column.originals or column.categories if v is not None)
+        for column in data.table.columns
+    }

@@ -21,6 +21,7 @@ from moatbench.attack import Attack
 from moatbench.compose.cache import is_known, trained, victim_key
 from moatbench.compose.limits import check_run, check_suite, overrides_given
 from moatbench.compose.old_forms import refuse_old_form
+from moatbench.compose.registered import fetched
 from moatbench.compose.subgroup import members
 from moatbench.data import Dataset
 from moatbench.defense import Defense
@@ -55,6 +56,7 @@ def build(cfg: DictConfig, attack: str) -> Parts:
         attack: the name of the choice in the group `attack`.
     """
     check_run(cfg)
+    cfg = fetched(cfg)
     seed = cfg.seed if cfg.victim_seed is None else cfg.victim_seed
     # Cheap parts first: a bad knob is told before a victim is trained.
     defense, attacks = build_defense(cfg.defense), build_attacks(cfg.attack, attack)

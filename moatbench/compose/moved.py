@@ -85,6 +85,7 @@ _UNDER_OTHER_NAMES = {
     "moatbench.run": "moatbench.runner.job",
     "moatbench.sweep.Watched": "moatbench.sweep.callback.Watched",
     "moatbench.track": "moatbench.tracking.log",
+    "moatbench.victims.own.skops_model": "moatbench.victims.own.model_file",
     "moatbench.victims.services.Extraction": "moatbench.victims.services.Indicators",
     "moatbench.randomness.AccountStreams": "moatbench.numerics.keyed.AccountStreams",
     "moatbench.randomness.keyed_uniform": "moatbench.numerics.keyed.keyed_uniform",

@@ -6,7 +6,8 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-BROUGHT = {"csv", "openml", "own", "skops"}  # configs of which everybody has a content of their own
+# Configs of which everybody has a content of their own
+BROUGHT = {"csv", "openml", "own", "model", "skops", "module", "mlflow"}
 
 
 def data_name(cfg: DictConfig, choice: str, overrides: Iterable[str], cwd: Path) -> str:
@@ -27,8 +28,10 @@ def victim_name(cfg: DictConfig, choice: str, overrides: Iterable[str], cwd: Pat
     if node.get("name"):
         return str(node.name)
     model = node.get("model") or {}
+    if "registry_uri" in node:
+        return str(node.get("version") or node.uri).partition(":")[2].lstrip("/")
     if choice in BROUGHT:
-        path = node.get("path") or model.get("path")
+        path = node.get("path") or node.get("weights") or model.get("path")
         target = str(model.get("_target_", choice))
         return stem(str(path), cwd, str(cfg.data_dir)) if path else _short(target)
     return _with_class(choice, str(node.get("_target_", "")), overrides, "victim")

@@ -14,6 +14,7 @@ from moatbench.record.command import Command
 PARTS = ("data", "victim", "defense", "attack")
 DATA_DIR = "MOATBENCH_DATA_DIR"
 OURS = "moatbench"
+CODE = ("_target_", "module")  # keys that name a class or function
 CONFIG, NAME = "moatbench.conf", "config"  # of the command, unless it says otherwise
 
 
@@ -60,9 +61,10 @@ def _options(hydra: Any) -> Iterator[str]:
 def _imports(cfg: DictConfig, hydra: Any) -> dict[str, str]:
     """Say where parts that are not ours were imported from, unless they are installed."""
     tree: Any = OmegaConf.to_container(cfg, resolve=False)
-    named = [value for key, value in _items(tree) if key == "_target_" and value != "???"]
+    named = [value for key, value in _items(tree) if key in CODE and value != "???"]
     named += [s.path for s in hydra.runtime.config_sources if s.schema == "pkg"]
-    tops = {name.partition(".")[0] for name in named} - {OURS, "hydra", "hydra_plugins", ""}
+    modules = {name.partition(":")[0] for name in named}
+    tops = {m.partition(".")[0] for m in modules} - {OURS, "hydra", "hydra_plugins", ""}
     if not tops:
         return {}
     given = [os.path.abspath(p) for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p]

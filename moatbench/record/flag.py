@@ -37,6 +37,9 @@ SPARED = "spares judged rows"
 VARIES = "victim varies"
 # Marks of a whole run
 NAIVE = "naive only"
+CONSTANT = "constant victim"  # it answers one label to all
+WORSE = "no better than a constant"
+VARYING = "the victim varies"  # from call to call
 ORDER = "order of stages"
 
 

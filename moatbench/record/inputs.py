@@ -22,6 +22,7 @@ OURS = "moatbench"
 # Their versions are in the record
 LIBRARIES = {"numpy", "scipy", "sklearn", "torch", "omegaconf", "hydra", "builtins"}
 TARGET = "_target_"
+CLASS = "module"  # names one as well, my_net:Net
 FOLDERS = ("path", "file", "folder", "dir", "directory", "weights", "model", "checkpoint")
 RACY = 2.0  # seconds; a file that changed since may change again with the same time stamps
 INSTALLED = {"site-packages", "dist-packages"}
@@ -54,9 +55,13 @@ def inputs_within(tree: Any, data_dir: Path = Path()) -> dict[str, str]:
 
 
 def targets(tree: Any) -> list[str]:
-    """Name the top-level package of each `_target_` that is neither ours nor a library's."""
-    named = [text for key, text in _leaves("", tree) if key == TARGET or "." in text]
-    calls = {text for key, text in _leaves("", tree) if key == TARGET}
+    """Name the top-level package of each `_target_` or class that is neither ours nor a library's.
+
+    A class is named under `module`, as my_net:Net.
+    """
+    leaves = [(k, t.replace(":", ".") if k == CLASS else t) for k, t in _leaves("", tree)]
+    named = [text for key, text in leaves if key in (TARGET, CLASS) or "." in text]
+    calls = {text for key, text in leaves if key in (TARGET, CLASS)}
     by_path = any(call.startswith("hydra.utils.get_") for call in calls)  # path: names the object
     tops = {t.partition(".")[0] for t in (named if by_path else calls)}
     return sorted(t for t in tops if t.isidentifier() and _is_strange(t))

@@ -5,6 +5,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from moatbench.compose.archive import NotArchivable, dump
 from moatbench.record.whole import write_text
 from moatbench.space import Categorical, Numeric
@@ -41,6 +43,25 @@ def _kind(feature: Numeric | Categorical) -> dict[str, Any]:
     if isinstance(feature, Numeric):
         return {"low": feature.low, "high": feature.high, "step": feature.step}
     return {"values": list(feature.values), "one_hot": feature.one_hot}
+
+
+def constant_accuracy(victim: Victim) -> float:
+    """Share of the test rows that the best constant answer labels rightly."""
+    _, counts = np.unique(victim.shares.y_test, return_counts=True)
+    return float(counts.max() / counts.sum())
+
+
+def first_line(victim: Victim) -> str:
+    """Say what an own model is and how good, in the line that a run begins with; '' for others."""
+    facts, right = victim.shares.provenance, accuracy(victim)
+    if "model" not in facts or right is None:
+        return ""
+    rows, d = len(victim.shares.y_test), victim.space.d
+    return (
+        f"victim: {facts['model']}, {victim.family or 'of no family that is known'}, asked as "
+        f"{facts['asked']} ({d} columns): {100 * right:.1f} % right on {rows} test rows, where the "
+        f"best constant answer has {100 * constant_accuracy(victim):.1f} %"
+    )
 
 
 def accuracy(victim: Victim) -> float | None:

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from moatbench.compose.build import SUITE, Parts, build
 from moatbench.compose.naming import attack_name, data_name, defense_name, victim_name
+from moatbench.compose.registered import fetched
 from moatbench.compose.repeat import as_given, repeating
 from moatbench.defense import Defense
 from moatbench.display.figure import draw
@@ -31,7 +32,7 @@ from moatbench.record.hardware import hardware
 from moatbench.record.identity import PACKAGES, config_hash, knobs, version_of
 from moatbench.record.inputs import inputs_of
 from moatbench.record.summary import CONFIRMATION, MEASUREMENT, Summary
-from moatbench.runner.card import accuracy, write_victim
+from moatbench.runner.card import accuracy, first_line, write_victim
 from moatbench.runner.checks import flags, selfcheck
 from moatbench.runner.gathered import Gathered
 from moatbench.runner.playing import staying
@@ -58,7 +59,7 @@ def run(cfg: DictConfig) -> Summary:
         TrackingFailed: MLflow would not take the run; nothing was run.
         NotTaken: all ran, and MLflow did not take it.
     """
-    hydra = HydraConfig.get()
+    hydra, cfg = HydraConfig.get(), fetched(cfg)
     begun = _begun(cfg, hydra)
     if begun.tracking_uri and not begun.sweep:  # a sweep has tried it
         require_usable(begun.tracking_uri, begun.name, begun.artifacts)
@@ -79,6 +80,8 @@ def _measure(cfg: DictConfig, begun: Summary, folder: Path, hydra: Any) -> Summa
         try:
             with staying():
                 parts = build(cfg, begun.attack)
+                if line := first_line(parts.victim):
+                    log.info(line)
                 judge = _play(cfg, parts, found, hydra)
                 _doubt(cfg, parts, found, judge)
         except Exception as error:
@@ -228,6 +231,7 @@ def _doubt(cfg: DictConfig, parts: Parts, found: Gathered, judge: Judge) -> None
         doubled=found.doubled,
         told=found.flags,
     )
+    found.flags += flags.of_victim(parts.victim)
     found.flags += flags.of_defense(layers, flags.aware(parts.attacks, parts.defense, whole))
     unknown = hidden(cfg.seed, found.secret)
     doubts, repeated = selfcheck.of_layers(parts.victim, layers, unknown)

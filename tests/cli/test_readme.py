@@ -87,7 +87,7 @@ def test_the_attack_runs_from_the_command_line(shown: Path, moatbench: Run) -> N
 def test_the_model_is_saved_and_attacked(shown: Path, moatbench: Run) -> None:
     code = (shown / "save_model.py").read_text()
     exec(compile(code, "save_model.py", "exec"), {})  # the fixture moved into an empty folder
-    status, out, err = moatbench(*command("victim=skops"), *QUICK)
+    status, out, err = moatbench(*command("victim=model"), *QUICK)
     assert status == 0, err
     assert "mine on wine" in out
 

@@ -26,7 +26,8 @@ from moatbench.victims.linear import softmax
 
 Compose = Callable[..., DictConfig]
 
-OWN = ("own", "skops")  # models of somebody else's: there is nothing to train
+# Models of somebody else's: there is nothing to train
+OWN = ("own", "model", "skops", "module", "mlflow")
 TRAINED = [name for name in options("victim") if name not in OWN]
 
 

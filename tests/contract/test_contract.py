@@ -3,6 +3,7 @@
 The checks themselves ship with the package, as `moatbench.testing`; here they meet every part.
 """
 
+import json
 import sys
 from collections.abc import Callable
 from functools import cache
@@ -45,7 +46,8 @@ OWN = {
     "lowd_meek": "logistic",
     "path_finding": "bigml_tree",
 }
-ALIKE = ("dp_softmax", "gradient_boosting", "random_forest", "skops")  # to an attack, as another
+# To an attack, as another
+ALIKE = ("dp_softmax", "gradient_boosting", "random_forest", "skops", "model", "module", "mlflow")
 # They train as adaptive_retraining does on simpler purchases, or wear it: one victim of each kind.
 SIMPLER = (
     "line_search_retraining",
@@ -93,11 +95,22 @@ def victim_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Victi
     elsewhere = ModuleType("elsewhere")
     elsewhere.__dict__["make"] = _model_of_ones_own
     sys.modules["elsewhere"] = elsewhere
+    elsewhere.__dict__["Net"] = _network
+    folder = tmp_path_factory.mktemp("model")
+    file = [
+        f"victim.path={_skops_model(folder)}",
+        "victim.trusted=[sklearn.tree._tree.Tree]",
+    ]
     examples = {
-        "skops": [
-            f"victim.path={_skops_model(tmp_path_factory.mktemp('model'))}",
-            "victim.trusted=[sklearn.tree._tree.Tree]",
+        "skops": file,
+        "model": file,
+        "mlflow": [
+            "victim.uri=models:/tree/1",
+            "victim.version=models:/tree/1",
+            f"victim.path={folder}",
+            file[1],
         ],
+        "module": ["victim.module=elsewhere:Net", f"victim.weights={_weights(folder)}"],
         "own": ["victim.model._target_=elsewhere.make"],
     }
 
@@ -237,7 +250,25 @@ def _skops_model(folder: Path) -> Path:
     x, y = load_iris(return_X_y=True)
     model = DecisionTreeClassifier(max_depth=3, random_state=0)
     skops.io.dump(model.fit(x, y), folder / "model.skops")
+    mlmodel = {"flavors": {"sklearn": {"pickled_model": "model.skops"}}}
+    (folder / "MLmodel").write_text(json.dumps(mlmodel))
     return folder / "model.skops"
+
+
+def _network() -> Any:
+    """Return an untrained network."""
+    import torch
+
+    torch.manual_seed(0)
+    return torch.nn.Sequential(torch.nn.Linear(4, 5), torch.nn.Tanh(), torch.nn.Linear(5, 3))
+
+
+def _weights(folder: Path) -> Path:
+    """Save the weights of that network."""
+    import torch
+
+    torch.save(_network().state_dict(), folder / "net.pt")
+    return folder / "net.pt"
 
 
 def _model_of_ones_own() -> Any:

@@ -1,6 +1,5 @@
 """A model of one's own is asked in the data's units, under its own names, in its own order."""
 
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,9 +14,10 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from moatbench.data import Dataset
 from moatbench.data.frame import from_frame
+from moatbench.formats.classes import class_order
 from moatbench.space import Categorical
 from moatbench.victim import Victim
-from moatbench.victims.asking import asked, class_order
+from moatbench.victims.asking import asked
 from moatbench.victims.datasets import bundled
 from moatbench.victims.own import own_model
 
@@ -163,7 +163,7 @@ def test_what_a_model_refuses_is_told_in_its_words() -> None:
         ([True, False], ("False", "True"), [1, 0]),
         ([True, False], ("0", "1"), [1, 0]),
         (["b", "a"], ("a", "b"), [1, 0]),
-        ([1, 0], ("a", "b"), None),
+        ([1, 0], ("a", "b"), [1, 0]),
         (["a", "c"], ("a", "b"), None),
         ([0, 1, 2], ("a", "b"), None),
     ],
@@ -171,10 +171,8 @@ def test_what_a_model_refuses_is_told_in_its_words() -> None:
 def test_classes_are_matched_by_name_and_numbers_by_value(
     told: Any, classes: tuple[str, ...], order: list[int] | None
 ) -> None:
-    model = SimpleNamespace(classes_=list(told))
-
     if order is None:
         with pytest.raises(ValueError, match=r"must be the data's \(a, b\) or 0 to 1, got"):
-            class_order(model, classes)
+            class_order(list(told), classes)
     else:
-        assert class_order(model, classes).tolist() == order
+        assert class_order(list(told), classes) == tuple(order)

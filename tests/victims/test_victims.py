@@ -17,7 +17,7 @@ from moatbench.victim import Victim
 from moatbench.victims.datasets import bundled
 from moatbench.victims.linear import logistic, one_vs_rest, softmax
 from moatbench.victims.mlp import mlp
-from moatbench.victims.own import own_model, skops_model
+from moatbench.victims.own import model_file, own_model
 
 BATCHES = (1, 2, 7, 64, 100, 333)
 
@@ -158,7 +158,7 @@ def test_a_model_for_other_data_is_refused(digits: Dataset) -> None:
 
 
 def test_an_object_without_predict_proba_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"must have predict_proba.* got a list without"):
+    with pytest.raises(ValueError, match=r"must have predict_proba or predict.* got a list with"):
         own_model(bundled("iris"), np.random.default_rng(0), [])
 
 
@@ -168,7 +168,9 @@ def test_a_skops_model_answers_as_before_it_was_saved(tmp_path: Path) -> None:
     shares = bundled("iris").shares(np.random.default_rng(0), units="own")
     model = LogisticRegression(max_iter=5000).fit(shares.x_train, shares.y_train)
     skops.io.dump(model, tmp_path / "m.skops")
-    victim = skops_model(bundled("iris"), np.random.default_rng(0), str(tmp_path / "m.skops"))
+    victim = model_file(
+        bundled("iris"), np.random.default_rng(0), str(tmp_path / "m.skops"), "skops"
+    )
     answers = victim.predict(shares.x_test).outputs
     assert np.abs(answers - model.predict_proba(shares.x_test)).max() < 1e-12
 
@@ -176,7 +178,7 @@ def test_a_skops_model_answers_as_before_it_was_saved(tmp_path: Path) -> None:
 def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     (tmp_path / "m.skops").write_text("no zip")
     with pytest.raises(ValueError, match=r"victim\.path must be a file of skops, got"):
-        skops_model(bundled("iris"), np.random.default_rng(0), str(tmp_path / "m.skops"))
+        model_file(bundled("iris"), np.random.default_rng(0), str(tmp_path / "m.skops"), "skops")
 
 
 def test_a_skops_file_with_unknown_types_is_not_loaded(tmp_path: Path) -> None:
@@ -185,7 +187,7 @@ def test_a_skops_file_with_unknown_types_is_not_loaded(tmp_path: Path) -> None:
 
     skops.io.dump(FunctionTransformer(Path.exists), tmp_path / "m.skops")
     with pytest.raises(ValueError, match=r"must hold trusted types only, got .*victim\.trusted="):
-        skops_model(bundled("iris"), np.random.default_rng(0), str(tmp_path / "m.skops"))
+        model_file(bundled("iris"), np.random.default_rng(0), str(tmp_path / "m.skops"), "skops")
 
 
 def test_the_victim_of_a_space_of_its_own_is_checked(toy: Victim) -> None:

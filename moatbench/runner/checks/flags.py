@@ -2,13 +2,17 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
+import numpy as np
+
 from moatbench.attack import Attack
 from moatbench.compose.build import order_problems
 from moatbench.defense import Defense
 from moatbench.record.columns import WORST_CASE
 from moatbench.record.curve import HEADLINE, Row
 from moatbench.record.flag import (
+    BOUND,
     BUYING,
+    CONSTANT,
     EARLY,
     INVALID,
     LATE,
@@ -19,10 +23,13 @@ from moatbench.record.flag import (
     ORDER,
     UNBEGUN,
     UNISOLATED,
+    VARYING,
+    WORSE,
     Flag,
     graded,
 )
 from moatbench.record.marks import naive_only
+from moatbench.runner.card import constant_accuracy
 from moatbench.runner.checks.doubts import (
     Doubled,
     Hits,
@@ -32,6 +39,11 @@ from moatbench.runner.checks.doubts import (
     more_steps_gave_other,
 )
 from moatbench.sweep.strengths import published_of
+from moatbench.victim import Victim
+
+UNITS = (
+    "is it asked in the units and the order of columns that it was trained on? (victim.encoding)"
+)
 
 
 def of_run(
@@ -99,6 +111,34 @@ def of_defense(layers: Mapping[str, Defense], aware: Mapping[str, Sequence[str]]
             if known is not None and (n := len(known.values)) > 1
         ),
     ]
+
+
+def of_victim(victim: Victim) -> list[Flag]:
+    """Say what is less about any number that is measured against this victim.
+
+    What is no better than a constant answer is as easily stolen as one: most often it is asked in
+    other units than it was trained on. One whose answers vary agrees with itself in part only, and
+    no surrogate can do better.
+    """
+    flags, shares = [], victim.shares
+    itself = shares.provenance.get("agrees_with_itself")
+    if itself is not None:
+        text = f"the victim's answers vary: it agrees with itself on {100 * itself:.1f} % of labels"
+        flags.append(Flag(BOUND, text, VARYING))
+    if len(victim.classes) == 1:
+        return flags
+    labels, shown = victim.predict(shares.x_test).labels, constant_accuracy(victim)
+    right = float((labels == shares.y_test).mean())
+    if len(np.unique(labels)) == 1:
+        text = f"the victim answers {victim.classes[labels[0]]!r} to every test row; {UNITS}"
+        return [*flags, Flag(INVALID, text, CONSTANT)]
+    if right <= shown:
+        text = (
+            f"the victim is right on {100 * right:.1f} % of test rows, and one constant answer "
+            f"would be on {100 * shown:.1f} %; {UNITS}"
+        )
+        flags.append(Flag(INVALID, text, WORSE))
+    return flags
 
 
 def worst(

@@ -1,0 +1,1 @@
+"""Other people's models: their files opened without running them, asked, and checked."""

@@ -1,0 +1,132 @@
+"""A model's raw answers, whatever they look like, as replies."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from scipy.special import expit
+
+from moatbench.formats.classes import class_order, label_places, place_of
+from moatbench.models.forward import softmax
+from moatbench.reply import Reply
+from moatbench.types import Array
+
+LINKS = ("softmax", "sigmoid")
+ROUNDED = 1e-3  # how far sums may be off in single precision, or less
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a model's answers are read.
+
+    Args:
+        order: for each of the data's classes, which of the model's outputs is its own; () where it
+            answers labels only.
+        keys: of the outputs, where they come as a dictionary a row.
+        labels: of each label that it answers, the data's class; for labels only.
+        link: what turns its outputs into probabilities; None where they are.
+    """
+
+    order: tuple[int, ...]
+    keys: tuple[Any, ...] = ()
+    labels: Mapping[float | str, int] = field(default_factory=dict)
+    link: str | None = None
+
+    def reply(self, raw: Any) -> Reply:
+        """Return raw answers to n rows as a Reply."""
+        values = as_array(raw, self.keys)
+        if not self.order:
+            told = [place_of(value, self.labels) for value in values.reshape(-1).tolist()]
+            return Reply(np.array(told, dtype=np.int64))
+        outputs = _probabilities(values, self.link)
+        place = np.argsort(self.order)  # of the model's outputs among the data's classes
+        # The model's own choice, where two outputs are equal
+        return Reply(place[outputs.argmax(axis=1)].astype(np.int64), outputs[:, self.order])
+
+
+def form_of(
+    raw: Any, known: Sequence[Any] | None, classes: Sequence[str], link: str | None = None
+) -> Form:
+    """Say how a model's answers are to be read.
+
+    Args:
+        raw: its answers to some rows.
+        known: its classes, in the order of its outputs; None where it does not say.
+        classes: the data's.
+        link: see `Form`.
+
+    Raises:
+        ValueError: the answers are neither probabilities nor labels of these classes.
+    """
+    keys: tuple[Any, ...] = ()
+    if isinstance(raw, list | tuple) and len(raw) and isinstance(raw[0], Mapping):
+        keys = tuple(raw[0]) if known is None else tuple(known)
+        known = keys
+    values, k = as_array(raw, keys), len(classes)
+    single = values.ndim == 1 or values.shape[1] == 1
+    if single and (link is None and _are_labels(values)):
+        told = values.reshape(-1).tolist()
+        return Form((), labels=label_places(list(dict.fromkeys(told)), known, classes))
+    width = 2 if single else values.shape[1]
+    if values.dtype.kind != "f" or width != k:
+        what = "labels" if values.dtype.kind != "f" else f"{1 if single else width} outputs"
+        raise ValueError(
+            f"the model must answer {k} classes ({', '.join(classes[:20])}), got {what} of shape "
+            f"{values.shape}; two classes may be one probability a row, the second's"
+        )
+    return Form(class_order(range(k) if known is None else known, classes), keys, link=link)
+
+
+def are_probabilities(raw: Any) -> bool:
+    """Whether answers may be probabilities as they stand, or labels: no link need make them so."""
+    if isinstance(raw, list | tuple) and len(raw) and isinstance(raw[0], Mapping):
+        return True
+    values = as_array(raw)
+    if values.dtype.kind != "f":
+        return True
+    inside = bool(((values >= 0) & (values <= 1)).all())
+    if values.ndim == 1 or values.shape[1] == 1:
+        return inside
+    return inside and bool((np.abs(values.sum(axis=1) - 1) < ROUNDED).all())
+
+
+def as_array(raw: Any, keys: Sequence[Any] = ()) -> Any:
+    """Return answers as an array (n,) or (n, k), whatever they came in."""
+    if keys:
+        return np.array([[row[key] for key in keys] for row in raw], dtype=np.float32)
+    if hasattr(raw, "detach"):
+        raw = raw.detach().cpu()
+    elif hasattr(raw, "to_numpy"):
+        raw = raw.to_numpy()
+    values = np.asarray(raw)
+    if values.ndim not in (1, 2):
+        raise ValueError(
+            f"the model must answer n rows with labels (n,) or probabilities (n, k), got an array "
+            f"of shape {values.shape}"
+        )
+    return values
+
+
+def _are_labels(values: Any) -> bool:
+    """Whether single answers are labels: words, or whole numbers that are no two certainties."""
+    if values.dtype.kind != "f":
+        return True
+    whole = bool((values == np.rint(values)).all())
+    return whole and bool(np.isfinite(values).all())
+
+
+def _probabilities(values: Any, link: str | None) -> Array:
+    """(n, k) probabilities in double precision; a single one is the second class's."""
+    outputs = values.astype(np.float64)
+    if outputs.ndim == 1 or outputs.shape[1] == 1:
+        p = outputs.reshape(-1, 1)
+        if link is not None:
+            return np.asarray(expit(np.hstack([-p, p])))
+        return np.hstack([1 - p, p])
+    if link is not None:
+        return softmax(outputs)
+    total = outputs.sum(axis=1, keepdims=True)
+    if values.dtype.itemsize < 8 and (np.abs(total - 1) < ROUNDED).all():
+        return np.asarray(outputs / total)  # a sum of single precision is one only nearly
+    return np.asarray(outputs)

@@ -1,0 +1,73 @@
+"""Models of scikit-learn in skops files, with a list of trusted types of our own; and pickles."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile, ZipFile
+
+from moatbench.formats.model import Model, Names
+from moatbench.formats.readers.estimator import estimator
+from moatbench.formats.sizes import check_size
+
+# What every pipeline with a OneHotEncoder, and HistGradientBoosting, need; neither runs anything.
+TRUSTED = {
+    "numpy.dtype",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.utils.validation.check_array",
+}
+PARTIAL, CHECK = "functools.partial", ("sklearn.utils.validation", "check_array")
+
+
+def open_skops(path: Path, names: Names, trusted: Sequence[str]) -> Model:
+    """Open a skops file; no type in it is made that neither skops, nor we, nor `trusted` trust.
+
+    Raises:
+        ValueError: it is none, is larger unpacked than it should be, or holds other types.
+    """
+    import skops.io
+
+    try:
+        check_size(path)
+        types = skops.io.get_untrusted_types(file=path)
+        known = TRUSTED | ({PARTIAL} if PARTIAL in types and _partials_are_ours(path) else set())
+        unknown = sorted(set(types) - set(trusted) - known)
+        if unknown:
+            raise ValueError(
+                f"victim.path must hold trusted types only, got {', '.join(unknown)} in {path}; if "
+                f"the file is yours, vouch for them with 'victim.trusted=[{','.join(unknown)}]'"
+            )
+        return estimator(skops.io.load(path, trusted=sorted({*types, *trusted})), names)
+    except (BadZipFile, KeyError) as error:
+        raise ValueError(
+            f"victim.path must be a file of skops, got {path} ({error}); save it with skops.io.dump"
+        ) from error
+
+
+def open_pickle(path: Path, names: Names) -> Model:
+    """Unpickle a model that its owner vouches for: this runs whatever the file says."""
+    import joblib
+
+    return estimator(joblib.load(path), names)
+
+
+def _partials_are_ours(path: Path) -> bool:
+    """Whether each partial function is one of check_array, as HistGradientBoosting has."""
+    with ZipFile(path) as archive:
+        nodes = list(_nodes(json.loads(archive.read("schema.json"))))
+    partial = [
+        n for n in nodes if n.get("__loader__") == "PartialNode" or n.get("__class__") == "partial"
+    ]
+    functions = [n.get("content", {}).get("func", {}) for n in partial]
+    return all((f.get("__module__"), f.get("__class__")) == CHECK for f in functions)
+
+
+def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
+    """Yield each node of a schema."""
+    if isinstance(tree, dict):
+        yield tree
+        for value in tree.values():
+            yield from _nodes(value)
+    elif isinstance(tree, list):
+        for value in tree:
+            yield from _nodes(value)

@@ -1,0 +1,138 @@
+"""Networks of torch: a class of the owner's, and a file of weights that runs nothing."""
+
+import importlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from moatbench.formats.model import Model
+from moatbench.formats.sizes import check_size
+from moatbench.models.forward import ACTIVATIONS
+
+SAME = 1e-5  # how near a network must be to the one of its weights
+
+
+def open_module(name: str, weights: Path, arguments: Mapping[str, Any]) -> Model:
+    """Make a module, and load its weights.
+
+    Args:
+        name: of its class, `my_net:Net` or `my_net.Net`.
+        weights: a file of safetensors, or one that torch.save wrote of a state_dict.
+        arguments: of the class.
+
+    Raises:
+        ValueError: there is no such class, or the weights are of another kind or module.
+    """
+    module = _class_of(name)(**arguments)
+    if not isinstance(module, torch.nn.Module):
+        raise ValueError(f"victim.module must be a torch.nn.Module, got {name}, which is none")
+    state = _weights(weights)
+    try:
+        module.load_state_dict(state)
+    except RuntimeError as error:
+        raise ValueError(
+            f"victim.weights must fit {name}, got {weights}: {' '.join(str(error).split())[:300]}; "
+            "give victim.arguments as it was made with"
+        ) from error
+    return describe(module)
+
+
+def describe(module: torch.nn.Module) -> Model:
+    """Describe a module, in evaluation: dropout is off, batch normalisation learns nothing."""
+    module.eval()
+    kind = next((p.dtype for p in module.parameters()), torch.float32)
+
+    def ask(asked: Any) -> Any:
+        with torch.no_grad():
+            told = module(torch.tensor(np.asarray(asked, dtype=np.float64), dtype=kind))
+        return told.double().numpy() if told.dtype == torch.bfloat16 else told.numpy()
+
+    layers = [m for m in module.modules() if isinstance(m, torch.nn.Linear)]
+    family, architecture = _family(module, layers)
+    return Model(
+        ask,
+        f"{type(module).__name__}, {sum(p.numel() for p in module.parameters()):,} weights",
+        width=layers[0].in_features if layers else None,
+        family=family,
+        architecture=architecture,
+    )
+
+
+def _class_of(name: str) -> Any:
+    module, colon, attribute = name.partition(":")
+    if not colon:
+        module, _, attribute = name.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(
+            f"victim.module must be a class that Python finds, as my_net:Net, got {name} "
+            f"({error}); start where my_net.py lies with PYTHONPATH=."
+        ) from error
+
+
+def _weights(path: Path) -> dict[str, Any]:
+    """Read weights; of a file that torch.save wrote, nothing but tensors and containers."""
+    if not path.is_file():
+        raise ValueError(f"victim.weights must be a file, got {path}, where there is none")
+    with path.open("rb") as file:
+        head = file.read(16)
+    if head[8:10] == b'{"':
+        from safetensors.torch import load_file
+
+        return dict(load_file(path))
+    if head[:2] == b"PK":
+        check_size(path, "victim.weights")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # of whatever kind a damaged file makes it raise
+        raise ValueError(
+            f"victim.weights must be safetensors or a state_dict that torch.save wrote, got {path}"
+            f" ({str(error).splitlines()[0][:200]}); save torch.save(net.state_dict(), file)"
+        ) from error
+    state = state.get("state_dict", state) if isinstance(state, dict) else state
+    if not isinstance(state, dict):
+        raise ValueError(f"victim.weights must hold a state_dict, got a {type(state).__name__}")
+    return state
+
+
+def _family(
+    module: torch.nn.Module, layers: list[torch.nn.Linear]
+) -> tuple[str | None, dict[str, Any]]:
+    """Recognise a linear model and a network of one hidden layer, by what they answer.
+
+    Their code is free, so that their layers prove nothing; equal answers to random rows do.
+    """
+    if not 1 <= len(layers) <= 2:
+        return None, {}
+    rows = torch.tensor(np.random.default_rng(0).normal(size=(64, layers[0].in_features)))
+    kind = layers[0].weight.dtype
+    try:
+        with torch.no_grad():
+            told = module(rows.to(kind)).double()
+            for name in ACTIVATIONS if len(layers) == 2 else ("",):
+                scores = layers[0](rows.to(kind)).double()
+                if name:
+                    bent = torch.tensor(ACTIVATIONS[name](scores.numpy()))
+                    scores = layers[1](bent.to(kind)).double()
+                if any(_equal(told, link(scores)) for link in (_same, _softmax, torch.sigmoid)):
+                    hidden = {"hidden": layers[0].out_features, "activation": name}
+                    return ("mlp", hidden) if name else ("softmax", {})
+    except (RuntimeError, AttributeError, TypeError):  # layers that do not follow on each other
+        pass
+    return None, {}
+
+
+def _same(scores: torch.Tensor) -> torch.Tensor:
+    return scores
+
+
+def _softmax(scores: torch.Tensor) -> torch.Tensor:
+    return torch.softmax(scores, 1)
+
+
+def _equal(told: torch.Tensor, scores: torch.Tensor) -> bool:
+    return told.shape == scores.shape and bool((told - scores).abs().max() < SAME)

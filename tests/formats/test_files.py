@@ -1,0 +1,278 @@
+"""Each kind of file is asked as its owner asks it: no adapter, and the model's own accuracy."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_writer
+import pandas as pd
+import pytest
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from moatbench.data import Dataset
+from moatbench.data.frame import from_frame
+from moatbench.formats import opened
+from moatbench.formats.kinds import kind_of
+from moatbench.victim import Victim
+from moatbench.victims import own
+from moatbench.victims.own import model_file
+
+NUMBERS = ["age", "hours per week", "gain"]
+RAW = [*NUMBERS, "city", "owner"]
+
+
+@pytest.fixture(autouse=True)
+def no_process(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spare most tests the first look, which starts a process."""
+    if "looks" not in request.keywords:
+        monkeypatch.setattr(own, "look", lambda *args, **how: None)
+
+
+@pytest.fixture(scope="module")
+def people() -> pd.DataFrame:
+    rng, n = np.random.default_rng(0), 300
+    frame = pd.DataFrame(
+        {
+            "age": rng.integers(17, 90, n),
+            "hours per week": rng.integers(1, 99, n),
+            "gain": np.round(rng.uniform(0, 1000, n), 2),
+            "city": rng.choice(["Oslo", "Rome", "Bern"], n),
+            "owner": rng.random(n) > 0.5,
+        }
+    )
+    score = frame.age / 30 + frame.gain / 400 + (frame.city == "Oslo") * 1.5 + frame.owner
+    frame["label"] = np.select([score > 4.7, score > 3.5], ["high", "mid"], "low")
+    return frame
+
+
+def dataset(frame: pd.DataFrame) -> Dataset:
+    return Dataset(from_frame(frame, "people", "label", (), "drop", (), {}))
+
+
+def accuracy(victim: Victim) -> float:
+    shares = victim.shares
+    return float((victim.predict(shares.x_test).labels == shares.y_test).mean())
+
+
+def same_rows(frame: pd.DataFrame, victim: Victim) -> pd.DataFrame:
+    """The judge's rows, as they stand in the owner's frame."""
+    return frame.iloc[np.asarray(victim.shares.test_rows)]
+
+
+def served(frame: pd.DataFrame, path: Path, **knobs: Any) -> Victim:
+    victim: Victim = model_file(dataset(frame), np.random.default_rng(0), str(path), **knobs)
+    return victim
+
+
+def as_categories(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame[RAW].assign(city=frame.city.astype("category"))
+
+
+def pipeline() -> Any:
+    columns = [("n", StandardScaler(), NUMBERS), ("c", OneHotEncoder(), ["city"])]
+    steps = ColumnTransformer(columns, remainder="passthrough")
+    return make_pipeline(steps, LogisticRegression())
+
+
+def test_a_pipeline_on_a_frame(people: pd.DataFrame, tmp_path: Path) -> None:
+    import skops.io
+
+    model = pipeline().fit(people[RAW], people.label)
+    skops.io.dump(model, tmp_path / "m")
+    victim = served(people, tmp_path / "m")
+    rows = same_rows(people, victim)
+    assert accuracy(victim) == model.score(rows[RAW], rows.label)
+    assert victim.family == "softmax"
+    assert victim.shares.provenance["asked"] == "frame"
+
+
+def test_histogram_boosting_needs_no_trusted_types(people: pd.DataFrame, tmp_path: Path) -> None:
+    import skops.io
+
+    model = HistGradientBoostingClassifier(max_iter=10, categorical_features="from_dtype")
+    model.fit(as_categories(people), people.label)
+    skops.io.dump(model, tmp_path / "m.skops")
+    victim = served(people, tmp_path / "m.skops")
+    rows = same_rows(people, victim)
+    assert accuracy(victim) == model.score(as_categories(people).loc[rows.index], rows.label) > 0.8
+    assert victim.family == "gradient_boosting"
+
+
+@pytest.mark.parametrize("form", ["json", "ubj"])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_xgboost(people: pd.DataFrame, tmp_path: Path, form: str, classes: int) -> None:
+    xgboost = pytest.importorskip("xgboost", reason="xgboost-cpu is not installed")
+    frame = people if classes == 3 else people[people.label != "mid"]
+    names, y = np.unique(frame.label, return_inverse=True)
+    model = xgboost.XGBClassifier(n_estimators=10, max_depth=3, enable_categorical=True)
+    model.fit(as_categories(frame), y)
+    model.save_model(tmp_path / f"m.{form}")
+    victim = served(frame, tmp_path / f"m.{form}")
+    rows = same_rows(frame, victim)
+    own_labels = names[model.predict(as_categories(people).loc[rows.index])]
+    assert accuracy(victim) == (own_labels == rows.label).mean() > 0.8
+    assert victim.family == "gradient_boosting"
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_lightgbm_whose_file_renames_a_column(
+    people: pd.DataFrame, tmp_path: Path, classes: int
+) -> None:
+    lightgbm = pytest.importorskip("lightgbm", reason="lightgbm is not installed")
+    frame = people if classes == 3 else people[people.label != "mid"]
+    model = lightgbm.LGBMClassifier(n_estimators=10, verbose=-1)
+    model.fit(as_categories(frame), frame.label)
+    model.booster_.save_model(tmp_path / "m.txt")
+    victim = served(frame, tmp_path / "m.txt")
+    rows = same_rows(frame, victim)
+    told = model.predict(as_categories(people).loc[rows.index])
+    assert accuracy(victim) == (told == rows.label).mean() > 0.7
+
+
+def test_catboost(people: pd.DataFrame, tmp_path: Path) -> None:
+    catboost = pytest.importorskip("catboost", reason="catboost is not installed")
+    model = catboost.CatBoostClassifier(
+        iterations=10, depth=3, verbose=0, cat_features=["city"], allow_writing_files=False
+    )
+    model.fit(people[RAW], people.label)
+    model.save_model(str(tmp_path / "m.cbm"))
+    victim = served(people, tmp_path / "m.cbm")
+    rows = same_rows(people, victim)
+    assert accuracy(victim) == (model.predict(rows[RAW]).ravel() == rows.label).mean() > 0.7
+
+
+def logistic(people: pd.DataFrame) -> LogisticRegression:
+    return LogisticRegression(max_iter=2000).fit(people[NUMBERS].to_numpy(), people.label)
+
+
+@pytest.mark.parametrize("zipmap", [True, False])
+def test_onnx_as_scikit_learn_is_converted(
+    people: pd.DataFrame, tmp_path: Path, zipmap: bool
+) -> None:
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    frame, model = people[[*NUMBERS, "label"]], logistic(people)
+    content = onnx_writer.linear(model.coef_, model.intercept_, list(model.classes_), zipmap=zipmap)
+    (tmp_path / "m.onnx").write_bytes(content)
+    victim = served(frame, tmp_path / "m.onnx")
+    rows = same_rows(frame, victim)
+    assert accuracy(victim) == model.score(rows[NUMBERS].to_numpy(), rows.label) > 0.5
+    assert victim.family == "softmax"
+
+
+def test_onnx_of_a_network_in_a_folder_with_its_weights(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    rng = np.random.default_rng(0)
+    layers = [(rng.normal(size=(3, 4)), rng.normal(size=4)), (rng.normal(size=(4, 2)), [0, 0])]
+    (tmp_path / "m.onnx").write_bytes(onnx_writer.network(layers))
+    model = opened.opened(tmp_path / "m.onnx", {})
+    assert (model.family, model.architecture) == ("mlp", {"hidden": 4, "activation": "relu"})
+    (tmp_path / "m.onnx").write_bytes(onnx_writer.network(layers, external="weights.bin"))
+    with pytest.raises(ValueError, match=r"keeps weights in weights\.bin beside it.* the folder"):
+        opened.opened(tmp_path / "m.onnx", {})
+
+
+def test_onnx_is_not_asked_a_fraction_that_it_would_cut(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    from moatbench.formats.readers.onnx_file import _fed
+
+    assert _fed([[1.0, 2.0]], "tensor(int64)").tolist() == [[1, 2]]
+    with pytest.raises(ValueError, match=r"takes whole numbers, got 1\.5"):
+        _fed([[1.5]], "tensor(int64)")
+
+
+def mlmodel(folder: Path, **flavours: Any) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / "MLmodel").write_text(json.dumps({"flavors": flavours}))
+
+
+def test_a_folder_of_mlflow_is_read_by_our_own_readers(
+    people: pd.DataFrame, tmp_path: Path
+) -> None:
+    import skops.io
+
+    model = pipeline().fit(people[RAW], people.label)
+    # The list of trusted types in the folder is not ours
+    flavour = {"pickled_model": "model.skops", "skops_trusted_types": ["os.system"]}
+    mlmodel(tmp_path / "m", sklearn=flavour, python_function={"loader_module": "evil"})
+    skops.io.dump(model, tmp_path / "m" / "model.skops")
+    victim = served(people, tmp_path / "m")
+    rows = same_rows(people, victim)
+    assert accuracy(victim) == model.score(rows[RAW], rows.label)
+
+
+@pytest.mark.parametrize(
+    ("flavours", "said"),
+    [
+        ({"sklearn": {"pickled_model": "../m.skops"}}, "must name a file within its folder"),
+        ({"sklearn": {"pickled_model": "model.pkl"}}, r"is a pickle.*victim\.trust=true"),
+        ({"python_function": {"loader_module": "x"}}, r"runs code of its own.*pyfunc\.load_model"),
+        ({"pytorch": {"model_data": "data"}}, "save its state_dict, and use victim=module"),
+    ],
+)
+def test_a_folder_that_would_run_code_is_refused(
+    tmp_path: Path, flavours: dict[str, Any], said: str
+) -> None:
+    mlmodel(tmp_path / "m", **flavours)
+    (tmp_path / "m.skops").write_bytes(b"PK")
+    (tmp_path / "m" / "model.pkl").write_bytes(b"\x80\x04.")
+    with pytest.raises(ValueError, match=said):
+        opened.opened(tmp_path / "m", {})
+
+
+def test_a_pickle_is_loaded_for_its_owner_only(people: pd.DataFrame, tmp_path: Path) -> None:
+    import joblib
+
+    joblib.dump(pipeline().fit(people[RAW], people.label), tmp_path / "m.joblib")
+    with pytest.raises(ValueError, match=r"is a pickle, got .*runs whatever it says"):
+        served(people, tmp_path / "m.joblib")
+    assert accuracy(served(people, tmp_path / "m.joblib", trust=True)) > 0.7
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "looks like none"),
+        (b"a,b\n1,2\n", "looks like none"),
+        (b'{"a": 1}', "looks like none"),
+        (b"\x89HDF\r\n\x1a\n", r"a model of Keras.*victim=own"),
+    ],
+)
+def test_what_is_no_model_is_refused_in_a_line(tmp_path: Path, content: bytes, said: str) -> None:
+    (tmp_path / "m").write_bytes(content)
+    with pytest.raises(ValueError, match=said) as stop:
+        kind_of(tmp_path / "m")
+    assert "\n" not in str(stop.value)
+
+
+def test_a_missing_library_is_told_with_the_line_that_installs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("moatbench.formats.model.find_spec", lambda name: None)
+    (tmp_path / "m").write_bytes(b"tree\nversion=v4\n")
+    with pytest.raises(ValueError, match=r"pip install 'moatbench\[boosting\]'"):
+        opened.opened(tmp_path / "m", {})
+
+
+@pytest.mark.parametrize("objective", ["reg:squarederror", "rank:pairwise"])
+def test_a_regression_of_xgboost_is_no_classifier(
+    people: pd.DataFrame, tmp_path: Path, objective: str
+) -> None:
+    xgboost = pytest.importorskip("xgboost", reason="xgboost-cpu is not installed")
+    matrix = xgboost.DMatrix(people[NUMBERS], label=people.age, qid=np.zeros(len(people)))
+    xgboost.train({"objective": objective}, matrix, 1).save_model(tmp_path / "m.json")
+    with pytest.raises(ValueError, match=f"must be a classifier, got .* objective {objective}"):
+        opened.opened(tmp_path / "m.json", {})
+
+
+def test_the_readers_load_no_library_before_they_need_it() -> None:
+    heavy = "{'sklearn', 'torch', 'xgboost', 'lightgbm', 'catboost', 'onnxruntime', 'pandas'}"
+    code = f"import moatbench.formats.opened, sys; sys.exit(str({heavy} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr.strip() == "set()"

@@ -1,0 +1,86 @@
+"""Networks of torch come in as a class and its weights; no file of theirs is run."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from moatbench.formats.readers.torch_module import describe, open_module
+from moatbench.victims.datasets import bundled
+from moatbench.victims.own import module
+
+CODE = """import torch
+
+class Net(torch.nn.Module):
+    def __init__(self, hidden=8, k=3):
+        super().__init__()
+        self.first, self.drop = torch.nn.Linear(4, hidden), torch.nn.Dropout(0.5)
+        self.last = torch.nn.Linear(hidden, k)
+
+    def forward(self, x):
+        return self.last(self.drop(torch.tanh(self.first(x))))
+
+def thing():
+    return 1
+"""
+
+
+@pytest.fixture
+def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Lay a class on the path, and weights of it in both kinds of file."""
+    name = f"net_of_{tmp_path.name}".replace("-", "_")
+    (tmp_path / f"{name}.py").write_text(CODE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    torch.manual_seed(0)
+    net = __import__(name).Net()
+    save_file(net.state_dict(), tmp_path / "w.safetensors")
+    torch.save(net.state_dict(), tmp_path / "w.pt")
+    torch.save(net, tmp_path / "whole.pt")
+    (tmp_path / "name").write_text(f"{name}:Net")
+    return tmp_path
+
+
+@pytest.mark.parametrize("file", ["w.safetensors", "w.pt"])
+def test_a_network_answers_as_itself_with_dropout_off(weights: Path, file: str) -> None:
+    name = (weights / "name").read_text()
+    victim = module(bundled("iris"), np.random.default_rng(0), name, str(weights / file))
+    net = open_module(name, weights / file, {})
+    told = torch.softmax(torch.tensor(net.ask(victim.shares.x_test)), 1).numpy()
+    assert np.abs(victim.predict(victim.shares.x_test).outputs - told).max() < 1e-6
+    assert (victim.family, victim.architecture) == ("mlp", {"hidden": 8, "activation": "tanh"})
+
+
+@pytest.mark.parametrize(
+    ("file", "class_", "arguments", "said"),
+    [
+        ("whole.pt", "Net", {}, r"must be safetensors or a state_dict .*, got .*whole\.pt"),
+        ("w.pt", "Net", {"hidden": 9}, r"must fit .*give victim\.arguments as it was made with"),
+        ("w.pt", "Other", {}, r"must be a class that Python finds, as my_net:Net, got "),
+        ("w.pt", "thing", {}, r"must be a torch\.nn\.Module, got "),
+        ("absent", "Net", {}, r"weights must be a file, got .*, where there is none"),
+        ("name", "Net", {}, r"must be safetensors or a state_dict"),
+    ],
+)
+def test_what_is_no_network_is_refused(
+    weights: Path, file: str, class_: str, arguments: dict[str, Any], said: str
+) -> None:
+    name = (weights / "name").read_text().replace("Net", class_)
+    with pytest.raises(ValueError, match=said):
+        open_module(name, weights / file, arguments)
+
+
+@pytest.mark.parametrize(
+    ("layers", "family"),
+    [
+        ([torch.nn.Linear(4, 3)], "softmax"),
+        ([torch.nn.Linear(4, 1), torch.nn.Sigmoid()], "softmax"),
+        ([torch.nn.Linear(4, 5), torch.nn.ReLU(), torch.nn.Linear(5, 3)], "mlp"),
+        ([torch.nn.Linear(4, 5), torch.nn.GELU(), torch.nn.Linear(5, 3)], None),
+        ([torch.nn.Linear(4, 5), torch.nn.Linear(5, 5), torch.nn.Linear(5, 3)], None),
+    ],
+)
+def test_the_family_is_told_by_what_it_answers(layers: Any, family: str | None) -> None:
+    assert describe(torch.nn.Sequential(*layers)).family == family

@@ -1,0 +1,88 @@
+"""A number that is measured on a victim that is less than a model is marked as such."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from shop import Run, by_hand
+
+from moatbench.record.flag import BOUND, INVALID
+from moatbench.record.summary import Summary
+from moatbench.reply import Reply
+from moatbench.runner.card import first_line
+from moatbench.runner.checks.flags import of_victim
+from moatbench.types import Array, Labels
+from moatbench.victim import Victim
+
+
+def always(label: int) -> Callable[[Array], Reply]:
+    return lambda x: Reply(np.full(len(x), label))
+
+
+def with_truth(victim: Victim, y: Labels) -> Victim:
+    return replace(victim, shares=replace(victim.shares, y_test=y))
+
+
+def test_a_constant_victim_is_invalid(toy: Victim) -> None:
+    victim = by_hand(always(1), np.random.default_rng(0).uniform(-1, 1, (60, 2)), (20, 40))
+    (flag,) = of_victim(with_truth(victim, np.arange(20, dtype=np.int64) % 3))
+    assert (flag.grade, flag.mark) == (INVALID, "constant victim")
+    assert "answers 'b' to every test row" in flag.text
+
+
+def test_a_victim_no_better_than_a_constant_is_invalid(toy: Victim) -> None:
+    labels = toy.predict(toy.shares.x_test).labels
+    (flag,) = of_victim(with_truth(toy, (labels + 1) % 3))
+    assert (flag.grade, flag.mark) == (INVALID, "no better than a constant")
+    assert of_victim(toy) == []
+
+
+def test_a_victim_that_varies_bounds_what_can_be_measured(toy: Victim) -> None:
+    facts = {"agrees_with_itself": 0.875}
+    victim = replace(toy, shares=replace(toy.shares, provenance=facts))
+    (flag,) = of_victim(victim)
+    assert (flag.grade, flag.mark) == (BOUND, "the victim varies")
+    assert "agrees with itself on 87.5 % of labels" in flag.text
+
+
+def test_the_first_line_sets_accuracy_beside_a_constant_answer(toy: Victim) -> None:
+    assert first_line(toy) == ""
+    facts = {"model": "XGBoost, 9 rounds", "asked": "frame"}
+    line = first_line(replace(toy, shares=replace(toy.shares, provenance=facts)))
+    assert line.startswith("victim: XGBoost, 9 rounds, softmax, asked as frame (4 columns): 100.0 ")
+    assert "best constant answer has" in line
+
+
+OWN = """import numpy as np
+
+class Wrong:
+    def __call__(self, x):
+        return np.zeros(len(x))
+"""
+
+
+@pytest.mark.usefixtures("tracked")
+def test_a_run_on_a_constant_model_says_so_from_the_first_line_to_the_last(
+    moatbench: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine_wrong.py").write_text(OWN)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    status, out, err = moatbench(
+        "data=breast_cancer",
+        "victim=own",
+        "victim.model._target_=mine_wrong.Wrong",
+        "defense=none",
+        "attack=uniform_retraining",
+        "checkpoints=[10]",
+    )
+    assert status == 0, err
+    assert "where the best constant answer has 62" in out + err
+    assert "A invalid:" in out + err
+    (folder,) = {file.parent for file in tmp_path.glob("runs/*/*/summary.json")}
+    assert "constant victim" in {flag["mark"] for flag in map(dict, _flags(folder))}
+
+
+def _flags(folder: Path) -> list[dict[str, str]]:
+    return [flag._asdict() for flag in Summary.read(folder).flags]
