@@ -19,10 +19,10 @@ NOUNS = [
     "types",
     "knobs",
     "randomness",
+    "feature",
     "space",
     "reply",
     "victim",
-    "data",
     "client",
     "monitor",
     "traits",
@@ -33,7 +33,7 @@ NOUNS = [
 ]
 # A room imports rooms of earlier lines, and itself.
 FLOORS = [
-    {"record", "numerics", "tables"},
+    {"record", "numerics", "data", "tables"},
     {"tracking", "display", "models"},
     {"search", "report"},
     {"learners", "sweep"},
@@ -47,6 +47,7 @@ FLOORS = [
 BLIND = {  # these see nothing else of ours
     "record": {"types"},
     "numerics": {"types", "knobs", "randomness"},
+    "data": {"types", "knobs", "feature", "space", "victim"},
     "tables": {"knobs"},
     "models": {"types", "space", "reply", "knobs", "numerics"},
     "display": {"record"},
@@ -55,6 +56,7 @@ BLIND = {  # these see nothing else of ours
     "sweep": {"record", "tracking", "report", "display"},
 }
 SHARED = {
+    "data",
     "numerics",
     "tables",
     "models",

@@ -2,21 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from moatbench.data import Column, Dataset, Table
-from moatbench.knobs import check_choice
+from moatbench.data import Column, Dataset, Table, Units
+from moatbench.data.frame import from_frame
 from moatbench.tables.read import from_typed, read
 from moatbench.tables.told import Understood, knobs
 
 if TYPE_CHECKING:
     import pandas as pd
 
-MISSING = ("drop", "category")
 # Known beforehand: by its own range, a pixel that is never lit would become 0, mid-grey
 RANGES = {"digits": (0.0, 16.0)}
 IMAGES = {"digits": (8, 8)}
@@ -88,6 +86,7 @@ def csv(
     thousands: str | None = None,
     encoding: str | None = None,
     header: bool | None = None,
+    steps: bool = True,
 ) -> Dataset:
     """Read a table: CSV, TSV and their kin, packed or not, Parquet, Arrow, Feather.
 
@@ -106,6 +105,8 @@ def csv(
         thousands: between groups of three digits.
         encoding: of the text.
         header: whether the first line names the columns.
+        steps: whether the API takes numbers to the last decimal seen; else any number, as always
+            in the file's own units.
 
     Raises:
         ValueError: something in the file must be decided first; it names file, column and line.
@@ -129,7 +130,7 @@ def csv(
     )
     table = _table(read(file, chosen), name or file.stem, str(chosen.target), missing)
     notes = {"source": file.name, **table.notes}
-    return Dataset(replace(table, notes=notes), test_share, pool_share)
+    return Dataset(replace(table, notes=notes), test_share, pool_share, "own", steps)
 
 
 def openml(
@@ -140,13 +141,14 @@ def openml(
     categorical: str | Sequence[str],
     test_share: float,
     pool_share: float,
+    steps: bool = True,
 ) -> Dataset:
     """Fetch a set from OpenML by its number; see `csv`."""
     name = f"openml-{data_id}"
     chosen = knobs(target=target, drop=drop, categorical=categorical, missing=missing)
     table = _table(from_typed(fetched(data_id), name, chosen), name, str(chosen.target), missing)
     notes = {"source": f"OpenML {data_id}", **table.notes}
-    return Dataset(replace(table, notes=notes), test_share, pool_share)
+    return Dataset(replace(table, notes=notes), test_share, pool_share, "own", steps)
 
 
 def published(
@@ -159,6 +161,7 @@ def published(
     openml_names: dict[str, str],
     test_share: float,
     pool_share: float,
+    units: Units = "scaled",
 ) -> Dataset:
     """Read a set of the paper from `data_dir`/`file` if it is there, else from OpenML.
 
@@ -172,6 +175,7 @@ def published(
         openml_names: OpenML's column names, where they differ: theirs to ours.
         test_share: of all rows, the judge's.
         pool_share: of the other rows, the attacker's.
+        units: scaled, as in the paper, or own: whole numbers are then asked as such.
     """
     import pandas as pd
 
@@ -188,7 +192,7 @@ def published(
         frame, source = fetched(openml_id).rename(columns=openml_names), f"OpenML {openml_id}"
     notes = {"source": source}
     table = from_frame(frame, path.stem, target, drop, missing, [], notes)
-    return Dataset(table, test_share, pool_share)
+    return Dataset(table, test_share, pool_share, units)
 
 
 def fetched(data_id: int) -> "pd.DataFrame":
@@ -210,78 +214,3 @@ def _table(understood: Understood, name: str, target: str, missing: str) -> Tabl
     target = understood.target or target
     table = from_frame(understood.frame, name, target, [], missing, [], {})
     return replace(table, notes={**table.notes, **understood.facts})
-
-
-def from_frame(
-    frame: "pd.DataFrame",
-    name: str,
-    target: str,
-    drop: Sequence[str],
-    missing: str,
-    categorical: Sequence[str],
-    notes: dict[str, Any],
-) -> Table:
-    """Make a table of a data frame: numbers are numeric features, all else is categorical.
-
-    Args:
-        frame: the data.
-        name: of the table.
-        target: column of the classes.
-        drop: columns to leave out.
-        missing: `drop` leaves out rows in which anything is missing; `category` makes "missing" a
-            value of its own of a categorical feature, and leaves out rows that miss a number.
-        categorical: columns of numbers that are names all the same.
-        notes: where it came from.
-    """
-    check_choice("data.missing", missing, MISSING)
-    for column in (target, *drop, *categorical):
-        _check_column(frame, column, name)
-    frame = frame.drop(columns=list(drop))
-    total = len(frame)
-    names = [str(c) for c in frame.columns if c != target]
-    words = [c for c in names if c in categorical or not _is_number(frame[c])]
-    needed = list(frame.columns) if missing == "drop" else [c for c in frame if c not in words]
-    frame = frame.dropna(subset=needed)
-    if frame.empty:
-        raise ValueError(
-            f"data {name}: no complete row is left of {total}; try data.missing=category"
-        )
-    classes, y = _coded(frame[target])
-    columns = tuple(
-        _categorical(c, frame[c]) if c in words else Column(c, frame[c].to_numpy(dtype=np.float64))
-        for c in names
-    )
-    facts = {"target": target, "rows_dropped": total - len(frame), "missing": missing}
-    return Table(name, columns, y, classes, notes={**notes, **facts})
-
-
-def _categorical(name: str, values: "pd.Series[Any]") -> Column:
-    categories, codes = _coded(values)
-    return Column(name, codes.astype(np.float64), categories)
-
-
-def _coded(values: "pd.Series[Any]") -> tuple[tuple[str, ...], Any]:
-    """Name the distinct values, sorted, and code each row; what is missing is called "missing"."""
-    import pandas as pd
-
-    texts = values.astype(object).where(values.notna(), "missing").map(lambda v: str(v).strip())
-    codes, uniques = pd.factorize(texts, sort=True)
-    return tuple(str(u) for u in uniques), codes.astype(np.int64)
-
-
-def _is_number(values: "pd.Series[Any]") -> bool:
-    import pandas as pd
-
-    numeric = pd.api.types.is_numeric_dtype(values)
-    return bool(numeric and not pd.api.types.is_bool_dtype(values))
-
-
-def _check_column(frame: "pd.DataFrame", column: str, name: str) -> None:
-    known = [str(c) for c in frame.columns]
-    if column in known:
-        return
-    near = get_close_matches(column, known, 3)
-    hint = f"; did you mean {' or '.join(near)}?" if near else "."
-    raise ValueError(
-        f"data {name}: there is no column {column!r}{hint} Columns: {', '.join(known)}"
-    )

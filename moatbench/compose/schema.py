@@ -29,6 +29,7 @@ class Schema:
     victim_seed: int | None = None
     publish: bool = True
     subgroup: str | None = None
+    transfer: float | None = None
     side_labels: bool = False
     checkpoints: list[int] | None = None
     price: float = MISSING
@@ -42,6 +43,7 @@ class Schema:
     report: str | None = None
     confirm: int = 0
     strengths: bool = False
+    advise: bool = False
     confirmation: bool = False
     tracking: Tracking = field(default_factory=Tracking)
 

@@ -26,8 +26,10 @@ class Entry:
         uri: of the MLflow store; None for none.
         report: folder of the report that the sweep is to write; None for none.
         confirm: fresh seeds on which the sweep confirms its worst cases.
+        advise: whether the sweep ends with what to deploy.
         done: whether it has ended; False too of one that was killed.
         error: what ended it, where its summary cannot say so; '' else.
+        config: the hash of its config, by which a summary is its own; '' where nobody knows.
     """
 
     number: int
@@ -36,8 +38,10 @@ class Entry:
     uri: str | None = None
     report: str | None = None
     confirm: int = 0
+    advise: bool = False
     done: bool = False
     error: str = ""
+    config: str = ""
 
     def write(self, manifest: Path) -> None:
         """Write it, whole or not at all: the watch reads at any time."""

@@ -5,6 +5,7 @@ half done, a server that is down costs nothing measured, and a folder can be log
 """
 
 import json
+import logging
 import os
 import shlex
 import socket
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 
+log = logging.getLogger(__name__)
 BATCH = 1000  # metrics of one transaction: the fastest that was measured
 SIGNIFICANT = 6
 RENAMED, LONGEST_TAG = "renamed", 8000
@@ -43,6 +45,7 @@ FIGURES_OF_A_RUN = ("curve.png", "curve.pdf", "curve.csv", "summary.json")
 VICTIM_FILES = ("victim.npz", "card.json")
 INPUTS = "inputs"  # the tag that tells what a run read, as JSON
 MOST_TAG = 5000  # letters that MLflow takes
+SUPERSEDED = "superseded"  # the role of a run that was run again
 TAGS = ("victim", "data", "defense", "attack", "seed")
 
 
@@ -68,7 +71,20 @@ def log_run(folder: Path, uri: str) -> str:
             f"log it later with: {later}"
         ) from error
     note_down(folder, uri, run, experiment)
+    try:
+        _supersede(client, experiment, summary)
+    except Exception as error:  # the run itself is whole
+        log.warning("earlier runs of %s could not be set aside (%s)", summary.title, cause(error))
     return run
+
+
+def _supersede(client: "MlflowClient", experiment: str, summary: Summary) -> None:
+    """Leave one run of each identity to the dashboard, whose means know nothing of repeats."""
+    same = f"tags.identity = '{summary.identity}' and attributes.status = 'FINISHED'"
+    newest = ["attributes.start_time DESC"]
+    for run in client.search_runs([experiment], same, order_by=newest)[1:]:
+        if run.data.tags.get("role") != SUPERSEDED:
+            client.set_tag(run.info.run_id, "role", SUPERSEDED)
 
 
 def note_down(folder: Path, uri: str, run: str, experiment: str) -> None:
@@ -108,23 +124,24 @@ def _fill(
     client: "MlflowClient", run: str, summary: Summary, rows: list[Row], folder: Path
 ) -> None:
     """Write params, metrics and artifacts in few transactions."""
-    from mlflow.entities import Metric, Param
+    from mlflow.entities import Metric, Param, RunTag
 
     end = int((summary.started + summary.seconds) * 1000)
     params = {tag: getattr(summary, tag) for tag in TAGS} | dict(summary.knobs)
     params |= {f"data.{k}": v for k, v in summary.data_provenance.items()}
+    measured = list(points(summary, rows))
+    tags = {NOTE: note(summary, f"get-artifact?path=curve.png&run_uuid={run}")}
+    if others := renamed([*params, *(key for key, _, _ in measured)]):
+        tags[RENAMED] = others[:LONGEST_TAG]
+    client.log_batch(run, tags=[RunTag(key, value) for key, value in tags.items()])
     for batch in _batches([Param(taken(k), str(v)[:6000]) for k, v in params.items()], 100):
         client.log_batch(run, params=batch)
-    measured = list(points(summary, rows))
     metrics = [Metric(taken(key), _significant(value), end, step) for key, value, step in measured]
-    if others := renamed([*params, *(key for key, _, _ in measured)]):
-        client.set_tag(run, RENAMED, others[:LONGEST_TAG])
     for batch in _batches(metrics, BATCH):
         client.log_batch(run, metrics=batch)
     _log_files(client, run, folder)
     if summary.data_provenance:
         client.log_inputs(run, [_dataset(summary)])
-    client.set_tag(run, NOTE, note(summary, f"get-artifact?path=curve.png&run_uuid={run}"))
 
 
 def _tags(summary: Summary, folder: Path) -> dict[str, str]:
