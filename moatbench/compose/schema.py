@@ -43,6 +43,7 @@ class Schema:
     confirm: int = 0
     strengths: bool = False
     confirmation: bool = False
+    verbose: bool = False
     tracking: Tracking = field(default_factory=Tracking)
 
 

@@ -42,7 +42,9 @@ KEYS = {
     "threads": Key(free=True),
     "confirmation": Key(free=True, passed_on=False),
     **dict.fromkeys(("data_dir", "cache"), _PLACE),
-    **dict.fromkeys(("name", "tracking", "force", "report", "confirm", "strengths"), _FOLLOWS),
+    **dict.fromkeys(
+        ("name", "tracking", "force", "report", "confirm", "strengths", "verbose"), _FOLLOWS
+    ),
 }
 ELSEWHERE = tuple(name for name, key in KEYS.items() if not key.result)
 FREE = tuple(name for name, key in KEYS.items() if key.free)
