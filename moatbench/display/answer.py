@@ -18,7 +18,7 @@ WIDTH = 100  # columns of a terminal
 STRONG = 5  # curves that are shown; weaker ones are counted
 POINTS = 6  # checkpoints that are shown
 NAME = 36  # letters of a line's name
-FLAGS = 4  # lines of grade A or B
+FLAGS = 3  # lines of grade A or B
 UNIFORM = "fidelity_uniform"
 LEVEL = 95  # per cent, in the last column
 BOUND_SPACE = "\0"  # no break here
@@ -53,7 +53,14 @@ def one_line(words: str) -> str:
 
 def _strengths(summary: Summary, curves: Mapping[str, Curve]) -> str:
     """Show the worst case, the strongest attacks, and what needs less than a defended API."""
-    shown = _chosen(summary.checkpoints)
+    tables = (_table(summary, curves, chosen(summary.checkpoints, n)) for n in range(POINTS, 1, -1))
+    table = next((t for t in tables if len(t.partition("\n")[0]) <= WIDTH), "")
+    table = table or _table(summary, curves, chosen(summary.checkpoints, 1))
+    legend = "; ".join(f"{sign} {says}" for sign, says in SIGNS.items() if sign in table)
+    return f"{table}\n{legend}" if legend else table
+
+
+def _table(summary: Summary, curves: Mapping[str, Curve], shown: Sequence[int]) -> str:
     heads = ["% of test rows stolen, by queries", *(f"{q:,}" for q in shown)]
     heads += ["uniform inputs", f"to {LEVEL} %"]
     groups = folded({name: c for name, c in curves.items() if name != WORST_CASE})
@@ -67,15 +74,12 @@ def _strengths(summary: Summary, curves: Mapping[str, Curve]) -> str:
         count = sum(len(names) for names, _ in weak)
         lines.append([f"{count} weaker, between", *[""] * (len(shown) - 1), span, "", ""])
     lines += [*_labels_only(summary, curves, shown), *_no_api(summary, shown)]
-    table = text(heads, lines)
-    legend = "; ".join(f"{sign} {says}" for sign, says in SIGNS.items() if sign in table)
-    return f"{table}\n{legend}" if legend else table
+    return text(heads, lines)
 
 
-def _chosen(checkpoints: Sequence[int]) -> list[int]:
-    """Choose checkpoints that fit on the screen, the first and the last among them."""
-    last = len(checkpoints) - 1
-    count = min(POINTS, len(checkpoints))
+def chosen(checkpoints: Sequence[int], most: int) -> list[int]:
+    """Choose some checkpoints, the first and the last among them."""
+    last, count = len(checkpoints) - 1, min(most, len(checkpoints))
     places = {round(i * last / max(count - 1, 1)) for i in range(count)} | {last}
     return [checkpoints[place] for place in sorted(places)]
 

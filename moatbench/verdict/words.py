@@ -51,13 +51,12 @@ def _judged(case: Case) -> str:
         return f"{name} {'holds' if case.gain < MOST else 'helps, and does not hold'}"
     if case.beside and not undefended:
         return f"{name} does not hold"
-    if case.gain <= NOTHING:
-        return f"{name if not undefended else 'The model'} gave nothing away"
-    return f"{name if not undefended else 'The model'} gives {_amount(case)} away"
-
-
-def _amount(case: Case) -> str:
-    return "most of the model" if case.gain >= MOST else "a part of the model"
+    amount = "most of" if case.gain >= MOST else "part of" if case.gain > NOTHING else "nothing of"
+    return (
+        f"Undefended, {amount} the model leaks"
+        if undefended
+        else f"{name} leaks {amount} the model"
+    )
 
 
 def _evidence(case: Case) -> str:

@@ -181,7 +181,7 @@ def test_in_a_sweep_one_failure_neither_stops_nor_hides_the_others(moatbench: Ru
         "-m", *QUICK, "defense=rounding", decimals, "tracking.enabled=false"
     )
     assert status == 1
-    assert out.count("% stolen (") == 2
+    assert out.count("% stolen") == 2
     assert "1 of 3 runs failed" in err
     assert "decimals must be" in err
 
