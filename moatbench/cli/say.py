@@ -144,4 +144,4 @@ def _write_report(experiment: str, out: Path, uri: str) -> None:
     except Exception as error:
         print(f"no report in {out}: {explain(error)}", file=sys.stderr)
         return
-    print(f"report:      {(out / 'index.html').absolute()}")
+    print(f"report: {show.here((out / 'index.html').absolute())}")

@@ -45,26 +45,27 @@ def _best(cheap: Sequence[Case], proven: Sequence[Case], ranked: Sequence[Case])
     if not plain:
         return f"No defense of {ranked[0].model} is shown to hold."
     least = plain[0]
-    among = f", the best of {len(plain)}" if len(plain) > 1 else ""
-    gets = f"{least.side if least.stolen < 1 else ''}{percent(least.stolen)}"
+    among = f", the best of the {len(plain)} tried" if len(plain) > 1 else ""
+    return f"No defense is shown to hold: behind {least.defense}{among}, {_copied(least)}."
+
+
+def _copied(case: Case) -> str:
+    share = f"{case.side if case.stolen < 1 else ''}{percent(case.stolen)}"
     return (
-        f"No defense is shown to hold: behind {least.defense}{among}, a thief gets {gets} of "
-        f"{least.model} with {least.budget:,} queries."
+        f"a thief's copy of {case.model} agrees with it on {share} of test rows after "
+        f"{case.budget:,} queries"
     )
 
 
 def _told(case: Case) -> str:
     beside = f", instead of {percent(case.beside_stolen)} behind {case.beside}"
-    return (
-        f"a thief gets {percent(case.stolen)} of {case.model} with {case.budget:,} queries"
-        f"{beside}; customers pay: {paid(case)}"
-    )
+    return f"{_copied(case)}{beside}; customers pay: {paid(case)}"
 
 
 def _undefended(cases: Sequence[Case]) -> list[str]:
     """Tell what is stolen with no defense at all."""
     found = [case for case in cases if case.defense == UNDEFENDED and not case.invalid]
-    return [f"Undefended, it is {percent(found[0].stolen)}."] if found else []
+    return [f"Undefended, it does on {percent(found[0].stolen)}."] if found else []
 
 
 def _unproven(ranked: Sequence[Case]) -> list[str]:

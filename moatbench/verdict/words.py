@@ -68,8 +68,7 @@ def _evidence(case: Case) -> str:
     steps.append(
         f"{side}{percent(case.stolen)}{_interval(case)}{rows} after {_queries(case, case.budget)}"
     )
-    what = "value" if case.regression else "label"
-    told = f"a thief's copy of {case.model} gives its {what} on {' and on '.join(steps)}"
+    told = f"a thief's copy of {case.model} agrees with it on {' and on '.join(steps)}"
     if case.gain < COPIED and not isnan(case.floor):
         without = FLOORS.get(case.floor_name, case.floor_name).partition(",")[0]
         told += f"; without the API, {without} has {percent(case.floor)}"

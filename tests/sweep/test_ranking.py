@@ -40,7 +40,7 @@ def test_defenses_are_ranked_over_their_seeds(tmp_path: Path) -> None:
     assert [line.split()[0] for line in lines[4:7]] == ["label_only", "rounding", "none"]
     assert lines[4].split()[-5:] == ["89.0", "86.5", "to", "91.5", "44.5"]
     assert "B: naive only: label_only, rounding" in text
-    assert "No defense is shown to hold: behind label_only, the best of 2, a thief gets" in text
+    assert "No defense is shown to hold: behind label_only, the best of the 2 tried" in text
     assert max(map(len, lines)) <= 100
 
 

@@ -39,7 +39,7 @@ def against(stolen: float = 0.4, *flags: Flag, defense: str = "mad", **changes: 
 def test_a_copied_model_is_told_with_queries_and_dollars() -> None:
     told = verdict(case(stolen=1.0, reached={90: 10, 95: 20, 99: 20}))
     assert told == (
-        "mad does not hold: a thief's copy of softmax on iris gives its label on 99 % of test rows "
+        "mad does not hold: a thief's copy of softmax on iris agrees with it on 99 % of test rows "
         "after 20 queries ($0.20) and on 100 % after 50 queries ($0.50)."
     )
 
@@ -114,8 +114,8 @@ def test_what_to_deploy_is_proven_and_bearable() -> None:
     costly = against(0.2, defense="liar", paid={**FREE, "label_agreement": 0.2})
     told = choice([costly, against(0.3), against(0.9, defense="rounding")])
     assert told.startswith(
-        "Deploy mad: a thief gets 30.0 % of softmax on iris with 50 queries, instead of 90.0 % "
-        "behind label_only; customers pay: nothing"
+        "Deploy mad: a thief's copy of softmax on iris agrees with it on 30.0 % of test rows after "
+        "50 queries, instead of 90.0 % behind label_only; customers pay: nothing"
     )
 
 
@@ -138,8 +138,8 @@ def test_what_is_unproven_or_invalid_is_never_deployed() -> None:
         ]
     )
     assert told == (
-        "No defense is shown to hold: behind rounding, a thief gets 90.0 % of softmax on iris with "
-        "50 queries. Undefended, it is 100 %. Less seems to be stolen behind mad (10.0 %), but "
+        "No defense is shown to hold: behind rounding, a thief's copy of softmax on iris agrees "
+        "with it on 90.0 % of test rows after 50 queries. Undefended, it does on 100 %. Less seems to be stolen behind mad (10.0 %), but "
         "that is not proven: naive only. Invalid (grade A), and left out: liar."
     )
 
@@ -154,7 +154,7 @@ def test_a_leaderboard_claims_only_with_the_support_of_its_rows() -> None:
         for d, f in rows.items()
         for s in range(3)
     ]
-    assert verdict_of(one_field(*runs)).startswith("Deploy mad: a thief gets 30.0 % of softmax on ")
+    assert verdict_of(one_field(*runs)).startswith("Deploy mad: a thief's copy of softmax on iris ")
     alone = one_field(*(one for one in runs if one.summary.seed == 0))
     assert "but that is not proven: one seed" in verdict_of(alone)
     (mad,) = [one for one in cases(alone) if one.defense == "mad"]
