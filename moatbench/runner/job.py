@@ -41,7 +41,7 @@ from moatbench.tracking.store import address
 from moatbench.tracking.tried import require_usable
 
 log = logging.getLogger(__name__)
-QUIET = 30.0  # seconds between two lines on how far a suite is
+QUIET = 30.0  # seconds before the first line on how far a suite is
 
 
 class RunFailed(RuntimeError):
@@ -202,7 +202,7 @@ def _play(cfg: DictConfig, parts: Parts, found: Gathered, hydra: Any) -> None:
             bar.update(_progress(event, each))
             done += _progress(event, each)
             if tells and isinstance(event, Finished) and time.monotonic() >= told + quiet:
-                told = time.monotonic()
+                told, quiet = time.monotonic(), 2 * quiet  # a long suite is no page of lines
                 with tqdm.external_write_mode():
                     _say_finished(found.rows[-1], f"{done // each} of {len(parts.attacks)}")
     found.close()

@@ -62,7 +62,8 @@ def _judged(case: Case) -> str:
 def _evidence(case: Case) -> str:
     """Tell what a thief has, after how many queries, for how much."""
     early = {q: level for level, q in sorted(case.reached.items()) if q < case.budget}
-    steps = [f"{level} % of test rows after {_queries(case, q)}" for q, level in early.items()][-1:]
+    steps = [f"at least {lv} % of test rows after {_queries(case, q)}" for q, lv in early.items()]
+    steps = steps[-1:]
     side = "" if case.stolen == 1 else case.side
     rows = "" if steps else " of test rows"
     steps.append(

@@ -39,8 +39,8 @@ def against(stolen: float = 0.4, *flags: Flag, defense: str = "mad", **changes: 
 def test_a_copied_model_is_told_with_queries_and_dollars() -> None:
     told = verdict(case(stolen=1.0, reached={90: 10, 95: 20, 99: 20}))
     assert told == (
-        "mad does not hold: a thief's copy of softmax on iris agrees with it on 99 % of test rows "
-        "after 20 queries ($0.20) and on 100 % after 50 queries ($0.50)."
+        "mad does not hold: a thief's copy of softmax on iris agrees with it on at least "
+        "99 % of test rows after 20 queries ($0.20) and on 100 % after 50 queries ($0.50)."
     )
 
 
@@ -139,8 +139,9 @@ def test_what_is_unproven_or_invalid_is_never_deployed() -> None:
     )
     assert told == (
         "No defense is shown to hold: behind rounding, a thief's copy of softmax on iris agrees "
-        "with it on 90.0 % of test rows after 50 queries. Undefended, it does on 100 %. Less seems to be stolen behind mad (10.0 %), but "
-        "that is not proven: naive only. Invalid (grade A), and left out: liar."
+        "with it on 90.0 % of test rows after 50 queries. Undefended, it does on 100 %. Less "
+        "seems to be stolen behind mad (10.0 %), but that is not proven: naive only. "
+        "Invalid (grade A), and left out: liar."
     )
 
 
