@@ -5,7 +5,7 @@ import shlex
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -35,7 +35,7 @@ def finish_sweep(broken: str = "") -> None:
     folder = Path(cfg.sweep.dir).absolute()
     if not (runs := jobs(manifest_of(folder))):
         return
-    _show_sweep(folder, runs, verbose=is_verbose(cfg))
+    _show_sweep(folder, runs)
     failed = [run for run in runs if run.failure]
     for run in failed:
         number = run.entry.number
@@ -94,28 +94,25 @@ def _follow_up(runs: "list[Job]", lost: "list[Job]", broken: str, overrides: Ite
         _write_report(asked.name, Path(asked.report), asked.uri)
 
 
-def _show_sweep(folder: Path, runs: "list[Job]", *, verbose: bool) -> None:
+def _show_sweep(folder: Path, runs: "list[Job]") -> None:
     """Print the defenses of a sweep by what is stolen, the verdict, and where to look on."""
     from moatbench.display import table
+    from moatbench.record.summary import CONFIRMATION
     from moatbench.sweep.ranking import of_sweep
     from moatbench.tracking.store import experiment_id
 
     print(f"\n{of_sweep(runs)}\n")
-    if verbose:
+    known, first = runs[0].entry, runs[0].summary
+    if known.verbose:
         print(f"{table.of_sweep([run.summary for run in runs])}\n")
-    known = runs[0].entry
     logged = next((run.folder for run in runs if experiment_id(run.folder)), None)
     uri = known.uri if logged else None  # a store that took nothing has nothing to show
-    show.say_where(folder, uri, known.name, logged, verbose=verbose)
-    if uri is not None and known.report is None:
+    show.say_where(show.here(folder), uri, known.name, logged, verbose=known.verbose)
+    confirms = first is not None and first.role == CONFIRMATION  # a report waits for all of these
+    if uri is not None and known.report is None and not confirms:
         words = [paste.program("moatbench-report"), *show.stored(uri)]
         asked = [*words, f"experiment={known.name}", "out=report"]
         print(f"next:   a page with charts, intervals and costs\n{paste.lines(quoted(asked))}")
-
-
-def is_verbose(cfg: Any) -> bool:
-    """Whether a sweep was asked to tell all: of its runs' config, Hydra keeps the overrides."""
-    return any(o.lstrip("+") == "verbose=true" for o in as_given(cfg.overrides.task))
 
 
 def quoted(words: Iterable[str]) -> list[str]:

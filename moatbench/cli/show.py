@@ -43,13 +43,14 @@ def show_run(summary: "Summary", folder: Path, *, verbose: bool = False) -> None
         rows = read(folder / "curve.csv")
         print(f"\n{table.of_all(summary, rows) if verbose else answer.of_run(summary, rows)}")
     print()
-    say_where(folder, summary.tracking_uri, summary.name, folder, verbose=verbose)
+    files = f"{here(folder)} (curve.png, curve.csv, summary.json)"
+    say_where(files, summary.tracking_uri, summary.name, folder, verbose=verbose)
     why, command = paste.after_run(summary)
     print(f"next:   {why}\n{command}")
 
 
 def say_where(
-    folder: Path,
+    files: str,
     uri: str | None,
     experiment: str,
     logged: Path | None = None,
@@ -59,13 +60,13 @@ def say_where(
     """Say where the files are, and what opens the charts.
 
     Args:
-        folder: of the files.
+        files: where they are.
         uri: of the store; None for none.
         experiment: its name.
         logged: the folder of a run that MLflow has.
         verbose: whether the addresses of single charts are told too.
     """
-    print(f"files:  {here(folder)}")
+    print(f"files:  {files}")
     if uri is None:
         return
     if not uri.startswith("http"):

@@ -75,6 +75,7 @@ class Watched(Callback):
             uri=uri,
             report=config.report,
             confirm=int(config.confirm),
+            verbose=bool(config.verbose),
             done=done,
             error=error,
         ).write(self._manifest)

@@ -9,6 +9,7 @@ from moatbench.display.table import of_sweep as of_runs
 from moatbench.display.table import text
 from moatbench.record.curve import read
 from moatbench.record.flag import NOTE
+from moatbench.record.summary import CONFIRMATION
 from moatbench.report.measure.cases import cases, verdict_of
 from moatbench.report.measure.leaderboard import Standing, standings
 from moatbench.report.measure.statistics import Interval
@@ -29,6 +30,8 @@ def of_sweep(jobs: Sequence[Job]) -> str:
     Runs that cannot be compared, such as those of different budgets, have a row each.
     """
     summaries = [job.summary for job in jobs]
+    if all(s is not None and s.role == CONFIRMATION for s in summaries):
+        return of_runs(summaries)  # the worst attack alone ranks nothing
     try:
         found = fields(select([logged(job) for job in jobs if job.summary is not None]))
     except (MixedSelection, OSError, ValueError) as told:
