@@ -22,6 +22,7 @@ from moatbench.types import Array, Generator, Labels, Rows
 
 AUTO = "auto"
 NEAR = 1e-3  # of a range: a thousand times the grids that keyed defenses have, and no distance
+COARSE, TINY = 0.05, 1e-300  # of a range: a step of more than that is a distance
 
 
 @dataclass(frozen=True)
@@ -105,12 +106,15 @@ class Averaged(View):
 def neighbours(x: Array, space: InputSpace, reach: float, rng: Generator) -> Array:
     """(n, d) inputs nearby, uniform within `reach` of each numeric column's range and its bounds.
 
-    Categories stay, and so does what is left out.
+    Of a column with steps within one step, at least; with few steps it stays. So do categories,
+    and what is left out.
     """
     columns = space.numeric
-    low, high = space.low[columns], space.high[columns]
+    low, high, steps = space.low[columns], space.high[columns], space.steps[columns]
     at = x.copy()
     step = rng.uniform(-reach, reach, (len(x), columns.sum())) * (high - low)
+    near = steps <= COARSE * (high - low)  # half of the neighbours are a step away, at least
+    step *= np.where(near, np.maximum(steps / (max(reach, TINY) * (high - low)), 1), 0)
     at[:, columns] = np.clip(x[:, columns] + step, low, high)
     return at
 

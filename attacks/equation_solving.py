@@ -12,7 +12,7 @@ from moatbench.attack import Attack, Needs, Target
 from moatbench.client import Answers, Surrogate
 from moatbench.defense import Defense
 from moatbench.knobs import check_choice, check_flag
-from moatbench.learners.learner import ignorant
+from moatbench.learners.published import ignorant
 from moatbench.learners.purchases import Purchases
 from moatbench.models.forward import ACTIVATIONS
 from moatbench.solvers.edges import Edges
@@ -142,7 +142,8 @@ class Survey:
         self._asked: list[Rows] = [np.empty(0, np.intp)]
         self._chosen = np.empty((0, d))
         self._first, count = 0, 0
-        if card.family == "mlp" and not reconstruct.noisy:
+        # Probes are a thousandth apart: less than a step
+        if card.family == "mlp" and not reconstruct.noisy and not card.space.steps.any():
             hidden, activation = card.architecture["hidden"], card.architecture["activation"]
             self._first, count = probe_plan(d, len(card.classes), hidden, activation)
         half = (card.space.high - card.space.low) / 2

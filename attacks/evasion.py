@@ -16,7 +16,7 @@ from moatbench.api import ADVERSARY, PredictionAPI
 from moatbench.attack import Attack, Target
 from moatbench.client import Answers, Card, Surrogate
 from moatbench.knobs import check_choice, check_flag, check_kind, check_number, check_whole
-from moatbench.learners.learner import learner_for
+from moatbench.learners.published import learner_for
 from moatbench.learners.purchases import Purchases
 from moatbench.reply import Predict, from_outputs
 from moatbench.strategies.accounts import Matched, Sender, Turns

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from moatbench.attack import Attack, Target
 from moatbench.client import Surrogate
 from moatbench.knobs import check_choice
-from moatbench.learners.learner import ignorant
+from moatbench.learners.published import ignorant
 from moatbench.learners.purchases import Purchases
 from moatbench.solvers.candidates import CANDIDATES, Candidates
 from moatbench.types import Generator

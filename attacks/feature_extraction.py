@@ -14,7 +14,7 @@ from moatbench.api import PredictionAPI
 from moatbench.attack import Attack, Needs, Target
 from moatbench.client import Answers, Surrogate
 from moatbench.knobs import check_number
-from moatbench.learners.learner import ignorant
+from moatbench.learners.published import ignorant
 from moatbench.learners.purchases import Purchases
 from moatbench.models.linear import Linear, cross_entropy, design
 from moatbench.reply import Reply, from_outputs, has_outputs
@@ -61,7 +61,7 @@ class _Session:
         self._api, self._rng, card = api, rng, api.card
         base = np.full(card.space.d, np.nan)
         if not card.partial:
-            base = (card.space.low + card.space.high) / 2
+            base = card.space.answered(((card.space.low + card.space.high) / 2)[None])[0]
             base[card.space.coded] = 0.0
         self._bought = Purchases(card)
         self._effects = Effects(base, card.space, len(card.classes))

@@ -16,7 +16,7 @@ from scipy.special import softmax
 from moatbench.attack import Attack, Needs, Target
 from moatbench.client import Surrogate
 from moatbench.knobs import check_choice
-from moatbench.learners.learner import PUBLISHED, learner_for
+from moatbench.learners.published import PUBLISHED, learner_for
 from moatbench.models.linear import Linear
 from moatbench.models.one_vs_rest import OneVsRest
 from moatbench.reply import Reply, from_outputs, has_outputs

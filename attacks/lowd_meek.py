@@ -11,7 +11,8 @@ from moatbench.api import PredictionAPI
 from moatbench.attack import Attack, Needs, Target
 from moatbench.client import Surrogate
 from moatbench.knobs import check_whole
-from moatbench.learners.learner import Learner, ignorant
+from moatbench.learners.learner import Learner
+from moatbench.learners.published import ignorant
 from moatbench.learners.purchases import Purchases
 from moatbench.models.embedding import Monomials
 from moatbench.reply import Reply
@@ -89,7 +90,7 @@ class _Session:
         self.size = self.learner.unknowns
         self.bought = Purchases(api.card)
         self.ends, self.sides = np.empty((0, self.d)), np.empty(0)  # where lines may begin
-        self.brackets = Brackets(self.ends, self.ends, self.sides)
+        self.brackets = Brackets(self.ends, self.ends, self.sides, api.card.space)
         self._due = list(api.checkpoints)
 
     def run(self) -> Working:
@@ -203,7 +204,7 @@ class _Session:
 
     def open(self, start: Array, end: Array, side: Array) -> None:
         """Add searches."""
-        self.brackets = self.brackets + Brackets(start, end, side)
+        self.brackets = self.brackets + Brackets(start, end, side, self.api.card.space)
 
     def narrow(self) -> Working:
         """Halve the searches until all are closed or the budget is spent."""

@@ -10,7 +10,7 @@ from moatbench.api import PredictionAPI
 from moatbench.attack import Attack, Needs, Target
 from moatbench.client import Card, Surrogate
 from moatbench.knobs import check_choice, check_number, check_whole
-from moatbench.learners.learner import PUBLISHED, ignorant, learner_for
+from moatbench.learners.published import PUBLISHED, ignorant, learner_for
 from moatbench.learners.purchases import Purchases
 from moatbench.search.ascent import Inversion
 from moatbench.solvers.kernel_reconstruction import KernelReconstruction, kernel_unmet

@@ -31,6 +31,7 @@ REPEATS = 3  # questions asked again where noise is suspected
 ANCHORS = 4  # places where neighbours are asked then; twice as many, if one of them varies
 VARYING = 3  # of these places where all neighbours differ: a tree has no such thresholds
 NEARBY = 1e-3  # share of a feature's range between the outer two of three neighbours
+COARSE = 0.05  # share of a feature's range: neighbours with steps are not further from each other
 PATIENCE = 4  # factor by which the answers grow before a suspicion that was cleared comes back
 BATCH = 256  # random questions at once, where the answers are noisy
 AGREED = 0.99  # share of the answers that boxes must reproduce to be beyond doubt
@@ -183,13 +184,15 @@ class _Session:
     def _neighbours(self) -> list[Point]:
         """Three inputs close together on one numeric feature; one input where there is none."""
         space, (x,) = self._api.card.space, self._sample(1)
-        numeric = np.setdiff1d(np.arange(space.d), space.coded)
+        near = np.maximum(NEARBY / 2 * (space.high - space.low), space.steps)
+        fine = np.flatnonzero(near <= COARSE * (space.high - space.low))
+        numeric = np.setdiff1d(fine, space.coded)
         if not len(numeric):
             return [x]
         i = int(self._rng.choice(numeric))
         value, low, high = x[i], float(space.low[i]), float(space.high[i])
         assert value is not None
-        step = NEARBY / 2 * (high - low) * (1 if value < (low + high) / 2 else -1)
+        step = float(near[i]) * (1 if value < (low + high) / 2 else -1)
         return [moved(x, i, value + turn * step) for turn in range(3)]
 
     def surrogate(self) -> Surrogate:

@@ -14,7 +14,7 @@ from moatbench.attack import Attack, Needs, Target
 from moatbench.client import Surrogate
 from moatbench.defense import Defense
 from moatbench.knobs import check_choice, check_number, check_whole
-from moatbench.learners.learner import Fit
+from moatbench.learners.fit import Fit
 from moatbench.learners.purchases import Purchases
 from moatbench.learners.restoring import Method, Pairs
 from moatbench.numerics.simplex import normalised

@@ -18,7 +18,7 @@ import numpy as np
 from moatbench.attack import Attack, Target
 from moatbench.client import Answers, Surrogate
 from moatbench.knobs import check_number, check_whole
-from moatbench.learners.learner import ignorant
+from moatbench.learners.published import ignorant
 from moatbench.strategies.window import Memory, Resumed, Strayed, Window
 from moatbench.strategies.wrapper import Wrapper
 from moatbench.types import Array, Generator

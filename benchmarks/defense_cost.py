@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+import quick  # noqa: F401 - reads --help
 from hydra import compose, initialize_config_module
 from threadpoolctl import threadpool_limits
 

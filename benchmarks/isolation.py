@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 from moatbench.attack import Attack, Target
 from moatbench.client import Surrogate
 from moatbench.defense import Defense
-from moatbench.learners.learner import ignorant
+from moatbench.learners.published import ignorant
 from moatbench.randomness import stream
 from moatbench.runner.extract import Extraction
 from moatbench.types import Generator

@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 from moatbench.api import Deployment
 from moatbench.compose.build import instantiate
 from moatbench.defense import Defense
-from moatbench.learners.learner import PUBLISHED, learner_for
+from moatbench.learners.published import PUBLISHED, learner_for
 from moatbench.randomness import stream
 from moatbench.types import Array, Labels
 from moatbench.victim import Victim
@@ -37,7 +37,7 @@ STEPS, RATE, BATCH = 2000, 1e-2, 64
 def main() -> None:
     """Print a row as soon as it is measured; a budget whose answers are all alike has none."""
     victims, seeds = (VICTIMS[3:4], SEEDS[:1]) if QUICK else (VICTIMS, SEEDS)
-    print("| victim | queries | levelled | origin in the middle | Adam |\n|---|---:|---|---|---|")
+    print("| victim | queries | for labels | origin in the middle | Adam |\n|---|---:|---|---|---|")
     for data, family in victims:
         runs = [run for seed in seeds for run in measured(data, family, seed)]
         for budget in BUDGETS:
@@ -65,7 +65,7 @@ def measured(data: str, family: str, seed: int) -> Iterator[tuple[int, Array]]:
         hard = np.eye(len(card.classes))[labels[:n]]
         fits = [
             one.fit(x[:n], hard, np.random.default_rng(seed)).labels
-            for one in (learner.levelled(), learner)
+            for one in (learner.for_labels(), learner)
         ]
         units = learner.hidden if learner.family == "mlp" else 0
         thief = adam((space.encode(x[:n]) + 1) / 2, labels[:n], len(card.classes), units, seed)

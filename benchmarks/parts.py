@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import quick  # noqa: F401 - reads --help
 from omegaconf import OmegaConf
 
 from moatbench.compose.build import instantiate

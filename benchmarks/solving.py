@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import quick  # noqa: F401 - reads --help
 from hydra import compose, initialize_config_module
 from threadpoolctl import threadpool_limits
 

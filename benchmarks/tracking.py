@@ -9,6 +9,8 @@ import tempfile
 import time
 from pathlib import Path
 
+import quick  # noqa: F401 - reads --help
+
 from moatbench.record.summary import Summary
 from moatbench.tracking.log import log_run
 

@@ -78,7 +78,10 @@ class BDPL(Defense):
         if inside.any():
             cell = self._victim.space.snap(x[inside], self.grid / 2)
             told = self._victim.predict(cell).labels
-            flip = keyed_uniform(self._key, cell, 1, EXACT)[:, 0] > self._truth
+            flip = (
+                keyed_uniform(self._key, self._victim.space.scaled(cell), 1, EXACT)[:, 0]
+                > self._truth
+            )
             labels[inside] = np.where(flip, 1 - told, told)
         return Reply(labels, refused=reply.refused)
 
@@ -95,6 +98,7 @@ class BDPL(Defense):
         """(n, 1 + 2 m) labels of each row and its corner points along m numeric features."""
         space, m = self._victim.space, len(self._columns)
         reach = self.zone * (space.high - space.low)[self._columns] / 2
+        reach = np.maximum(reach, space.steps[self._columns])  # less than a step is no other row
         corners = np.repeat(x[:, None], 2 * m + 1, axis=1)
         corners[:, np.arange(1, m + 1), self._columns] += reach
         corners[:, np.arange(m + 1, 2 * m + 1), self._columns] -= reach

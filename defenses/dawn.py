@@ -71,7 +71,7 @@ class DAWN(Defense):
         if self.share == 0:
             return reply
         cells = self._space.snap(x, self.grid)
-        drawn = keyed_uniform(self._key, cells, 1 + self._classes, EXACT)
+        drawn = keyed_uniform(self._key, self._space.scaled(cells), 1 + self._classes, EXACT)
         marked = drawn[:, 0] < self.share
         if reply.refused is not None:
             marked &= ~reply.refused

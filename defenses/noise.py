@@ -40,8 +40,8 @@ class Noise(Defense):
             value of a regression victim, in units of the target, is neither clipped nor normalised.
         mode: fresh (a new draw each time, from a stream of the account's own) or keyed (a function
             of the input under a secret key drawn at deployment, the same for every account).
-        grid: keyed only: inputs are snapped to its multiples first, in the input's own units, so
-            that a repeat with less jitter than that learns nothing new.
+        grid: keyed only: inputs are snapped to its multiples first, where each
+            number spans [-1, 1], so that a repeat with less jitter than that learns nothing new.
     """
 
     distribution: str
@@ -60,7 +60,7 @@ class Noise(Defense):
 
     def deploy(self, victim: Victim, rng: Generator) -> None:
         """Draw the key and the accounts' streams."""
-        self._key = rng.bytes(32)
+        self._key, self._space = rng.bytes(32), victim.space
         self._streams = AccountStreams(rng)
 
     def respond(self, x: Array, reply: Reply, account: str) -> Reply:
@@ -87,7 +87,7 @@ class Noise(Defense):
         if self.mode == "fresh":
             stream, shape = self._streams[account], (len(x), k)
             return stream.normal(size=shape) if gaussian else stream.laplace(0, 1 / sqrt(2), shape)
-        uniform = keyed_uniform(self._key, x, k, self.grid)
+        uniform = keyed_uniform(self._key, self._space.scaled(x), k, self.grid)
         if gaussian:
             return np.asarray(ndtri(uniform))
         tail = np.minimum(uniform, 1 - uniform)  # exact, and never 0

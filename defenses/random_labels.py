@@ -25,8 +25,8 @@ class RandomLabels(Defense):
     again what the label says, and no path.
 
     Args:
-        grid: inputs are snapped to its multiples to draw the label, in the input's own units, so
-            that a repeat with less jitter than that is told the same.
+        grid: inputs are snapped to its multiples to draw the label, where each number spans
+            [-1, 1], so that a repeat with less jitter than that is told the same.
     """
 
     grid: float
@@ -46,9 +46,9 @@ class RandomLabels(Defense):
                 "random_labels draws one of the classes, and this victim has one; choose a "
                 "classifier, or leave random_labels out"
             )
-        self._key = rng.bytes(32)
+        self._key, self._space = rng.bytes(32), victim.space
 
     def respond(self, x: Array, reply: Reply, account: str) -> Reply:
         """Answer random labels alone."""
-        drawn = keyed_uniform(self._key, x, 1, self.grid)[:, 0]
+        drawn = keyed_uniform(self._key, self._space.scaled(x), 1, self.grid)[:, 0]
         return Reply((drawn * self._classes).astype(np.int64), refused=reply.refused)

@@ -26,8 +26,8 @@ class Shuffle(Defense):
     others as a set, are told exactly.
 
     Args:
-        grid: inputs are snapped to its multiples to draw the permutation, in the input's own
-            units, so that a repeat with less jitter than that is permuted alike.
+        grid: inputs are snapped to its multiples to draw the permutation, where each
+            number spans [-1, 1], so that a repeat with less jitter than that is permuted alike.
     """
 
     grid: float
@@ -40,7 +40,7 @@ class Shuffle(Defense):
     def deploy(self, victim: Victim, rng: Generator) -> None:
         """Draw the key; need two classes to swap beside the label's."""
         victim.require_probabilities("shuffle", classes=3)
-        self._key = rng.bytes(32)
+        self._key, self._space = rng.bytes(32), victim.space
 
     def respond(self, x: Array, reply: Reply, account: str) -> Reply:
         """Answer shuffled outputs."""
@@ -50,7 +50,8 @@ class Shuffle(Defense):
         rows = np.arange(n)[:, None]
         # Sorted by "is it the label", stably: the others in order, then the label
         others = np.argsort(np.arange(k) == reply.labels[:, None], axis=1, kind="stable")[:, :-1]
-        order = np.argsort(keyed_uniform(self._key, x, k - 1, self.grid), axis=1)
+        drawn = keyed_uniform(self._key, self._space.scaled(x), k - 1, self.grid)
+        order = np.argsort(drawn, axis=1)
         outputs = reply.outputs.copy()
         outputs[rows, others] = reply.outputs[rows, others[rows, order]]
         return reply.with_outputs(outputs)

@@ -2,6 +2,7 @@
 from .api import MeteredAPI, PredictionAPI
 from .attack import Attack, Known, Target
 from .client import Answers, Card, Surrogate
+from .compose.notebook import parts
 from .defense import Defense
 from .learners.purchases import Purchases
 from .monitor import Monitor
@@ -34,4 +35,5 @@ __all__ = [
     "Victim",
     "__version__",
     "extract",
+    "parts",
 ]

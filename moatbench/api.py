@@ -129,7 +129,8 @@ class PredictionAPI(ABC):
         """Buy predictions.
 
         Args:
-            x: (n, d), in the API's own units; NaN leaves a feature out. Never written to.
+            x: (n, d), in the API's own units; NaN leaves a feature out. Never written to. Between
+                two steps the nearest is answered; `Answers.x` tells it.
             account: who asks. A new name is a new account with a clean history, and the same purse.
 
         Raises:
@@ -146,7 +147,7 @@ class PredictionAPI(ABC):
                 "slice the batch to api.remaining"
             )
         self.__queries += len(x)
-        answers = self._ask(x, account)
+        answers = self._ask(self.__told.space.answered(x), account)
         self.__refused += len(x) - len(answers.rows)
         return answers
 

@@ -7,48 +7,13 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from moatbench.feature import OFF as OFF
+from moatbench.feature import ON as ON
+from moatbench.feature import Categorical as Categorical
+from moatbench.feature import Numeric as Numeric
 from moatbench.types import Array, Generator, Mask, Rows
 
 T = TypeVar("T", bound=np.generic)
-OFF, ON = -1.0, 1.0  # a one-hot column, on the scale of the numeric ones
-
-
-@dataclass(frozen=True)
-class Numeric:
-    """A real-valued feature, one column, in [low, high]."""
-
-    name: str
-    low: float = -1.0
-    high: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not self.low < self.high:
-            raise ValueError(
-                f"feature {self.name!r}: low must be below high, got [{self.low}, {self.high}]"
-            )
-
-    @property
-    def width(self) -> int:
-        """Columns that the feature takes."""
-        return 1
-
-
-@dataclass(frozen=True)
-class Categorical:
-    """A feature with k named values: a one-hot group of k columns, or one of codes 0..k-1."""
-
-    name: str
-    values: tuple[str, ...]
-    one_hot: bool = True
-
-    def __post_init__(self) -> None:
-        if not self.values:
-            raise ValueError(f"feature {self.name!r} has no values; give at least one")
-
-    @property
-    def width(self) -> int:
-        """Columns that the feature takes."""
-        return len(self.values) if self.one_hot else 1
 
 
 @dataclass(frozen=True)
@@ -90,12 +55,18 @@ class InputSpace:
     @cached_property
     def low(self) -> Array:
         """(d,) the least value of each column."""
-        return fixed(np.concatenate([np.full(f.width, _bounds(f)[0]) for f in self.features]))
+        return fixed(np.concatenate([np.full(f.width, f.bounds[0]) for f in self.features]))
 
     @cached_property
     def high(self) -> Array:
         """(d,) the greatest value of each column."""
-        return fixed(np.concatenate([np.full(f.width, _bounds(f)[1]) for f in self.features]))
+        return fixed(np.concatenate([np.full(f.width, f.bounds[1]) for f in self.features]))
+
+    @cached_property
+    def steps(self) -> Array:
+        """(d,) the step of each numeric column; 0 where any number is taken, and for names."""
+        steps = [f.step if isinstance(f, Numeric) else 0.0 for f in self.features]
+        return fixed(np.repeat(steps, [f.width for f in self.features]))
 
     @cached_property
     def groups(self) -> tuple[slice, ...]:
@@ -123,20 +94,50 @@ class InputSpace:
         kinds = [isinstance(feature, Numeric) for feature in self.features]
         return fixed(np.repeat(kinds, [feature.width for feature in self.features]))
 
+    def scaled(self, x: Array) -> Array:
+        """(n, d) all numbers from -1 to 1 by their range, codes as they are: x where it is so."""
+        own = self.numeric & ((self.low != -1) | (self.high != 1))
+        if not own.any():
+            return x
+        z = x.copy()
+        low, high = self.low[own], self.high[own]
+        z[:, own] = (2 * x[:, own] - low - high) / (high - low)
+        return z
+
+    def unscaled(self, z: Array) -> Array:
+        """(n, d) the rows of which `scaled` makes these, within the bounds."""
+        own = self.numeric & ((self.low != -1) | (self.high != 1))
+        if not own.any():
+            return z
+        x = z.copy()
+        low, high = self.low[own], self.high[own]
+        x[:, own] = np.clip(low + (z[:, own] + 1) / 2 * (high - low), low, high)
+        return x
+
+    def coordinates(self, x: Array) -> Array:
+        """(n, m) where distances are measured: as `scaled`, and a code as columns of -1, +1.
+
+        What is left out (NaN) is 0. `encode` is the same to rounding; learners keep to its bits.
+        """
+        return self._spread(x, np.nan_to_num(self.scaled(x)))
+
     def encode(self, x: Array) -> Array:
         """Put every column on [-1, 1], raw category codes as columns of -1, +1.
 
         What is left out (NaN) is 0. A row's code is the same whatever rows stand beside it.
         """
         side = np.maximum(self.high - self.low, np.finfo(np.float64).tiny)
-        z = np.nan_to_num((2 * x - self.low - self.high) / side)
+        return self._spread(x, np.nan_to_num((2 * x - self.low - self.high) / side))
+
+    def _spread(self, x: Array, z: Array) -> Array:
+        """(n, m) z, where each code in x has a column for each of its names, at the end."""
         if not self.coded.size:
             return z
         spread = [2.0 * (x[:, [c]] == np.arange(self.high[c] + 1)) - 1.0 for c in self.coded]
         return np.hstack([np.delete(z, self.coded, axis=1), *spread])
 
     def snap(self, x: Array, step: float) -> Array:
-        """(n, d) the nearest points of a grid, within the bounds; categories stay as they are.
+        """(n, d) the nearest points of a grid, within bounds and on steps; categories stay.
 
         Args:
             x: (n, d) inputs.
@@ -149,7 +150,29 @@ class InputSpace:
         at[:, self.numeric] = np.clip(
             low + cell * np.rint((x[:, self.numeric] - low) / cell), low, high
         )
+        return self.answered(at)
+
+    def answered(self, x: Array) -> Array:
+        """(n, d) the rows that an API answers when it is asked x: numbers at their nearest step.
+
+        x itself where any number is taken. In decimals, as they are written: 0.3, and not 3 * 0.1.
+        """
+        columns = np.flatnonzero(self.steps)
+        if not columns.size:
+            return x
+        step, low, high = self.steps[columns], self.low[columns], self.high[columns]
+        last = np.floor((high - low) / step + 1e-9)
+        at = x.copy()
+        value = low + np.clip(np.rint((x[:, columns] - low) / step), 0, last) * step
+        written = np.rint(value * self._decimal) / self._decimal
+        at[:, columns] = np.where(self._decimal > 0, written, value)
         return at
+
+    @cached_property
+    def _decimal(self) -> Array:
+        """Of each column with a step: the power of ten that makes its numbers whole, or nan."""
+        places = [f.decimals for f in self.features if isinstance(f, Numeric) and f.step]
+        return np.array([np.nan if p is None else 10.0**p for p in places])
 
     def sample(self, n: int, rng: Generator) -> Array:
         """Draw n valid inputs uniformly: (n, d), one-hot groups respected."""
@@ -161,8 +184,9 @@ class InputSpace:
         return x
 
     def sample_cube(self, n: int, rng: Generator) -> Array:
-        """Draw n points uniformly from the bounds: (n, d), one-hot groups ignored."""
-        x = rng.uniform(self.low, self.high, (n, self.d))
+        """Draw n points uniformly from the bounds and steps: (n, d), one-hot groups ignored."""
+        half = self.steps / 2  # the least and the greatest step are as likely as any other
+        x = self.answered(rng.uniform(self.low - half, self.high + half, (n, self.d)))
         if self.coded.size:
             sizes = self.high[self.coded].astype(np.int64) + 1
             x[:, self.coded] = rng.integers(sizes, size=(n, self.coded.size))
@@ -173,6 +197,7 @@ class InputSpace:
         missing = np.isnan(x)
         ok: Mask = np.all(missing | ((x >= self.low) & (x <= self.high)), axis=1)
         ok &= np.all(missing[:, self.coded] | (x[:, self.coded] % 1 == 0), axis=1)
+        ok &= np.all(missing | (x == self.answered(x)), axis=1)
         for group in self.groups:
             part, gone = x[:, group], missing[:, group]
             one_hot = ((part == ON).sum(axis=1) == 1) & np.isin(part, (OFF, ON)).all(axis=1)
@@ -219,9 +244,3 @@ def fixed(array: NDArray[T]) -> NDArray[T]:
     """Return an array that can only be read: who writes to what is everybody's fails at once."""
     array.setflags(write=False)
     return array
-
-
-def _bounds(feature: Numeric | Categorical) -> tuple[float, float]:
-    if isinstance(feature, Numeric):
-        return feature.low, feature.high
-    return (OFF, ON) if feature.one_hot else (0.0, float(len(feature.values) - 1))

@@ -19,10 +19,10 @@ NOUNS = [
     "types",
     "knobs",
     "randomness",
+    "feature",
     "space",
     "reply",
     "victim",
-    "data",
     "client",
     "monitor",
     "traits",
@@ -33,7 +33,7 @@ NOUNS = [
 ]
 # A room imports rooms of earlier lines, and itself.
 FLOORS = [
-    {"record", "numerics"},
+    {"record", "numerics", "data"},
     {"verdict"},
     {"tracking", "display", "models"},
     {"search", "report"},
@@ -48,6 +48,7 @@ FLOORS = [
 BLIND = {  # these see nothing else of ours
     "record": {"types"},
     "numerics": {"types", "knobs", "randomness"},
+    "data": {"types", "knobs", "feature", "space", "victim"},
     "models": {"types", "space", "reply", "knobs", "numerics"},
     "verdict": {"record"},
     "display": {"record", "verdict"},
@@ -55,7 +56,15 @@ BLIND = {  # these see nothing else of ours
     "report": {"types", "record", "verdict", "tracking", "display"},
     "sweep": {"record", "verdict", "tracking", "report", "display"},
 }
-SHARED = {"numerics", "models", "search", "learners", "solvers", "strategies"}  # parts may use them
+SHARED = {
+    "data",
+    "numerics",
+    "models",
+    "search",
+    "learners",
+    "solvers",
+    "strategies",
+}  # parts may use them
 ONLY = {  # libraries, and who may import them
     "mlflow": {"tracking"},
     "hydra.utils": {"compose"},

@@ -1,19 +1,18 @@
 """Where data come from: scikit-learn, a generator, a CSV file, OpenML."""
 
 from collections.abc import Sequence
-from difflib import get_close_matches
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from moatbench.data import Column, Dataset, Table
-from moatbench.knobs import check_choice
+from moatbench.data import Column, Dataset, Table, Units
+from moatbench.data.frame import from_frame
 
 if TYPE_CHECKING:
     import pandas as pd
 
-MISSING = ("drop", "category")
 # Known beforehand: by its own range, a pixel that is never lit would become 0, mid-grey
 RANGES = {"digits": (0.0, 16.0)}
 IMAGES = {"digits": (8, 8)}
@@ -79,8 +78,12 @@ def csv(
     test_share: float,
     pool_share: float,
     name: str | None = None,
+    steps: bool = True,
 ) -> Dataset:
-    """Read a CSV file with a header; see `from_frame`. It is called by its file, or `name`."""
+    """Read a CSV file with a header; see `from_frame`. It is called by its file, or `name`.
+
+    The API takes numbers in the file's own units; with `steps`, to the last decimal seen.
+    """
     import pandas as pd
 
     file = Path(path)
@@ -92,7 +95,7 @@ def csv(
     table = from_frame(
         frame, name or file.stem, target, drop, missing, categorical, {"source": file.name}
     )
-    return Dataset(table, test_share, pool_share)
+    return Dataset(table, test_share, pool_share, "own", steps)
 
 
 def openml(
@@ -103,12 +106,13 @@ def openml(
     categorical: Sequence[str],
     test_share: float,
     pool_share: float,
+    steps: bool = True,
 ) -> Dataset:
-    """Fetch a set from OpenML by its number; see `from_frame`."""
+    """Fetch a set from OpenML by its number; see `from_frame` and `csv`."""
     frame = fetched(data_id)
     notes = {"source": f"OpenML {data_id}"}
     table = from_frame(frame, f"openml-{data_id}", target, drop, missing, categorical, notes)
-    return Dataset(table, test_share, pool_share)
+    return Dataset(table, test_share, pool_share, "own", steps)
 
 
 def published(
@@ -121,6 +125,7 @@ def published(
     openml_names: dict[str, str],
     test_share: float,
     pool_share: float,
+    units: Units = "scaled",
 ) -> Dataset:
     """Read a set of the paper from `data_dir`/`file` if it is there, else from OpenML.
 
@@ -134,6 +139,7 @@ def published(
         openml_names: OpenML's column names, where they differ: theirs to ours.
         test_share: of all rows, the judge's.
         pool_share: of the other rows, the attacker's.
+        units: scaled, as in the paper, or own: whole numbers are then asked as such.
     """
     path = Path(data_dir) / file
     if path.is_file() or openml_id is None:
@@ -142,11 +148,12 @@ def published(
                 f"there is no {path}, and OpenML does not have this set; put {file} into a folder "
                 "and name it with data_dir=..."
             )
-        return csv(str(path), target, drop, missing, [], test_share, pool_share)
+        read = csv(str(path), target, drop, missing, [], test_share, pool_share)
+        return replace(read, units=units)
     frame = fetched(openml_id).rename(columns=openml_names)
     notes = {"source": f"OpenML {openml_id}"}
     table = from_frame(frame, path.stem, target, drop, missing, [], notes)
-    return Dataset(table, test_share, pool_share)
+    return Dataset(table, test_share, pool_share, units)
 
 
 def fetched(data_id: int) -> "pd.DataFrame":
@@ -161,78 +168,3 @@ def fetched(data_id: int) -> "pd.DataFrame":
             "elsewhere and use data=csv data.path=..., or put the CSV into data_dir"
         ) from error
     return frame
-
-
-def from_frame(
-    frame: "pd.DataFrame",
-    name: str,
-    target: str,
-    drop: Sequence[str],
-    missing: str,
-    categorical: Sequence[str],
-    notes: dict[str, Any],
-) -> Table:
-    """Make a table of a data frame: numbers are numeric features, all else is categorical.
-
-    Args:
-        frame: the data.
-        name: of the table.
-        target: column of the classes.
-        drop: columns to leave out.
-        missing: `drop` leaves out rows in which anything is missing; `category` makes "missing" a
-            value of its own of a categorical feature, and leaves out rows that miss a number.
-        categorical: columns of numbers that are names all the same.
-        notes: where it came from.
-    """
-    check_choice("data.missing", missing, MISSING)
-    for column in (target, *drop, *categorical):
-        _check_column(frame, column, name)
-    frame = frame.drop(columns=list(drop))
-    total = len(frame)
-    names = [str(c) for c in frame.columns if c != target]
-    words = [c for c in names if c in categorical or not _is_number(frame[c])]
-    needed = list(frame.columns) if missing == "drop" else [c for c in frame if c not in words]
-    frame = frame.dropna(subset=needed)
-    if frame.empty:
-        raise ValueError(
-            f"data {name}: no complete row is left of {total}; try data.missing=category"
-        )
-    classes, y = _coded(frame[target])
-    columns = tuple(
-        _categorical(c, frame[c]) if c in words else Column(c, frame[c].to_numpy(dtype=np.float64))
-        for c in names
-    )
-    facts = {"target": target, "rows_dropped": total - len(frame), "missing": missing}
-    return Table(name, columns, y, classes, notes={**notes, **facts})
-
-
-def _categorical(name: str, values: "pd.Series[Any]") -> Column:
-    categories, codes = _coded(values)
-    return Column(name, codes.astype(np.float64), categories)
-
-
-def _coded(values: "pd.Series[Any]") -> tuple[tuple[str, ...], Any]:
-    """Name the distinct values, sorted, and code each row; what is missing is called "missing"."""
-    import pandas as pd
-
-    texts = values.astype(object).where(values.notna(), "missing").map(lambda v: str(v).strip())
-    codes, uniques = pd.factorize(texts, sort=True)
-    return tuple(str(u) for u in uniques), codes.astype(np.int64)
-
-
-def _is_number(values: "pd.Series[Any]") -> bool:
-    import pandas as pd
-
-    numeric = pd.api.types.is_numeric_dtype(values)
-    return bool(numeric and not pd.api.types.is_bool_dtype(values))
-
-
-def _check_column(frame: "pd.DataFrame", column: str, name: str) -> None:
-    known = [str(c) for c in frame.columns]
-    if column in known:
-        return
-    near = get_close_matches(column, known, 3)
-    hint = f"; did you mean {' or '.join(near)}?" if near else "."
-    raise ValueError(
-        f"data {name}: there is no column {column!r}{hint} Columns: {', '.join(known)}"
-    )

@@ -8,6 +8,7 @@ from moatbench.data import Dataset
 from moatbench.knobs import check_number, check_whole
 from moatbench.models import forward
 from moatbench.models.forest import Forest, forest
+from moatbench.models.scaled import behind
 from moatbench.numerics.simplex import normalised
 from moatbench.reply import Reply, from_outputs
 from moatbench.types import Array, Generator
@@ -44,12 +45,12 @@ def random_forest(
         min_samples_leaf=min_samples_leaf,
         random_state=int(rng.integers(SEEDS)),
     )
-    model.fit(shares.x_train, shares.y_train)
+    model.fit(shares.space.scaled(shares.x_train), shares.y_train)
     grown = [tree.tree_ for tree in model.estimators_]
     share: list[Array] = [g.value[:, 0, :] / g.value[:, 0, :].sum(axis=1)[:, None] for g in grown]
     mean = [s / trees for s in share]
     served = Ensemble(forest(grown, mean), np.zeros(len(shares.classes)), None)
-    return Victim(shares, served, "random_forest")
+    return Victim(shares, behind(shares.space, served), "random_forest")
 
 
 def gradient_boosting(
@@ -80,7 +81,7 @@ def gradient_boosting(
         learning_rate=learning_rate,
         random_state=int(rng.integers(SEEDS)),
     )
-    model.fit(shares.x_train, shares.y_train)
+    model.fit(shares.space.scaled(shares.x_train), shares.y_train)
     columns = model.estimators_.shape[1]  # a class each; one column of log-odds for two classes
     grown, steps = [], []
     for turn in model.estimators_:
@@ -91,9 +92,11 @@ def gradient_boosting(
             steps.append(step)
     summed = forest(grown, steps)
     # What boosting starts from is the same for all rows
-    start = model.decision_function(shares.x_train[:1]) - summed.total(shares.x_train[:1])[0]
+    one = shares.space.scaled(shares.x_train[:1])
+    start = model.decision_function(one) - summed.total(one)[0]
     link = "logistic" if columns == 1 else "softmax"
-    return Victim(shares, Ensemble(summed, start.reshape(-1), link), "gradient_boosting")
+    served = behind(shares.space, Ensemble(summed, start.reshape(-1), link))
+    return Victim(shares, served, "gradient_boosting")
 
 
 @dataclass(frozen=True)

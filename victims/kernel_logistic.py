@@ -10,6 +10,7 @@ from moatbench.models import forward
 from moatbench.models.kernel_logistic import kernel_scores
 from moatbench.models.kernels import Kernel
 from moatbench.models.linear import cross_entropy
+from moatbench.models.scaled import behind
 from moatbench.reply import Reply, from_outputs
 from moatbench.types import Array, Generator
 from moatbench.victim import Victim
@@ -57,7 +58,7 @@ def kernel_logistic(
         max_iter: of the optimiser.
     """
     shares = data.shares(rng)
-    x, y = shares.x_train, shares.y_train
+    x, y = shares.space.scaled(shares.x_train), shares.y_train
     hint = f"; there are {len(x)} rows of training data"
     check_whole("victim.representers", representers, 1, len(x), hint=hint)
     check_number("victim.C", C, 0, above=True)
@@ -73,4 +74,5 @@ def kernel_logistic(
     )
 
     published = {"kernel": "rbf", "gamma": width, "representers": representers}
-    return Victim(shares, Similarity(chosen, coef, width), "kernel_logistic", published)
+    served = behind(shares.space, Similarity(chosen, coef, width))
+    return Victim(shares, served, "kernel_logistic", published)

@@ -12,6 +12,7 @@ from moatbench.data import Dataset
 from moatbench.knobs import check_number, check_whole
 from moatbench.models import forward
 from moatbench.models.private_descent import noise_multiplier, private_softmax
+from moatbench.models.scaled import behind
 from moatbench.reply import Reply, from_outputs
 from moatbench.types import Array, Generator
 from moatbench.victim import Shares, Victim
@@ -118,7 +119,7 @@ def dp_softmax(
             f"{delta!r}; at that, to publish some row or other would be private"
         )
     coef = private_softmax(
-        shares.x_train,
+        shares.space.scaled(shares.x_train),
         np.eye(k)[shares.y_train],
         rng,
         multiplier=noise_multiplier(epsilon, delta, steps),
@@ -128,7 +129,9 @@ def dp_softmax(
         ridge=1 / (C * n),
     )
     model = LinearModel(np.ascontiguousarray(coef[:-1]), coef[-1].copy(), "softmax")
-    return Victim(shares, model, "softmax", {"epsilon": epsilon, "delta": delta})
+    return Victim(
+        shares, behind(shares.space, model), "softmax", {"epsilon": epsilon, "delta": delta}
+    )
 
 
 def _fit(shares: Shares, C: float, max_iter: int, y: Array | None = None):  # type: ignore[no-untyped-def]
@@ -136,9 +139,9 @@ def _fit(shares: Shares, C: float, max_iter: int, y: Array | None = None):  # ty
 
     check_number("victim.C", C, 0, above=True)
     model = LogisticRegression(C=C, max_iter=max_iter)
-    return model.fit(shares.x_train, shares.y_train if y is None else y)
+    return model.fit(shares.space.scaled(shares.x_train), shares.y_train if y is None else y)
 
 
 def _victim(shares: Shares, family: str, coef: Array, intercept: Array, link: str) -> Victim:
     model = LinearModel(np.ascontiguousarray(coef.T), np.asarray(intercept), link)
-    return Victim(shares, model, family)
+    return Victim(shares, behind(shares.space, model), family)

@@ -7,6 +7,7 @@ import numpy as np
 from moatbench.data import Dataset
 from moatbench.knobs import check_choice, check_whole
 from moatbench.models import forward
+from moatbench.models.scaled import behind
 from moatbench.reply import Reply, from_outputs
 from moatbench.types import Array, Generator
 from moatbench.victim import Victim
@@ -67,8 +68,9 @@ def mlp(
         alpha=alpha,
         max_iter=max_iter,
         random_state=int(rng.integers(2**31)),
-    ).fit(shares.x_train, shares.y_train)
+    ).fit(shares.space.scaled(shares.x_train), shares.y_train)
     (w, v), (b, c) = model.coefs_, model.intercepts_
     w, v = np.ascontiguousarray(w), np.ascontiguousarray(v)
     network = Network(w, b, v, c, activation, "logistic" if v.shape[1] == 1 else "softmax")
-    return Victim(shares, network, "mlp", {"hidden": hidden, "activation": activation})
+    published = {"hidden": hidden, "activation": activation}
+    return Victim(shares, behind(shares.space, network), "mlp", published)

@@ -7,11 +7,12 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from moatbench.data import Dataset, Encoding
-from moatbench.models.forward import blocks
+from moatbench.data import Dataset
+from moatbench.models import forward
 from moatbench.reply import Reply, from_outputs
-from moatbench.types import Array, Generator, Rows
-from moatbench.victim import Shares, Victim
+from moatbench.types import Array, Generator
+from moatbench.victim import Victim
+from moatbench.victims.asking import OwnEncoding, asked, class_order
 
 
 def skops_model(
@@ -20,18 +21,18 @@ def skops_model(
     path: str,
     trusted: Sequence[str] = (),
     family: str | None = None,
-    encoding: Encoding = "one_hot",
+    encoding: OwnEncoding | None = None,
     name: str | None = None,
 ) -> Victim:
     """Load a scikit-learn model from a skops file.
 
     Args:
-        data: what the model was trained for, in the same order of columns and classes.
+        data: what the model was trained for.
         rng: draws the shares.
         path: of the file.
         trusted: types in the file that you vouch for; skops names those that it does not know.
         family: what the API's card says of the model; None publishes nothing.
-        encoding: one_hot or codes, as the model takes categorical features.
+        encoding: frame, one_hot, codes or scaled; None is what suits the model, see `asked`.
         name: of the model, for people; None is that of its file or class.
     """
     import skops.io
@@ -61,7 +62,7 @@ def own_model(
     rng: Generator,
     model: Any,
     family: str | None = None,
-    encoding: Encoding = "one_hot",
+    encoding: OwnEncoding | None = None,
     name: str | None = None,
 ) -> Victim:
     """Adapt any object with predict_proba, and `classes_` unless its classes are 0..k-1 in order.
@@ -74,33 +75,19 @@ def own_model(
             "victim.model must have predict_proba, which answers (n, d) rows with (n, k) "
             f"probabilities, got a {type(model).__name__} without"
         )
-    shares = data.shares(rng, encoding)
-    wanted = getattr(model, "n_features_in_", shares.space.d)
-    if wanted != shares.space.d:
-        raise ValueError(
-            f"the model{f' {name}' if name else ''} must take {shares.space.d} columns, as "
-            f"{data.table.name} encoded as {encoding} has, got {wanted}; choose the data it was "
-            "trained on, or victim.encoding"
-        )
-    order = _class_order(model, shares)
+    found = asked(model, model.predict_proba, data, rng, encoding)
+    order = class_order(model, found.shares.classes)
 
     def predict(x: Array) -> Reply:
         # One size of batch, so that an answer does not depend on who asks at the same time
-        parts = [np.asarray(model.predict_proba(block), dtype=np.float64) for block in blocks(x)]
+        # and filled up with a row that somebody asks, not with zeros that nobody might
+        full = np.concatenate([x, np.repeat(x[-1:], -len(x) % forward.BLOCK, axis=0)])
+        parts = [_told(model, found.inputs(block)) for block in forward.blocks(full)]
         outputs = np.concatenate(parts)[: len(x)] if parts else np.empty((0, len(order)))
         return from_outputs(outputs[:, order])
 
-    return Victim(shares, predict, family)
+    return Victim(found.shares, predict, family)
 
 
-def _class_order(model: Any, shares: Shares) -> Rows:
-    """Say which of the model's outputs belongs to each of the data's classes."""
-    k = len(shares.classes)
-    given = [str(c) for c in getattr(model, "classes_", range(k))]
-    for names in (list(shares.classes), [str(i) for i in range(k)]):
-        if sorted(given) == sorted(names):
-            return np.array([given.index(name) for name in names], dtype=np.intp)
-    raise ValueError(
-        f"the model's classes must be the data's ({', '.join(shares.classes)}) or 0 to {k - 1}, "
-        f"got {', '.join(given)}"
-    )
+def _told(model: Any, inputs: Any) -> Array:
+    return np.asarray(model.predict_proba(inputs), dtype=np.float64)

@@ -10,6 +10,7 @@ import numpy as np
 from moatbench.data import Dataset
 from moatbench.knobs import check_number, check_whole
 from moatbench.models import forward
+from moatbench.models.scaled import behind
 from moatbench.reply import Reply, from_outputs
 from moatbench.space import InputSpace
 from moatbench.types import Array, Generator
@@ -38,14 +39,15 @@ def amazon_logistic(
         check_whole("victim.bins", bins, 2, other="0 for none")
     check_number("victim.C", C, 0, above=True)
     shares = data.shares(rng, encoding="codes")
-    extraction = Indicators.of(shares.space, shares.x_train, bins)
+    x_train = shares.space.scaled(shares.x_train)
+    extraction = Indicators.of(shares.space, x_train, bins)
     model = LogisticRegression(C=C, max_iter=max_iter)
-    model.fit(extraction(shares.x_train), shares.y_train)
+    model.fit(extraction(x_train), shares.y_train)
     coef, intercept = model.coef_, model.intercept_
     if len(shares.classes) == 2:  # scikit-learn keeps one row of log-odds
         coef, intercept = np.vstack([-coef, coef]) / 2, np.hstack([-intercept, intercept]) / 2
     service = Service(extraction, np.ascontiguousarray(coef.T), np.asarray(intercept))
-    return Victim(shares, service, "amazon_logistic", partial=True)
+    return Victim(shares, behind(shares.space, service), "amazon_logistic", partial=True)
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class Indicators:
         )
 
     def __call__(self, x: Array) -> Array:
-        """(n, features), in [0, 1] or, without bins, in the column's own bounds."""
+        """(n, features), in [0, 1] or, without bins, as scaled."""
         return np.hstack([_extracted(x[:, [c]], e) for c, e in enumerate(self.edges)])
 
 

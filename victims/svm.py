@@ -12,6 +12,7 @@ from moatbench.data import Dataset
 from moatbench.knobs import check_number, check_whole
 from moatbench.models import forward
 from moatbench.models.kernels import Kernel, Machine, machine
+from moatbench.models.scaled import behind
 from moatbench.reply import Reply
 from moatbench.types import Array, Generator
 from moatbench.victim import Shares, Victim
@@ -59,9 +60,9 @@ def linear_svm(data: Dataset, rng: Generator, C: float = 1.0, max_iter: int = 10
     shares = data.shares(rng)
     # random_state orders the coordinates of the dual problem, which is solved where rows are few.
     model = LinearSVC(C=C, max_iter=max_iter, dual="auto", random_state=0)
-    model.fit(shares.x_train, shares.y_train)
+    model.fit(shares.space.scaled(shares.x_train), shares.y_train)
     plane = Hyperplanes(np.ascontiguousarray(model.coef_.T), np.asarray(model.intercept_))
-    return Victim(shares, plane, "linear_svm")
+    return Victim(shares, behind(shares.space, plane), "linear_svm")
 
 
 def poly_svm(
@@ -107,7 +108,7 @@ def _shares(data: Dataset, rng: Generator, C: float, gamma: float | str) -> tupl
     shares = data.shares(rng)
     if not named:
         return shares, float(gamma)
-    variance = float(shares.x_train.var()) if gamma == "scale" else 1.0
+    variance = float(shares.space.scaled(shares.x_train).var()) if gamma == "scale" else 1.0
     return shares, 1 / (shares.space.d * (variance or 1.0))
 
 
@@ -117,8 +118,8 @@ def _fit(shares: Shares, C: float, kernel: Kernel) -> Machine:
     model = SVC(
         C=C, kernel=kernel.name, gamma=kernel.gamma, degree=kernel.degree, coef0=kernel.coef0
     )
-    return machine(model.fit(shares.x_train, shares.y_train), kernel)
+    return machine(model.fit(shares.space.scaled(shares.x_train), shares.y_train), kernel)
 
 
 def _victim(shares: Shares, fitted: Machine, family: str, architecture: dict[str, Any]) -> Victim:
-    return Victim(shares, Voting(fitted), family, architecture)
+    return Victim(shares, behind(shares.space, Voting(fitted)), family, architecture)

@@ -11,6 +11,7 @@ import numpy as np
 
 from moatbench.data import Dataset
 from moatbench.knobs import check_choice, check_whole
+from moatbench.models.scaled import behind
 from moatbench.models.tree import Tree, indicators, raw_tree
 from moatbench.reply import Reply
 from moatbench.space import InputSpace, Numeric
@@ -59,7 +60,7 @@ def tree(
     model = DecisionTreeClassifier(
         max_leaf_nodes=leaves, min_samples_leaf=min_samples_leaf, random_state=_seed(rng)
     )
-    model.fit(indicators(shares.space, shares.x_train), shares.y_train)
+    model.fit(indicators(shares.space, shares.space.scaled(shares.x_train)), shares.y_train)
     counts: Array = np.asarray(model.tree_.value[:, 0, :], dtype=np.float64)
     seen = np.zeros((len(counts), len(shares.classes)))  # a class may be absent from the training
     seen[:, model.classes_] = counts / counts.sum(axis=1, keepdims=True)
@@ -67,9 +68,8 @@ def tree(
     n: Array = np.asarray(model.tree_.n_node_samples, dtype=np.float64)
     outputs = seen if full else _label_only(seen, wilson_bound(seen.max(axis=1), n))
     grown = raw_tree(model.tree_, shares.space, seen, knobs.rounded(outputs, full))
-    return Victim(
-        shares, Served(grown, fields), "tree", {"answers": answers}, partial=partial, full=full
-    )
+    served = behind(shares.space, Served(grown, fields))
+    return Victim(shares, served, "tree", {"answers": answers}, partial=partial, full=full)
 
 
 def regression_tree(
@@ -106,10 +106,11 @@ def regression_tree(
     model = DecisionTreeRegressor(
         max_leaf_nodes=leaves, min_samples_leaf=min_samples_leaf, random_state=_seed(rng)
     )
-    model.fit(indicators(shares.space, shares.x_train), y)
+    model.fit(indicators(shares.space, shares.space.scaled(shares.x_train)), y)
     values: Array = np.asarray(model.tree_.value[:, 0, :], dtype=np.float64)
     grown = raw_tree(model.tree_, shares.space, values, knobs.rounded(values, False))
-    return Victim(shares, Served(grown, fields), "regression_tree", partial=partial)
+    served = behind(shares.space, Served(grown, fields))
+    return Victim(shares, served, "regression_tree", partial=partial)
 
 
 @dataclass(frozen=True)
@@ -182,7 +183,7 @@ def without(shares: Shares, target: str | None) -> tuple[Shares, Array]:
         y_train=np.zeros(len(x_train), np.int64),
         y_test=np.zeros(len(x_test), np.int64),
     )
-    return kept, shares.x_train[:, at]
+    return kept, shares.space.scaled(shares.x_train)[:, at]
 
 
 def _inputs(shares: Shares) -> tuple[Array, Array, Array]:

@@ -87,11 +87,13 @@ class ExtractionWarning(Monitor):
         self._accounts: dict[str, _Account] = {}
         self._latch = Latch()
         self._filled = Scaling.of(victim.shares.x_train).filled
+        self._scaled = victim.space.scaled  # trees are grown in single precision
         x = self._filled(victim.shares.x_train)
         x = x[rng.permutation(len(x))[:ROWS]]
-        self._judged = x, victim.predict(x).labels
+        self._judged = self._scaled(x), victim.predict(x).labels
         grown = tree(*self._judged, self.leaves)
-        self._leaves = Leaves.of(grown, victim.space.low, victim.space.high)
+        low, high = self._scaled(np.stack([victim.space.low, victim.space.high]))
+        self._leaves = Leaves.of(grown, low, high)
         self._gain = information_gain(grown, *self._judged)
         if not self._gain > 0:
             raise NotApplicable(
@@ -110,7 +112,7 @@ class ExtractionWarning(Monitor):
         """(n,) by how much a status exceeds its threshold, at most; -inf where no test is due."""
         known = self._accounts.setdefault(account, _Account(self._leaves, self.check_every))
         scores = np.full(len(x), -inf)
-        for end, status in self._tests(self._filled(x), labels, known):
+        for end, status in self._tests(self._scaled(self._filled(x)), labels, known):
             scores[end - 1] = max(status[name] - limit for name, limit in self.thresholds.items())
         return scores
 

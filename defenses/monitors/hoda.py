@@ -77,9 +77,10 @@ class HODA(Monitor):
         """
         self._accounts: dict[str, Rows] = {}  # hardness of the latest window - 1
         self._latch = Latch()
-        x = victim.shares.x_train
+        x, self._scaled = victim.shares.x_train, victim.space.scaled
         x = x[rng.permutation(len(x))[:ROWS]]
         labels, half = victim.predict(x).labels, len(x) // 2
+        x = self._scaled(x)
         self._stages = self._train(victim, x[:half], labels[:half], rng)
         hard = hardness(self._stages.labels(x[half:]))
         self._usual = np.bincount(hard, minlength=self.stages).astype(np.float64)
@@ -95,7 +96,7 @@ class HODA(Monitor):
     def score(self, x: Array, labels: Labels, account: str) -> Array:
         """(n,) the distance of the account's histogram; -inf before its window is full."""
         recent = self._accounts.get(account, np.empty(0, np.intp))
-        hard = np.concatenate([recent, hardness(self._stages.labels(x))])
+        hard = np.concatenate([recent, hardness(self._stages.labels(self._scaled(x)))])
         self._accounts[account] = hard[max(0, len(hard) - self.window + 1) :]
         full = self._scores(hard)
         return np.concatenate([np.full(len(x) - len(full), -inf), full])

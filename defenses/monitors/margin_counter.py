@@ -128,7 +128,9 @@ class Margin:
                 "margin_counter needs a real-valued column to move; all features of this victim "
                 "are categorical codes"
             )
-        steps = np.diag(self.margin * (self.space.high - self.space.low))[real]
+        # Less than a step is no other row
+        reach = np.maximum(self.margin * (self.space.high - self.space.low), self.space.steps)
+        steps = np.diag(reach)[real]
         self._steps = np.concatenate([np.zeros((1, self.space.d)), steps, -steps])
 
     def __call__(self, x: Array) -> Mask:

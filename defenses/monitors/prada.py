@@ -27,8 +27,9 @@ class PRADA(Monitor):
 
     For each predicted class, an account's queries that lie further from the others than a growing
     threshold form a growing set; the distance of every query to that set is kept. The alarm sounds
-    when the Shapiro-Wilk statistic W of all distances (not its p-value) is below `delta`. A feature
-    left out counts as 0. One query costs O(size of its class's growing set x d).
+    when the Shapiro-Wilk statistic W of all distances (not its p-value) is below `delta`. Every
+    number counts by its range; a feature left out is in its middle. One query costs O(size of its
+    class's growing set x d).
 
     Args:
         delta: alarm where W < delta, in [0, 1]; 0 never alarms. The authors' code has 0.9.
@@ -52,6 +53,7 @@ class PRADA(Monitor):
     def deploy(self, victim: Victim, rng: Generator) -> None:
         """Forget every account."""
         self._accounts: dict[str, _History] = {}
+        self._space = victim.space
 
     @property
     def threshold(self) -> float:  # type: ignore[override]
@@ -74,7 +76,8 @@ class PRADA(Monitor):
         """(n,) -W; -inf where no test is due."""
         history = self._accounts.setdefault(account, _History())
         scores = np.full(len(x), -inf)
-        for row, (point, label) in enumerate(zip(np.nan_to_num(x), labels.tolist(), strict=True)):
+        points = self._space.coordinates(x)
+        for row, (point, label) in enumerate(zip(points, labels.tolist(), strict=True)):
             history.add(point, label)
             if history.queries % self.check_every == 0:
                 w = history.normality(self.min_distances)

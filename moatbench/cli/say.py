@@ -83,15 +83,18 @@ def _to_log(lost: "list[Job]", total: int) -> str:
 def _follow_up(runs: "list[Job]", lost: "list[Job]", broken: str, overrides: Iterable[str]) -> None:
     """Confirm and report where the config asks for it, and nothing is lacking."""
     asked = runs[0].entry
-    if broken or asked.uri is None or not (asked.confirm or asked.report):
+    if broken or asked.uri is None or not (asked.confirm or asked.report or asked.advise):
         return
     if lost:
-        print("nothing is confirmed or reported: runs have no record", file=sys.stderr)
+        what = "advised, confirmed or reported"
+        print(f"nothing is {what}: runs have no record", file=sys.stderr)
         return
     if asked.confirm:
         _confirm(asked.name, asked.confirm, asked.uri, overrides)
     if asked.report:
         _write_report(asked.name, Path(asked.report), asked.uri)
+    if asked.advise:
+        _advise(asked.name, asked.uri)
 
 
 def _show_sweep(folder: Path, runs: "list[Job]") -> None:
@@ -130,6 +133,21 @@ def _confirm(experiment: str, seeds: int, uri: str, overrides: Iterable[str]) ->
         confirm(experiment, seeds, uri, kept)
     except Exception as error:
         print(f"worst cases are not confirmed: {explain(error)}", file=sys.stderr)
+
+
+def _advise(experiment: str, uri: str) -> None:
+    """Say which of the sweep's defenses to deploy; what the advice lacks costs no run."""
+    from moatbench.report.measure.advice import advice
+    from moatbench.report.measure.worst import fields
+    from moatbench.report.select.selection import select
+    from moatbench.report.write.advice import told
+    from moatbench.tracking.read import logged_runs
+
+    try:
+        for field in fields(select(logged_runs(uri, experiment))):
+            print(f"\n{field.setting}\n\n{told(advice(field))}")
+    except Exception as error:
+        print(f"no advice: {explain(error)}", file=sys.stderr)
 
 
 def _write_report(experiment: str, out: Path, uri: str) -> None:

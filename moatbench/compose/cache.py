@@ -12,7 +12,6 @@ import logging
 import sys
 from collections.abc import Callable, Mapping
 from functools import cache
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from pkgutil import iter_modules
@@ -23,6 +22,7 @@ from filelock import FileLock
 import moatbench
 from moatbench.compose.archive import DamagedArchive, NotArchivable, dump, load
 from moatbench.data import Dataset
+from moatbench.record.identity import version_of
 from moatbench.record.inputs import inputs_within, targets
 from moatbench.victim import Victim
 
@@ -58,7 +58,7 @@ def victim_key(node: Mapping[str, Any], data: Dataset, seed: int, threads: int) 
         "data": repr(shared),
         "seed": seed,
         "threads": threads,
-        "versions": [sys.version, *(f"{name} {version(name)}" for name in LIBRARIES)],
+        "versions": [sys.version, *(f"{name} {version_of(name)}" for name in LIBRARIES)],
         "source": [_source(package) for package in ours],
         "files": inputs_within(node),
     }

@@ -24,9 +24,8 @@ def repeating(cfg: DictConfig, hydra: Any) -> Command:
         cfg: the composed config.
         hydra: Hydra's own.
     """
-    parts: Any = OmegaConf.to_container(
-        OmegaConf.create({name: cfg[name] for name in PARTS if name in cfg}), resolve=True
-    )
+    # Each in its place: a node that is taken out of the tree loses what it refers to.
+    parts = {n: OmegaConf.to_container(cfg[n], resolve=True) for n in PARTS if n in cfg}
     values, data = list(_strings(parts)), list(_strings(parts.get("data", {})))
     cwd, environment = Path(hydra.runtime.cwd), _imports(cfg, hydra)
     if os.environ.get(DATA_DIR) and any(v.startswith(str(cfg.data_dir)) for v in data):

@@ -42,6 +42,7 @@ class Schema:
     report: str | None = None
     confirm: int = 0
     strengths: bool = False
+    advise: bool = False
     confirmation: bool = False
     verbose: bool = False
     tracking: Tracking = field(default_factory=Tracking)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from moatbench.client import Card, Surrogate
-from moatbench.learners.learner import PUBLISHED, learner_for
+from moatbench.learners.published import PUBLISHED, learner_for
 from moatbench.types import Array, Generator
 from moatbench.victim import Victim
 

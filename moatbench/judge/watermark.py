@@ -15,7 +15,8 @@ from moatbench.client import Surrogate
 from moatbench.defense import Marks
 from moatbench.judge.checked import answers
 from moatbench.judge.floor import public_card
-from moatbench.learners.learner import PUBLISHED, Fit, learner_for
+from moatbench.learners.fit import Fit
+from moatbench.learners.published import PUBLISHED, learner_for
 from moatbench.types import Array, Generator, Labels
 from moatbench.victim import Victim
 

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 
 from moatbench.client import Card, Surrogate
-from moatbench.learners.learner import ignorant
+from moatbench.learners.published import ignorant
 from moatbench.learners.purchases import Purchases
-from moatbench.models.tree import Tree, indicators, raw_tree
+from moatbench.models.tree import Tree, in_units, indicators, raw_tree
 from moatbench.reply import Predict, Reply, has_outputs
 from moatbench.space import InputSpace
 from moatbench.types import Array, Generator, Labels, Mask
@@ -32,11 +32,14 @@ def grow(space: InputSpace, x: Array, labels: Labels, values: Array, rng: Genera
         values: (n, k) class probabilities, or regression values (k = 1).
         rng: breaks ties between splits.
     """
-    a, k = indicators(space, x), values.shape[1]
+    # On scaled numbers: scikit-learn's trees know them in single precision
+    a, k = indicators(space, space.scaled(x)), values.shape[1]
     model = _chosen(a, values, int(rng.integers(2**31)))  # scikit-learn takes 32 bits
     votes = np.zeros((len(x), k)) if k == 1 else np.eye(k)[labels]
     outputs = _means(model, a, values)
-    return raw_tree(model.tree_, space, _means(model, a, votes) + TIE * outputs, outputs)
+    return in_units(
+        raw_tree(model.tree_, space, _means(model, a, votes) + TIE * outputs, outputs), space
+    )
 
 
 def _chosen(a: Array, values: Array, seed: int) -> Any:

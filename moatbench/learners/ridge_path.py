@@ -1,5 +1,6 @@
 """Cross-entropy down a path of ridges; held-out rows say where to stop."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -25,32 +26,48 @@ class Batch(NamedTuple):
     targets: Array
 
 
+class Split(NamedTuple):
+    """What to fit, and the rows apart from it that judge the fits."""
+
+    train: Batch
+    exam: Batch
+
+    def losses(self, thetas: Thetas) -> list[float]:
+        """Divergence of each fit at the exam."""
+        exam = self.exam
+        return [divergence(exam.model.scores(theta), exam.targets) for theta in thetas]
+
+
 def walk(
-    train: Batch, exam: Batch, thetas: Thetas, path: Array, iterations: int
+    splits: Sequence[Split], thetas: Thetas, path: Array, iterations: int
 ) -> tuple[Thetas, float]:
-    """Fit at each ridge from the fits at the last; return the best at the exam, with their ridge.
+    """Fit at each ridge from the fits at the last; return the best at the exams, with their ridge.
 
     A strong ridge leaves a network few local minima, and the path carries the global one along.
 
     Args:
-        train: what to fit.
-        exam: rows apart from these.
+        splits: ways to part the rows; several weigh a ridge by all of their exams, and the fits
+            returned are those of the last.
         thetas: where each of several models starts.
         path: falling ridges.
         iterations: cap for each fit.
     """
     best, least, since = (thetas, float(path[0])), np.inf, 0
+    fits = [thetas] * len(splits)
     for ridge in path:
-        thetas = tuple(
-            fit_at(float(ridge), train, theta, iterations=iterations, gain=COARSE).theta
-            for theta in thetas
-        )
-        losses = [divergence(exam.model.scores(theta), exam.targets) for theta in thetas]
+        fits = [
+            tuple(
+                fit_at(float(ridge), split.train, theta, iterations=iterations, gain=COARSE).theta
+                for theta in each
+            )
+            for split, each in zip(splits, fits, strict=True)
+        ]
+        losses = [split.losses(each) for split, each in zip(splits, fits, strict=True)]
         since += 1
-        if min(losses) < least:
-            good = [loss <= POOR * min(losses) for loss in losses]
-            kept = tuple(theta for theta, ok in zip(thetas, good, strict=True) if ok)
-            best, least, since = (kept, float(ridge)), min(losses), 0
+        if (loss := float(np.mean([min(each) for each in losses]))) < least:
+            good = [one <= POOR * min(losses[-1]) for one in losses[-1]]
+            kept = tuple(theta for theta, ok in zip(fits[-1], good, strict=True) if ok)
+            best, least, since = (kept, float(ridge)), loss, 0
         if since == PATIENCE:
             break
     return best

@@ -1,6 +1,6 @@
 """Binary decision trees on raw features, as arrays of nodes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -107,6 +107,16 @@ def raw_tree(fitted: Any, space: InputSpace, weight: Array, outputs: Array) -> T
         weight.argmax(axis=1).astype(np.int64),
         outputs,
     )
+
+
+def in_units(tree: Tree, space: InputSpace) -> Tree:
+    """Return a tree on scaled numbers as one on the numbers of a space."""
+    rows = np.flatnonzero((tree.feature != LEAF) & ~np.isnan(tree.threshold))
+    at = np.zeros((len(rows), space.d))
+    at[np.arange(len(rows)), tree.feature[rows]] = tree.threshold[rows]
+    threshold = tree.threshold.copy()
+    threshold[rows] = space.unscaled(at)[np.arange(len(rows)), tree.feature[rows]]
+    return replace(tree, threshold=threshold)
 
 
 def indicators(space: InputSpace, x: Array) -> Array:

@@ -43,12 +43,15 @@ KEYS = {
     "confirmation": Key(free=True, passed_on=False),
     **dict.fromkeys(("data_dir", "cache"), _PLACE),
     **dict.fromkeys(
-        ("name", "tracking", "force", "report", "confirm", "strengths", "verbose"), _FOLLOWS
+        ("name", "tracking", "force", "report", "confirm", "strengths", "advise", "verbose"),
+        _FOLLOWS,
     ),
 }
-ELSEWHERE = tuple(name for name, key in KEYS.items() if not key.result)
-FREE = tuple(name for name, key in KEYS.items() if key.free)
-OWN = tuple(name for name, key in KEYS.items() if not key.passed_on)  # a rerun sets its own
+ELSEWHERE: tuple[str, ...] = tuple(name for name, key in KEYS.items() if not key.result)
+FREE: tuple[str, ...] = tuple(name for name, key in KEYS.items() if key.free)
+OWN: tuple[str, ...] = tuple(
+    name for name, key in KEYS.items() if not key.passed_on
+)  # a rerun sets its own
 
 PACKAGES = ("moatbench", "numpy", "scipy", "scikit-learn", "hydra-core", "mlflow")
 
@@ -81,6 +84,7 @@ def _of_a_stranger(key: str, value: Any) -> bool:
     return key == "_target_" and not str(value).startswith("moatbench.")
 
 
+@cache  # it takes milliseconds, and each run of a sweep asks for all
 def version_of(package: str) -> str:
     """Return the installed version of a package; of ours, with its commit."""
     return code_version() if package == "moatbench" else version(package)

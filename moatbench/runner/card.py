@@ -39,7 +39,7 @@ def write_victim(victim: Victim, folder: Path) -> None:
 
 def _kind(feature: Numeric | Categorical) -> dict[str, Any]:
     if isinstance(feature, Numeric):
-        return {"low": feature.low, "high": feature.high}
+        return {"low": feature.low, "high": feature.high, "step": feature.step}
     return {"values": list(feature.values), "one_hot": feature.one_hot}
 
 

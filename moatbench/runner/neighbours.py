@@ -143,10 +143,15 @@ def of_keys(keys: OverKeys) -> Flag:
 
 
 def moved(x: Array, space: InputSpace, by: float | Array) -> Array:
-    """Move every numeric feature by a share of its range, within its bounds."""
+    """Move every numeric feature by a share of its range, within its bounds and to its steps.
+
+    By a step at least, unless the share is a hair: then a feature with steps stays.
+    """
     columns = space.numeric
     low, high = space.low[columns], space.high[columns]
     step = (by if isinstance(by, float) else by[:, columns]) * (high - low)
+    if isinstance(by, float) and by > HAIR:
+        step = np.maximum(step, space.steps[columns])
     at = x.copy()
     at[:, columns] += np.where(x[:, columns] + step > high, -step, step)
-    return at
+    return space.answered(at)

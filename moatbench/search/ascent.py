@@ -28,9 +28,11 @@ class Inversion:
     def __init__(
         self, space: InputSpace, k: int, step: float, length: float, goal: float, rounds: int
     ) -> None:
-        self.k, self._step, self._goal, self._rounds = k, step, goal, rounds
+        self.k, self._goal, self._rounds = k, goal, rounds
         self._middle, self._half = (space.low + space.high) / 2, (space.high - space.low) / 2
-        self._low, self._high = space.low, space.high
+        self._low, self._high, self._answered = space.low, space.high, space.answered
+        # A neighbour is a step away, at least
+        self._beside = np.maximum(step, space.steps / self._half)
         self._at = np.zeros((k, space.d))  # in units of half the range, like all below
         self._tried, self._slope = self._at.copy(), self._at.copy()
         self._length = np.full(k, length * np.sqrt(space.d))
@@ -99,7 +101,7 @@ class Inversion:
 
     def _neighbours(self, point: Array) -> Array:
         """(d, d) a neighbour along each column, inside the bounds."""
-        neighbours: Array = point + np.diag(self._step * self._inward(point))
+        neighbours: Array = point + np.diag(self._beside * self._inward(point))
         return neighbours
 
     def _inward(self, point: Array) -> Array:
@@ -107,5 +109,6 @@ class Inversion:
         return np.where(point > 0, -1.0, 1.0)
 
     def _raw(self, points: Array) -> Array:
-        """Turn points in [-1, 1] into inputs."""
-        return np.clip(self._middle + self._half * points, self._low, self._high)
+        """Turn points in [-1, 1] into inputs, those that will be answered."""
+        inputs = np.clip(self._middle + self._half * points, self._low, self._high)
+        return self._answered(inputs)

@@ -1,12 +1,15 @@
 """Searches for a decision boundary by the labels of a binary model, many at a time."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from moatbench.types import Array, Rows
+from moatbench.space import InputSpace
+from moatbench.types import Array, Mask, Rows
 
 CLOSED = 2.0**-48  # of a segment: midpoints are rounding errors
+WITHIN = (0.25, 0.5, 0.75)  # places at which a bracket is looked into
 
 
 @dataclass
@@ -19,11 +22,13 @@ class Brackets:
         start: (m, d) the ends of sign `side`.
         end: (m, d) the ends of the other sign.
         side: (m,) +1 or -1.
+        space: of the inputs; where it has steps, a bracket is closed between two of them.
     """
 
     start: Array
     end: Array
     side: Array
+    space: InputSpace
 
     def __post_init__(self) -> None:
         self.near, self.far = np.zeros(len(self.side)), np.ones(len(self.side))
@@ -36,17 +41,29 @@ class Brackets:
         """Which can still be halved, the widest first."""
         width = self.far - self.near
         order = np.argsort(-width, kind="stable")
-        return order[width[order] > CLOSED]
+        order = order[width[order] > CLOSED]
+        return order[
+            ~closed(lambda t: self._at(order, t), self.near[order], self.far[order], self.space)
+        ]
 
     @property
     def points(self) -> Array:
         """(m, d) the best guesses at points on the boundary."""
-        return self._at(np.arange(len(self)), (self.near + self.far) / 2)
+        rows = np.arange(len(self))
+        if self.space.steps.any():
+            return (self._answered(rows, self.near) + self._answered(rows, self.far)) / 2
+        return self._at(rows, (self.near + self.far) / 2)
 
     @property
     def widths(self) -> Array:
         """(m,) the share of each segment that is still in doubt."""
-        return self.far - self.near
+        if not self.space.steps.any():
+            return self.far - self.near
+        rows, scaled = np.arange(len(self)), self.space.scaled
+        gap = scaled(self._answered(rows, self.far)) - scaled(self._answered(rows, self.near))
+        whole = np.linalg.norm(scaled(self.end) - scaled(self.start), axis=1)
+        steps = np.linalg.norm(gap, axis=1) / np.maximum(whole, 1e-300)
+        return np.asarray(np.maximum(self.far - self.near, steps))
 
     def questions(self, rows: Rows) -> Array:
         """(len(rows), d) inputs that halve these brackets."""
@@ -63,17 +80,39 @@ class Brackets:
         start, end = self.start[rows], self.end[rows]
         return start + t[:, None] * (end - start)
 
+    def _answered(self, rows: Rows, t: Array) -> Array:
+        return self.space.answered(self._at(rows, t))
+
     def __add__(self, other: "Brackets") -> "Brackets":
         """Put two sets of searches together."""
         both = Brackets(
-            *(
-                np.concatenate([getattr(self, field), getattr(other, field)])
-                for field in ("start", "end", "side")
-            )
+            np.concatenate([self.start, other.start]),
+            np.concatenate([self.end, other.end]),
+            np.concatenate([self.side, other.side]),
+            self.space,
         )
         both.near = np.concatenate([self.near, other.near])
         both.far = np.concatenate([self.far, other.far])
         return both
+
+
+def closed(at: Callable[[Array], Array], low: Array, high: Array, space: InputSpace) -> Mask:
+    """(m,) whether all between two places of each path is answered as one of the two is.
+
+    Args:
+        at: places (m,) on the paths to points (m, d).
+        low: (m,) places.
+        high: (m,) likewise.
+        space: of the points; without steps nothing is closed.
+    """
+    if not space.steps.any():
+        return np.zeros(len(low), dtype=bool)
+    ends = space.answered(at(low)), space.answered(at(high))
+    done = np.ones(len(low), dtype=bool)
+    for share in WITHIN:
+        rows = space.answered(at(low + share * (high - low)))
+        done &= (rows == ends[0]).all(axis=1) | (rows == ends[1]).all(axis=1)
+    return done
 
 
 def null_vector(rows: Array, doubt: Array) -> Array:

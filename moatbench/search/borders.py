@@ -148,7 +148,9 @@ class Borders:
                 return first, second, False
         width = self._eps * (self._geometry.high[i] - self._geometry.low[i])
         while abs(far - near) > width:
-            middle = (near + far) / 2
+            middle = self._geometry.on_step(i, (near + far) / 2)
+            if middle in (near, far):  # two steps, or numbers, with none between them
+                break
             if (yield from questions.same(moved(base, i, middle), answer)):
                 near = middle
             else:

@@ -245,7 +245,7 @@ class BoxSearch:
     def _sharpen(self, cut: Cut, bits: int) -> Steps[None]:
         """Bisect a threshold further, down to neighbouring numbers."""
         for _ in range(bits if not cut.outer else 0):
-            middle = cut.threshold
+            middle = self.geometry.on_step(cut.feature, cut.threshold)
             if middle in (cut.near, cut.far):
                 return
             (answer,) = yield from self._questions.ask(moved(cut.witness, cut.feature, middle))

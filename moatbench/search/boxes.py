@@ -112,7 +112,13 @@ class Geometry:
     def __init__(self, space: InputSpace) -> None:
         self.low, self.high = space.low.tolist(), space.high.tolist()
         self.coded = set(space.coded.tolist())
-        self.d = space.d
+        self.d, self._space, self._stepped = space.d, space, (space.steps > 0).tolist()
+
+    def on_step(self, i: int, value: float) -> float:
+        """Return the value that is answered where feature i is asked at `value`."""
+        if not self._stepped[i]:
+            return value
+        return float(self._space.answered(np.full((1, self.d), value))[0, i])
 
     def full(self, i: int) -> tuple[float, ...]:
         """All that column i may be."""
@@ -146,7 +152,9 @@ class Geometry:
         )
 
     def _draw(self, i: int, r: tuple[float, ...], u: float) -> float:
-        return r[int(u * len(r))] if i in self.coded else r[0] + u * (r[1] - r[0])
+        if i in self.coded:
+            return r[int(u * len(r))]
+        return self.on_step(i, r[0] + u * (r[1] - r[0]))
 
     def volume(self, box: Box) -> float:
         """Share of all inputs."""

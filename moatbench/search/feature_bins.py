@@ -38,7 +38,7 @@ class Effects:
         self.origin = np.zeros(k)  # scores at the base
         self.half = 0.0  # half the unit of rounding; 0 is exact
         self.coded = set(space.coded.tolist())
-        self.middle = (space.low + space.high) / 2
+        self.middle = np.where(np.isnan(base), (space.low + space.high) / 2, base)
         self.known: list[dict[float, Array]] = [{} for _ in base]
         self.points: list[list[float]] = [[] for _ in base]  # sorted
         for column, value in enumerate(base):
@@ -170,7 +170,7 @@ class Search:
     def _explains_all(self) -> Generator[Array, Array | None, bool]:
         """Whether features that enter as they are explain a row that moves all of them."""
         effects, space = self.effects, self.effects.space
-        row = space.low + 0.3 * (space.high - space.low)
+        row = space.answered((space.low + 0.3 * (space.high - space.low))[None])[0]
         row[space.coded] = space.high[space.coded]
         told = yield from self._retry(row)
         return told is not None and effects.same(
@@ -183,7 +183,9 @@ class Search:
         while not self.noisy:
             moves: dict[int, tuple[float, float]] = {}
             for column in range(effects.space.d):
-                open_ = [b for b in effects.brackets(column) if self._wide(b, scale[column])]
+                open_ = [
+                    b for b in effects.brackets(column) if self._wide(column, b, scale[column])
+                ]
                 self.noisy |= len(effects.brackets(column)) > MOST_LEVELS
                 if open_:
                     moves[column] = max(open_, key=lambda b: b[1] - b[0])
@@ -195,15 +197,20 @@ class Search:
                 part = {c: moves[c] for c in columns[start : start + size]}
                 yield from self._halve(part)
 
-    def _wide(self, bracket: tuple[float, float], scale: float) -> bool:
+    def _wide(self, column: int, bracket: tuple[float, float], scale: float) -> bool:
         low, high = bracket
-        return high - low > self.eps * scale and low < low + (high - low) / 2 < high
+        return high - low > self.eps * scale and low < self._middle(column, low, high) < high
+
+    def _middle(self, column: int, low: float, high: float) -> float:
+        """Return the middle of a bracket, to the column's step."""
+        row = np.full((1, self.effects.space.d), low + (high - low) / 2)
+        return float(self.effects.space.answered(row)[0, column])
 
     def _halve(self, moves: dict[int, tuple[float, float]], total: Array | None = None) -> Steps:
         """Learn the effects at the middles of brackets; `total` is their sum, where known."""
         effects, row = self.effects, self.effects.base.copy()
         for column, (low, high) in moves.items():
-            row[column] = low + (high - low) / 2
+            row[column] = self._middle(column, low, high)
         if total is None:
             told = yield from self._retry(row)
             if told is None:
@@ -240,7 +247,7 @@ class Search:
         """Let a middle that is never answered be like its lower end; later halves go around it."""
         for column, (low, high) in moves.items():
             effect = self.effects.known[column][low]
-            self.effects.learn(column, low + (high - low) / 2, effect)
+            self.effects.learn(column, self._middle(column, low, high), effect)
 
     def _single(self, column: int, value: float) -> Steps:
         """Learn the effect of one value."""

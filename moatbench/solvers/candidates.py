@@ -11,7 +11,8 @@ import numpy as np
 
 from moatbench.client import Answers, Card, Surrogate
 from moatbench.learners.grown_tree import tree_surrogate
-from moatbench.learners.learner import DEGREE, FAMILIES, HIDDEN, ignorant, learner_for
+from moatbench.learners.learner import HIDDEN
+from moatbench.learners.published import DEGREE, FAMILIES, ignorant, learner_for
 from moatbench.learners.purchases import Purchases
 from moatbench.models.embedding import Monomials
 from moatbench.reply import Reply, has_outputs

@@ -11,8 +11,10 @@ import numpy as np
 from scipy.special import logit, logsumexp
 
 from moatbench.numerics.objectives import Intervals
+from moatbench.search.bisection import closed
 from moatbench.solvers.grids import Steps
 from moatbench.solvers.log_intervals import LogIntervals
+from moatbench.space import InputSpace
 from moatbench.types import Array, Generator, Mask, Rows
 
 FINE = 1e-14  # share of a segment below which a bracket has no more digits
@@ -91,6 +93,7 @@ class Edges:
         count: segments wanted.
         predict: (m, d) points to (m, k) probabilities, to look near the edge first.
         rng: draws segments and levels.
+        space: of the points; where it has steps, an edge may lie between two of them.
     """
 
     def __init__(
@@ -101,7 +104,9 @@ class Edges:
         count: int,
         predict: Callable[[Array], Array],
         rng: Generator,
+        space: InputSpace,
     ) -> None:
+        self._space, self._predict = space, predict
         self.since = len(x)
         ends, self._classes, self._steps = segments(grid.steps(answers), count, rng)
         self._grid, self._levels = grid, grid.ends(self._steps)
@@ -126,6 +131,8 @@ class Edges:
     def open(self) -> Rows:
         """The brackets that can still be narrowed, those whose turn it is first."""
         rows = np.flatnonzero(~self._lost & (self._high - self._low > FINE))
+        at = self._low[rows], self._high[rows]
+        rows = rows[~closed(lambda t: self._points_at(t, rows), *at, self._space)]
         return np.roll(rows, -int(np.searchsorted(rows, self._turn)))
 
     def questions(self, places: Rows) -> Array:
@@ -156,11 +163,19 @@ class Edges:
         places = np.flatnonzero(self._inside & ~self._lost)
         middle, width = (self._low + self._high) / 2, self._high - self._low
         reach = np.maximum(width[places] / 4 * self._slope[places], SURE)
-        levels = self._levels[places]
-        return self._points(middle, places), Crossings(self._classes[places], levels, reach)
+        levels, classes = self._levels[places], self._classes[places]
+        if not self._space.steps.any():
+            return self._points(middle, places), Crossings(classes, levels, reach)
+        ends = [self._space.answered(self._points(s, places)) for s in (self._low, self._high)]
+        one, two = (_odds(self._predict(x), classes) for x in ends)
+        reach = np.maximum(reach, np.abs(two - one) / 4)
+        return (ends[0] + ends[1]) / 2, Crossings(classes, levels, reach)
 
     def _points(self, shares: Array, places: Rows) -> Array:
-        points: Array = self._start[places] + shares[places, None] * self._way[places]
+        return self._points_at(shares[places], places)
+
+    def _points_at(self, shares: Array, places: Rows) -> Array:
+        points: Array = self._start[places] + shares[:, None] * self._way[places]
         ends = self._start[places] + self._way[places]
         low, high = np.minimum(self._start[places], ends), np.maximum(self._start[places], ends)
         return np.clip(points, low, high)  # rounding errors must not leave the API's bounds
@@ -170,8 +185,7 @@ class Edges:
         places = np.arange(len(self._low))
 
         def odds(shares: Array) -> Array:
-            p = predict(self._points(shares, places))[places, self._classes]
-            return np.asarray(logit(np.clip(p, 1e-12, 1 - 1e-12)))
+            return _odds(predict(self._points(shares, places)), self._classes)
 
         low, high, goal = self._low.copy(), self._high.copy(), logit(self._levels)
         for _ in range(FREE):
@@ -181,6 +195,12 @@ class Edges:
         near = np.clip(low, 1e-3, 1 - 1e-3)
         rise = (odds(near + 1e-3) - odds(near - 1e-3)) / 2e-3
         return near, np.maximum(np.abs(rise), 1e-1)
+
+
+def _odds(p: Array, classes: Rows) -> Array:
+    """(m,) log-odds of a class of each row of (m, k) probabilities."""
+    own = p[np.arange(len(p)), classes]
+    return np.asarray(logit(np.clip(own, 1e-12, 1 - 1e-12)))
 
 
 def segments(steps: Array, count: int, rng: Generator) -> tuple[Rows, Rows, Array]:

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.special import softmax
 
 from moatbench.client import Card, Surrogate
-from moatbench.learners.learner import learner_for
+from moatbench.learners.published import learner_for
 from moatbench.learners.purchases import Purchases
 from moatbench.models import forward
 from moatbench.models.kernel_logistic import KernelLogistic, kernel_scores
@@ -82,7 +82,8 @@ class KernelReconstruction:
         model = self._model(x)
         if LogOdds(answers).equations < SLACK * model.unknowns:
             return None
-        inputs = self._card.space.sample_cube(STARTED, self._rng)
+        space = self._card.space
+        inputs = space.scaled(space.sample_cube(STARTED, self._rng))
         fit = model.approximate(answers, 0.5 * 10.0**-places, inputs)
         left = np.abs(softmax(model.scores(fit.theta), axis=1) - answers).mean()
         return fit if left < BETTER * gap else None
@@ -98,7 +99,8 @@ class KernelReconstruction:
         hopeless = self._failed >= HOPELESS * model.unknowns
         if hopeless or equations < max(SLACK * model.unknowns, MORE * self._failed):
             return None
-        inputs = self._card.space.sample_cube(CANDIDATES, self._rng)
+        space = self._card.space
+        inputs = space.scaled(space.sample_cube(CANDIDATES, self._rng))
         fit = model.solve(answers, inputs, self._rng)
         if readings.explained(model.scores(fit.theta), answers):
             self._known = fit.theta
@@ -109,7 +111,10 @@ class KernelReconstruction:
     def _model(self, x: Array) -> KernelLogistic:
         known = self._card.architecture
         return KernelLogistic(
-            x, len(self._card.classes), float(known["gamma"]), int(known["representers"])
+            self._card.space.scaled(x),
+            len(self._card.classes),
+            float(known["gamma"]),
+            int(known["representers"]),
         )
 
     def _surrogate(self, fit: Solution, note: str) -> Surrogate:
@@ -117,7 +122,8 @@ class KernelReconstruction:
         (representers, coef), gamma = model.parts(fit.theta), model.gamma
 
         def predict(x: Array) -> Reply:
-            return from_outputs(forward.softmax(kernel_scores(x, representers, coef, gamma)))
+            z = self._card.space.scaled(x)
+            return from_outputs(forward.softmax(kernel_scores(z, representers, coef, gamma)))
 
         return Surrogate(predict, model.parameters(fit.theta), fit.converged, note)
 

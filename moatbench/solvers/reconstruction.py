@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import softmax
 
 from moatbench.client import Card, Surrogate
-from moatbench.learners.learner import PUBLISHED, learner_for
+from moatbench.learners.published import PUBLISHED, learner_for
 from moatbench.learners.purchases import Purchases
 from moatbench.models.linear import Linear
 from moatbench.models.network import Network

@@ -57,7 +57,7 @@ class Rounded:
         def predict(x: Array) -> Array:
             return np.asarray(softmax(self._learner.model(x).scores(theta), axis=1))
 
-        return Edges(x, answers, grid, count, predict, self._rng)
+        return Edges(x, answers, grid, count, predict, self._rng, self._learner.space)
 
     def extremes(self, x: Array, answers: Array, grid: Steps) -> Array:
         """Return points to ask before `edges`: none, or where each class is rarest and surest.

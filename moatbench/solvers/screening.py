@@ -8,7 +8,7 @@ from scipy.special import softmax
 from moatbench.client import Answers, Card
 from moatbench.learners.learner import Learner
 from moatbench.learners.purchases import Purchases
-from moatbench.learners.ridge_path import Batch, walk
+from moatbench.learners.ridge_path import Batch, Split, walk
 from moatbench.models.embedding import Nystrom
 from moatbench.models.kernels import Kernel
 from moatbench.models.linear import Linear
@@ -89,5 +89,5 @@ def _walked(
     """(m, k) outputs predicted by the best fit on a path of ridges."""
     fit, judge = (Batch(learner.model(part.x), part.targets()) for part in (train, exam))
     start = learner.model(train.x).begin(rng)
-    (theta, *_), _ = walk(fit, judge, (start,), RIDGES, steps)
+    (theta, *_), _ = walk([Split(fit, judge)], (start,), RIDGES, steps)
     return np.asarray(softmax(judge.model.scores(theta), axis=1))

@@ -9,7 +9,7 @@ import numpy as np
 
 from moatbench.api import PredictionAPI
 from moatbench.client import Surrogate
-from moatbench.learners.learner import Fit
+from moatbench.learners.fit import Fit
 from moatbench.learners.purchases import Purchases
 from moatbench.reply import has_outputs
 from moatbench.strategies.retraining import Retraining

@@ -12,7 +12,8 @@ from moatbench.api import PredictionAPI
 from moatbench.attack import Attack
 from moatbench.client import Surrogate
 from moatbench.knobs import check_choice
-from moatbench.learners.learner import LEARNERS, PUBLISHED, Fit, ignorant, learner_for
+from moatbench.learners.fit import Fit
+from moatbench.learners.published import LEARNERS, PUBLISHED, ignorant, learner_for
 from moatbench.learners.purchases import Purchases
 from moatbench.search.boundary import Segments, bisect, opposites, project
 from moatbench.types import Array, Generator, Labels, Rows
@@ -53,7 +54,7 @@ class Retraining:
             # Softmax regression has the same boundaries, and a unique minimum.
             self.learner = replace(self.learner, family="softmax")
         if not self._told:
-            self.learner = self.learner.levelled()
+            self.learner = self.learner.for_labels()
         self.rng, self._guiding, self._training = rng.spawn(3)
         self._due = list(api.checkpoints)
         self._guide: Fit | None = None

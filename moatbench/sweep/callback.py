@@ -76,6 +76,7 @@ class Watched(Callback):
             report=config.report,
             confirm=int(config.confirm),
             verbose=bool(config.verbose),
+            advise=bool(config.advise),
             done=done,
             error=error,
         ).write(self._manifest)

@@ -77,7 +77,7 @@ def confirm(experiment: str, seeds: int, uri: str, passed_on: Sequence[str] = ()
     place = Path("runs").absolute() / "confirm" / time.strftime("%Y-%m-%d_%H-%M-%S")
     common = [f"seed={chosen}", f"name={literal(experiment)}", f"tracking.uri={literal(uri)}"]
     common += ["confirmation=true"]
-    common += ["report=null", "confirm=0", "hydra.sweeper.params=null", *passed_on]
+    common += ["report=null", "confirm=0", "advise=false", "hydra.sweeper.params=null", *passed_on]
     failed = 0
     for number, again in enumerate(sweeps(fields(selection))):
         folder = [f"hydra.sweep.dir={literal(str(place / str(number)))}"]

@@ -38,7 +38,8 @@ def of_sweep(jobs: Sequence[Job]) -> str:
         alone = of_runs(summaries)
         ran = any(s is not None and s.finals for s in summaries)
         return f"{alone}\n\n{filled(f'no ranking: {told}')}" if ran else alone
-    parts = [_of_model(field) for field in found]
+    advised = jobs[0].entry.advise  # the advice that follows is the verdict
+    parts = [_of_model(field, advised=advised) for field in found]
     skipped = [s for s in summaries if s is not None and s.status == "not_applicable"]
     if skipped:
         parts.append(
@@ -57,7 +58,7 @@ def logged(job: Job) -> Logged:
     return Logged(place, summary.title, state, summary.started, {"sweep": place}, summary, rows)
 
 
-def _of_model(field: Field) -> str:
+def _of_model(field: Field, *, advised: bool) -> str:
     rows = standings(field)
     several = len(rows) > 1 or len(field.ran) == 1
     seeds = len(field.seeds)
@@ -66,7 +67,8 @@ def _of_model(field: Field) -> str:
         f"the worst of {len(field.ran)} attack{'s' * (len(field.ran) > 1)}"
     )
     table = _by_defense(field, rows) if several else _by_attack(field, rows[0])
-    return "\n\n".join([f"{title}\n\n{table}", filled(verdict_of(field, rows))])
+    said = [] if advised else [filled(verdict_of(field, rows))]
+    return "\n\n".join([title, table, *said])
 
 
 def _by_defense(field: Field, rows: Sequence[Standing]) -> str:

@@ -109,23 +109,24 @@ def _fill(
     client: "MlflowClient", run: str, summary: Summary, rows: list[Row], folder: Path
 ) -> None:
     """Write params, metrics and artifacts in few transactions."""
-    from mlflow.entities import Metric, Param
+    from mlflow.entities import Metric, Param, RunTag
 
     end = int((summary.started + summary.seconds) * 1000)
     params = {tag: getattr(summary, tag) for tag in TAGS} | dict(summary.knobs)
     params |= {f"data.{k}": v for k, v in summary.data_provenance.items()}
+    measured = list(points(summary, rows))
+    tags = {NOTE: note(summary, f"get-artifact?path=curve.png&run_uuid={run}")}
+    if others := renamed([*params, *(key for key, _, _ in measured)]):
+        tags[RENAMED] = others[:LONGEST_TAG]
+    client.log_batch(run, tags=[RunTag(key, value) for key, value in tags.items()])
     for batch in _batches([Param(taken(k), str(v)[:6000]) for k, v in params.items()], 100):
         client.log_batch(run, params=batch)
-    measured = list(points(summary, rows))
     metrics = [Metric(taken(key), _significant(value), end, step) for key, value, step in measured]
-    if others := renamed([*params, *(key for key, _, _ in measured)]):
-        client.set_tag(run, RENAMED, others[:LONGEST_TAG])
     for batch in _batches(metrics, BATCH):
         client.log_batch(run, metrics=batch)
     _log_files(client, run, folder)
     if summary.data_provenance:
         client.log_inputs(run, [_dataset(summary)])
-    client.set_tag(run, NOTE, note(summary, f"get-artifact?path=curve.png&run_uuid={run}"))
 
 
 def _tags(summary: Summary, folder: Path) -> dict[str, str]:

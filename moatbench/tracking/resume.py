@@ -64,15 +64,12 @@ def finished(uri: str, experiment: str, config_hash: str) -> "list[Run]":
     """
     with reaching(uri):
         client, experiment_id = open_store(uri, experiment)
-        same = f"tags.config_hash = '{config_hash}'"
-        for run in client.search_runs([experiment_id], f"{same} and attributes.status = 'RUNNING'"):
-            if not _alive(run.data.tags.get("writer", "")):
+        same, newest = f"tags.config_hash = '{config_hash}'", ["attributes.start_time DESC"]
+        found = client.search_runs([experiment_id], same, order_by=newest)
+        for run in found:
+            if run.info.status == "RUNNING" and not _alive(run.data.tags.get("writer", "")):
                 client.set_terminated(run.info.run_id, "KILLED")
-        whole = f"{same} and attributes.status = 'FINISHED'"
-        newest = ["attributes.start_time DESC"]
-        return list(
-            client.search_runs([experiment_id], whole, max_results=AT_MOST, order_by=newest)
-        )
+        return [run for run in found if run.info.status == "FINISHED"][:AT_MOST]
 
 
 def fetch(uri: str, run: str, folder: Path, identity: str) -> Summary:

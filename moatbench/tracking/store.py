@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,6 +78,7 @@ def connect(uri: str) -> "MlflowClient":
     return MlflowClient(uri)
 
 
+@cache  # to set a logger's level forgets what all loggers know
 def calm() -> None:
     """Import MLflow, which takes seconds, and set it to fail soon and quietly."""
     for name, value in CALM.items():

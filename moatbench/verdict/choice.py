@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from moatbench.verdict.case import UNDEFENDED, Case
 from moatbench.verdict.words import MOST, named, paid, percent, verdict
 
-BEARABLE = 0.05  # of labels wrong, and of queries refused: what an owner may ask of customers
+BEARABLE = 0.01  # of labels wrong, and of queries refused: what an owner may ask of customers
 
 
 def choice(cases: Sequence[Case]) -> str:
@@ -27,7 +27,7 @@ def choice(cases: Sequence[Case]) -> str:
 def bearable(case: Case) -> bool:
     """Whether customers keep nearly all labels and answers."""
     wrong, refused = 1 - case.paid.get("label_agreement", 1.0), case.paid.get("refused", 0.0)
-    return max(wrong, refused) <= BEARABLE
+    return max(wrong, refused) <= BEARABLE + 1e-12
 
 
 def _best(cheap: Sequence[Case], proven: Sequence[Case], ranked: Sequence[Case]) -> str:

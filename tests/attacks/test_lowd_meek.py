@@ -15,6 +15,7 @@ from moatbench.models.embedding import Monomials, Nystrom
 from moatbench.models.kernels import Kernel
 from moatbench.runner.extract import Checkpoint, Extraction
 from moatbench.search.bisection import Brackets, null_vector
+from moatbench.space import InputSpace
 from moatbench.testing import Patchy
 from moatbench.victim import Victim
 from moatbench.victims.datasets import bundled, generated
@@ -83,7 +84,7 @@ def test_a_bad_knob_is_refused(most: Any) -> None:
 
 
 def test_a_refused_answer_leaves_its_bracket_as_it_is() -> None:
-    brackets = Brackets(np.zeros((3, 1)), np.ones((3, 1)), np.ones(3))
+    brackets = Brackets(np.zeros((3, 1)), np.ones((3, 1)), np.ones(3), InputSpace.box(1))
     brackets.learn(brackets.open, np.array([1.0, -1.0, 0.0]))
     assert brackets.widths.tolist() == [0.5, 0.5, 1.0]
     assert brackets.open[0] == 2

@@ -15,7 +15,7 @@ from moatbench.attacks.uniform_retraining import UniformRetraining
 from moatbench.client import BudgetExceeded, Surrogate
 from moatbench.compose.build import build_attacks
 from moatbench.defense import Defense
-from moatbench.learners.learner import ignorant
+from moatbench.learners.published import ignorant
 from moatbench.learners.purchases import Purchases
 from moatbench.runner.extract import Extraction
 from moatbench.strategies.window import Memory, Resumed, Strayed, Window

@@ -35,6 +35,25 @@ def test_no_program_is_forgotten() -> None:
     assert found - set(PARTS) == set(REDUCED)
 
 
+def test_help_tells_what_a_program_says_of_itself_and_runs_nothing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from quick import read_options
+
+    with pytest.raises(SystemExit) as end:
+        read_options(["--help"], "What a sweep costs.\n\nRun: it.py [--quick]\n")
+    assert end.value.code == 0
+    assert capsys.readouterr().out.startswith("What a sweep costs.")
+    with pytest.raises(SystemExit, match="option must be --quick, got --quik"):
+        read_options(["--quik"], "Run: it.py [--quick]")
+
+
+@pytest.mark.parametrize("name", REDUCED)
+def test_every_program_reads_its_options_before_it_runs(name: str) -> None:
+    source = (ROOT / "benchmarks" / f"{name}.py").read_text()
+    assert "argparse" in source or "quick" in source
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", REDUCED)
 def test_a_program_prints_its_table(name: str) -> None:

@@ -6,8 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from shop import Run
+from omegaconf import OmegaConf
+from shop import DATA_DIR, ROOT, Run, composed
 
+from moatbench.compose.repeat import repeating
+
+DATA = sorted(file.stem for file in (ROOT / "conf" / "data").glob("*.yaml"))
 BIN = Path(sys.executable).parent
 PART = """
 from moatbench import Defense
@@ -51,3 +55,27 @@ def test_a_strangers_part_and_a_quoted_path_come_back(
     )
     assert done.returncode == 0, done.stderr
     assert "halved / equation_solving / logistic on" in done.stdout
+
+
+@pytest.mark.parametrize("data", DATA)
+def test_every_data_set_has_a_command_that_repeats_its_run(data: str) -> None:
+    choice = [f"data={data}"]
+    hydra = OmegaConf.create(
+        {
+            "runtime": {"cwd": str(Path.cwd()), "config_sources": []},
+            "overrides": {"task": choice, "hydra": []},
+            "job": {"config_name": "config"},
+        }
+    )
+    assert f"data={data}" in str(repeating(composed(*choice), hydra))
+
+
+@pytest.mark.needs("../shared/data")
+def test_a_run_on_a_file_of_the_paper_comes_back(
+    moatbench: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MOATBENCH_DATA_DIR", str(DATA_DIR))
+    status, _, err = moatbench("data=german_credit", "victim=tree", *QUICK, "hydra.run.dir=out")
+    assert status == 0, err
+    command = json.loads((tmp_path / "out" / "summary.json").read_text())["command"]
+    assert f"MOATBENCH_DATA_DIR={DATA_DIR}" in command

@@ -84,7 +84,7 @@ def test_whatever_can_change_a_victim_changes_its_key(monkeypatch: pytest.Monkey
         victim_key(node, replace(data, test_share=0.4), 0, 1),
         victim_key(node, Dataset(other), 0, 1),
     ]
-    monkeypatch.setattr(cache, "version", lambda name: "9.9")
+    monkeypatch.setattr(cache, "version_of", lambda name: "9.9")
     keys.append(victim_key(node, data, 0, 1))
     monkeypatch.undo()
     monkeypatch.setattr(cache, "_source", lambda package: "edited")

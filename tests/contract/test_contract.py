@@ -232,12 +232,11 @@ def _skops_model(folder: Path) -> Path:
     """Save a model of somebody else's."""
     import skops.io
     from sklearn.datasets import load_iris
-    from sklearn.preprocessing import minmax_scale
     from sklearn.tree import DecisionTreeClassifier
 
     x, y = load_iris(return_X_y=True)
     model = DecisionTreeClassifier(max_depth=3, random_state=0)
-    skops.io.dump(model.fit(minmax_scale(x, (-1, 1)), y), folder / "model.skops")
+    skops.io.dump(model.fit(x, y), folder / "model.skops")
     return folder / "model.skops"
 
 
@@ -245,7 +244,6 @@ def _model_of_ones_own() -> Any:
     """Return an object that somebody made elsewhere."""
     from sklearn.datasets import load_iris
     from sklearn.naive_bayes import GaussianNB
-    from sklearn.preprocessing import minmax_scale
 
     x, y = load_iris(return_X_y=True)
-    return GaussianNB().fit(minmax_scale(x, (-1, 1)), y)
+    return GaussianNB().fit(x, y)

@@ -12,7 +12,7 @@ from moatbench.api import PredictionAPI
 from moatbench.attack import Attack, Needs, Target
 from moatbench.client import Surrogate
 from moatbench.defense import Defense, Evidence, Marks
-from moatbench.learners.learner import ignorant
+from moatbench.learners.published import ignorant
 from moatbench.learners.purchases import Purchases
 from moatbench.monitor import Monitor
 from moatbench.reply import Reply, from_outputs

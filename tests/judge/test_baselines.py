@@ -17,7 +17,7 @@ from moatbench.defenses.random_labels import RandomLabels
 from moatbench.display.table import of_floor, of_run
 from moatbench.judge.floor import at_least, best_constant, gains, trained_on_pool
 from moatbench.judge.judge import Judge
-from moatbench.learners.learner import learner_for
+from moatbench.learners.published import learner_for
 from moatbench.record.columns import POOL, POOL_LABELS
 from moatbench.record.curve import worst_case
 from moatbench.record.summary import Summary

@@ -25,7 +25,7 @@ from moatbench.judge.honest import (
 )
 from moatbench.judge.quality import expected_calibration_error, quality
 from moatbench.judge.shift import far_cluster
-from moatbench.learners.learner import ignorant
+from moatbench.learners.published import ignorant
 from moatbench.record.columns import MEASURES
 from moatbench.reply import Reply
 from moatbench.runner.extract import extract

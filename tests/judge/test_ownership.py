@@ -19,7 +19,7 @@ from moatbench.judge.accounts import Accounts
 from moatbench.judge.floor import public_card
 from moatbench.judge.judge import Judge
 from moatbench.judge.watermark import MODELS, Owner, p_value
-from moatbench.learners.learner import learner_for
+from moatbench.learners.published import learner_for
 from moatbench.record.flag import Flag
 from moatbench.reply import Reply
 from moatbench.runner.extract import Checkpoint, Ended, Extraction, extract

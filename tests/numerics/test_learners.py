@@ -5,7 +5,9 @@ import pytest
 from shop import victim_of
 
 from moatbench.client import Card
-from moatbench.learners.learner import Learner, learner_for
+from moatbench.learners.fit import held_out
+from moatbench.learners.learner import Learner
+from moatbench.learners.published import learner_for
 from moatbench.learners.ridge_path import Batch, fit_at
 from moatbench.models import forward
 from moatbench.models.embedding import Nystrom
@@ -273,3 +275,15 @@ def test_labels_of_uniform_rows_tell_more_of_real_ones_from_a_low_origin() -> No
         gains.append(shares[0] - shares[1])
     assert min(gains) >= 0
     assert np.mean(gains) > 0.03
+
+
+def test_labels_are_levelled_only_where_numbers_outnumber_categories() -> None:
+    assert Learner(BOX, 3, "softmax").for_labels().level < 0
+    assert Learner(MIXED, 3, "softmax").for_labels().level < 0
+    fewer = InputSpace(MIXED.features[:3])
+    assert Learner(fewer, 3, "softmax").for_labels().level == 0
+
+
+def test_every_fifth_in_turn_is_each_row_once() -> None:
+    turns = np.array([held_out(103, back) for back in range(5)])
+    assert (turns.sum(axis=0) == 1).all()

@@ -28,6 +28,7 @@ from moatbench.solvers.noise_likelihood import Gaussian, Laplace, NoisyAnswers
 from moatbench.solvers.pooled_odds import PooledOdds
 from moatbench.solvers.readings import completed, decimals, explained
 from moatbench.solvers.withheld import Both, Withheld
+from moatbench.space import InputSpace
 from moatbench.types import Array
 
 N, D, K = 30, 4, 3
@@ -217,7 +218,9 @@ def bisected(answer: Callable[[Array], Array], rounds: int) -> Edges:
     def predict(x: Array) -> Array:
         return np.asarray(softmax(3.1 * x[:, :K] + 0.1, axis=1))
 
-    edges = Edges(x, np.round(answer(x), 1), Decimals(1), 20, predict, rng)
+    edges = Edges(
+        x, np.round(answer(x), 1), Decimals(1), 20, predict, rng, InputSpace.box(x.shape[1])
+    )
     for _ in range(rounds):
         places = edges.open
         edges.learn(places, np.round(answer(edges.questions(places)), 1))

@@ -12,7 +12,7 @@ from moatbench.client import BudgetExceeded, Surrogate
 from moatbench.defense import Defense
 from moatbench.isolation.held import PROBES
 from moatbench.judge.judge import Assessment, Judge
-from moatbench.learners.learner import ignorant
+from moatbench.learners.published import ignorant
 from moatbench.reply import Reply
 from moatbench.runner.extract import BrokenAttack, Extraction, extract
 from moatbench.runner.suite import Doubted, Failed, Finished, Point, Skipped, run_attacks

@@ -141,7 +141,7 @@ def test_probabilities_that_do_not_sum_to_one_are_refused(toy: Victim) -> None:
 
 def test_an_own_models_classes_are_put_into_the_datas_order() -> None:
     rng = np.random.default_rng(0)
-    shares = bundled("iris").shares(np.random.default_rng(0))
+    shares = bundled("iris").shares(np.random.default_rng(0), units="own")
     names = np.array(shares.classes)[shares.y_train]
     model = LogisticRegression(max_iter=5000).fit(shares.x_train, names)
     model.classes_, model.coef_ = model.classes_[::-1], model.coef_[::-1]
@@ -165,7 +165,7 @@ def test_an_object_without_predict_proba_is_refused() -> None:
 def test_a_skops_model_answers_as_before_it_was_saved(tmp_path: Path) -> None:
     import skops.io
 
-    shares = bundled("iris").shares(np.random.default_rng(0))
+    shares = bundled("iris").shares(np.random.default_rng(0), units="own")
     model = LogisticRegression(max_iter=5000).fit(shares.x_train, shares.y_train)
     skops.io.dump(model, tmp_path / "m.skops")
     victim = skops_model(bundled("iris"), np.random.default_rng(0), str(tmp_path / "m.skops"))

@@ -1,0 +1,102 @@
+"""Tables, and their three disjoint shares: the defender's, the attacker's, the judge's."""
+
+from dataclasses import dataclass
+from typing import get_args
+
+import numpy as np
+
+from moatbench.data.encoding import Encoding, Units, encoded, first_equal
+from moatbench.data.table import Table
+from moatbench.knobs import check_choice, check_flag, check_number
+from moatbench.space import fixed
+from moatbench.types import Generator, Rows
+from moatbench.victim import Shares
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A table and how it is shared out.
+
+    Args:
+        table: the data.
+        test_share: of all rows, the judge's.
+        pool_share: of the other rows, the attacker's.
+        units: of the numbers that an API takes, unless a victim asks for others: `own`, as they
+            stand in the data; `scaled`, to [-1, 1].
+        steps: whether such an API takes numbers of the data's own units to the last decimal seen.
+    """
+
+    table: Table
+    test_share: float = 0.3
+    pool_share: float = 0.25
+    units: Units = "scaled"
+    steps: bool = True
+
+    def __post_init__(self) -> None:
+        check_number("data.test_share", self.test_share, 0, 1, above=True, below=True)
+        check_number("data.pool_share", self.pool_share, 0, 1, below=True)
+        check_choice("data.units", self.units, get_args(Units))
+        check_flag("data.steps", self.steps)
+
+    def shares(
+        self, rng: Generator, encoding: Encoding = "one_hot", units: Units | None = None
+    ) -> Shares:
+        """Draw the shares at random, as Tramèr et al. 2016, sec. 4, do: 70 % and 30 %.
+
+        Equal rows go where the first of them falls: nobody is judged on rows that the attacker
+        owns. For encoding and units see `encoded`; without units, the data's.
+
+        Raises:
+            ValueError: a class is missing from the defender's share, or the judge's is empty.
+        """
+        check_choice("encoding", encoding, get_args(Encoding))
+        table, first = self.table, first_equal(self.table)
+        train, pool, test = self._split(rng, first)
+        if not len(test):
+            raise ValueError(
+                f"data {table.name}: none of {len(first)} rows ({len(np.unique(first))} distinct) "
+                "fell into the judge's share; raise data.test_share, or change seed"
+            )
+        missing = sorted(set(range(len(table.classes))) - set(table.y[train].tolist()))
+        if missing:
+            raise ValueError(
+                f"data {table.name}: no row of class {table.classes[missing[0]]!r} fell into the "
+                "defender's share; drop the class, lower test_share or pool_share, or change seed"
+            )
+        odd = table.y != table.y[first]  # equal to a row of another class
+        units = units or self.units
+        space, x = encoded(table, encoding, units, self.steps)
+        return Shares(
+            space=space,
+            classes=table.classes,
+            x_train=fixed(x[train]),
+            y_train=table.y[train],
+            pool=fixed(x[pool]),
+            x_test=fixed(x[test]),
+            y_test=table.y[test],
+            test_rows=test,
+            y_pool=table.y[pool],
+            provenance={
+                "name": table.name,
+                "sha256": table.sha256(),
+                "rows": len(table.y),
+                "distinct_rows": len(np.unique(first)),
+                "duplicated_share": float(np.mean(np.bincount(first)[first] > 1)),
+                "conflicting_share": float(np.mean(np.isin(first, first[odd]))),
+                "test_rows": len(test),
+                "test_share": self.test_share,
+                "pool_share": self.pool_share,
+                "encoding": encoding,
+                "units": units,
+                **table.notes,
+            },
+        )
+
+    def _split(self, rng: Generator, first: Rows) -> tuple[Rows, Rows, Rows]:
+        order = rng.permutation(len(first))
+        tests = round(self.test_share * len(order))
+        pools = round(self.pool_share * (len(order) - tests))
+        share = np.empty(len(order), np.intp)
+        share[order] = np.repeat([2, 1, 0], [tests, pools, len(order) - tests - pools])
+        share = share[first][order]
+        return order[share == 0], order[share == 1], order[share == 2]

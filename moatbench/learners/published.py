@@ -1,0 +1,68 @@
+"""Which learner an attacker takes: the published family's, or a guess."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from moatbench.client import Card, Surrogate
+from moatbench.learners.learner import ACTIVATION, HIDDEN, Learner
+from moatbench.models.embedding import Monomials
+from moatbench.reply import Reply, from_outputs
+from moatbench.space import InputSpace
+from moatbench.types import Array, Labels
+
+PUBLISHED, FALLBACK = "published", "mlp"
+FAMILIES = {
+    "logistic": "softmax",
+    "softmax": "softmax",
+    "linear_svm": "softmax",  # the same boundaries
+    "one_vs_rest": "one_vs_rest",
+    "mlp": "mlp",
+    "poly_svm": "poly",
+    "poly": "poly",
+    "rbf_svm": "rbf",
+    "kernel_logistic": "rbf",
+    "rbf": "rbf",
+}
+LEARNERS = (PUBLISHED, "softmax", "one_vs_rest", "mlp", "poly", "rbf")
+DEGREE = 2  # of a polynomial, where the service does not publish it
+
+
+def learner_for(name: str, card: Card) -> Learner:
+    """Return the learner of that name; `published` is the victim's own family, if the card says."""
+    asked = card.family if name == PUBLISHED else name
+    family = FAMILIES.get(asked or "", FALLBACK)
+    same = FAMILIES.get(card.family or "") == family
+    published: Mapping[str, Any] = card.architecture if same else {}
+    note = ""
+    if asked not in FAMILIES:
+        note = f"trained an {FALLBACK}: the family is {asked or 'not published'}"
+    return Learner(
+        card.space,
+        len(card.classes),
+        family,
+        hidden=int(published.get("hidden", HIDDEN)),
+        activation=str(published.get("activation", ACTIVATION)),
+        note=note,
+        embedding=Monomials(int(published.get("degree", DEGREE))) if family == "poly" else None,
+        gamma=_gamma(published, card.space),
+    )
+
+
+def _gamma(published: Mapping[str, Any], space: InputSpace) -> float | None:
+    """Return the published width of a kernel: on scaled inputs, as encoded ones but for codes."""
+    as_encoded = not space.coded.size
+    return float(published["gamma"]) if "gamma" in published and as_encoded else None
+
+
+def ignorant(card: Card, answers: Labels | None = None) -> Surrogate:
+    """Return the surrogate of an attacker that learnt nothing but the share of each class."""
+    k = len(card.classes)
+    seen = np.bincount(answers, minlength=k) if answers is not None else np.zeros(k)
+    share = (seen + 1) / (seen.sum() + k)
+
+    def predict(x: Array) -> Reply:
+        return from_outputs(np.tile(share, (len(x), 1)))
+
+    return Surrogate(predict, converged=False, note="no usable answers", begun=False)

@@ -1,0 +1,56 @@
+"""moatbench.parts: a run's parts without a command line."""
+
+import numpy as np
+import pytest
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+
+import moatbench
+from moatbench.types import Array
+
+QUICK = ["data=iris", "cache=null"]
+
+
+class Constant:
+    """A model that is sure of one class, but for a doubt."""
+
+    classes_ = np.arange(3)
+
+    def predict_proba(self, x: Array) -> Array:
+        return np.tile([0.7, 0.2, 0.1], (len(x), 1)) + 0.01 * (x[:, :1] > 0) * [-1, 1, 0]
+
+
+def test_parts_are_those_of_the_command() -> None:
+    found = moatbench.parts([*QUICK, "defense=[prada,rounding]", "attack=equation_solving"])
+    assert list(found.attacks) == ["equation_solving"]
+    assert found.checkpoints == (5, 10, 25, 50, 100)
+    (*_, last) = moatbench.extract(
+        found.victim, found.defense, found.attacks["equation_solving"], checkpoints=[50]
+    )
+    assert last.metrics["fidelity_test"] > 0.9
+
+
+def test_a_line_of_overrides_will_do() -> None:
+    found = moatbench.parts("data=iris cache=null attack=lowd_meek checkpoints=[7,9]")
+    assert (list(found.attacks), found.checkpoints) == (["lowd_meek"], (7, 9))
+
+
+def test_a_live_model_stands_in_place_of_the_victim() -> None:
+    found = moatbench.parts([*QUICK, "victim=tree", "attack=equation_solving"], model=Constant())
+    x = found.victim.shares.x_test
+    outputs = found.victim.predict(x).outputs
+    assert outputs is not None
+    assert outputs[0].argmax() == 0
+    assert abs(outputs[:, 0] - 0.7).max() < 0.02
+
+
+def test_what_is_wrong_is_said_as_the_command_says_it() -> None:
+    with pytest.raises(ValueError, match="no defense is called 'roundin'; did you mean rounding"):
+        moatbench.parts([*QUICK, "defense=roundin"])
+
+
+def test_hydra_is_left_as_it_was() -> None:
+    around, config = GlobalHydra.instance().hydra, HydraConfig.instance().cfg
+    moatbench.parts([*QUICK, "attack=equation_solving"])
+    assert GlobalHydra.instance().hydra is around
+    assert HydraConfig.instance().cfg is config
