@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from textwrap import fill
+from textwrap import fill, shorten
 from typing import Any
 
 from moatbench.display.answer import folded, together
@@ -16,10 +16,10 @@ from moatbench.verdict.words import of_run as verdict_of
 
 PANELS = (("fidelity_test", "on test data"), ("fidelity_uniform", "on uniform inputs"))
 # Room for names behind each panel; to measure all texts takes a quarter of drawing them
-MARGINS = {"left": 0.065, "right": 0.82, "bottom": 0.11, "top": 0.84, "wspace": 0.66}
+MARGINS = {"left": 0.08, "right": 0.81, "bottom": 0.11, "wspace": 0.7}
 LETTERS = 140  # of a line above the panels
 GAP = 0.048  # between two labels, of the axis
-LABELS = 16  # lines that have one
+LABELS, LONGEST = 16, 34  # lines that have one, and its letters
 Line = tuple[str, Sequence[Row]]
 
 
@@ -44,6 +44,7 @@ def draw(rows: Sequence[Row], summary: Summary, folder: Path) -> None:
         axis.set_title(where, fontsize=9, loc="left")
     axes[0].set_ylabel("inputs on which the copy\nagrees with the model, %", fontsize=9)
     heading = fill(verdict_of(summary) or summary.title, LETTERS)
+    figure.subplots_adjust(top=0.91 - 0.04 * len(heading.splitlines()))
     figure.suptitle(heading, fontsize=9, x=0.01, ha="left", parse_math=False)
     # `savefig` would draw each twice, and of a tiny run the figure takes the most
     write_whole(folder / "curve.png", FigureCanvasAgg(figure).print_png)
@@ -105,7 +106,7 @@ def _label(axis: Any, labels: Sequence[tuple[float, str, bool]]) -> None:
         axis.text(
             1.06,
             place,
-            name,
+            shorten(name, LONGEST, placeholder=" .."),
             color=colour,
             fontsize=8 if bold else 7,
             fontweight="bold" if bold else "normal",
