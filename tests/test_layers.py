@@ -33,7 +33,7 @@ NOUNS = [
 ]
 # A room imports rooms of earlier lines, and itself.
 FLOORS = [
-    {"record", "numerics", "data"},
+    {"record", "numerics", "data", "tables"},
     {"verdict"},
     {"tracking", "display", "models"},
     {"search", "report"},
@@ -49,6 +49,7 @@ BLIND = {  # these see nothing else of ours
     "record": {"types"},
     "numerics": {"types", "knobs", "randomness"},
     "data": {"types", "knobs", "feature", "space", "victim"},
+    "tables": {"knobs"},
     "models": {"types", "space", "reply", "knobs", "numerics"},
     "verdict": {"record"},
     "display": {"record", "verdict"},
@@ -59,6 +60,7 @@ BLIND = {  # these see nothing else of ours
 SHARED = {
     "data",
     "numerics",
+    "tables",
     "models",
     "search",
     "learners",

@@ -48,12 +48,14 @@ def in_units(victim: Victim, low: float, side: float) -> Victim:
         for place, f in enumerate(old.features)
     ]
     space, shares = InputSpace(tuple(features)), victim.shares
-    parts = {name: space.unscaled(getattr(shares, name)) for name in ("x_train", "pool", "x_test")}
-    return replace(
-        victim,
-        shares=replace(shares, space=space, **parts),
-        predict=lambda x: victim.predict(space.scaled(x)),
+    moved = replace(
+        shares,
+        space=space,
+        x_train=space.unscaled(shares.x_train),
+        pool=space.unscaled(shares.pool),
+        x_test=space.unscaled(shares.x_test),
     )
+    return replace(victim, shares=moved, predict=lambda x: victim.predict(space.scaled(x)))
 
 
 @cache

@@ -23,7 +23,7 @@ from moatbench.record.flag import (
     graded,
 )
 from moatbench.record.marks import naive_only
-from moatbench.runner.doubts import (
+from moatbench.runner.checks.doubts import (
     Doubled,
     Hits,
     awareness_gave_nothing,
