@@ -14,7 +14,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from moatbench.cli.say import finish_sweep, show_run, show_unlogged
+from moatbench.cli.say import finish_sweep
+from moatbench.cli.show import show_run, show_unlogged
 from moatbench.compose.errors import explain, explain_composition
 from moatbench.compose.schema import register
 
@@ -48,11 +49,11 @@ def _job(cfg: DictConfig) -> str | None:
         if WANTS_TRACEBACK:
             raise
         if isinstance(error, NotTaken):
-            show_unlogged(Path(folder))
+            show_unlogged(Path(folder), verbose=cfg.verbose)
         # An Exception would pass through Hydra, which adds lines of its own.
         sys.exit(f"moatbench: {explain(error)}")
     if not sweep:
-        show_run(summary, Path(folder))
+        show_run(summary, Path(folder), verbose=cfg.verbose)
     return None
 
 

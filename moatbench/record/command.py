@@ -25,9 +25,13 @@ class Command:
     folder: str = ""
 
     def __str__(self) -> str:
-        given = [f"{name}={shlex.quote(value)}" for name, value in self.environment.items()]
         start = f"cd {shlex.quote(self.folder)} && " if self.folder else ""
-        return start + " ".join([*given, shlex.join([PROGRAM, *self.options, *self.overrides])])
+        return start + " ".join(self.words())
+
+    def words(self, program: str = PROGRAM) -> list[str]:
+        """Return what a shell reads, each word quoted, but for the folder to start in."""
+        given = [f"{name}={shlex.quote(value)}" for name, value in self.environment.items()]
+        return [*given, *map(shlex.quote, [program, *self.options, *self.overrides])]
 
     def keeping(self, secret: str | None) -> "Command":
         """Return the command that brings the same bits: with the secret that the run drew."""

@@ -44,6 +44,7 @@ from moatbench.tracking.store import address
 from moatbench.tracking.tried import require_usable
 
 log = logging.getLogger(__name__)
+QUIET = 30.0  # seconds before the first line on how far a suite is
 
 
 class RunFailed(RuntimeError):
@@ -91,7 +92,7 @@ def _measure(cfg: DictConfig, begun: Summary, folder: Path, hydra: Any) -> Summa
     _ended(begun, cfg, parts, found).write(folder)
     summary = Summary.read(folder)
     if found.rows:
-        draw(found.rows, summary.title, folder)
+        draw(found.rows, summary, folder)
     if summary.tracking_uri:
         log_run(folder, summary.tracking_uri)
     if found.failed:
@@ -168,6 +169,7 @@ def _ended(begun: Summary, cfg: DictConfig, parts: Parts | None, found: Gathered
             kinds=flags.kinds(_layers(cfg, parts)),
             aware=flags.aware(parts.attacks, parts.defense, whole),
             oracles=flags.oracles(parts.attacks, found.curves),
+            labels_only=flags.labels_only(parts.attacks, found.curves),
             checkpoints=list(parts.checkpoints),
             victim_accuracy=accuracy(parts.victim),
             data_provenance=dict(parts.victim.shares.provenance),
@@ -187,6 +189,7 @@ def _play(cfg: DictConfig, parts: Parts, found: Gathered, hydra: Any) -> Judge:
     )
     found.baselines, found.floor = judge.baselines, judge.floor
     each, tells = len(parts.checkpoints), found.is_suite and hydra.mode != RunMode.MULTIRUN
+    quiet, told, done = 0.0 if cfg.verbose else QUIET, time.monotonic(), 0
     total = len(parts.attacks) * each
     with tqdm(total=total, unit="checkpoint", disable=_is_hidden(hydra), leave=False) as bar:
         for event in run_attacks(
@@ -204,9 +207,11 @@ def _play(cfg: DictConfig, parts: Parts, found: Gathered, hydra: Any) -> Judge:
             bar.set_postfix_str(event.attack)
             found.take(event)
             bar.update(_progress(event, each))
-            if tells and isinstance(event, Finished):
+            done += _progress(event, each)
+            if tells and isinstance(event, Finished) and time.monotonic() >= told + quiet:
+                told, quiet = time.monotonic(), 2 * quiet  # a long suite is no page of lines
                 with tqdm.external_write_mode():
-                    _say_finished(found.rows[-1])
+                    _say_finished(found.rows[-1], f"{done // each} of {len(parts.attacks)}")
     found.close()
     return judge
 
@@ -251,7 +256,8 @@ def _is_hidden(hydra: Any) -> bool:
     return not (sys.stderr.isatty() and alone)
 
 
-def _say_finished(last: Row) -> None:
-    """Tell how far an attack came: a suite takes a while, and a log file has no progress bar."""
+def _say_finished(last: Row, place: str) -> None:
+    """Tell how far a suite is: it takes a while, and a log file has no progress bar."""
     fidelity = f"{100 * last['fidelity_test']:.2f}/{100 * last['fidelity_uniform']:.2f} %"
-    log.info("%s: %s at %s, %.1f s", last["attack"], fidelity, last["queries"], last["seconds"])
+    took = f"{last['seconds']:.1f} s"
+    log.info("%s attacks; %s: %s at %s, %s", place, last["attack"], fidelity, last["queries"], took)
