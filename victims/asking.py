@@ -34,6 +34,39 @@ class Asked:
     encoding: OwnEncoding
 
 
+@dataclass(frozen=True)
+class AsTheyAre:
+    """Rows as an API takes them."""
+
+    def __call__(self, x: Array) -> Array:
+        """Return them."""
+        return x
+
+
+@dataclass(frozen=True)
+class Named:
+    """What `inputs` makes of rows, as a frame with a model's columns in its order.
+
+    Args:
+        inputs: makes a frame, or an array.
+        labels: of the array's columns.
+        names: the model's.
+    """
+
+    inputs: Inputs
+    labels: tuple[str, ...]
+    names: tuple[str, ...]
+
+    def __call__(self, x: Array) -> Any:
+        """Return the frame of (n, d) rows."""
+        import pandas as pd
+
+        made = self.inputs(x)
+        is_frame = isinstance(made, pd.DataFrame)
+        frame = made if is_frame else pd.DataFrame(made, columns=list(self.labels))
+        return frame[list(self.names)]
+
+
 def asked(
     model: Any,
     ask: Callable[[Any], Any],
@@ -115,17 +148,17 @@ def _as(
     if encoding == "scaled":
         shares = data.shares(rng, "one_hot", "scaled")
         arrays = Arrays(table.columns, shares.space)
-        return Asked(shares, _labelled(arrays.labels, names, lambda x: x), encoding)
+        return Asked(shares, _labelled(arrays.labels, names, AsTheyAre()), encoding)
     if encoding == "frame":
         shares = data.shares(rng, "codes", "own")
         columns = table.columns
         if dtype:
             columns = tuple(replace(c, dtype=dtype) if c.categories else c for c in columns)
-        frames = Frames(columns, shares.space)
+        frames = Frames(_bare(columns), shares.space)
         return Asked(shares, _labelled([c.name for c in columns], names, frames), encoding)
     table = replace(table, columns=tuple(_flag(c) for c in table.columns))
     shares = replace(data, table=table).shares(rng, encoding, "own")
-    arrays = Arrays(table.columns, shares.space)
+    arrays = Arrays(_bare(table.columns), shares.space)
     return Asked(shares, _labelled(arrays.labels, names, arrays), encoding)
 
 
@@ -147,14 +180,16 @@ def _labelled(labels: Sequence[str], names: tuple[str, ...] | None, inputs: Inpu
             f"{', '.join(names)}{told}{way}"
         )
 
-    def named(x: Array) -> Any:
-        import pandas as pd
+    return Named(inputs, tuple(labels), names)
 
-        made = inputs(x)
-        frame = made if isinstance(made, pd.DataFrame) else pd.DataFrame(made, columns=list(labels))
-        return frame[list(names)]
 
-    return named
+def _bare(columns: Sequence[Column]) -> tuple[Column, ...]:
+    """Return columns without their numbers: a victim is kept, and the data are not its own."""
+    none = np.empty(0)
+    return tuple(
+        replace(c, values=none, bounds=c.range) if c.categories is None else replace(c, values=none)
+        for c in columns
+    )
 
 
 def _with_names(model: Any, table: Table, encoding: OwnEncoding | None) -> Table:

@@ -18,11 +18,12 @@ from moatbench.types import Array
 
 STRUCTURE = "structure"
 TRUSTED = ("moatbench",)
+CATEGORIES = "CategoricalDtype"  # its name does not tell them
 PLAIN = (str, int, float, bool, type(None))
 
 
 class NotArchivable(TypeError):
-    """The object holds something else than dataclasses, arrays, plain values and containers."""
+    """The object holds else than dataclasses, arrays and their types, plain values, containers."""
 
 
 class DamagedArchive(ValueError):
@@ -78,6 +79,8 @@ def _taken_apart(value: Any, arrays: dict[str, Array]) -> Any:
         return {type(value).__name__: [_taken_apart(v, arrays) for v in value]}
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
         return {"dict": {key: _taken_apart(v, arrays) for key, v in value.items()}}
+    if (kind_of_column := _dtype_name(value)) is not None:
+        return {"dtype": kind_of_column}
     if is_dataclass(value) and not isinstance(value, type):
         kind = type(value)
         parts = {f.name: _taken_apart(getattr(value, f.name), arrays) for f in _given(value)}
@@ -92,6 +95,10 @@ def _put_together(node: Any, arrays: dict[str, Array], trusted: tuple[str, ...])
         array = arrays[node["array"]]
         array.setflags(write=node["writeable"])
         return array
+    if "dtype" in node:
+        from pandas.api.types import pandas_dtype
+
+        return pandas_dtype(node["dtype"])
     if "object" in node:
         parts = {k: _put_together(v, arrays, trusted) for k, v in node["fields"].items()}
         return _dataclass(node["object"], trusted)(**parts)
@@ -100,6 +107,15 @@ def _put_together(node: Any, arrays: dict[str, Array], trusted: tuple[str, ...])
     kind, items = next(iter(node.items()))
     made = [_put_together(v, arrays, trusted) for v in items]
     return tuple(made) if kind == "tuple" else made
+
+
+def _dtype_name(value: Any) -> str | None:
+    """Name a type of arrays or columns; None of what is none, or is not told by its name."""
+    if isinstance(value, np.dtype):
+        return None if value.hasobject or value.names else value.str
+    of_pandas = type(value).__module__.partition(".")[0] == "pandas"
+    kind = type(value).__name__
+    return str(value) if of_pandas and kind.endswith("Dtype") and kind != CATEGORIES else None
 
 
 def _dataclass(name: str, trusted: tuple[str, ...]) -> Any:

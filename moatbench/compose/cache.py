@@ -11,7 +11,9 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from pkgutil import iter_modules
@@ -28,7 +30,8 @@ from moatbench.victim import Victim
 
 log = logging.getLogger(__name__)
 
-LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch")
+LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "pandas", "skops")
+READERS = ("onnxruntime", "xgboost", "xgboost-cpu", "lightgbm", "catboost")  # if they are here
 # What no victim imports. All else of ours can change one, a new noun or room too.
 NOUNS_ABOVE = {"__main__", "api", "attack", "defense", "monitor", "stack", "traits"}
 SHOWN = {
@@ -51,7 +54,9 @@ MOST_BYTES = 2**28  # of a victim with its data; a larger one is trained each ti
 def victim_key(node: Mapping[str, Any], data: Dataset, seed: int, threads: int) -> str:
     """Hash all that can change the victim which `node`, a resolved config, describes."""
     table = data.table
-    shared = (table.name, table.sha256(), data.test_share, data.pool_share, dict(table.notes))
+    types = [(str(column.dtype), column.originals) for column in table.columns]
+    shares = (data.test_share, data.pool_share, data.units, data.steps)
+    shared = (table.name, table.sha256(), types, *shares, dict(table.notes))
     ours = [f"moatbench.{name}" for name in OURS]
     origin = {
         "victim": node,
@@ -59,10 +64,20 @@ def victim_key(node: Mapping[str, Any], data: Dataset, seed: int, threads: int) 
         "seed": seed,
         "threads": threads,
         "versions": [sys.version, *(f"{name} {version_of(name)}" for name in LIBRARIES)],
+        "readers": _readers(),
         "source": [_source(package) for package in ours],
         "files": inputs_within(node),
     }
     return hashlib.sha256(json.dumps(origin, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _readers() -> list[str]:
+    """Return the versions of the libraries that read files of own models."""
+    found = []
+    for name in READERS:
+        with suppress(PackageNotFoundError):
+            found.append(f"{name} {version(name)}")
+    return found
 
 
 def is_known(node: Any) -> bool:
@@ -74,7 +89,7 @@ def trained(folder: Path, key: str, train: Callable[[], Victim]) -> Victim:
     """Fetch the victim of this key, or train it and keep it.
 
     Of several processes that want it at once, one trains and the others wait. A victim that is not
-    plain data (a model of your own) is trained each time; a file that is damaged is replaced.
+    plain data (an object of your own) is trained each time; a file that is damaged is replaced.
 
     Args:
         folder: where the files lie.

@@ -1,7 +1,7 @@
 """A model's raw answers, whatever they look like, as replies."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -30,14 +30,15 @@ class Form:
 
     order: tuple[int, ...]
     keys: tuple[Any, ...] = ()
-    labels: Mapping[float | str, int] = field(default_factory=dict)
+    labels: tuple[tuple[float | str, int], ...] = ()
     link: str | None = None
 
     def reply(self, raw: Any) -> Reply:
         """Return raw answers to n rows as a Reply."""
         values = as_array(raw, self.keys)
         if not self.order:
-            told = [place_of(value, self.labels) for value in values.reshape(-1).tolist()]
+            places = dict(self.labels)
+            told = [place_of(value, places) for value in values.reshape(-1).tolist()]
             return Reply(np.array(told, dtype=np.int64))
         outputs = _probabilities(values, self.link)
         place = np.argsort(self.order)  # of the model's outputs among the data's classes
@@ -67,7 +68,8 @@ def form_of(
     single = values.ndim == 1 or values.shape[1] == 1
     if single and (link is None and _are_labels(values)):
         told = values.reshape(-1).tolist()
-        return Form((), labels=label_places(list(dict.fromkeys(told)), known, classes))
+        places = label_places(list(dict.fromkeys(told)), known, classes)
+        return Form((), labels=tuple(places.items()))
     width = 2 if single else values.shape[1]
     if values.dtype.kind != "f" or width != k:
         what = "labels" if values.dtype.kind != "f" else f"{1 if single else width} outputs"

@@ -72,6 +72,29 @@ def test_the_second_time_nothing_is_trained(tmp_path: Path) -> None:
     assert np.array_equal(first.shares.x_test, second.shares.x_test)
 
 
+def test_a_model_in_a_file_is_looked_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, composed: Compose
+) -> None:
+    import skops.io
+    from sklearn.datasets import load_iris
+    from sklearn.linear_model import LogisticRegression
+
+    looks: list[Any] = []
+    monkeypatch.setattr("moatbench.victims.own.look", lambda *args, **how: looks.append(args))
+    x, y = load_iris(return_X_y=True, as_frame=True)
+    told = []
+    for C in (1.0, None, 0.01):  # None leaves the file as it is
+        if C is not None:
+            model = LogisticRegression(C=C, max_iter=5000).fit(x, y)
+            skops.io.dump(model, tmp_path / "m.skops")
+        cfg = composed("victim=model", f"victim.path={tmp_path}/m.skops", f"cache={tmp_path}/c")
+        victim = build_victim(cfg, bundled("iris"), 0)
+        told.append(victim.predict(victim.space.sample(99, np.random.default_rng(0))).outputs)
+    assert len(looks) == 2
+    assert np.array_equal(told[0], told[1])  # type: ignore[arg-type]
+    assert not np.array_equal(told[0], told[2])  # type: ignore[arg-type]
+
+
 def test_whatever_can_change_a_victim_changes_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
     node = {"_target_": "moatbench.victims.linear.softmax", "C": 1.0}
     data = bundled("iris")
