@@ -22,6 +22,7 @@ COMMAND = Command(
     },
     needed=("out",),
 )
+TOLD = (StoreUnreadable, TrackingFailed, MixedSelection, OutputRefused)
 
 
 def main() -> None:
@@ -32,14 +33,7 @@ def main() -> None:
         out, start = Path(given.options["out"]).expanduser(), time.perf_counter()
         condition = given.options.get("filter", "")
         selection = report(experiment_of(given), out, given.uri, condition)
-    except (
-        StoreUnreadable,
-        MixedSelection,
-        OutputRefused,
-        TrackingFailed,
-        ValueError,
-        OSError,
-    ) as error:
+    except (*TOLD, ValueError, OSError) as error:
         sys.exit(f"{COMMAND.name}: {error}")
     runs, seconds = len(selection.runs), time.perf_counter() - start
     print(f"{runs} runs in {seconds:.1f} s: {(out / 'index.html').absolute()}")

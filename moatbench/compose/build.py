@@ -54,9 +54,10 @@ def build(cfg: DictConfig, attack: str) -> Parts:
     """
     check_run(cfg)
     seed = cfg.seed if cfg.victim_seed is None else cfg.victim_seed
-    # Cheap parts first: a bad knob is told before a victim is trained.
-    defense, attacks = build_defense(cfg.defense), build_attacks(cfg.attack, attack)
+    # Cheap parts first: a bad knob, or file, is told before a victim is trained, or a suite built.
+    defense = build_defense(cfg.defense)
     data = instantiate(cfg.data)
+    attacks = build_attacks(cfg.attack, attack)
     inside = None if cfg.subgroup is None else members(cfg.subgroup, data.table)
     victim = build_victim(cfg, data, seed)
     if not cfg.publish:

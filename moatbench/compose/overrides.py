@@ -37,7 +37,7 @@ def explain_composition(error: BaseException, overrides: Sequence[str]) -> str:
         return _unknown_key(match[1], overrides)
     if match := _SEVERAL.search(said):
         return _several(match[1], match[2])
-    if (match := _MERGED.search(said)) and (told := _merged(*match.groups(), error)):
+    if (match := _MERGED.search(said)) and (told := _merged(match[1], match[2], error)):
         return told
     if (match := _TWICE.search(said)) and any(o.startswith(f"+{match[1]}=") for o in overrides):
         return f"{match[1]} must be given without a plus, for it has a value; write {match[1]}=..."
