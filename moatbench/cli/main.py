@@ -16,10 +16,9 @@ from omegaconf import DictConfig
 
 from moatbench.cli.say import finish_sweep
 from moatbench.cli.show import show_run, show_unlogged
-from moatbench.compose.errors import explain, explain_composition
+from moatbench.compose.errors import WANTS_TRACEBACK, explain
+from moatbench.compose.overrides import explain_composition, refuse_flags
 from moatbench.compose.schema import register
-
-WANTS_TRACEBACK = bool(os.environ.get("HYDRA_FULL_ERROR"))
 
 log = logging.getLogger("moatbench")
 
@@ -62,6 +61,7 @@ def main() -> None:
     # Hydra then raises instead of printing its own, longer message.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
+        refuse_flags(sys.argv[1:])
         job()
     except KeyboardInterrupt:
         finish_sweep("interrupted")
@@ -69,7 +69,7 @@ def main() -> None:
     except Exception as error:
         if WANTS_TRACEBACK:
             raise
-        told = explain_composition(error, sys.argv[1:])
+        told = explain_composition(error, [a for a in sys.argv[1:] if not a.startswith("-")])
         finish_sweep(told)
         sys.exit(f"moatbench: {told}")
     finish_sweep()

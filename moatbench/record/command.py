@@ -1,8 +1,11 @@
 """The command that repeats a run: pasted into a shell, it needs nothing that stands elsewhere."""
 
+import json
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 PROGRAM = "moatbench"
 SECRET = "secret="
@@ -52,3 +55,14 @@ class Command:
         while cut < len(after) and after[cut].startswith(("--", "hydra.searchpath=")):
             cut += 2 if after[cut].startswith("--") else 1
         return cls(tuple(after[cut:]), tuple(after[:cut]), set_, folder)
+
+
+def literal(value: Any) -> str:
+    """Write a value as an override does: strings in quotes, lists and numbers as in JSON."""
+    if isinstance(value, list):
+        return f"[{','.join(map(literal, value))}]"
+    if isinstance(value, str):
+        # Hydra takes a backslash as it is, unless a quote follows it
+        doubled = re.sub(r"(\\+)(?='|\Z)", r"\1\1", value)
+        return "'" + doubled.replace("'", "\\'") + "'"
+    return json.dumps(value)

@@ -1,8 +1,11 @@
 """One run, from a composed config to a folder: curve.csv, summary.json, a figure, an MLflow run."""
 
 import logging
+import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -45,6 +48,7 @@ from moatbench.tracking.tried import require_usable
 
 log = logging.getLogger(__name__)
 QUIET = 30.0  # seconds before the first line on how far a suite is
+POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 class RunFailed(RuntimeError):
@@ -86,6 +90,8 @@ def _measure(cfg: DictConfig, begun: Summary, folder: Path, hydra: Any) -> Summa
                 judge = _play(cfg, parts, found, hydra)
                 _doubt(cfg, parts, found, judge)
         except Exception as error:
+            if parts is None and not begun.sweep:
+                raise  # a mistake, and no measurement: there is nothing to keep
             found.fail("", error)
         if parts is not None:  # not before: no attack is to find the model in the run's folder
             write_victim(parts.victim, folder)
@@ -100,13 +106,23 @@ def _measure(cfg: DictConfig, begun: Summary, folder: Path, hydra: Any) -> Summa
     return summary
 
 
-def one_pool(threads: int) -> threadpool_limits:
+@contextmanager
+def one_pool(threads: int) -> Iterator[None]:
     """Limit the threads of every BLAS and OpenMP pool that a run may use."""
     check_whole("threads", threads, 1)
-    # A limit holds for libraries that are loaded already, and SciPy brings a BLAS of its own.
-    for library in ("scipy.linalg", "sklearn.utils"):
-        import_module(library)
-    return threadpool_limits(threads)
+    import_module("scipy.linalg")  # brings a BLAS of its own, and a run always wants it
+    before = {name: os.environ.get(name) for name in POOLS}
+    # A limit holds for libraries that are loaded already; these are read by the others
+    os.environ.update(dict.fromkeys(POOLS, str(threads)))
+    try:
+        with threadpool_limits(threads):
+            yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _begun(cfg: DictConfig, hydra: Any) -> Summary:
