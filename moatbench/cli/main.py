@@ -16,9 +16,9 @@ from omegaconf import DictConfig
 
 from moatbench.cli.say import finish_sweep
 from moatbench.cli.show import show_run, show_unlogged
-from moatbench.compose.errors import WANTS_TRACEBACK, explain
-from moatbench.compose.overrides import explain_composition, refuse_flags
 from moatbench.compose.schema import register
+from moatbench.compose.words.errors import WANTS_TRACEBACK, explain
+from moatbench.compose.words.overrides import explain_composition, refuse_flags
 
 log = logging.getLogger("moatbench")
 

@@ -11,8 +11,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
 from moatbench.cli import paste, show
-from moatbench.compose.errors import explain
 from moatbench.compose.repeat import as_given
+from moatbench.compose.words.errors import explain
 
 if TYPE_CHECKING:
     from moatbench.sweep.progress import Job

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from moatbench.compose.moved import new_place
+from moatbench.compose.words.moved import new_place
 from moatbench.record.whole import write_whole
 from moatbench.types import Array
 

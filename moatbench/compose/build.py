@@ -17,11 +17,11 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from moatbench.api import valid_checkpoints
 from moatbench.attack import Attack
 from moatbench.compose.cache import is_known, trained, victim_key
-from moatbench.compose.choices import options_of
 from moatbench.compose.limits import check_run, check_suite, overrides_given
-from moatbench.compose.old_forms import refuse_old_form
 from moatbench.compose.registered import fetched
 from moatbench.compose.subgroup import members
+from moatbench.compose.words.choices import options_of
+from moatbench.compose.words.old_forms import refuse_old_form
 from moatbench.data import Dataset
 from moatbench.defense import Defense
 from moatbench.randomness import stream

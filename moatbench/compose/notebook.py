@@ -10,8 +10,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import open_dict
 
 from moatbench.compose.build import Parts, build
-from moatbench.compose.overrides import explain_composition
 from moatbench.compose.schema import register
+from moatbench.compose.words.overrides import explain_composition
 
 _handed: list[Any] = []
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from math import isnan
 from textwrap import shorten, wrap
+from typing import Any
 
 from moatbench.display.table import text
 from moatbench.record import flag
@@ -62,7 +63,7 @@ def _strengths(summary: Summary, curves: Mapping[str, Curve]) -> str:
 
 def _table(summary: Summary, curves: Mapping[str, Curve], shown: Sequence[int]) -> str:
     heads = ["% of test rows stolen, by queries", *(f"{q:,}" for q in shown)]
-    heads += ["uniform inputs", f"to {LEVEL} %"]
+    heads += ["test/uniform", f"to {LEVEL} %"]
     groups = folded({name: c for name, c in curves.items() if name != WORST_CASE})
     lines = []
     if worst := curves.get(WORST_CASE):
@@ -109,7 +110,7 @@ def _line(name: str, curve: Curve, shown: Sequence[int]) -> list[str]:
     cells = [_cell(at[q][HEADLINE]) + _sign(at[q]) if q in at else "-" for q in shown]
     hit = next((row["queries"] for row in curve if row[HEADLINE] >= LEVEL / 100), None)
     to = f"> {curve[-1]['queries']:,}" if hit is None else f"<= {hit:,}"
-    return [name, *cells, _cell(curve[-1].get(UNIFORM)), to]
+    return [name, *cells, _both(curve[-1]), to]
 
 
 def _labels_only(
@@ -128,7 +129,7 @@ def _no_api(summary: Summary, shown: Sequence[int]) -> Iterator[list[str]]:
     if (value := scores.get(HEADLINE)) is not None:
         says = FLOORS.get(summary.floor or "", "no API").partition(",")[0]
         blank = [""] * (len(shown) - 1)
-        yield [f"no query: {says}", *blank, _cell(value), _cell(scores.get(UNIFORM)), ""]
+        yield [f"no query: {says}", *blank, _cell(value), _both(scores), ""]
 
 
 def _unlike(summary: Summary) -> Iterator[str]:
@@ -186,6 +187,11 @@ def _skipped(summary: Summary) -> Iterator[str]:
 
 def _sign(row: Row) -> str:
     return "" if row["converged"] else "*" if row.get("begun", 1) else "~"
+
+
+def _both(scores: Mapping[str, Any]) -> str:
+    """Show what is stolen of test rows and of uniform inputs."""
+    return f"{_cell(scores.get(HEADLINE))}/{_cell(scores.get(UNIFORM))}"
 
 
 def _cell(value: float | None) -> str:

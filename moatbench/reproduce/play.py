@@ -12,8 +12,8 @@ from queue import SimpleQueue
 from hydra import compose, initialize_config_module
 
 from moatbench.compose.build import build
-from moatbench.compose.errors import explain
 from moatbench.compose.schema import register
+from moatbench.compose.words.errors import explain
 from moatbench.record.identity import code_version
 from moatbench.reproduce.results import FAILED, FINISHED, Job, Measured
 from moatbench.reproduce.spec import Rerun, unknowns

@@ -8,8 +8,8 @@ from functools import partial
 
 from moatbench.api import ADVERSARY, MeteredAPI, PredictionAPI, valid_checkpoints
 from moatbench.attack import Attack, Known, Target
-from moatbench.compose.old_forms import refuse_old_form
 from moatbench.compose.origin import ours
+from moatbench.compose.words.old_forms import refuse_old_form
 from moatbench.defense import Defense, evidence_of
 from moatbench.isolation.held import Held, copied
 from moatbench.isolation.process import LIMIT

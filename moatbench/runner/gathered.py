@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from moatbench.compose.errors import explain
+from moatbench.compose.words.errors import explain
 from moatbench.record.columns import WORST_CASE
 from moatbench.record.curve import CurveFile, Row, by_attack, summary, worst_case
 from moatbench.record.flag import Flag

@@ -7,7 +7,7 @@ import numpy as np
 
 from moatbench.api import Deployment, MeteredAPI
 from moatbench.attack import Attack, Target
-from moatbench.compose.old_forms import refuse_old_form
+from moatbench.compose.words.old_forms import refuse_old_form
 from moatbench.defense import Defense
 from moatbench.judge.judge import Judge
 from moatbench.randomness import stream

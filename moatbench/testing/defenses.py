@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from moatbench.api import Deployment
-from moatbench.compose.old_forms import refuse_old_form
+from moatbench.compose.words.old_forms import refuse_old_form
 from moatbench.defense import Defense, Marks, evidence_of
 from moatbench.judge.customers.quality import is_top
 from moatbench.randomness import stream

@@ -14,8 +14,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from moatbench.compose import archive
 from moatbench.compose.build import instantiate
-from moatbench.compose.errors import explain
-from moatbench.compose.moved import MOVED, moved, new_place
+from moatbench.compose.words.errors import explain
+from moatbench.compose.words.moved import MOVED, moved, new_place
 from moatbench.victim import Victim
 from moatbench.victims.datasets import bundled
 from moatbench.victims.ensembles import random_forest

@@ -8,7 +8,7 @@ import pytest
 from moatbench.attack import Attack
 from moatbench.attacks.adaptive_retraining import AdaptiveRetraining
 from moatbench.attacks.top1 import Top1
-from moatbench.compose.old_forms import refuse_old_form
+from moatbench.compose.words.old_forms import refuse_old_form
 from moatbench.defense import Defense, evidence_of
 from moatbench.defenses.dawn import DAWN
 from moatbench.defenses.grid import Grid

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from moatbench.api import Deployment
-from moatbench.compose.errors import explain
 from moatbench.compose.origin import ours
+from moatbench.compose.words.errors import explain
 from moatbench.defense import Defense, evidence_of
 from moatbench.record.flag import INVALID, SPARED, Flag
 from moatbench.runner.checks.impartial import Impartiality

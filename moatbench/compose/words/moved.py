@@ -4,7 +4,9 @@ import re
 
 _UNDER_THEIR_NAMES = {
     ("moatbench", "moatbench.cli"): "ui",
-    ("moatbench", "moatbench.compose"): "archive build cache errors schema",
+    ("moatbench", "moatbench.compose"): "archive build cache schema",
+    ("moatbench", "moatbench.compose.words"): "errors",
+    ("moatbench.compose", "moatbench.compose.words"): "errors moved old_forms",
     ("moatbench", "moatbench.display"): "figure table",
     ("moatbench", "moatbench.judge.customers"): "caught honest quality shift",
     ("moatbench.judge", "moatbench.judge.customers"): "caught groups honest quality shift streams",

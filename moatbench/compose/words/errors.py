@@ -8,8 +8,8 @@ from difflib import get_close_matches
 from hydra.errors import HydraException, InstantiationException, MissingConfigException
 from omegaconf.errors import MissingMandatoryValue
 
-from moatbench.compose.choices import options_of
-from moatbench.compose.moved import moved
+from moatbench.compose.words.choices import options_of
+from moatbench.compose.words.moved import moved
 
 _SOURCE = re.compile(r"path=(\w+)://(\S*)")
 _MISSING = re.compile(r"Missing mandatory value: (\S+)")

@@ -16,9 +16,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from moatbench.api import valid_checkpoints
 from moatbench.compose.build import build_one, check_attacks
-from moatbench.compose.errors import WANTS_TRACEBACK, explain, missing
 from moatbench.compose.limits import check_run
 from moatbench.compose.repeat import PARTS
+from moatbench.compose.words.errors import WANTS_TRACEBACK, explain, missing
 from moatbench.record.inputs import targets
 
 

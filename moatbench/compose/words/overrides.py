@@ -11,8 +11,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from moatbench.compose.choices import options_of
-from moatbench.compose.errors import did_you_mean, explain
+from moatbench.compose.words.choices import options_of
+from moatbench.compose.words.errors import did_you_mean, explain
 from moatbench.record.command import literal
 
 _KEY = re.compile(r"Could not override '([^']+)'")
