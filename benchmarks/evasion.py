@@ -25,7 +25,7 @@ from moatbench.attack import Known, Target
 from moatbench.attacks.evasion import Evasion
 from moatbench.compose.build import build_attacks, build_defense
 from moatbench.defense import Defense, evidence_of
-from moatbench.judge.caught import Verdict
+from moatbench.judge.customers.caught import Verdict
 from moatbench.judge.judge import Judge
 from moatbench.judge.trail import Trail
 from moatbench.randomness import stream

@@ -23,7 +23,7 @@ from threadpoolctl import threadpool_limits
 from moatbench.compose.build import build_attacks, build_defense
 from moatbench.defenses.monitoring import QueryMonitoring
 from moatbench.defenses.monitors.extraction_warning import ExtractionWarning
-from moatbench.judge.streams import Stream, customers, threshold_at
+from moatbench.judge.customers.streams import Stream, customers, threshold_at
 from moatbench.monitor import Monitor
 from moatbench.randomness import stream
 from moatbench.types import Generator

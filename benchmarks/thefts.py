@@ -13,8 +13,8 @@ import numpy as np
 from moatbench.api import Deployment, MeteredAPI
 from moatbench.attack import Attack, Target
 from moatbench.defense import Defense
+from moatbench.judge.customers.streams import Stream
 from moatbench.judge.judge import Judge
-from moatbench.judge.streams import Stream
 from moatbench.monitor import Monitor
 from moatbench.randomness import stream
 from moatbench.reply import Reply

@@ -66,6 +66,7 @@ class Thief(Attack):
 
 
 DIARY = "moatbench-cheat-diary.npy"  # in the folder for temporary files
+DAEMONS = "moatbench-daemons.txt"
 SEEN: list[Array] = []
 
 
@@ -202,6 +203,28 @@ CHEATS: dict[str, Callable[[], Attack]] = {
     "j": ClimbsFrames,
     "k": Patches,
 }
+
+
+class LeavesDaemons(Thief):
+    """Starts processes in sessions of their own, before it is frozen and while it is judged."""
+
+    def surrogate(self, api: PredictionAPI, predict: Predict) -> Surrogate:
+        def daemon() -> None:
+            if os.fork() == 0:
+                os.setsid()
+                if os.fork() == 0:
+                    with Path(tempfile.gettempdir(), DAEMONS).open("a") as file:
+                        file.write(f"{os.getpid()}\n")
+                    time.sleep(60)
+                os._exit(0)
+            os.wait()
+
+        def once(x: Array) -> Reply:
+            daemon()
+            return predict(x)
+
+        daemon()
+        return Surrogate(once)
 
 
 class LearnsLater(Thief):

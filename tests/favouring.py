@@ -7,7 +7,7 @@ import numpy as np
 
 from moatbench.defense import Defense
 from moatbench.reply import Reply
-from moatbench.traits import Traits
+from moatbench.traits import NoiseModel, Traits
 from moatbench.types import Array, Generator, Mask
 from moatbench.victim import Victim
 
@@ -61,6 +61,74 @@ class HashesNames(Liar):
 
     def lies(self, x: Array, account: str) -> Mask:
         return np.full(len(x), sum(account.encode()) % 2 == 0)
+
+
+class SparesTheFirstThree(Liar):
+    """Lies to all accounts but the three that asked first."""
+
+    def deploy(self, victim: Victim, rng: Generator) -> None:
+        self.known: list[str] = []
+
+    def lies(self, x: Array, account: str) -> Mask:
+        if account not in self.known:
+            self.known.append(account)
+        return np.full(len(x), account not in self.known[:3])
+
+
+class KnowsTheRows(Liar):
+    """Spares rows that lie within `near` of those that it has found somewhere."""
+
+    rows: ClassVar[Array] = np.empty((0, 4))
+
+    def __init__(self, near: float) -> None:
+        self.near = near
+
+    def lies(self, x: Array, account: str) -> Mask:
+        off = [np.abs(self.rows - row).max(axis=1).min(initial=np.inf) for row in x]
+        return np.array(off) > self.near
+
+
+class LiesToNeighbours(Liar):
+    """Lies where a row lies beside one that was asked before, as a watchful one may."""
+
+    def deploy(self, victim: Victim, rng: Generator) -> None:
+        self.seen = np.empty((0, victim.space.d))
+
+    def lies(self, x: Array, account: str) -> Mask:
+        off = [np.abs(self.seen - row).max(axis=1) for row in x]
+        self.seen = np.concatenate([self.seen, x])
+        return np.array([bool(((o > 0) & (o < 0.05)).any()) for o in off])
+
+
+class Noisy(Liar):
+    """Adds fresh noise; lies to some."""
+
+    traits = Traits({"perturbs"}, keeps_labels=False, noise=NoiseModel("fresh"))
+
+    def deploy(self, victim: Victim, rng: Generator) -> None:
+        self.rng, self.last, self.run = rng, "", 0
+
+    def respond(self, x: Array, reply: Reply, account: str) -> Reply:
+        assert reply.outputs is not None
+        noisy = np.clip(reply.outputs + self.rng.normal(0, 0.05, reply.outputs.shape), 1e-6, None)
+        told = reply.with_outputs(noisy / noisy.sum(axis=1, keepdims=True))
+        return super().respond(x, told, account)
+
+
+class NoisyToNames(Noisy):
+    """Lies to half of all accounts."""
+
+    def lies(self, x: Array, account: str) -> Mask:
+        return np.full(len(x), sum(account.encode()) % 2 == 0)
+
+
+class NoisyToRuns(Noisy):
+    """Lies to who asks more than ten rows with nobody between, as attackers do."""
+
+    def lies(self, x: Array, account: str) -> Mask:
+        self.run = self.run + 1 if account == self.last else 1
+        self.last = account
+        return np.full(len(x), self.run > 10)
 
 
 PARTIAL: Mapping[str, Any] = {

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,7 +34,7 @@ NOUNS = [
 ]
 # A room imports rooms of earlier lines, and itself.
 FLOORS = [
-    {"record", "numerics", "data"},
+    {"record", "numerics", "data", "tables"},
     {"tracking", "display", "models"},
     {"search", "report", "formats"},
     {"learners", "sweep"},
@@ -48,6 +49,7 @@ BLIND = {  # these see nothing else of ours
     "record": {"types"},
     "numerics": {"types", "knobs", "randomness"},
     "data": {"types", "knobs", "feature", "space", "victim"},
+    "tables": {"knobs"},
     "models": {"types", "space", "reply", "knobs", "numerics"},
     "formats": {"types", "reply", "knobs", "models"},
     "display": {"record"},
@@ -56,7 +58,8 @@ BLIND = {  # these see nothing else of ours
     "sweep": {"record", "tracking", "report", "display"},
 }
 SHARED = {  # parts may use them
-    *("data", "numerics", "models", "search", "learners", "solvers", "strategies", "formats")
+    *("data", "tables", "numerics", "models", "search", "learners", "solvers", "strategies"),
+    "formats",
 }
 ONLY = {  # libraries, and who may import them
     "mlflow": {"tracking"},
@@ -179,3 +182,18 @@ def test_the_wing_of_the_record_loads_no_model_library(name: str) -> None:
 def test_the_command_line_imports_nothing_heavy(package: str) -> None:
     code = f"import moatbench.cli.main, sys; sys.exit({package!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.skipif(not (ROOT / "pyproject.toml").exists(), reason="pyproject is not in the wheel")
+def test_every_folder_of_code_is_in_the_wheel() -> None:
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    bases = {
+        "moatbench": PACKAGE,
+        **{f"moatbench.{part}": ROOT / part for part in (*PARTS, "conf")},
+    }
+    found = {
+        ".".join([name, *file.parent.relative_to(base).parts])
+        for name, base in bases.items()
+        for file in base.rglob("__init__.py")
+    }
+    assert set(listed) == found

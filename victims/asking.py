@@ -210,7 +210,7 @@ def _with_names(model: Any, table: Table, encoding: OwnEncoding | None) -> Table
 
 def _check_values(column: Column, known: Sequence[Any]) -> None:
     values = column.originals or column.categories or ()
-    unknown = [v for v in values if v is not None and v not in set(known)]
+    unknown = [v for v in values if v is not None and v == v and v not in set(known)]
     if unknown:
         raise ValueError(
             f"the model knows other values of {column.name} than the data: it knows "

@@ -9,6 +9,8 @@ import numpy as np
 
 from moatbench.data import Column, Dataset, Table, Units
 from moatbench.data.frame import from_frame
+from moatbench.tables.read import from_typed, read
+from moatbench.tables.told import Understood, knobs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,48 +73,82 @@ def generated(
 
 def csv(
     path: str,
-    target: str,
-    drop: Sequence[str],
+    target: str | int | None,
+    drop: str | Sequence[str],
     missing: str,
-    categorical: Sequence[str],
+    categorical: str | Sequence[str],
     test_share: float,
     pool_share: float,
     name: str | None = None,
+    missing_marks: str | Sequence[str] | None = None,
+    separator: str | None = None,
+    decimal: str | None = None,
+    thousands: str | None = None,
+    encoding: str | None = None,
+    header: bool | None = None,
     steps: bool = True,
 ) -> Dataset:
-    """Read a CSV file with a header; see `from_frame`. It is called by its file, or `name`.
+    """Read a table: CSV, TSV and their kin, packed or not, Parquet, Arrow, Feather.
 
-    The API takes numbers in the file's own units; with `steps`, to the last decimal seen.
+    Args:
+        path: of the file.
+        target: column of the classes.
+        drop: columns to leave out.
+        missing: see `from_frame`.
+        categorical: columns of numbers that are names all the same.
+        test_share: of all rows, the judge's.
+        pool_share: of the other rows, the attacker's.
+        name: in tables and records; None is the file's.
+        missing_marks: this and what follows: see `tables.told.Knobs`; None is found out and told.
+        separator: between values.
+        decimal: of numbers.
+        thousands: between groups of three digits.
+        encoding: of the text.
+        header: whether the first line names the columns.
+        steps: whether the API takes numbers to the last decimal seen; else any number, as always
+            in the file's own units.
+
+    Raises:
+        ValueError: something in the file must be decided first; it names file, column and line.
     """
-    import pandas as pd
-
-    file = Path(path)
-    if not file.is_file():
+    if target is None:
         raise ValueError(
-            f"data.path must be a CSV file with a header, got {path}; there is no such file"
+            "data.target must be a column, got null; moatbench-data path=... shows all"
         )
-    frame = pd.read_csv(file, skipinitialspace=True)
-    table = from_frame(
-        frame, name or file.stem, target, drop, missing, categorical, {"source": file.name}
+    file = Path(path).expanduser()
+    chosen = knobs(
+        target=target,
+        drop=drop,
+        categorical=categorical,
+        missing=missing,
+        missing_marks=missing_marks,
+        separator=separator,
+        decimal=decimal,
+        thousands=thousands,
+        encoding=encoding,
+        header=header,
     )
-    return Dataset(table, test_share, pool_share, "own", steps)
+    table = _table(read(file, chosen), name or file.stem, str(chosen.target), missing)
+    notes = {"source": file.name, **table.notes}
+    return Dataset(replace(table, notes=notes), test_share, pool_share, "own", steps)
 
 
 def openml(
     data_id: int,
     target: str,
-    drop: Sequence[str],
+    drop: str | Sequence[str],
     missing: str,
-    categorical: Sequence[str],
+    categorical: str | Sequence[str],
     test_share: float,
     pool_share: float,
     steps: bool = True,
 ) -> Dataset:
-    """Fetch a set from OpenML by its number; see `from_frame` and `csv`."""
-    frame = fetched(data_id)
-    notes = {"source": f"OpenML {data_id}"}
-    table = from_frame(frame, f"openml-{data_id}", target, drop, missing, categorical, notes)
-    return Dataset(table, test_share, pool_share, "own", steps)
+    """Fetch a set from OpenML by its number; see `csv`."""
+    name = f"openml-{data_id}"
+    chosen = knobs(target=target, drop=drop, categorical=categorical, missing=missing)
+    table = _table(from_typed(fetched(data_id), name, chosen), name, str(chosen.target), missing)
+    notes = {"source": f"OpenML {data_id}", **table.notes}
+    return Dataset(replace(table, notes=notes), test_share, pool_share, "own", steps)
 
 
 def published(
@@ -141,6 +177,8 @@ def published(
         pool_share: of the other rows, the attacker's.
         units: scaled, as in the paper, or own: whole numbers are then asked as such.
     """
+    import pandas as pd
+
     path = Path(data_dir) / file
     if path.is_file() or openml_id is None:
         if not path.is_file():
@@ -148,10 +186,11 @@ def published(
                 f"there is no {path}, and OpenML does not have this set; put {file} into a folder "
                 "and name it with data_dir=..."
             )
-        read = csv(str(path), target, drop, missing, [], test_share, pool_share)
-        return replace(read, units=units)
-    frame = fetched(openml_id).rename(columns=openml_names)
-    notes = {"source": f"OpenML {openml_id}"}
+        # Files that are known: numbers among names (gss: 89 OR OLDER) are as the paper has them
+        frame, source = pd.read_csv(path, skipinitialspace=True), path.name
+    else:
+        frame, source = fetched(openml_id).rename(columns=openml_names), f"OpenML {openml_id}"
+    notes = {"source": source}
     table = from_frame(frame, path.stem, target, drop, missing, [], notes)
     return Dataset(table, test_share, pool_share, units)
 
@@ -168,3 +207,10 @@ def fetched(data_id: int) -> "pd.DataFrame":
             "elsewhere and use data=csv data.path=..., or put the CSV into data_dir"
         ) from error
     return frame
+
+
+def _table(understood: Understood, name: str, target: str, missing: str) -> Table:
+    """Make a table of a frame that is understood, and keep what was told of it."""
+    target = understood.target or target
+    table = from_frame(understood.frame, name, target, [], missing, [], {})
+    return replace(table, notes={**table.notes, **understood.facts})

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -60,6 +61,7 @@ def build(cfg: DictConfig, attack: str) -> Parts:
     # Cheap parts first: a bad knob is told before a victim is trained.
     defense, attacks = build_defense(cfg.defense), build_attacks(cfg.attack, attack)
     data = instantiate(cfg.data)
+    tell(data.table.notes)
     inside = None if cfg.subgroup is None else members(cfg.subgroup, data.table)
     victim = build_victim(cfg, data, seed)
     if not cfg.publish:
@@ -72,6 +74,18 @@ def build(cfg: DictConfig, attack: str) -> Parts:
         )
     subgroup = {} if inside is None else {str(cfg.subgroup): inside[rows]}
     return Parts(victim, defense, attacks, checkpoints(cfg.checkpoints, victim), subgroup)
+
+
+def tell(notes: Mapping[str, Any]) -> None:
+    """Say what was understood of the owner's file, before the first query."""
+    for line in (notes.get("understood"), *notes.get("warnings", ())):
+        if line:
+            _tell_once(str(line))
+
+
+@cache  # a sweep reads its file for each run
+def _tell_once(line: str) -> None:
+    log.warning(line)
 
 
 def instantiate(node: DictConfig, *args: Any) -> Any:

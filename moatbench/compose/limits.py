@@ -27,6 +27,8 @@ def check_run(cfg: DictConfig) -> None:
     """
     check_number("price", cfg.price, 0)
     check_whole("seed", cfg.seed, 0)
+    if cfg.transfer is not None:
+        check_number("transfer", cfg.transfer, 0, 1, above=True)
     check_whole("confirm", cfg.confirm, 0)
     check_whole("threads", cfg.threads, 1)
     check_isolation(cfg.isolation)

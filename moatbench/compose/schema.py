@@ -29,6 +29,7 @@ class Schema:
     victim_seed: int | None = None
     publish: bool = True
     subgroup: str | None = None
+    transfer: float | None = None
     side_labels: bool = False
     checkpoints: list[int] | None = None
     price: float = MISSING

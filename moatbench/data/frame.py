@@ -135,7 +135,7 @@ def _coded(values: "pd.Series[Any]") -> tuple[tuple[str, ...], Any, tuple[Any, .
     order = in_order([str(u) for u in uniques])
     rank = np.argsort(order)
     first = np.unique(codes, return_index=True)[1][order]
-    originals = tuple(None if pd.isna(v) else v for v in values.iloc[first].tolist())
+    originals = tuple(values.iloc[first].tolist())
     return tuple(str(uniques[i]) for i in order), rank[codes].astype(np.int64), originals
 
 

@@ -19,6 +19,7 @@ import numpy as np
 from moatbench.api import PredictionAPI
 from moatbench.attack import Attack, Target
 from moatbench.client import Answers, BudgetExceeded, Card, InvalidQuery, Surrogate
+from moatbench.isolation.descendants import adopt
 from moatbench.isolation.wire import Severed, Wire
 from moatbench.types import Array
 from moatbench.victim import NotApplicable
@@ -96,6 +97,7 @@ def freeze(surrogate: Surrogate, place: int, lines: Sequence[Wire]) -> None:
         mine.close()
         return
     try:
+        adopt()
         for line in lines:
             if line is not mine:
                 line.close()
@@ -132,6 +134,7 @@ def main() -> None:
     """Play, and tell what ended it."""
     numbers = [int(number) for number in sys.argv[1:]]
     del sys.argv[1:]
+    adopt()
     queries, *judges = [Wire(socket.socket(fileno=number)) for number in numbers]
     try:
         play(queries, judges)

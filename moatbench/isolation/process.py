@@ -23,6 +23,7 @@ import numpy as np
 
 from moatbench.attack import Attack, Target
 from moatbench.client import BudgetExceeded, InvalidQuery, Surrogate
+from moatbench.isolation.descendants import Process, descendants, kill, process
 from moatbench.isolation.wire import Message, Severed, TooSlow, Wire
 from moatbench.reply import Reply
 from moatbench.types import Array, Mask
@@ -82,6 +83,7 @@ class Isolated:
         )
         for _, theirs in pairs:
             theirs.close()
+        self._came_of_it: set[Process] = set()
         self.unmet = self._started(parts, entropy)
 
     def surrogates(self) -> Iterator[Surrogate]:
@@ -110,12 +112,15 @@ class Isolated:
     def end(self) -> None:
         """Close the line for queries, and kill the process; what it froze stays to be asked."""
         self._queries.close()
+        if self._process.returncode is None:  # it is no other's number yet
+            self._came_of_it |= descendants([process(self._process.pid)])
         self._process.kill()
         self._process.wait()
 
     def close(self) -> None:
-        """End it, and all that it forked; remove its folder."""
+        """End it, and all that came of it, in sessions of their own too; remove its folder."""
         self.end()
+        kill(descendants(self._came_of_it))  # before their parents are gone
         for frozen in self._frozen:
             frozen.close()
         with suppress(ProcessLookupError, PermissionError):

@@ -1,6 +1,7 @@
 """What a surrogate answers is checked before it is scored: a broken one is no low score."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from moatbench.reply import Reply, concatenated
 from moatbench.types import Array
 from moatbench.victim import SIMPLEX_TOLERANCE, Victim, reply_problem
 
+MOST_NOTE = 20_000  # letters: a cell of curve.csv that can be read again
 CHUNK = 4096  # rows asked at once, to keep memory flat for kernel surrogates
 
 
@@ -40,7 +42,7 @@ def checked(surrogate: object) -> Surrogate:
         if broken:
             got = getattr(surrogate, rule.partition(" ")[0])
             raise BrokenAttack(f"the surrogate's {rule}, got {got!r:.80}")
-    return surrogate
+    return replace(surrogate, note=surrogate.note[:MOST_NOTE])
 
 
 def answers(surrogate: Surrogate, x: Array, where: str, victim: Victim) -> Reply:

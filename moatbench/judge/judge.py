@@ -10,9 +10,10 @@ import numpy as np
 
 from moatbench.client import Surrogate
 from moatbench.judge.checked import answers, checked
+from moatbench.judge.customers.groups import groups
+from moatbench.judge.customers.shift import far_cluster
 from moatbench.judge.floor import at_least, best_constant, gains, trained_on_pool
-from moatbench.judge.groups import groups
-from moatbench.judge.shift import far_cluster
+from moatbench.judge.transfer import Transfer
 from moatbench.judge.watermark import Owner
 from moatbench.record.columns import POOL, POOL_LABELS, SAMPLES
 from moatbench.reply import Reply
@@ -61,6 +62,7 @@ class Judge:
         side_labels: whether the attacker is taken to know the true labels of its pool: the floor
             is then what it can train on those.
         subgroup: of customers, by name: (n,) the test rows that are theirs.
+        transfer: budget of adversarial examples, as `Transfer` tells; None makes none.
 
     Attributes:
         baselines: scores of attackers without the API, by name; the floor is one of them.
@@ -75,9 +77,11 @@ class Judge:
         *,
         side_labels: bool = False,
         subgroup: Mapping[str, Mask] | None = None,
+        transfer: float | None = None,
     ) -> None:
         self._victim = victim
-        *streams, trained = rng.spawn(3)
+        *streams, trained, made = rng.spawn(4)
+        self._transfer = None if transfer is None else Transfer(victim, transfer, made)
         self._far_stream, self.owner = streams[0], Owner(victim, streams[1])
         space = victim.space
         points = {
@@ -139,7 +143,10 @@ class Judge:
         known = len(rows) and not self._regression
         defended = fidelity(replies[0].labels[rows], labels) if known else float("nan")
         scores = self._scores(replies) | {"fidelity_defended": defended}
-        return Assessment(scores, self._hits(self.samples[0], replies[0]))
+        hits = self._hits(self.samples[0], replies[0])
+        if self._transfer is not None:
+            scores |= self._transfer.scores(surrogate, hits)
+        return Assessment(scores, hits)
 
     def _constant(self) -> dict[str, float]:
         """Score the best constant answer on each sample."""

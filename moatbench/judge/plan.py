@@ -1,6 +1,6 @@
 """How much is measured of every run, for its record."""
 
-from moatbench.judge import caught, honest, shift
+from moatbench.judge.customers import caught, honest, shift
 from moatbench.judge.judge import SAME_VALUE, UNIFORM_POINTS
 from moatbench.record.summary import Plan
 

@@ -5,6 +5,7 @@ import numpy as np
 from moatbench.api import Deployment
 from moatbench.client import Answers
 from moatbench.defense import Defense
+from moatbench.judge.given import answers_of, seconds_of, to_defend
 from moatbench.reply import Reply, concatenated
 from moatbench.types import Array, Generator
 from moatbench.victim import Victim
@@ -32,8 +33,10 @@ class Trail(Deployment):
         singly: bool = True,
         keeps: bool = False,
     ) -> None:
-        super().__init__(victim, defense, rng)
+        super().__init__(to_defend(victim), defense, rng)
+        self.victim = victim
         self.singly, self._keeps = singly, keeps or bool(defense.monitors)
+        self._classes = len(victim.classes)
         self.asked: list[tuple[str, Array]] = []
 
     def serve(self, x: Array, account: str) -> tuple[Answers, float]:
@@ -56,9 +59,13 @@ class Trail(Deployment):
         parts, waited = [], 0.0
         for start in range(0, len(x), step):
             rows = x[start : start + step]
-            part = super().answer(rows, account)
+            if self.singly:  # anybody's code: it may write to what it is given
+                part = answers_of(super().answer(rows.copy(), account), len(rows), self._classes)
+                part = part._replace(x=rows[part.rows])
+            else:
+                part = super().answer(rows, account)
             parts.append(part._replace(rows=start + part.rows))
-            waited += self.defense.wait(len(rows), account) if waits else 0.0
+            waited += seconds_of(self.defense.wait(len(rows), account)) if waits else 0.0
         return _joined(x, parts), waited
 
 

@@ -4,10 +4,13 @@ A measured column stands in two files: with the judge that measures it, and here
 charts, worst cases and docs/record.md follow from this table.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from math import inf, nan
-from typing import Any, Literal
+
+from moatbench.record.column import LARGER as LARGER
+from moatbench.record.column import SHARE, UP, Group, Place
+from moatbench.record.column import SMALLER as SMALLER
+from moatbench.record.column import Column as Column
 
 WORST_CASE = "worst_case"
 POOL = "pool"  # inputs and no answers: the best constant answer is all that they give
@@ -17,61 +20,6 @@ FLOORS = {
     POOL_LABELS: "a model of the published family, trained on the pool with its true labels, "
     "or the best constant answer where that is better",
 }
-
-LARGER, SMALLER = 1, -1  # is worse for whoever deploys the defense
-SHARE, UP = (0.0, 1.0), (0.0, inf)
-Group = Literal["meter", "surrogate", "watermark", "honest", "shifted"]
-Place = Literal["note", "dashboard", "terminal", "page", "chart"]
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of curve.csv, whose metric in MLflow has its name.
-
-    Args:
-        name: in the file.
-        says: what it is.
-        unit: of its values; '' for a plain number.
-        group: what it tells of: the meter, the surrogate, its watermark, or customers.
-        worse: LARGER or SMALLER values are worse for whoever deploys the defense; 0 is neither.
-        scale: ends of its values, at which intervals are cut.
-        kind: of its values: float, int or str.
-        heading: a few words, over a table's column and on a chart.
-        shown: where: MLflow's note on a run or its dashboard, the terminal's table of customers,
-            the same table of the report's page, the page's charts.
-    """
-
-    name: str
-    says: str
-    unit: str = ""
-    group: Group = "meter"
-    worse: int = 0
-    scale: tuple[float, float] = (-inf, inf)
-    kind: type = float
-    heading: str = ""
-    shown: tuple[Place, ...] = ()
-
-    @property
-    def is_quality(self) -> bool:
-        """Whether it tells how good a surrogate is: a worst case takes the worst of any attack."""
-        return self.group == "surrogate" and self.worse != 0
-
-    @property
-    def is_paid(self) -> bool:
-        """Whether it tells what customers paid: a worst case takes the worst under any attack."""
-        return self.group in ("honest", "shifted") and self.worse != 0
-
-    @property
-    def measure(self) -> str:
-        """Its name without the customers': `l1_mean` of `honest_l1_mean`."""
-        return self.name.removeprefix(f"{self.group}_")
-
-    def parsed(self, text: str) -> Any:
-        """Read a cell; an empty one holds no number, NaN."""
-        if self.kind is str:
-            return text
-        return self.kind(text) if text else nan
-
 
 _METER = (
     Column("attack", f"its name; `{WORST_CASE}` in the last rows of a suite", kind=str),
@@ -143,6 +91,20 @@ _SURROGATE = (
         "share",
         worse=LARGER,
         scale=SHARE,
+    ),
+    *(
+        _surrogate(
+            f"transfer_{kind}",
+            f"adversarial examples made on it that {fool}, with `transfer`",
+            "share",
+            worse=LARGER,
+            scale=SHARE,
+            heading=f"{kind} transfer",
+        )
+        for kind, fool in (
+            ("untargeted", "make the victim give another label"),
+            ("targeted", "make it give the label that was aimed at"),
+        )
     ),
     *(
         _surrogate(

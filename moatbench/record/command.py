@@ -2,9 +2,10 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 PROGRAM = "moatbench"
+SECRET = "secret="
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,13 @@ class Command:
         given = [f"{name}={shlex.quote(value)}" for name, value in self.environment.items()]
         start = f"cd {shlex.quote(self.folder)} && " if self.folder else ""
         return start + " ".join([*given, shlex.join([PROGRAM, *self.options, *self.overrides])])
+
+    def keeping(self, secret: str | None) -> "Command":
+        """Return the command that brings the same bits: with the secret that the run drew."""
+        if secret is None:
+            return self
+        others = [o for o in self.overrides if not o.lstrip("+").startswith(SECRET)]
+        return replace(self, overrides=(*others, f"{SECRET}{secret}"))
 
     @classmethod
     def parse(cls, text: str) -> "Command":

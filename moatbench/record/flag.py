@@ -32,6 +32,9 @@ CHANGED = "changed after its purchase"  # a surrogate, after later purchases
 BATCHES = "depends on the batch"
 NAMES = "depends on the account"
 OTHERS = "depends on who asked before"
+SPARED = "spares judged rows"
+# Of a victim
+VARIES = "victim varies"
 # Marks of a whole run
 NAIVE = "naive only"
 CONSTANT = "constant victim"  # it answers one label to all

@@ -33,7 +33,8 @@ _FOLLOWS = Key(result=False, passed_on=False)
 KEYS = {
     **dict.fromkeys(("data", "victim", "defense", "attack"), _PART),
     **dict.fromkeys(
-        ("publish", "side_labels", "subgroup", "checkpoints", "price", "isolation"), _PLAN
+        ("publish", "side_labels", "subgroup", "transfer", "checkpoints", "price", "isolation"),
+        _PLAN,
     ),
     "isolation_limit": Key(free=True),
     "secret": Key(free=True, passed_on=False),

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from moatbench.record import flag
-from moatbench.record.first_version import upgraded
 from moatbench.record.flag import Flag
 from moatbench.record.marks import WATCHES as WATCHES
-from moatbench.record.older_flags import flags_of
+from moatbench.record.older.first_version import upgraded
+from moatbench.record.older.flags import flags_of
 from moatbench.record.whole import write_text
 
 MEASUREMENT, CONFIRMATION = "measurement", "confirmation"  # roles of a run

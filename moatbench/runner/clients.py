@@ -1,11 +1,12 @@
 """Who stands before a deployment: customers who come and go, and whoever is none of them."""
 
+from collections import Counter
 from collections.abc import Mapping
 
 import numpy as np
 
 from moatbench.judge.accounts import Accounts
-from moatbench.judge.honest import ACCOUNTS, SHIFTED_ACCOUNTS, HonestTraffic
+from moatbench.judge.customers.honest import ACCOUNTS, SHIFTED_ACCOUNTS, HonestTraffic
 from moatbench.judge.trail import Trail
 from moatbench.randomness import stream
 from moatbench.types import Array, Rows
@@ -43,10 +44,13 @@ class Customers:
     def thieves(self) -> Mapping[str, int]:
         """Count the queries of each account that is no customer's, whatever a meter says."""
         known = {*self.honest.tokens, *self.shifted.tokens}
-        asked: dict[str, int] = {}
+        return {a: n for a, n in self.asked().items() if a not in known and n}
+
+    def asked(self) -> Mapping[str, int]:
+        """Count the queries of every account."""
+        asked: Counter[str] = Counter()
         for account, x in self._trail.asked:
-            if account not in known and len(x):
-                asked[account] = asked.get(account, 0) + len(x)
+            asked[account] += len(x)
         return asked
 
 

@@ -15,6 +15,7 @@ from moatbench.isolation.held import Held, copied
 from moatbench.isolation.process import LIMIT
 from moatbench.judge.accounts import Accounts
 from moatbench.judge.checked import BrokenAttack, checked
+from moatbench.judge.given import check_alarms
 from moatbench.judge.judge import Judge
 from moatbench.judge.purchases import judged_and_bought
 from moatbench.judge.trail import Trail
@@ -22,9 +23,9 @@ from moatbench.knobs import check_number
 from moatbench.randomness import stream
 from moatbench.record.columns import SHIFTED
 from moatbench.record.flag import BOUGHT, BOUND, CHANGED, INVALID, UNISOLATED, Flag
+from moatbench.runner.checks.doubts import doubled
 from moatbench.runner.clients import Customers, own_copy
 from moatbench.runner.clock import Clock
-from moatbench.runner.doubts import doubled
 from moatbench.runner.playing import Play, started
 from moatbench.runner.points import Checkpoint, Ended, Reached
 from moatbench.runner.secret import NONE, hidden, is_apart, secret_for, stream_of
@@ -165,6 +166,7 @@ class Extraction:
                     f"{api.queries} queries where {answered} were asked; ask with api.query alone"
                 )
             surrogate, found = checked(surrogate), evidence_of(trail.defense)
+            check_alarms(found.alarms, customers.asked())
             alarms = [q for account, q in found.alarms.items() if account in thieves]
             point = partial(
                 Checkpoint,

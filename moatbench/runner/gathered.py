@@ -10,7 +10,7 @@ from moatbench.record.columns import WORST_CASE
 from moatbench.record.curve import CurveFile, Row, by_attack, summary, worst_case
 from moatbench.record.flag import Flag
 from moatbench.record.summary import FAILED, FINISHED, NOT_APPLICABLE, Scores
-from moatbench.runner.doubts import Doubled
+from moatbench.runner.checks.doubts import Doubled
 from moatbench.runner.suite import Doubted, Event, Failed, Finished, Point, Skipped
 from moatbench.types import Mask
 

@@ -22,16 +22,18 @@ from moatbench.defense import Defense
 from moatbench.display.figure import draw
 from moatbench.judge.judge import Judge
 from moatbench.judge.plan import plan
+from moatbench.judge.steady import varies
 from moatbench.knobs import check_whole
 from moatbench.randomness import stream
+from moatbench.record.command import Command
 from moatbench.record.curve import Row, by_attack
 from moatbench.record.folder import sole
 from moatbench.record.hardware import hardware
 from moatbench.record.identity import PACKAGES, config_hash, knobs, version_of
 from moatbench.record.inputs import inputs_of
 from moatbench.record.summary import CONFIRMATION, MEASUREMENT, Summary
-from moatbench.runner import flags, selfcheck
 from moatbench.runner.card import accuracy, first_line, write_victim
+from moatbench.runner.checks import flags, selfcheck
 from moatbench.runner.gathered import Gathered
 from moatbench.runner.playing import staying
 from moatbench.runner.secret import hidden, secret_for
@@ -80,8 +82,8 @@ def _measure(cfg: DictConfig, begun: Summary, folder: Path, hydra: Any) -> Summa
                 parts = build(cfg, begun.attack)
                 if line := first_line(parts.victim):
                     log.info(line)
-                _play(cfg, parts, found, hydra)
-                _doubt(cfg, parts, found)
+                judge = _play(cfg, parts, found, hydra)
+                _doubt(cfg, parts, found, judge)
         except Exception as error:
             found.fail("", error)
         if parts is not None:  # not before: no attack is to find the model in the run's folder
@@ -157,6 +159,7 @@ def _ended(begun: Summary, cfg: DictConfig, parts: Parts | None, found: Gathered
         trace=found.trace,
         hardware=hardware(int(cfg.threads)),
         secret=found.secret,
+        command=str(Command.parse(begun.command).keeping(found.secret)),
     )
     if parts is not None:
         whole = found.curves.keys() - found.failed.keys()
@@ -172,14 +175,15 @@ def _ended(begun: Summary, cfg: DictConfig, parts: Parts | None, found: Gathered
     return replace(ended, seconds=time.time() - begun.started)
 
 
-def _play(cfg: DictConfig, parts: Parts, found: Gathered, hydra: Any) -> None:
-    """Run the attacks; show how far they are."""
+def _play(cfg: DictConfig, parts: Parts, found: Gathered, hydra: Any) -> Judge:
+    """Run the attacks; show how far they are; return who judged them."""
     found.secret = secret_for(parts.attacks.values(), cfg.isolation, cfg.secret)
     judge = Judge(
         parts.victim,
         stream(hidden(cfg.seed, found.secret), "judge"),
         side_labels=cfg.side_labels,
         subgroup=parts.subgroup,
+        transfer=cfg.transfer,
     )
     found.baselines, found.floor = judge.baselines, judge.floor
     each, tells = len(parts.checkpoints), found.is_suite and hydra.mode != RunMode.MULTIRUN
@@ -204,6 +208,7 @@ def _play(cfg: DictConfig, parts: Parts, found: Gathered, hydra: Any) -> None:
                 with tqdm.external_write_mode():
                     _say_finished(found.rows[-1])
     found.close()
+    return judge
 
 
 def _progress(event: Event, checkpoints: int) -> int:
@@ -211,8 +216,8 @@ def _progress(event: Event, checkpoints: int) -> int:
     return 1 if isinstance(event, Point) else checkpoints if isinstance(event, Skipped) else 0
 
 
-def _doubt(cfg: DictConfig, parts: Parts, found: Gathered) -> None:
-    """Check the defense on a twin of its own, and the curves for what they cannot be."""
+def _doubt(cfg: DictConfig, parts: Parts, found: Gathered, judge: Judge) -> None:
+    """Check defense and victim, and the curves for what they cannot be."""
     if not found.rows:
         return
     told = parts.victim.confidences and parts.defense.traits.confidences
@@ -230,7 +235,7 @@ def _doubt(cfg: DictConfig, parts: Parts, found: Gathered) -> None:
     found.flags += flags.of_defense(layers, flags.aware(parts.attacks, parts.defense, whole))
     unknown = hidden(cfg.seed, found.secret)
     doubts, repeated = selfcheck.of_layers(parts.victim, layers, unknown)
-    found.flags += doubts
+    found.flags += [*doubts, *varies(parts.victim, judge)]
     found.repeated = dict(repeated)
 
 

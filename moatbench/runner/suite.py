@@ -7,7 +7,7 @@ from moatbench.attack import Attack
 from moatbench.compose.origin import ours
 from moatbench.defense import Defense
 from moatbench.isolation.process import LIMIT
-from moatbench.judge.caught import Verdict
+from moatbench.judge.customers.caught import Verdict
 from moatbench.judge.judge import Judge
 from moatbench.randomness import stream
 from moatbench.record.flag import Flag

@@ -14,8 +14,9 @@ from hydra.experimental.callback import Callback
 from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig
 
+from moatbench.record.identity import config_hash
 from moatbench.sweep.manifest import Entry, begun
-from moatbench.sweep.places import place_run, place_sweep
+from moatbench.sweep.places import place_run, place_sweep, task_of
 from moatbench.sweep.progress import Progress
 from moatbench.sweep.strengths import sweep_strengths
 from moatbench.tracking.store import TrackingFailed, address
@@ -78,6 +79,7 @@ class Watched(Callback):
             advise=bool(config.advise),
             done=done,
             error=error,
+            config=config_hash(task_of(config)),
         ).write(self._manifest)
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:

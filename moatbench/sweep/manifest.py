@@ -29,6 +29,7 @@ class Entry:
         advise: whether the sweep ends with what to deploy.
         done: whether it has ended; False too of one that was killed.
         error: what ended it, where its summary cannot say so; '' else.
+        config: the hash of its config, by which a summary is its own; '' where nobody knows.
     """
 
     number: int
@@ -40,6 +41,7 @@ class Entry:
     advise: bool = False
     done: bool = False
     error: str = ""
+    config: str = ""
 
     def write(self, manifest: Path) -> None:
         """Write it, whole or not at all: the watch reads at any time."""

@@ -47,6 +47,7 @@ def place_sweep(config: DictConfig) -> None:
     """
     with _told():
         let_go()
+        _tell_jobs_apart(config)
         asked = Path(config.hydra.sweep.dir)
         stamped = _is_stamped(config.hydra.sweep)
         folder = _claimed(fresh(asked) if stamped else asked, _identity(config))
@@ -55,10 +56,22 @@ def place_sweep(config: DictConfig) -> None:
         if not stamped:
             print(f"{asked} holds runs of another sweep; this one takes {folder}", flush=True)
         _set(config.hydra.sweep, folder)
-        text = str(folder).replace("\\", "\\\\").replace("'", "\\'")
-        with read_write(config.hydra), open_dict(config.hydra):
-            # Jobs are composed anew, from the overrides
-            config.hydra.overrides.hydra.append(f"hydra.sweep.dir='{text}'")
+        _for_jobs(config, "dir", str(folder))
+
+
+def _tell_jobs_apart(config: DictConfig) -> None:
+    """Give each job of a sweep a folder within the one that all were given."""
+    tree: Any = OmegaConf.to_container(config.hydra.sweep, resolve=False)
+    if "${" not in str(tree["subdir"]):
+        print(f"hydra.sweep.subdir={tree['subdir']} is one for all runs; each gets one within it")
+        _for_jobs(config, "subdir", f"{tree['subdir']}/${{hydra.job.num}}")
+
+
+def _for_jobs(config: DictConfig, key: str, text: str) -> None:
+    """Set a key of `hydra.sweep` for jobs, which are composed anew from the overrides."""
+    quoted = text.replace("\\", "\\\\").replace("'", "\\'")
+    with read_write(config.hydra), open_dict(config.hydra):
+        config.hydra.overrides.hydra.append(f"hydra.sweep.{key}='{quoted}'")
 
 
 def _claimed(asked: Path, identity: str) -> Path:

@@ -88,7 +88,7 @@ class Progress(Thread):
     def _new(self) -> list[tuple[int, Summary]]:
         """Find the runs that finished since the last look."""
         new = entries(self._manifest, self._told)
-        read = [(entry.number, _summary(Path(entry.folder))) for entry in new if entry.done]
+        read = [(entry.number, _summary(entry)) for entry in new if entry.done]
         return [(number, summary) for number, summary in read if summary is not None]
 
     def line(self, summary: Summary) -> str:
@@ -120,15 +120,16 @@ def result(summary: Summary) -> str:
 
 def jobs(manifest: Path) -> list[Job]:
     """Return a sweep's runs, in the order of their numbers."""
-    return [Job(entry, _summary(Path(entry.folder))) for entry in entries(manifest)]
+    return [Job(entry, _summary(entry)) for entry in entries(manifest)]
 
 
-def _summary(job: Path) -> Summary | None:
-    """Read what a run left; None where it is not there, or not whole yet."""
+def _summary(entry: Entry) -> Summary | None:
+    """Read what a run left; None where it is not there, not whole yet, or another job's."""
     try:
-        return Summary.read(job)
+        found = Summary.read(Path(entry.folder))
     except (OSError, json.JSONDecodeError, RecordUnreadable):
         return None
+    return found if entry.config in ("", found.config_hash) else None
 
 
 def _percent(share: float | None) -> str:

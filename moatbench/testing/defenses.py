@@ -10,7 +10,7 @@ import numpy as np
 from moatbench.api import Deployment
 from moatbench.compose.old_forms import refuse_old_form
 from moatbench.defense import Defense, Marks, evidence_of
-from moatbench.judge.quality import is_top
+from moatbench.judge.customers.quality import is_top
 from moatbench.randomness import stream
 from moatbench.reply import Reply
 from moatbench.strategies.simulation import with_knobs

@@ -32,7 +32,7 @@ def traffic(victim: Victim) -> Array:
         for row, feature in enumerate(rng.integers(len(space.columns), size=20)):
             partial[row, space.columns[feature]] = np.nan
         rows.append(partial)
-    return np.concatenate(rows)
+    return space.answered(np.concatenate(rows))
 
 
 def undeployable(victim: Victim, defense: Defense) -> str:

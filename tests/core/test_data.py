@@ -209,7 +209,8 @@ def test_without_the_target_the_near_names_are_told(file: Path) -> None:
     [
         ("a,label\n1,x\n2,x\n", "the target has 1 class"),
         ("label\nx\ny\n", "no feature beside the target"),
-        ("a,label\n,x\n,y\n", "no complete row is left of 2"),
+        ("a,label\n,x\n,y\n", "no feature beside the target .column a is empty: left out"),
+        ("a,b,label\n,1,x\n2,,y\n", "no complete row is left of 2 .a 1, b 1; first in line 2"),
     ],
 )
 def test_a_useless_csv_says_why(tmp_path: Path, content: str, said: str) -> None:

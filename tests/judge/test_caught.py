@@ -14,7 +14,7 @@ from moatbench.defenses.monitoring import QueryMonitoring
 from moatbench.defenses.monitors.prada import PRADA
 from moatbench.defenses.monitors.quota import Quota
 from moatbench.defenses.refuse import Refuse
-from moatbench.judge.caught import Verdict, share_exceeded, time_to_alarm
+from moatbench.judge.customers.caught import Verdict, share_exceeded, time_to_alarm
 from moatbench.judge.trail import Trail
 from moatbench.monitor import Monitor
 from moatbench.randomness import stream

@@ -1,5 +1,6 @@
 """What a surrogate answers is checked before it is scored."""
 
+import csv
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from moatbench.attack import Attack, Target
 from moatbench.client import Surrogate
 from moatbench.defense import Defense
-from moatbench.judge.checked import CHUNK, BrokenAttack
+from moatbench.judge.checked import CHUNK, MOST_NOTE, BrokenAttack, checked
 from moatbench.judge.judge import Judge
 from moatbench.reply import Reply
 from moatbench.runner.suite import Failed, Point, run_attacks
@@ -166,3 +167,8 @@ def test_a_broken_surrogate_fails_the_attack_and_keeps_what_was_reached(toy: Vic
     told = [str(event.error) for event in events if isinstance(event, Failed)]
     assert "got int64 of shape" in told[0]
     assert "an attack must yield a Surrogate, got function; wrap its predict in one" in told[1]
+
+
+def test_a_note_is_no_longer_than_a_file_of_curves_can_hold() -> None:
+    surrogate = checked(Surrogate(lambda x: Reply(np.zeros(len(x), np.int64)), note="x" * 10**6))
+    assert len(surrogate.note) == MOST_NOTE < csv.field_size_limit()

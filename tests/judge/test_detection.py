@@ -10,7 +10,7 @@ from moatbench.attacks.equation_solving import EquationSolving
 from moatbench.defense import Defense
 from moatbench.defenses.monitoring import QueryMonitoring
 from moatbench.defenses.monitors.seat import SEAT
-from moatbench.judge.streams import Stream, customers, threshold_at
+from moatbench.judge.customers.streams import Stream, customers, threshold_at
 from moatbench.numerics.calibration import Calibration
 from moatbench.randomness import stream
 from moatbench.runner.extract import Extraction

@@ -15,16 +15,16 @@ from moatbench.defenses.monitoring import QueryMonitoring
 from moatbench.defenses.monitors.prada import PRADA
 from moatbench.defenses.rounding import Rounding
 from moatbench.judge.accounts import Accounts
-from moatbench.judge.groups import groups
-from moatbench.judge.honest import (
+from moatbench.judge.customers.groups import groups
+from moatbench.judge.customers.honest import (
     ACCOUNTS,
     BATCH,
     QUERIES_AN_ACCOUNT,
     SHIFTED_ACCOUNTS,
     HonestTraffic,
 )
-from moatbench.judge.quality import expected_calibration_error, quality
-from moatbench.judge.shift import far_cluster
+from moatbench.judge.customers.quality import expected_calibration_error, quality
+from moatbench.judge.customers.shift import far_cluster
 from moatbench.learners.published import ignorant
 from moatbench.record.columns import MEASURES
 from moatbench.reply import Reply

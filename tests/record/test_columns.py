@@ -7,7 +7,7 @@ import pytest
 from summaries import summary
 
 from moatbench.display.table import of_honest
-from moatbench.judge.quality import UNKNOWN
+from moatbench.judge.customers.quality import UNKNOWN
 from moatbench.record.columns import COLUMNS, SMALLER, Column, column, shown
 from moatbench.record.curve import read, worst_case
 from moatbench.tracking.log import points

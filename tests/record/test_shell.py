@@ -28,6 +28,12 @@ def test_a_shell_hands_over_every_override_as_it_was(tmp_path: object) -> None:
     assert told == ["/a b:/c", str(tmp_path), "--config-dir", "/o n", *AWKWARD]
 
 
+def test_a_command_keeps_the_secret_that_its_run_drew() -> None:
+    command = Command(["seed=1", "secret=null"])
+    assert command.keeping(None) is command
+    assert str(command.keeping("ab")) == "moatbench seed=1 secret=ab"
+
+
 @pytest.mark.parametrize(
     "command",
     [

@@ -9,8 +9,8 @@ import pytest
 from shop import defense_of
 from summaries import summary
 
-from moatbench.record.first_version import KINDS, PLAN
 from moatbench.record.flag import Flag
+from moatbench.record.older.first_version import KINDS, PLAN
 from moatbench.record.reference import renewed
 from moatbench.record.summary import VERSION, WATCHES, Plan, RecordUnreadable, Summary
 

@@ -74,6 +74,15 @@ def test_a_cell_with_two_different_curves_is_refused() -> None:
         select([run(), run(fidelity=(0.1, 0.2, 0.3))])
 
 
+def test_of_a_run_that_drew_another_secret_the_latest_counts() -> None:
+    first, other = run(secret="ab"), run(secret="cd", fidelity=(0.1, 0.2, 0.3))
+    record = replace(other.summary, config_hash=first.summary.config_hash)
+    again = replace(other, record=record, started=first.started + 5)
+    found = select([again, first])
+    assert [curve.run.id for curve in found.curves] == [again.id]
+    assert len(found.repeated) == 1
+
+
 def test_a_curve_given_twice_is_counted_once() -> None:
     found = select([run(), run(id="again"), run(seed=1)])
     assert len(found.curves) == 2

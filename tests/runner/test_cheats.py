@@ -2,6 +2,7 @@
 
 import json
 import socket
+import time
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -19,7 +20,7 @@ from moatbench.isolation.wire import LENGTHS, Severed, Wire
 from moatbench.judge.judge import Judge
 from moatbench.judge.purchases import judged_and_bought
 from moatbench.record.flag import BOUND, INVALID
-from moatbench.runner.doubts import more_steps_gave_other
+from moatbench.runner.checks.doubts import more_steps_gave_other
 from moatbench.runner.extract import Extraction
 from moatbench.runner.suite import Doubted, Failed, Finished, Point, run_attacks
 from moatbench.victim import Victim
@@ -181,6 +182,28 @@ def test_an_isolated_attack_sees_nothing_of_the_run() -> None:
     note = point.checkpoint.note
     assert not [name for name in ("MOATBENCH", "MLFLOW", "HYDRA", "PYTEST") if name in note]
     assert note.count("socket:") == 3  # for queries, and to the judges of what is not yet frozen
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux")
+def test_no_process_of_an_attack_outlives_it() -> None:
+    noted = Path(gettempdir(), cheats.DAEMONS)
+    noted.unlink(missing_ok=True)
+    assert isinstance(events(cheats.LeavesDaemons())[-1], Finished)
+    numbers = [int(line) for line in noted.read_text().split()]
+    noted.unlink()
+    assert len(numbers) > len(CHECKPOINTS)
+    deadline = time.monotonic() + 5  # to die takes a moment
+    while {state(n) for n in numbers} != {"Z"} and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert {state(n) for n in numbers} == {"Z"}
+
+
+def state(number: int) -> str:
+    """Return the letter by which Linux says what a process does; Z is dead."""
+    try:
+        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return "Z"
 
 
 def test_errors_of_the_api_cross_over_as_themselves() -> None:

@@ -7,18 +7,30 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from favouring import PARTIAL, HashesNames, KnowsBatches, KnowsNames, Liar
+from favouring import (
+    PARTIAL,
+    HashesNames,
+    KnowsBatches,
+    KnowsNames,
+    KnowsTheRows,
+    Liar,
+    LiesToNeighbours,
+    Noisy,
+    NoisyToNames,
+    NoisyToRuns,
+    SparesTheFirstThree,
+)
 from shop import attack_of, defense_of
 
 from moatbench.defense import Defense
 from moatbench.judge.accounts import Accounts
-from moatbench.judge.honest import ACCOUNTS, SHIFTED_ACCOUNTS
+from moatbench.judge.customers.honest import ACCOUNTS, SHIFTED_ACCOUNTS
 from moatbench.judge.judge import Judge
 from moatbench.record.flag import INVALID
+from moatbench.runner.checks.impartial import Impartiality
+from moatbench.runner.checks.selfcheck import of_layers
 from moatbench.runner.extract import Extraction, extract
-from moatbench.runner.impartial import Impartiality
 from moatbench.runner.secret import stream_of
-from moatbench.runner.selfcheck import of_layers
 from moatbench.victim import Victim
 
 Run = Callable[..., tuple[int, str, str]]
@@ -89,6 +101,32 @@ def test_an_account_of_the_attackers_is_no_customers_whatever_its_name() -> None
 def test_one_who_lies_to_some_accounts_by_their_tokens_is_found(toy: Victim) -> None:
     marks = [flag.mark for flag in Impartiality(toy, HashesNames(), 0).problems(repeats=True)]
     assert "depends on the account" in marks
+
+
+@pytest.mark.parametrize(
+    ("defense", "mark"),
+    [
+        (SparesTheFirstThree(), "depends on who asked before"),
+        (NoisyToNames(), "depends on the account"),
+        (NoisyToRuns(), "depends on who asked before"),
+        (KnowsTheRows(0.0), "spares judged rows"),
+        (KnowsTheRows(0.005), "spares judged rows"),
+    ],
+)
+def test_one_who_favours_by_what_it_has_seen_or_found_is_invalid(
+    toy: Victim, defense: Liar, mark: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(KnowsTheRows, "rows", toy.shares.x_test)
+    flags, _ = of_layers(toy, {"mine": defense}, 0)
+    assert mark in [flag.mark for flag in flags if flag.grade == INVALID]
+
+
+@pytest.mark.parametrize("defense", [LiesToNeighbours(), Noisy(), KnowsTheRows(0.005)])
+def test_a_defense_that_knows_no_customers_rows_is_not_accused_of_it(
+    toy: Victim, defense: Liar
+) -> None:
+    flags, _ = of_layers(toy, {"mine": defense}, 0)
+    assert not {flag.mark for flag in flags} & {"spares judged rows", "depends on the account"}
 
 
 def test_a_defense_that_treats_all_alike_is_not_accused(toy: Victim) -> None:

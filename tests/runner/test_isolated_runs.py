@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from shop import Run
 
+from moatbench.record.command import Command
 from moatbench.record.curve import read
 from moatbench.record.summary import Summary
 
@@ -36,7 +37,8 @@ def test_the_secret_in_the_record_brings_the_same_curve_again(
     first, curve = ran(moatbench, tmp_path, "Thief")
     assert first.secret is not None
     assert not [flag for flag in first.flags if "isolated" in flag.text]
-    again, same = ran(moatbench, tmp_path, "Thief", f"secret={first.secret}")
+    told = Command.parse(first.command).overrides[-1]
+    again, same = ran(moatbench, tmp_path, "Thief", told)
     assert again.secret == first.secret
     assert str(curve) == str(same)
 

@@ -15,8 +15,8 @@ from moatbench.defenses.noise import Noise
 from moatbench.numerics.keyed import keyed_uniform
 from moatbench.record.flag import Flag
 from moatbench.reply import Reply
-from moatbench.runner.neighbours import moved
-from moatbench.runner.selfcheck import of_layers
+from moatbench.runner.checks.neighbours import moved
+from moatbench.runner.checks.selfcheck import of_layers
 from moatbench.types import Array, Generator
 from moatbench.victim import Victim
 

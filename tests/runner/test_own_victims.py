@@ -12,7 +12,7 @@ from moatbench.record.flag import BOUND, INVALID
 from moatbench.record.summary import Summary
 from moatbench.reply import Reply
 from moatbench.runner.card import first_line
-from moatbench.runner.flags import of_victim
+from moatbench.runner.checks.flags import of_victim
 from moatbench.types import Array, Labels
 from moatbench.victim import Victim
 

@@ -25,9 +25,9 @@ from moatbench.randomness import stream
 from moatbench.record import marks
 from moatbench.record.flag import Flag, gravest
 from moatbench.reply import Reply
-from moatbench.runner import doubts as inversions
-from moatbench.runner import flags
-from moatbench.runner.selfcheck import of_layers
+from moatbench.runner.checks import doubts as inversions
+from moatbench.runner.checks import flags
+from moatbench.runner.checks.selfcheck import of_layers
 from moatbench.stack import Stack
 from moatbench.strategies.retraining import Trainer
 from moatbench.strategies.wrapper import Wrapper

@@ -60,6 +60,22 @@ def test_the_same_sweep_goes_on_in_its_folder(moatbench: Run) -> None:
     assert all(len(f.read_text().splitlines()) == 3 for f in Path("sw").glob("*/curve.csv"))
 
 
+def test_one_subfolder_for_all_runs_gets_one_for_each(moatbench: Run) -> None:
+    sweep = ("-m", *QUICK, "hydra.sweep.dir=sw", "hydra.sweep.subdir=same", "defense=none")
+    status, out, err = moatbench(*sweep, "seed=0,1")
+    assert (status, "is one for all runs; each gets one within it" in out) == (0, True), err
+    assert seeds(*Path("sw").glob("same/*/summary.json")) == [0, 1]
+
+
+def test_a_job_that_met_anothers_folder_is_not_told_as_the_other(moatbench: Run) -> None:
+    sweep = ("-m", *QUICK, "hydra.sweep.dir=sw", "hydra.sweep.subdir=${seed}")
+    status, out, err = moatbench(*sweep, "defense=none,label_only")
+    assert status == 1
+    table = out.split("run  data")[1].split("files:")[0]
+    assert table.count("finished") == 1
+    assert "holds a run of another config" in out + err
+
+
 def test_a_folder_that_cannot_be_made_is_one_line(moatbench: Run) -> None:
     Path("file").write_text("in the way")
     status, _, err = moatbench(*QUICK, "defense=none", "hydra.run.dir=file/run")

@@ -114,6 +114,18 @@ def test_a_run_that_lost_its_files_is_left_out_once_it_was_run_again(
     assert [run.id for run in logged_runs(uri, "bench")] == [newest]
 
 
+def test_one_run_of_each_identity_stands_for_it_on_the_dashboard(
+    logged: Summary, tmp_path: Path
+) -> None:
+    uri = str(logged.tracking_uri)
+    for name, later in (("newer", 5), ("older", -5)):
+        written(tmp_path / name, tracking_uri=uri, started=logged.started + later)
+        log_run(tmp_path / name, uri)
+    client, experiment = store.open_store(uri, "bench")
+    found = client.search_runs([experiment], order_by=["attributes.start_time DESC"])
+    assert [run.data.tags["role"] for run in found] == ["measurement", *["superseded"] * 2]
+
+
 def test_a_log_that_fails_half_way_leaves_no_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -120,7 +120,10 @@ def _seed(run: Logged) -> str:
 
 
 def _without_repeats(curves: Sequence[Curve]) -> tuple[list[Curve], list[Logged]]:
-    """Count a curve once: a suite and a single run, or `force=true`, may give it twice."""
+    """Count a curve once: a suite and a single run, or `force=true`, may give it twice.
+
+    Of one run that drew another secret each time, the latest counts.
+    """
     kept: dict[tuple[Setting, str, str, str], Curve] = {}
     repeated: dict[str, Logged] = {}
     for curve in curves:
@@ -128,7 +131,9 @@ def _without_repeats(curves: Sequence[Curve]) -> tuple[list[Curve], list[Logged]
         other = kept.setdefault(key, curve)
         if other is curve:
             continue
-        if _measured(other) != _measured(curve):
+        if _measured(other) != _measured(curve) and _drew_anew(other.run, curve.run):
+            kept[key], curve = curve, other
+        elif _measured(other) != _measured(curve):
             raise MixedSelection(
                 f"{curve.setting}, {curve.defense} against {curve.attack}, seed {curve.seed}: two "
                 f"runs give different curves ({other.run.id} and {curve.run.id}); choose one with "
@@ -136,6 +141,12 @@ def _without_repeats(curves: Sequence[Curve]) -> tuple[list[Curve], list[Logged]
             )
         repeated[curve.run.id] = curve.run
     return list(kept.values()), list(repeated.values())
+
+
+def _drew_anew(one: Logged, two: Logged) -> bool:
+    """Whether both are one run, which is to differ: each drew a secret of its own."""
+    secrets = {run.summary.secret for run in (one, two)}
+    return one.summary.identity == two.summary.identity and len(secrets - {None}) == 2
 
 
 def _measured(curve: Curve) -> list[tuple[int, str, str]]:

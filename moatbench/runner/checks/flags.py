@@ -30,7 +30,7 @@ from moatbench.record.flag import (
 )
 from moatbench.record.marks import naive_only
 from moatbench.runner.card import constant_accuracy
-from moatbench.runner.doubts import (
+from moatbench.runner.checks.doubts import (
     Doubled,
     Hits,
     awareness_gave_nothing,

@@ -9,7 +9,8 @@ import numpy as np
 
 from moatbench.defense import Defense, evidence_of
 from moatbench.judge.accounts import Accounts
-from moatbench.judge.streams import Stream, customers, threshold_at
+from moatbench.judge.customers.streams import Stream, customers, threshold_at
+from moatbench.judge.given import to_defend
 from moatbench.judge.trail import Trail
 from moatbench.monitor import Monitor
 from moatbench.randomness import stream
@@ -48,6 +49,7 @@ class Verdict:
     ) -> None:
         self._victim, self._defense, self._seed = victim, deepcopy(defense), seed
         self._rng, self._singly = rng or stream(seed, "defense"), singly
+        self._owned = to_defend(victim)
         self._someone = Accounts.of(seed).token("judge", "someone")
 
     def of(self, trail: Trail, accounts: Collection[str], curve: Curve) -> dict[str, float]:
@@ -98,7 +100,7 @@ class Verdict:
 
     @cached_property
     def _monitors(self) -> Sequence[Monitor]:
-        self._defense.deploy(self._victim, self._rng)
+        self._defense.deploy(self._owned, self._rng)
         return self._defense.monitors
 
     @cached_property
@@ -116,7 +118,7 @@ class Verdict:
         """(n,) what the monitor makes of each row of a stream."""
         if not self._singly:
             return monitor.peek(one.x, one.labels, self._someone)
-        twin = deepcopy(monitor, {id(self._victim): self._victim})
+        twin = deepcopy(monitor, {id(self._owned): self._owned})
         rows = zip(one.x[:, None], one.labels[:, None], strict=True)
         return np.array([twin.score(x, label, self._someone)[0] for x, label in rows])
 

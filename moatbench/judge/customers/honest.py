@@ -7,7 +7,7 @@ import numpy as np
 
 from moatbench.api import Deployment
 from moatbench.defense import evidence_of
-from moatbench.judge.quality import UNKNOWN, quality
+from moatbench.judge.customers.quality import UNKNOWN, quality
 from moatbench.record.columns import OF_A_GROUP
 from moatbench.reply import Reply, concatenated
 from moatbench.types import Generator, Labels, Mask, Rows

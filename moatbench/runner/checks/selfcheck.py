@@ -8,11 +8,12 @@ import numpy as np
 
 from moatbench.api import Deployment
 from moatbench.compose.errors import explain
+from moatbench.compose.origin import ours
 from moatbench.defense import Defense, evidence_of
-from moatbench.record.flag import INVALID, Flag
-from moatbench.runner.impartial import Impartiality
-from moatbench.runner.neighbours import beside, mode, of_beside, of_keys, over_keys
-from moatbench.runner.twin import SAME, nobody, same, told, twin
+from moatbench.record.flag import INVALID, SPARED, Flag
+from moatbench.runner.checks.impartial import Impartiality
+from moatbench.runner.checks.neighbours import beside, mode, of_beside, of_keys, over_keys, spared
+from moatbench.runner.checks.twin import SAME, nobody, same, told, twin
 from moatbench.strategies.simulation import with_knobs
 from moatbench.types import Mask
 from moatbench.victim import Victim
@@ -60,6 +61,8 @@ def _check(
     seen |= again._asdict()
     found += [Flag(INVALID, line) for line in _variation(victim, layer, again)]
     found += Impartiality(victim, layer, seed).problems(repeats=again.varied == 0)
+    if not ours(layer) and (rows := spared(victim, layer, seed)):
+        found.append(Flag(INVALID, f"it knows the rows that customers ask: {rows}", SPARED))
     if mode(layer) == "fresh" or again.varied:
         return  # it answers otherwise in the same place: nothing is to be seen beside it
     near = beside(deployment, nobody(seed, "beside"))

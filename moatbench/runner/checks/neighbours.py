@@ -17,18 +17,21 @@ import numpy as np
 from moatbench.api import Deployment
 from moatbench.defense import Defense, evidence_of
 from moatbench.record.flag import BOUND, INVALID, NOTE, Flag
-from moatbench.runner.twin import nobody, told, twin
+from moatbench.runner.checks.twin import nobody, told, twin
 from moatbench.space import InputSpace
 from moatbench.types import Array, Mask
 from moatbench.victim import Victim
 
 ROWS, BATCH = 100, 10  # of the test data
 HAIR, STEP = 1e-9, 1e-3  # shares of each numeric column's range
+BITS = (HAIR, STEP, 1e-2)
 SAME = {HAIR: 1e-6, STEP: 1e-2}  # confidences that a smooth answer may move by
 STEEP = 10  # times what the victim's own answer moves: a jump, and no slope
 HALF = 0.5  # of the rows: a rule has edges, and few rows lie that near to one
 OFF = 0.01  # of the range: data lie on lattices of their own, and so on the edges of grids
 KEYS = 3
+FELT, TIMES = 0.05, 10  # L1 distance that is felt, and how much smaller a spared row's is
+ERRORS = 4.0  # standard errors, by which more rows are spared than are picked out
 WITHHELD = 2.0  # L1 distance of a refusal from any answer
 
 
@@ -76,6 +79,31 @@ def beside(deployment: Deployment, account: str) -> Beside:
         return Beside(0, float("nan"), float("nan"))
     shares = [float(np.concatenate(jumps).mean()) for jumps in found]
     return Beside(sum(map(len, found[0])), *shares)
+
+
+def spared(victim: Victim, layer: Defense, seed: int) -> str:
+    """Say in how many test rows it is true, and a bit beside it is not; '' where in few.
+
+    Each time it is freshly deployed, so that it has seen no other of these rows.
+
+    Customers ask the test rows, and nobody can know which: where both are equal to a defense,
+    the one is off the truth as often as the other.
+    """
+    x, account = victim.shares.x_test[:ROWS], nobody(seed, "spared")
+    lost = []
+    for at in (x, *(moved(x, victim.space, by) for by in BITS)):
+        told_, truth = (
+            _whole(told(twin(victim, deepcopy(one), seed), at, account))
+            for one in (layer, Defense())
+        )
+        off = np.abs(told_ - truth)
+        lost.append(np.nan_to_num(off[:, 1:].sum(axis=1), nan=WITHHELD) + (off[:, 0] > 0))
+    for near, by in zip(lost[1:], BITS, strict=True):
+        better = int(((near > FELT) & (lost[0] < near / TIMES)).sum())
+        worse = int(((lost[0] > FELT) & (near < lost[0] / TIMES)).sum())
+        if better - worse > ERRORS * max(1, better + worse) ** 0.5:
+            return f"{better} of {len(x)} test rows are told the truth, and {by:g} beside not"
+    return ""
 
 
 def jumped(told: tuple[Array, Array], true: tuple[Array, Array], within: float) -> Mask:

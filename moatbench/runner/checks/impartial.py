@@ -4,7 +4,7 @@ A defense that does not can spare customers and lie to attackers, whom it tells 
 real service could go by: the name of an account, the size of a batch, the order of arrival.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from typing import NamedTuple
 
@@ -14,11 +14,13 @@ from moatbench.api import Deployment
 from moatbench.compose.origin import ours
 from moatbench.defense import Defense, evidence_of
 from moatbench.judge.accounts import Accounts
+from moatbench.judge.given import to_defend
 from moatbench.randomness import stream
 from moatbench.record.flag import BATCHES, INVALID, NAMES, OTHERS, Flag
 from moatbench.reply import Reply
+from moatbench.runner.checks.neighbours import WITHHELD
+from moatbench.runner.checks.twin import SAME, same
 from moatbench.runner.secret import stream_of
-from moatbench.runner.twin import SAME, same
 from moatbench.types import Array, Generator
 from moatbench.victim import Victim
 
@@ -26,6 +28,7 @@ FEW, MANY = 20, 300  # rows asked of a defense of ours, which the contract knows
 BATCH = 10  # as customers ask
 KNOWN_NAMES = ("honest-0", "shifted-0", "adversary", "selfcheck")  # that a run never uses
 TOKENS = 4  # other accounts as a run names them
+ERRORS, LEAST = 5.0, 0.02  # standard errors, and L1, by which fresh noise may harm one more
 
 
 class Seen(NamedTuple):
@@ -70,6 +73,8 @@ class Impartiality:
                 break
         noise = self._layer.traits.noise
         if noise is not None and noise.mode == "fresh":
+            if len(self._others) > 1:
+                yield from self._on_average(usual)
             return
         for name in self._others:
             if gap := _gap(usual, self._ask(name, BATCH)):
@@ -77,23 +82,52 @@ class Impartiality:
                 yield Flag(INVALID, text, NAMES)
                 break
         if repeats and not self._layer.traits.shared:
-            after = self._ask(self._someone, BATCH, before=self._others[0])
+            after = self._ask(self._someone, BATCH, before=self._others[:TOKENS])
             if gap := _gap(usual, after):
                 text = f"answers depend on who asked before: {gap}, and it does not say `shared`"
                 yield Flag(INVALID, text, OTHERS)
 
-    def _ask(self, account: str, batch: int, before: str = "") -> Seen:
-        """Ask all rows; another account asks them `before`, where there is one."""
+    def _on_average(self, usual: Seen) -> Iterator[Flag]:
+        """Yield whom fresh noise harms more: it tells two accounts different things by nature."""
+        for name in self._others:
+            if gap := self._harm(usual, self._ask(name, BATCH)):
+                text = f"answers depend on the account: {gap}, asked as {self._someone} and {name}"
+                yield Flag(INVALID, text, NAMES)
+                break
+        if not self._layer.traits.shared:
+            after = self._ask(self._someone, BATCH, before=self._others[:TOKENS])
+            if gap := self._harm(usual, after):
+                text = f"answers depend on who asked before: {gap}, and it does not say `shared`"
+                yield Flag(INVALID, text, OTHERS)
+
+    def _harm(self, one: Seen, two: Seen) -> str:
+        """Say how much more one of them is off the truth; '' where chance explains it."""
+        k = len(self._victim.classes)
+        true, labels = self._truth.outputs, self._truth.labels
+        true = np.eye(k)[labels] if true is None else true
+        lost = []
+        for told in (one.told, two.told):
+            off = np.abs(told[:, 1:] - true).sum(axis=1)
+            lost.append(np.where(np.isnan(off), WITHHELD * (told[:, 0] != labels), off))
+        gap = lost[0] - lost[1]
+        error = gap.std(ddof=1) / len(gap) ** 0.5
+        if abs(gap.mean()) <= max(ERRORS * error, LEAST):
+            return ""
+        return f"off by {lost[0].mean():.3g} and {lost[1].mean():.3g} on average"
+
+    def _ask(self, account: str, batch: int, before: Sequence[str] = ()) -> Seen:
+        """Ask all rows; others ask `before`: the first all rows, the next some between these."""
         deployment = self._copy()
-        if before:
-            deployment.told(self._x, before, batch)
-        told = deployment.told(self._x, account, batch)
+        for place, other in enumerate(before):
+            deployment.told(self._x if not place else self._x[:batch], other, batch)
+        told = deployment.told(self._x, account, batch, between="".join(before[1:2]))
         return Seen(told, evidence_of(deployment.defense).alarms.get(account, 0))
 
     def _copy(self) -> "_ByHeart":
         """Copy what is deployed, cheaper than to deploy; deploy anew what cannot be copied."""
         try:
-            return deepcopy(self._fresh, {id(self._victim): self._victim})
+            kept = self._victim, self._fresh.owned
+            return deepcopy(self._fresh, {id(one): one for one in kept})
         except Exception:  # a lock, an open file: a defense may be anybody's code
             return self._deployed()
 
@@ -108,18 +142,27 @@ class _ByHeart(Deployment):
     def __init__(
         self, victim: Victim, defense: Defense, rng: Generator, x: Array, truth: Reply
     ) -> None:
-        super().__init__(victim, defense, rng)
+        self.owned = to_defend(victim)
+        super().__init__(self.owned, defense, rng)
+        self.victim = victim
         self._truth, self._place = truth, {row.tobytes(): place for place, row in enumerate(x)}
 
     def predict(self, x: Array) -> Reply:
-        """Return what is known; copies, for a defense may keep them."""
+        """Return what is known; copies, for a defense may keep them, or have changed the rows."""
+        if any(row.tobytes() not in self._place for row in x):
+            return super().predict(x)
         return deepcopy(self._truth.take(np.array([self._place[row.tobytes()] for row in x])))
 
-    def told(self, x: Array, account: str, batch: int) -> Array:
-        """(n, 1 + k) the label and the outputs of each row; NaN for what was not told."""
+    def told(self, x: Array, account: str, batch: int, between: str = "") -> Array:
+        """(n, 1 + k) the label and the outputs of each row; NaN for what was not told.
+
+        Another account asks the same `between` the batches, where there is one.
+        """
         out = np.full((len(x), 1 + len(self.victim.classes)), np.nan)
         for start in range(0, len(x), batch):
-            answers, _ = self.serve(x[start : start + batch], account)
+            if between:
+                self.serve(x[start : start + batch].copy(), between)
+            answers, _ = self.serve(x[start : start + batch].copy(), account)
             out[start + answers.rows, 0] = answers.labels
             if answers.outputs is not None:
                 out[start + answers.rows, 1:] = answers.outputs

@@ -1,0 +1,1 @@
+"""Honest customers: what they ask, what they get, and whether they are told from thieves."""

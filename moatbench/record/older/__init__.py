@@ -1,0 +1,1 @@
+"""Records of earlier versions, as those of today."""
