@@ -39,7 +39,7 @@ from moatbench.runner.checks.doubts import (
     more_steps_gave_other,
 )
 from moatbench.sweep.strengths import published_of
-from moatbench.victim import Victim
+from moatbench.victim import Shares, Victim
 
 UNITS = (
     "is it asked in the units and the order of columns that it was trained on? (victim.encoding)"
@@ -127,18 +127,30 @@ def of_victim(victim: Victim) -> list[Flag]:
         flags.append(Flag(BOUND, text, VARYING))
     if len(victim.classes) == 1:
         return flags
+    way = _units(shares)
     labels, shown = victim.predict(shares.x_test).labels, constant_accuracy(victim)
     right = float((labels == shares.y_test).mean())
     if len(np.unique(labels)) == 1:
-        text = f"the victim answers {victim.classes[labels[0]]!r} to every test row; {UNITS}"
+        text = f"the victim answers {victim.classes[labels[0]]!r} to every test row; {way}"
         return [*flags, Flag(INVALID, text, CONSTANT)]
     if right <= shown:
         text = (
             f"the victim is right on {100 * right:.1f} % of test rows, and one constant answer "
-            f"would be on {100 * shown:.1f} %; {UNITS}"
+            f"would be on {100 * shown:.1f} %; {way}"
         )
         flags.append(Flag(INVALID, text, WORSE))
     return flags
+
+
+def _units(shares: Shares) -> str:
+    """Say what may be wrong with how a victim is asked, and what would be better."""
+    facts = shares.provenance
+    if "better_as" not in facts:
+        return UNITS
+    return (
+        f"with victim.encoding={facts['better_as']} it is right on "
+        f"{100 * facts['right_as']:.1f} %: it was trained on inputs like those"
+    )
 
 
 def worst(
