@@ -221,6 +221,7 @@ def _doubt(cfg: DictConfig, parts: Parts, found: Gathered, judge: Judge) -> None
     if not found.rows:
         return
     told = parts.victim.confidences and parts.defense.traits.confidences
+    steady = flags.ITSELF not in parts.victim.shares.provenance
     layers, whole = _layers(cfg, parts), found.curves.keys() - found.failed.keys()
     found.flags = flags.of_run(
         parts.attacks,
@@ -230,12 +231,13 @@ def _doubt(cfg: DictConfig, parts: Parts, found: Gathered, judge: Judge) -> None
         confidences=told,
         doubled=found.doubled,
         told=found.flags,
+        steady=steady,
     )
     found.flags += flags.of_victim(parts.victim)
     found.flags += flags.of_defense(layers, flags.aware(parts.attacks, parts.defense, whole))
     unknown = hidden(cfg.seed, found.secret)
     doubts, repeated = selfcheck.of_layers(parts.victim, layers, unknown)
-    found.flags += [*doubts, *varies(parts.victim, judge)]
+    found.flags += [*doubts, *(varies(parts.victim, judge) if steady else ())]
     found.repeated = dict(repeated)
 
 

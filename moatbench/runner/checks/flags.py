@@ -41,6 +41,7 @@ from moatbench.runner.checks.doubts import (
 from moatbench.sweep.strengths import published_of
 from moatbench.victim import Shares, Victim
 
+ITSELF = "agrees_with_itself"  # a fact of a victim whose owner says that it varies
 UNITS = (
     "is it asked in the units and the order of columns that it was trained on? (victim.encoding)"
 )
@@ -55,6 +56,7 @@ def of_run(
     confidences: bool,
     doubled: Mapping[str, Doubled] | None = None,
     told: Sequence[Flag] = (),
+    steady: bool = True,
 ) -> list[Flag]:
     """Gather all flags of the curves.
 
@@ -69,6 +71,7 @@ def of_run(
         confidences: whether the API answered any.
         doubled: what twice the steps changed, of attacks where that was seen.
         told: flags that were raised while the attacks ran.
+        steady: whether the victim itself answers alike each time; else no defense keeps labels.
     """
     ran = {name: curve for name, curve in curves.items() if name != WORST_CASE}
     found = [
@@ -84,7 +87,7 @@ def of_run(
         *awareness_gave_nothing(attacks, defense.traits.kinds, hits),
         *more_steps_gave_other(doubled or {}),
     ]
-    broken = labels_changed(defense, ran)
+    broken = labels_changed(defense, ran) if steady else []
     suspects = {*oracles(attacks, ran), *(flag.attack for flag in told if flag.mark == UNISOLATED)}
     most, names = worst(ran, suspects)
     return [
@@ -121,7 +124,7 @@ def of_victim(victim: Victim) -> list[Flag]:
     no surrogate can do better.
     """
     flags, shares = [], victim.shares
-    itself = shares.provenance.get("agrees_with_itself")
+    itself = shares.provenance.get(ITSELF)
     if itself is not None:
         text = f"the victim's answers vary: it agrees with itself on {100 * itself:.1f} % of labels"
         flags.append(Flag(BOUND, text, VARYING))
