@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from moatbench.cli.options import BadOption, whole
-from moatbench.compose.errors import explain_composition
+from moatbench.compose.overrides import explain_composition
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

@@ -6,19 +6,18 @@ the same experiment, and what MLflow has of them is not run again.
 
 import sys
 
-from moatbench.cli.options import STORE, URI, Command, whole
+from moatbench.cli.options import STORE, URI, Command, experiment_of, whole
 from moatbench.report.select.consistency import MixedSelection
 from moatbench.sweep.confirm import confirm
 from moatbench.tracking.read import StoreUnreadable
 
 COMMAND = Command(
-    "moatbench-confirm experiment=NAME [seeds=3] [tracking.uri=URI] [hydra...=...]",
+    "moatbench-confirm [experiment=NAME] [seeds=3] [tracking.uri=URI] [hydra...=...]",
     {
-        "experiment": "its name in MLflow: name= of its runs",
+        "experiment": "its name in MLflow: name= of its runs; else the only one there is",
         "seeds": "how many fresh seeds, the same for all defenses",
         URI: STORE,
     },
-    needed=("experiment",),
     passes_on=True,
 )
 
@@ -29,6 +28,6 @@ def main() -> None:
     try:
         given = COMMAND.read(sys.argv[1:])
         seeds = whole(given.options.get("seeds", "3"), "seeds", 1)
-        confirm(given.options["experiment"], seeds, given.uri, given.passed_on)
+        confirm(experiment_of(given), seeds, given.uri, given.passed_on)
     except (StoreUnreadable, MixedSelection, ValueError, RuntimeError) as error:
         sys.exit(f"{COMMAND.name}: {error}")

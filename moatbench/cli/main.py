@@ -14,11 +14,11 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from moatbench.cli.say import finish_sweep, show_run, show_unlogged
-from moatbench.compose.errors import explain, explain_composition
+from moatbench.cli.say import finish_sweep
+from moatbench.cli.show import show_run, show_unlogged
+from moatbench.compose.errors import WANTS_TRACEBACK, explain
+from moatbench.compose.overrides import explain_composition, refuse_flags
 from moatbench.compose.schema import register
-
-WANTS_TRACEBACK = bool(os.environ.get("HYDRA_FULL_ERROR"))
 
 log = logging.getLogger("moatbench")
 
@@ -48,11 +48,11 @@ def _job(cfg: DictConfig) -> str | None:
         if WANTS_TRACEBACK:
             raise
         if isinstance(error, NotTaken):
-            show_unlogged(Path(folder))
+            show_unlogged(Path(folder), verbose=cfg.verbose)
         # An Exception would pass through Hydra, which adds lines of its own.
         sys.exit(f"moatbench: {explain(error)}")
     if not sweep:
-        show_run(summary, Path(folder))
+        show_run(summary, Path(folder), verbose=cfg.verbose)
     return None
 
 
@@ -61,6 +61,7 @@ def main() -> None:
     # Hydra then raises instead of printing its own, longer message.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
+        refuse_flags(sys.argv[1:])
         job()
     except KeyboardInterrupt:
         finish_sweep("interrupted")
@@ -68,7 +69,7 @@ def main() -> None:
     except Exception as error:
         if WANTS_TRACEBACK:
             raise
-        told = explain_composition(error, sys.argv[1:])
+        told = explain_composition(error, [a for a in sys.argv[1:] if not a.startswith("-")])
         finish_sweep(told)
         sys.exit(f"moatbench: {told}")
     finish_sweep()

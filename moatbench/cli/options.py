@@ -1,6 +1,7 @@
 """The key=value arguments of moatbench's smaller commands, read in one way."""
 
 import os
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,8 +9,9 @@ from difflib import get_close_matches
 from inspect import cleandoc
 from typing import NamedTuple
 
-from moatbench.tracking.store import address
+from moatbench.tracking.store import address, experiments
 
+EXPERIMENT = "experiment"
 URI = "tracking.uri"
 STORE = "the MLflow store; else MLFLOW_TRACKING_URI, else runs/mlflow.db in this folder"
 
@@ -105,6 +107,27 @@ class Command:
         key = key.lstrip("-")
         near = [k for k in self.keys if k.endswith(f".{key}")] or get_close_matches(key, self.keys)
         return f"; did you mean {near[0]}=?" if near else ""
+
+
+def experiment_of(given: Given) -> str:
+    """Name the experiment that is meant: the one that is given, else the only one of the store.
+
+    Raises:
+        BadOption: several may be meant, or there is none; names them.
+        TrackingFailed: MLflow cannot be reached.
+    """
+    if name := given.options.get(EXPERIMENT):
+        return name
+    known = experiments(given.uri)
+    if len(known) == 1:
+        print(f"{EXPERIMENT}={shlex.quote(known[0])}, the only one in {given.uri}", flush=True)
+        return known[0]
+    if not known:
+        raise BadOption(f"{EXPERIMENT} must be one of {given.uri}, which holds none; run one first")
+    which = ", ".join(shlex.quote(name) for name in known)
+    raise BadOption(
+        f"{EXPERIMENT} must be one of {which}, got none; say {EXPERIMENT}={shlex.quote(known[0])}"
+    )
 
 
 def whole(text: str, name: str, least: int, most: int | None = None) -> int:

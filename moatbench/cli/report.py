@@ -4,23 +4,25 @@ import sys
 import time
 from pathlib import Path
 
-from moatbench.cli.options import STORE, URI, Command
+from moatbench.cli.options import STORE, URI, Command, experiment_of
 from moatbench.report.select.consistency import MixedSelection
 from moatbench.report.write.output import OutputRefused
 from moatbench.report.write.report import report
 from moatbench.tracking.read import StoreUnreadable
+from moatbench.tracking.store import TrackingFailed
 
 COMMAND = Command(
-    "moatbench-report experiment=NAME out=FOLDER [tracking.uri=URI] "
+    "moatbench-report out=FOLDER [experiment=NAME] [tracking.uri=URI] "
     "[filter=\"tags.data = 'digits'\"]",
     {
-        "experiment": "its name in MLflow: name= of its runs",
+        "experiment": "its name in MLflow: name= of its runs; else the only one there is",
         "out": "a folder: new, empty, or with an earlier report, which is replaced",
         URI: STORE,
         "filter": "in MLflow's search syntax, to choose among the runs",
     },
-    needed=("experiment", "out"),
+    needed=("out",),
 )
+TOLD = (StoreUnreadable, TrackingFailed, MixedSelection, OutputRefused)
 
 
 def main() -> None:
@@ -30,8 +32,8 @@ def main() -> None:
         given = COMMAND.read(sys.argv[1:])
         out, start = Path(given.options["out"]).expanduser(), time.perf_counter()
         condition = given.options.get("filter", "")
-        selection = report(given.options["experiment"], out, given.uri, condition)
-    except (StoreUnreadable, MixedSelection, OutputRefused, ValueError, OSError) as error:
+        selection = report(experiment_of(given), out, given.uri, condition)
+    except (*TOLD, ValueError, OSError) as error:
         sys.exit(f"{COMMAND.name}: {error}")
     runs, seconds = len(selection.runs), time.perf_counter() - start
     print(f"{runs} runs in {seconds:.1f} s: {(out / 'index.html').absolute()}")

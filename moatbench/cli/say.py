@@ -1,20 +1,20 @@
-"""What the command says after a run or a sweep."""
+"""What the command says after a sweep."""
 
 import logging
 import shlex
 import sys
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
+from moatbench.cli import paste, show
 from moatbench.compose.errors import explain
+from moatbench.compose.repeat import as_given
 
 if TYPE_CHECKING:
-    from moatbench.record.summary import Summary
     from moatbench.sweep.progress import Job
 
 log = logging.getLogger("moatbench")
@@ -28,7 +28,6 @@ def finish_sweep(broken: str = "") -> None:
     """
     if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
         return
-    from moatbench.compose.repeat import as_given
     from moatbench.sweep.manifest import manifest_of
     from moatbench.sweep.progress import jobs
 
@@ -99,15 +98,29 @@ def _follow_up(runs: "list[Job]", lost: "list[Job]", broken: str, overrides: Ite
 
 
 def _show_sweep(folder: Path, runs: "list[Job]") -> None:
-    """Print the table of a sweep, and where to look on."""
+    """Print the defenses of a sweep by what is stolen, the verdict, and where to look on."""
     from moatbench.display import table
+    from moatbench.record.summary import CONFIRMATION
+    from moatbench.sweep.ranking import of_sweep
     from moatbench.tracking.store import experiment_id
 
-    print(f"\n{table.of_sweep([run.summary for run in runs])}\n")
-    known = runs[0].entry
+    print(f"\n{of_sweep(runs)}\n")
+    known, first = runs[0].entry, runs[0].summary
+    if known.verbose:
+        print(f"{table.of_sweep([run.summary for run in runs])}\n")
     logged = next((run.folder for run in runs if experiment_id(run.folder)), None)
     uri = known.uri if logged else None  # a store that took nothing has nothing to show
-    _say_where(folder, uri, known.name, logged)
+    show.say_where(show.here(folder), uri, known.name, logged, verbose=known.verbose)
+    confirms = first is not None and first.role == CONFIRMATION  # a report waits for all of these
+    if uri is not None and known.report is None and not confirms:
+        words = [paste.program("moatbench-report"), *show.stored(uri)]
+        asked = [*words, f"experiment={known.name}", "out=report"]
+        print(f"next:   a page with charts, intervals and costs\n{paste.lines(quoted(asked))}")
+
+
+def quoted(words: Iterable[str]) -> list[str]:
+    """Quote words as a shell reads them."""
+    return [shlex.quote(word) for word in words]
 
 
 def _confirm(experiment: str, seeds: int, uri: str, overrides: Iterable[str]) -> None:
@@ -146,72 +159,4 @@ def _write_report(experiment: str, out: Path, uri: str) -> None:
     except Exception as error:
         print(f"no report in {out}: {explain(error)}", file=sys.stderr)
         return
-    print(f"report:      {(out / 'index.html').absolute()}")
-
-
-def show_unlogged(folder: Path) -> None:
-    """Print the table of a run that MLflow did not take; the store is asked nothing more."""
-    from moatbench.record.summary import FAILED, Summary
-
-    summary = Summary.read(folder)
-    show_run(replace(summary, tracking_uri=None), folder)
-    if summary.status == FAILED:
-        print(f"moatbench: {summary.reason}", file=sys.stderr)
-
-
-def show_run(summary: "Summary", folder: Path) -> None:
-    """Print the table of a single run, and where to look on."""
-    from moatbench.display import table
-    from moatbench.record.curve import read
-    from moatbench.record.summary import FINISHED
-
-    print(f"\n{summary.title}: {summary.status.replace('_', ' ')}")
-    for name, reason in summary.not_applicable.items():
-        print(f"  {name} does not apply: {reason}")
-    if summary.status == FINISHED:
-        rows = read(folder / "curve.csv")
-        print(
-            "\nfidelity on test / uniform inputs, in %, by queries; * the fit did not "
-            "converge, ~ it had not begun"
-        )
-        print(table.of_floor(summary))
-        print(f"\n{table.of_run(summary, rows)}\n\n{table.of_honest(summary, rows)}\n")
-        if groups := table.of_groups(summary):
-            print(f"{groups}\n")
-        if marked := table.of_watermark(rows):
-            print(f"{marked}\n")
-        if flagged := table.of_flags(summary):
-            print(flagged)
-    _say_where(folder, summary.tracking_uri, summary.name, folder)
-
-
-def _say_where(
-    folder: Path, uri: str | None, experiment: str | None, logged: Path | None = None
-) -> None:
-    """Say where the files are, and what opens the finished charts with no click.
-
-    Args:
-        folder: of the files.
-        uri: of the store.
-        experiment: its name.
-        logged: the folder of a run that MLflow has.
-    """
-    print(f"files:       {folder}")
-    if uri is None or experiment is None:
-        return
-    from moatbench.cli import ui
-    from moatbench.tracking import store
-
-    beside = Path(sys.executable).parent  # whoever has not activated the environment can paste it
-    if not uri.startswith("http"):
-        print(f"dashboard:   {beside / 'moatbench-ui'} {shlex.quote(f'tracking.uri={uri}')}")
-    asked = shlex.join([f"tracking.uri={uri}", f"experiment={experiment}", "out=report"])
-    print(f"to report:   {beside / 'moatbench-report'} {asked}")
-    try:
-        server = uri if uri.startswith("http") else ui.SERVER
-        number = store.experiment_id(logged) if logged else None
-        found = store.links_of(number, server) if number else store.links(uri, experiment, server)
-        for what, address in found.items():
-            print(f"{what + ':':<12} {address}")
-    except store.TrackingFailed as down:
-        log.warning("%s", down)
+    print(f"report: {show.here((out / 'index.html').absolute())}")

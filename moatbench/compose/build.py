@@ -5,8 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import cache
-from importlib.resources import files
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +17,15 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from moatbench.api import valid_checkpoints
 from moatbench.attack import Attack
 from moatbench.compose.cache import is_known, trained, victim_key
+from moatbench.compose.choices import options_of
 from moatbench.compose.limits import check_run, check_suite, overrides_given
 from moatbench.compose.old_forms import refuse_old_form
-from moatbench.compose.registered import fetched
 from moatbench.compose.subgroup import members
 from moatbench.data import Dataset
 from moatbench.defense import Defense
 from moatbench.randomness import stream
 from moatbench.stack import Stack
+from moatbench.tracking.registry import fetched
 from moatbench.traits import STAGES
 from moatbench.types import Mask
 from moatbench.victim import Victim
@@ -58,10 +57,11 @@ def build(cfg: DictConfig, attack: str) -> Parts:
     check_run(cfg)
     cfg = fetched(cfg)
     seed = cfg.seed if cfg.victim_seed is None else cfg.victim_seed
-    # Cheap parts first: a bad knob is told before a victim is trained.
-    defense, attacks = build_defense(cfg.defense), build_attacks(cfg.attack, attack)
+    # Cheap parts first: a bad knob, or file, is told before a victim is trained, or a suite built.
+    defense = build_defense(cfg.defense)
     data = instantiate(cfg.data)
     tell(data.table.notes)
+    attacks = build_attacks(cfg.attack, attack)
     inside = None if cfg.subgroup is None else members(cfg.subgroup, data.table)
     victim = build_victim(cfg, data, seed)
     if not cfg.publish:
@@ -94,6 +94,13 @@ def instantiate(node: DictConfig, *args: Any) -> Any:
     return hydra.utils.instantiate(node, *args, _convert_="all")
 
 
+def build_one(node: DictConfig) -> Any:
+    """Build a defense or an attack; refuse one that is written in the old form."""
+    part = instantiate(node)
+    refuse_old_form(part)
+    return part
+
+
 def build_victim(cfg: DictConfig, data: Dataset, seed: int) -> Victim:
     """Train the victim on its stream of the seed, or fetch it where this was done before."""
 
@@ -109,9 +116,7 @@ def build_victim(cfg: DictConfig, data: Dataset, seed: int) -> Victim:
 
 def build_defense(nodes: DictConfig) -> Defense:
     """Build the defense: nothing, one, or a stack in the order of the config."""
-    layers = {str(name): instantiate(node) for name, node in nodes.items()}
-    for layer in layers.values():
-        refuse_old_form(layer)
+    layers: dict[str, Defense] = {str(name): build_one(node) for name, node in nodes.items()}
     for problem in order_problems(layers):
         log.warning(problem)
     if not layers:
@@ -121,35 +126,40 @@ def build_defense(nodes: DictConfig) -> Defense:
 
 def build_attacks(node: DictConfig, name: str) -> dict[str, Attack]:
     """Build the attack called `name`, or all that a suite holds."""
-    attacks = _attacks(node, name)
-    for attack in attacks.values():
-        refuse_old_form(attack)
-    return attacks
-
-
-def _attacks(node: DictConfig, name: str) -> dict[str, Attack]:
     if "suite" not in node:
-        return {name: instantiate(node)}
+        return {name: build_one(node)}
+    return {n: build_one(_with_knobs(n, node.knobs.get(n, {}))) for n in suite(node)}
+
+
+def check_attacks(node: DictConfig, name: str) -> None:
+    """Build the attack called `name`, or those of a suite whose knobs the run changes."""
+    if "suite" not in node:
+        build_attacks(node, name)
+        return
+    suite(node)
+    for changed, knobs in node.knobs.items():
+        build_one(_with_knobs(str(changed), knobs))
+
+
+def suite(node: DictConfig) -> list[str]:
+    """Name the attacks that a suite holds.
+
+    Raises:
+        ValueError: it names one that is not there, or knobs of one that it does not hold.
+    """
     known = [n for n in options("attack") if n != SUITE]
     if node.suite is not None:
         check_suite(node.suite)
     chosen = known if node.suite is None else [str(name) for name in node.suite]
     _refuse_unknown(chosen, known, "attack.suite")
     _refuse_unknown([str(k) for k in node.knobs], chosen, "attack.knobs")
-    return {n: instantiate(_with_knobs(n, node.knobs.get(n, {}))) for n in chosen}
+    return chosen
 
 
 def options(group: str) -> list[str]:
     """Name the choices of a config group, those of other packages on the search path included."""
     sources = HydraConfig.get().runtime.config_sources if HydraConfig.initialized() else ()
-    folders: list[Traversable] = [files("moatbench.conf") / group]
-    for source in sources:
-        if source.schema == "file":
-            folders.append(Path(source.path) / group)
-        elif source.schema == "pkg" and source.path not in ("", "hydra.conf"):
-            folders.append(files(source.path) / group)
-    found = {f.name for folder in folders if folder.is_dir() for f in folder.iterdir()}
-    return sorted(name.removesuffix(".yaml") for name in found if name.endswith(".yaml"))
+    return options_of(group, [(source.schema, source.path) for source in sources])
 
 
 def checkpoints(asked: Sequence[int] | None, victim: Victim) -> tuple[int, ...]:

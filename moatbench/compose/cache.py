@@ -34,7 +34,17 @@ LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "pandas", "skops")
 READERS = ("onnxruntime", "xgboost", "xgboost-cpu", "lightgbm", "catboost")  # if they are here
 # What no victim imports. All else of ours can change one, a new noun or room too.
 NOUNS_ABOVE = {"__main__", "api", "attack", "defense", "monitor", "stack", "traits"}
-SHOWN = {"cli", "conf", "display", "record", "report", "reproduce", "sweep", "tracking"}
+SHOWN = {
+    "cli",
+    "conf",
+    "display",
+    "record",
+    "report",
+    "reproduce",
+    "sweep",
+    "tracking",
+    "verdict",
+}
 ROOMS_ABOVE = {"compose", "isolation", "judge", "runner", "solvers", "strategies", "testing"}
 ABOVE = {"attacks", "defenses", *NOUNS_ABOVE, *SHOWN, *ROOMS_ABOVE}
 OURS = sorted({m.name for m in iter_modules(moatbench.__path__)} - ABOVE | {"victims"})

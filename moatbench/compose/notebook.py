@@ -10,7 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import open_dict
 
 from moatbench.compose.build import Parts, build
-from moatbench.compose.errors import explain_composition
+from moatbench.compose.overrides import explain_composition
 from moatbench.compose.schema import register
 
 _handed: list[Any] = []

@@ -45,6 +45,7 @@ class Schema:
     strengths: bool = False
     advise: bool = False
     confirmation: bool = False
+    verbose: bool = False
     tracking: Tracking = field(default_factory=Tracking)
 
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
@@ -80,22 +80,22 @@ class Frames:
     def __call__(self, x: Array) -> "pd.DataFrame":
         """Return rows (n, d) with the names and types of the data; numbers snapped to their step.
 
-        Columns that never vary stand there as ever, and a whole number stays an integer.
+        Columns that never vary stand there as ever. Whole numbers stay integers, unless the space
+        takes fractions of them.
         """
         import pandas as pd
 
-        x = self.space.answered(x)
-        places = {
-            f.name: c.start for f, c in zip(self.space.features, self.space.columns, strict=True)
-        }
-        return pd.DataFrame(
-            {
-                c.name: _restored(c, x[:, places[c.name]])
-                if c.name in places
-                else _restored(c, np.full(len(x), c.range[0]))
-                for c in self.columns
-            }
-        )
+        x, space = self.space.answered(x), self.space
+        places = {f.name: c.start for f, c in zip(space.features, space.columns, strict=True)}
+
+        def column(c: Column) -> "pd.Series[Any]":
+            if c.name not in places:
+                return _restored(c, np.full(len(x), c.range[0]))
+            place = places[c.name]
+            any_number = c.categories is None and not space.steps[place]
+            return _restored(replace(c, dtype=np.float64) if any_number else c, x[:, place])
+
+        return pd.DataFrame({c.name: column(c) for c in self.columns})
 
 
 def _restored(column: Column, values: Array) -> "pd.Series[Any]":
@@ -103,8 +103,7 @@ def _restored(column: Column, values: Array) -> "pd.Series[Any]":
     import pandas as pd
 
     if column.categories is None:
-        whole = getattr(column.dtype, "kind", "f") in "iu"
-        return pd.Series(np.rint(values) if whole else values).astype(column.dtype or np.float64)
+        return pd.Series(values).astype(column.dtype or np.float64)
     originals = column.originals or column.categories
     taken = np.empty(len(originals), dtype=object)
     taken[:] = originals

@@ -1,63 +1,128 @@
-"""The figure of one run: fidelity against queries."""
+"""The figure of one run: the worst case against queries, the attacks behind it in grey."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from textwrap import fill, shorten
+from typing import Any
 
-from moatbench.display.style import COLOURS, MARKERS
-from moatbench.record.columns import WORST_CASE
+from moatbench.display.answer import folded, together
+from moatbench.display.style import FAINT, SOFT, STRONG
+from moatbench.record.columns import FLOORS, WORST_CASE
 from moatbench.record.curve import Row, by_attack
+from moatbench.record.summary import Summary
 from moatbench.record.whole import write_whole
+from moatbench.verdict.words import of_run as verdict_of
 
-LEGEND = 8  # lines that a legend within a panel may name
-# Of a figure whose legend lies within: to measure all texts takes a quarter of drawing it
-MARGINS = {"left": 0.1, "right": 0.99, "bottom": 0.14, "top": 0.83, "wspace": 0.05}
 PANELS = (("fidelity_test", "on test data"), ("fidelity_uniform", "on uniform inputs"))
+# Room for names behind each panel; to measure all texts takes a quarter of drawing them
+MARGINS = {"left": 0.08, "right": 0.81, "bottom": 0.11, "wspace": 0.7}
+LETTERS = 140  # of a line above the panels
+GAP = 0.048  # between two labels, of the axis
+LABELS, LONGEST = 16, 34  # lines that have one, and its letters
+Line = tuple[str, Sequence[Row]]
 
 
-def draw(rows: Sequence[Row], title: str, folder: Path) -> None:
+def draw(rows: Sequence[Row], summary: Summary, folder: Path) -> None:
     """Draw curve.png and curve.pdf: a panel for each kind of fidelity, a line for each attack."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.backends.backend_pdf import FigureCanvasPdf
     from matplotlib.figure import Figure
 
-    curves = by_attack(rows)
-    many = len(curves) > LEGEND
-    figure = Figure(figsize=(10.0 if many else 8.4, 3.6), dpi=110)
-    if many:  # as wide as their names ask for
-        figure.set_layout_engine("constrained")
-    axes = figure.subplots(1, 2, sharey=True, gridspec_kw=None if many else MARGINS)
+    figure = Figure(figsize=(10.0, 4.4), dpi=110)
+    axes = figure.subplots(1, len(PANELS), sharey=True, gridspec_kw=MARGINS)
+    strong, others = _sorted(by_attack(rows))
     for axis, (metric, where) in zip(axes, PANELS, strict=True):
-        for place, (name, curve) in enumerate(curves.items()):
-            worst = name == WORST_CASE
-            axis.plot(
-                [row["queries"] for row in curve],
-                [row[metric] for row in curve],
-                color="black" if worst else COLOURS[place % len(COLOURS)],
-                marker="" if worst else MARKERS[place % len(MARKERS)],
-                linestyle=":" if worst else "-",
-                linewidth=2.2 if worst else 1.4,
-                markersize=4.5,
-                label=name.replace("_", " "),
-            )
-        axis.set_xscale("log")
-        ticks = sorted({row["queries"] for row in rows})
-        axis.set_xticks(ticks, [f"{t:,}" for t in ticks])
-        axis.minorticks_off()
-        axis.set_xlabel("queries")
-        axis.set_title(where, fontsize=10)
-        axis.grid(alpha=0.3, linewidth=0.6)
-    axes[0].set_ylabel("fidelity")
-    axes[0].set_ylim(top=1.005)
-    if many:  # beside the panels, where they cover no line
-        lines = axes[1].get_legend_handles_labels()
-        figure.legend(*lines, loc="outside right center", fontsize=7, frameon=False)
-    else:
-        axes[1].legend(fontsize=8, frameon=False)
-    figure.suptitle(title.replace("_", " "), fontsize=10)
+        _panel(axis, strong, others, metric)
+        floor = summary.floor_scores.get(metric)
+        labels = _ends([*strong, *others], metric, bold=len(strong))
+        if floor is not None:
+            axis.axhline(floor, color=SOFT, linewidth=0.8, linestyle=(0, (1, 3)))
+            words = FLOORS.get(summary.floor or "", "no API").partition(",")[0]
+            labels.append((floor, f"no query: {words.removeprefix('the ')}", False))
+        _label(axis, labels)
+        axis.set_title(where, fontsize=9, loc="left")
+    axes[0].set_ylabel("inputs on which the copy\nagrees with the model, %", fontsize=9)
+    heading = fill(verdict_of(summary) or summary.title, LETTERS)
+    figure.subplots_adjust(top=0.91 - 0.04 * len(heading.splitlines()))
+    figure.suptitle(heading, fontsize=9, x=0.01, ha="left", parse_math=False)
     # `savefig` would draw each twice, and of a tiny run the figure takes the most
     write_whole(folder / "curve.png", FigureCanvasAgg(figure).print_png)
-    figure.set_layout_engine("none")  # it is laid out by now
     # No date in the PDF: the same run gives the same bytes
     save = partial(FigureCanvasPdf(figure).print_pdf, metadata={"CreationDate": None})
     write_whole(folder / "curve.pdf", save)
+
+
+def _sorted(curves: Mapping[str, Sequence[Row]]) -> tuple[list[Line], list[Line]]:
+    """Return the line that stands for the run, and the others, equal ones as one."""
+    attacks = {name: curve for name, curve in curves.items() if name != WORST_CASE}
+    lines = [(together(names), curve) for names, curve in folded(attacks)]
+    if WORST_CASE in curves:
+        return [("worst case", curves[WORST_CASE])], lines
+    return lines[:1], lines[1:]
+
+
+def _panel(axis: Any, strong: Sequence[Line], others: Sequence[Line], metric: str) -> None:
+    for _, curve in others:
+        axis.plot(*_points(curve, metric), color=FAINT, linewidth=1.0, marker=".", markersize=4)
+    for _, curve in strong:
+        axis.plot(*_points(curve, metric), color=STRONG, linewidth=2.6, marker="o", markersize=5)
+    axis.set_xscale("log")
+    ticks = sorted({row["queries"] for _, curve in [*strong, *others] for row in curve})
+    axis.set_xticks(ticks, [f"{t:,}" for t in ticks], fontsize=8)
+    axis.minorticks_off()
+    axis.set_xlabel("queries", fontsize=9)
+    axis.set_ylim(-0.01, 1.01)
+    axis.set_yticks([0, 0.25, 0.5, 0.75, 1.0], ["0", "25", "50", "75", "100"], fontsize=8)
+    axis.grid(alpha=0.25, linewidth=0.6)
+    axis.spines[["top", "right"]].set_visible(False)
+
+
+def _points(curve: Sequence[Row], metric: str) -> tuple[list[int], list[float]]:
+    return [row["queries"] for row in curve], [row[metric] for row in curve]
+
+
+def _ends(lines: Sequence[Line], metric: str, bold: int) -> list[tuple[float, str, bool]]:
+    """Return where each line ends, its name, and whether that is bold."""
+    shown = lines[:LABELS]
+    ends = [(curve[-1][metric], name, i < bold) for i, (name, curve) in enumerate(shown)]
+    return [(end, name.replace("_", " "), strong) for end, name, strong in ends if end == end]
+
+
+def _label(axis: Any, labels: Sequence[tuple[float, str, bool]]) -> None:
+    """Write each name beside its line's end, moved apart where they would meet."""
+    ranked = sorted(labels, key=lambda one: (-one[0], not one[2]))
+    for (end, name, bold), place in zip(ranked, apart([one[0] for one in ranked]), strict=True):
+        colour = STRONG if bold else SOFT
+        transform = axis.get_yaxis_transform()
+        axis.plot(
+            [1.0, 1.02, 1.05],
+            [end, place, place],
+            color=colour if bold else FAINT,
+            linewidth=0.6,
+            transform=transform,
+            clip_on=False,
+        )
+        axis.text(
+            1.06,
+            place,
+            shorten(name, LONGEST, placeholder=" .."),
+            color=colour,
+            fontsize=8 if bold else 7,
+            fontweight="bold" if bold else "normal",
+            va="center",
+            transform=transform,
+            parse_math=False,
+        )
+
+
+def apart(ends: Sequence[float]) -> list[float]:
+    """Move places, the highest first, so far apart that labels do not meet; all within 0 to 1."""
+    places: list[float] = []
+    for end in ends:
+        places.append(min(end, places[-1] - GAP) if places else end)
+    low = 0.0
+    for i in reversed(range(len(places))):  # what was pushed below the axis pushes back
+        places[i] = max(places[i], low)
+        low = places[i] + GAP
+    return places

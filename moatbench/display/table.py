@@ -8,6 +8,7 @@ from moatbench.record.columns import COLUMNS, FLOORS, OF_A_GROUP, Column, shown
 from moatbench.record.curve import LEVELS, Row, by_attack
 from moatbench.record.harm import hardest_hit, worst_of
 from moatbench.record.summary import FAILED, FINISHED, Summary
+from moatbench.verdict.words import of_run as verdict_of
 
 GROUPS = ("refused", *OF_A_GROUP)
 TIMES = {  # a query
@@ -27,6 +28,26 @@ def text(header: Sequence[str], rows: Sequence[Sequence[str]], words: int = 1) -
         ).rstrip()
         for line in lines
     )
+
+
+def of_all(summary: Summary, rows: Sequence[Row]) -> str:
+    """Show all that a finished run measured."""
+    head = [f"{name} does not apply: {reason}" for name, reason in summary.not_applicable.items()]
+    legend = (
+        "fidelity on test / uniform inputs, in %, by queries; * the fit did not converge, "
+        "~ it had not begun"
+    )
+    parts = [
+        verdict_of(summary),
+        "\n".join(head),
+        f"{legend}\n{of_floor(summary)}",
+        of_run(summary, rows),
+        of_honest(summary, rows),
+        of_groups(summary),
+        of_watermark(rows),
+        of_flags(summary),
+    ]
+    return "\n\n".join(part for part in parts if part)
 
 
 def of_run(summary: Summary, rows: Sequence[Row]) -> str:
@@ -81,13 +102,13 @@ def of_groups(summary: Summary) -> str:
 
 
 def of_flags(summary: Summary) -> str:
-    """Say what the run says against itself: what is grave in full, of notes how many."""
+    """Say what the run says against itself, the gravest first."""
     names = {grade: f"{grade} {says.partition(':')[0]}:" for grade, says in flag.GRADES.items()}
     grave = sorted(one for one in summary.flags if one.grade != flag.NOTE)
     lines = [f"{names[one.grade]:<12} {one.text}" for one in grave]
-    notes = [mark.text for mark in summary.marks if mark.grade == flag.NOTE]
+    notes = [one for one in summary.flags if one.grade == flag.NOTE]
     if notes:
-        lines.append(f"{names[flag.NOTE]:<12} {', '.join(notes)} (flags in summary.json)")
+        lines += [f"{names[flag.NOTE]:<12} {one.text}" for one in notes]
     return "\n".join(lines)
 
 

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 from scipy.spatial import cKDTree
-from scipy.stats import binomtest
 
 from moatbench.judge.checked import CHUNK
 from moatbench.judge.judge import Judge
@@ -65,6 +64,8 @@ def _excess(name: str, counts: Array) -> str:
     near, n, control, others = (int(count) for count in counts)
     if not near or not others:
         return ""
+    from scipy.stats import binomtest  # heavy, and seldom wanted
+
     chance = binomtest(near, near + control, n / (n + others), alternative="greater").pvalue
     if chance > CHANCE:
         return ""

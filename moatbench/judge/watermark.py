@@ -9,7 +9,6 @@ from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
-from scipy.stats import binom
 
 from moatbench.client import Surrogate
 from moatbench.defense import Marks
@@ -96,4 +95,6 @@ def p_value(hits: int, pairs: int, rate: float) -> float:
     Pairs are not hit alike; above the mean, a binomial of the mean rate has the larger tail
     (Hoeffding 1956, "On the Distribution of the Number of Successes in Independent Trials").
     """
+    from scipy.stats import binom  # heavy, and for one defense
+
     return float(binom.sf(hits - 1, pairs, rate))

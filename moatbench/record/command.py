@@ -1,8 +1,11 @@
 """The command that repeats a run: pasted into a shell, it needs nothing that stands elsewhere."""
 
+import json
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 PROGRAM = "moatbench"
 SECRET = "secret="
@@ -25,9 +28,13 @@ class Command:
     folder: str = ""
 
     def __str__(self) -> str:
-        given = [f"{name}={shlex.quote(value)}" for name, value in self.environment.items()]
         start = f"cd {shlex.quote(self.folder)} && " if self.folder else ""
-        return start + " ".join([*given, shlex.join([PROGRAM, *self.options, *self.overrides])])
+        return start + " ".join(self.words())
+
+    def words(self, program: str = PROGRAM) -> list[str]:
+        """Return what a shell reads, each word quoted, but for the folder to start in."""
+        given = [f"{name}={shlex.quote(value)}" for name, value in self.environment.items()]
+        return [*given, *map(shlex.quote, [program, *self.options, *self.overrides])]
 
     def keeping(self, secret: str | None) -> "Command":
         """Return the command that brings the same bits: with the secret that the run drew."""
@@ -48,3 +55,14 @@ class Command:
         while cut < len(after) and after[cut].startswith(("--", "hydra.searchpath=")):
             cut += 2 if after[cut].startswith("--") else 1
         return cls(tuple(after[cut:]), tuple(after[:cut]), set_, folder)
+
+
+def literal(value: Any) -> str:
+    """Write a value as an override does: strings in quotes, lists and numbers as in JSON."""
+    if isinstance(value, list):
+        return f"[{','.join(map(literal, value))}]"
+    if isinstance(value, str):
+        # Hydra takes a backslash as it is, unless a quote follows it
+        doubled = re.sub(r"(\\+)(?='|\Z)", r"\1\1", value)
+        return "'" + doubled.replace("'", "\\'") + "'"
+    return json.dumps(value)

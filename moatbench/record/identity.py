@@ -44,7 +44,8 @@ KEYS = {
     "confirmation": Key(free=True, passed_on=False),
     **dict.fromkeys(("data_dir", "cache"), _PLACE),
     **dict.fromkeys(
-        ("name", "tracking", "force", "report", "confirm", "strengths", "advise"), _FOLLOWS
+        ("name", "tracking", "force", "report", "confirm", "strengths", "advise", "verbose"),
+        _FOLLOWS,
     ),
 }
 ELSEWHERE: tuple[str, ...] = tuple(name for name, key in KEYS.items() if not key.result)

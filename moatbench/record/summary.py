@@ -74,6 +74,7 @@ class Summary:
         kinds: what each layer of the defense says that it does, some of traits.KINDS.
         aware: attacks that ran to their end, each with the kinds of the defense it is made against.
         oracles: attacks that ran and were shown the victim itself.
+        labels_only: attacks that ran and used nothing of an answer but its label.
         flags: what the run says against itself, each with its grade.
         reason: why it failed or does not apply; '' for a finished one.
         summaries: scalars of each attack's curve; the last is the one that stands for the run.
@@ -127,6 +128,7 @@ class Summary:
     failed: Mapping[str, str] = field(default_factory=dict)
     repeated: Mapping[str, Scores] = field(default_factory=dict)
     harm: Mapping[str, Mapping[str, Scores]] = field(default_factory=dict)
+    labels_only: Sequence[str] = ()
     victim_accuracy: float | None = None
     name: str = "moatbench"
     role: str = MEASUREMENT

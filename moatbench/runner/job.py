@@ -1,8 +1,11 @@
 """One run, from a composed config to a folder: curve.csv, summary.json, a figure, an MLflow run."""
 
 import logging
+import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -16,7 +19,6 @@ from tqdm import tqdm
 
 from moatbench.compose.build import SUITE, Parts, build
 from moatbench.compose.naming import attack_name, data_name, defense_name, victim_name
-from moatbench.compose.registered import fetched
 from moatbench.compose.repeat import as_given, repeating
 from moatbench.defense import Defense
 from moatbench.display.figure import draw
@@ -39,11 +41,14 @@ from moatbench.runner.playing import staying
 from moatbench.runner.secret import hidden, secret_for
 from moatbench.runner.suite import Event, Finished, Point, Skipped, run_attacks
 from moatbench.tracking.log import log_run
+from moatbench.tracking.registry import fetched
 from moatbench.tracking.resume import done_before
 from moatbench.tracking.store import address
 from moatbench.tracking.tried import require_usable
 
 log = logging.getLogger(__name__)
+QUIET = 30.0  # seconds before the first line on how far a suite is
+POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 class RunFailed(RuntimeError):
@@ -85,13 +90,15 @@ def _measure(cfg: DictConfig, begun: Summary, folder: Path, hydra: Any) -> Summa
                 judge = _play(cfg, parts, found, hydra)
                 _doubt(cfg, parts, found, judge)
         except Exception as error:
+            if parts is None and not begun.sweep:
+                raise  # a mistake, and no measurement: there is nothing to keep
             found.fail("", error)
         if parts is not None:  # not before: no attack is to find the model in the run's folder
             write_victim(parts.victim, folder)
     _ended(begun, cfg, parts, found).write(folder)
     summary = Summary.read(folder)
     if found.rows:
-        draw(found.rows, summary.title, folder)
+        draw(found.rows, summary, folder)
     if summary.tracking_uri:
         log_run(folder, summary.tracking_uri)
     if found.failed:
@@ -99,13 +106,23 @@ def _measure(cfg: DictConfig, begun: Summary, folder: Path, hydra: Any) -> Summa
     return summary
 
 
-def one_pool(threads: int) -> threadpool_limits:
+@contextmanager
+def one_pool(threads: int) -> Iterator[None]:
     """Limit the threads of every BLAS and OpenMP pool that a run may use."""
     check_whole("threads", threads, 1)
-    # A limit holds for libraries that are loaded already, and SciPy brings a BLAS of its own.
-    for library in ("scipy.linalg", "sklearn.utils"):
-        import_module(library)
-    return threadpool_limits(threads)
+    import_module("scipy.linalg")  # brings a BLAS of its own, and a run always wants it
+    before = {name: os.environ.get(name) for name in POOLS}
+    # A limit holds for libraries that are loaded already; these are read by the others
+    os.environ.update(dict.fromkeys(POOLS, str(threads)))
+    try:
+        with threadpool_limits(threads):
+            yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _begun(cfg: DictConfig, hydra: Any) -> Summary:
@@ -168,6 +185,7 @@ def _ended(begun: Summary, cfg: DictConfig, parts: Parts | None, found: Gathered
             kinds=flags.kinds(_layers(cfg, parts)),
             aware=flags.aware(parts.attacks, parts.defense, whole),
             oracles=flags.oracles(parts.attacks, found.curves),
+            labels_only=flags.labels_only(parts.attacks, found.curves),
             checkpoints=list(parts.checkpoints),
             victim_accuracy=accuracy(parts.victim),
             data_provenance=dict(parts.victim.shares.provenance),
@@ -187,6 +205,7 @@ def _play(cfg: DictConfig, parts: Parts, found: Gathered, hydra: Any) -> Judge:
     )
     found.baselines, found.floor = judge.baselines, judge.floor
     each, tells = len(parts.checkpoints), found.is_suite and hydra.mode != RunMode.MULTIRUN
+    quiet, told, done = 0.0 if cfg.verbose else QUIET, time.monotonic(), 0
     total = len(parts.attacks) * each
     with tqdm(total=total, unit="checkpoint", disable=_is_hidden(hydra), leave=False) as bar:
         for event in run_attacks(
@@ -204,9 +223,11 @@ def _play(cfg: DictConfig, parts: Parts, found: Gathered, hydra: Any) -> Judge:
             bar.set_postfix_str(event.attack)
             found.take(event)
             bar.update(_progress(event, each))
-            if tells and isinstance(event, Finished):
+            done += _progress(event, each)
+            if tells and isinstance(event, Finished) and time.monotonic() >= told + quiet:
+                told, quiet = time.monotonic(), 2 * quiet  # a long suite is no page of lines
                 with tqdm.external_write_mode():
-                    _say_finished(found.rows[-1])
+                    _say_finished(found.rows[-1], f"{done // each} of {len(parts.attacks)}")
     found.close()
     return judge
 
@@ -253,7 +274,8 @@ def _is_hidden(hydra: Any) -> bool:
     return not (sys.stderr.isatty() and alone)
 
 
-def _say_finished(last: Row) -> None:
-    """Tell how far an attack came: a suite takes a while, and a log file has no progress bar."""
+def _say_finished(last: Row, place: str) -> None:
+    """Tell how far a suite is: it takes a while, and a log file has no progress bar."""
     fidelity = f"{100 * last['fidelity_test']:.2f}/{100 * last['fidelity_uniform']:.2f} %"
-    log.info("%s: %s at %s, %.1f s", last["attack"], fidelity, last["queries"], last["seconds"])
+    took = f"{last['seconds']:.1f} s"
+    log.info("%s attacks; %s: %s at %s, %s", place, last["attack"], fidelity, last["queries"], took)

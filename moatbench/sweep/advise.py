@@ -5,10 +5,10 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
+from moatbench.record.command import literal
 from moatbench.report.measure.advice import Advice, advice
 from moatbench.report.measure.worst import fields
 from moatbench.report.select.selection import select
-from moatbench.sweep.confirm import literal
 from moatbench.sweep.ladder import ANSWERS, BARE, COARSER, stack
 from moatbench.tracking.read import logged_runs
 

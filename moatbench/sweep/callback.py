@@ -76,6 +76,7 @@ class Watched(Callback):
             uri=uri,
             report=config.report,
             confirm=int(config.confirm),
+            verbose=bool(config.verbose),
             advise=bool(config.advise),
             done=done,
             error=error,

@@ -4,18 +4,15 @@ A maximum of means is biased upwards, the more so the more attacks there are: th
 fresh seeds is not.
 """
 
-import json
 import os
-import re
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
-from moatbench.record.command import Command
+from moatbench.record.command import Command, literal
 from moatbench.record.identity import OWN, code_version
 from moatbench.report.measure.worst import Field, fields, worst
 from moatbench.report.select.records import Selection
@@ -139,17 +136,6 @@ def of_suite(run: Logged, attack: str) -> list[str]:
     knobs = run.summary.knobs
     changed = {k.removeprefix(prefix): v for k, v in knobs.items() if k.startswith(prefix)}
     return [f"attack={attack}", *(f"++attack.{k}={literal(v)}" for k, v in changed.items())]
-
-
-def literal(value: Any) -> str:
-    """Write a value as an override does: strings in quotes, lists and numbers as in JSON."""
-    if isinstance(value, list):
-        return f"[{','.join(map(literal, value))}]"
-    if isinstance(value, str):
-        # Hydra takes a backslash as it is, unless a quote follows it
-        doubled = re.sub(r"(\\+)(?='|\Z)", r"\1\1", value)
-        return "'" + doubled.replace("'", "\\'") + "'"
-    return json.dumps(value)
 
 
 def _group(override: str) -> str:

@@ -26,6 +26,7 @@ class Entry:
         uri: of the MLflow store; None for none.
         report: folder of the report that the sweep is to write; None for none.
         confirm: fresh seeds on which the sweep confirms its worst cases.
+        verbose: whether the end of the sweep tells all.
         advise: whether the sweep ends with what to deploy.
         done: whether it has ended; False too of one that was killed.
         error: what ended it, where its summary cannot say so; '' else.
@@ -38,6 +39,7 @@ class Entry:
     uri: str | None = None
     report: str | None = None
     confirm: int = 0
+    verbose: bool = False
     advise: bool = False
     done: bool = False
     error: str = ""

@@ -26,7 +26,7 @@ def place_run(config: DictConfig) -> None:
     Args:
         config: as composed, with Hydra's own; its `hydra.run.dir` becomes what was claimed.
     """
-    with _told():
+    with _told("hydra.run.dir"):
         let_go()
         folder = Path(config.hydra.run.dir)
         if _is_stamped(config.hydra.run):
@@ -45,7 +45,7 @@ def place_sweep(config: DictConfig) -> None:
     Args:
         config: as `place_run`; its `hydra.sweep.dir` becomes what was claimed, for the jobs too.
     """
-    with _told():
+    with _told("hydra.sweep.dir"):
         let_go()
         _tell_jobs_apart(config)
         asked = Path(config.hydra.sweep.dir)
@@ -125,11 +125,15 @@ def _set(node: Any, folder: Path) -> None:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _told(key: str) -> Iterator[None]:
     """End the command with one line: an Exception Hydra would only warn of, and go on."""
     try:
         yield
     except FolderTaken as taken:
         sys.exit(f"moatbench: {taken}")
     except OSError as error:
-        sys.exit(f"moatbench: a folder for the run cannot be made ({error}); see hydra.run.dir=")
+        asked = error.filename or "its default"
+        sys.exit(
+            f"moatbench: {key} must be a folder that can be made and written to, got {asked} "
+            f"({error.strerror or error}); give another with {key}=..."
+        )

@@ -4,6 +4,7 @@ import json
 import sys
 import time
 from pathlib import Path
+from textwrap import shorten
 from threading import Event, Thread
 from typing import Any, NamedTuple
 
@@ -12,6 +13,8 @@ from moatbench.record.summary import FAILED, FINISHED, RecordUnreadable, Summary
 from moatbench.sweep.manifest import Entry, entries
 from moatbench.tracking.store import LOGGED
 
+WIDTH, LEAST = 100, 40  # columns of a line, and of what a run found
+STOLEN = " % stolen"
 _BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} runs, {elapsed} elapsed{postfix}"
 POLL = 0.5  # seconds between two looks at the folder
 LOST = "no result: the process ended before it wrote one"
@@ -96,7 +99,9 @@ class Progress(Thread):
         done = f"[{len(self._told)}/{self._total or '?'}]"
         took = "already in MLflow" if summary.fetched else f"{summary.seconds:.1f} s"
         left = self.time_left()
-        return f"{done} {summary.title}: {result(summary)} ({took}{', ' if left else ''}{left})"
+        end = f" ({took}{', ' if left else ''}{left})"
+        said = f"{done} {summary.title}: "
+        return f"{said}{_fitted(result(summary), WIDTH - len(said) - len(end))}{end}"
 
     def time_left(self) -> str:
         """Estimate from the runs that really ran; '' where nothing is known or left."""
@@ -114,8 +119,16 @@ def result(summary: Summary) -> str:
     test, uniform = final["final_fidelity_test"], final["final_fidelity_uniform"]
     marks = shown(summary.marks)
     flagged = f", {marks}" if marks else ""
-    at = f"{summary.checkpoints[-1]:,} queries"
-    return f"fidelity {_percent(test)}/{_percent(uniform)} % at {at}{flagged}"
+    return f"{_percent(test)}/{_percent(uniform)}{STOLEN}{flagged}"
+
+
+def _fitted(told: str, room: int) -> str:
+    """Cut what a run found: its marks, or the end of a reason, which its table tells in full."""
+    if len(told) <= room:
+        return told
+    if STOLEN in told:
+        return told.partition(STOLEN)[0] + STOLEN
+    return shorten(told, max(room, LEAST), placeholder=" ...")
 
 
 def jobs(manifest: Path) -> list[Job]:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
-from moatbench.sweep.confirm import literal
+from moatbench.record.command import literal
 
 BASELINES = ("none", "label_only")  # what every defense is compared with
 POINTS = {*BASELINES, "random_labels"}  # have no strength, and stand as a point

@@ -31,7 +31,8 @@ from moatbench.tracking.store import (
     cause,
     open_store,
 )
-from moatbench.tracking.views import HEADS
+from moatbench.tracking.views import HEADS, ROW
+from moatbench.verdict.case import named
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -148,6 +149,7 @@ def _tags(summary: Summary, folder: Path) -> dict[str, str]:
     """What runs are searched and grouped by; in this order, for MLflow groups by the first."""
     return {
         **{tag: str(getattr(summary, tag))[:LONGEST_TAG] for tag in TAGS},
+        ROW: f"{named(summary)}, {summary.victim} on {summary.data}"[:LONGEST_TAG],
         "status": summary.status,
         "winner": summary.winner or "-",
         "role": summary.role,

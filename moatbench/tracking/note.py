@@ -2,6 +2,7 @@
 
 from moatbench.record.columns import shown
 from moatbench.record.summary import FINISHED, Scores, Summary
+from moatbench.verdict.words import of_run as verdict_of
 
 OF_THE_RUN = {  # customers' measures that are no columns, for they are of the whole run
     "honest_seconds_added": "seconds that the defense adds to a query (0: too few to tell)",
@@ -16,7 +17,9 @@ def note(summary: Summary, figure: str = "") -> str:
         summary: of the run.
         figure: address of its figure, as seen from the page.
     """
-    lines = [f"```\n{summary.command}\n```", ""]
+    said = verdict_of(summary)
+    lines = [f"**{said}**", ""] if said else []
+    lines += [f"```\n{summary.command}\n```", ""]
     if summary.status != FINISHED:
         lines += [f"**{summary.status.replace('_', ' ')}**: {summary.reason}", ""]
     if summary.winner:

@@ -16,7 +16,7 @@ from moatbench.record.columns import shown
 TAG = "mlflow.sharedViewState."
 TRADE_OFF, BY_ATTACK, LEADERBOARD = "tradeoff", "tradeoffbyattack", "leaderboard"
 KEYS = tuple(TAG + key for key in (TRADE_OFF, BY_ATTACK, LEADERBOARD))
-SCALARS = ("area", "final_fidelity_uniform", "queries_to_95")  # three in a row
+SCALARS = ("test", "uniform", "to_95")  # three in a row
 GENERATED = ("summary", "Model metrics")
 HEADS = {  # what heads a narrow column of MLflow's table, and the run's scalar that it holds
     "test": "final_fidelity_test",
@@ -24,22 +24,18 @@ HEADS = {  # what heads a narrow column of MLflow's table, and the run's scalar 
     "to_95": "queries_to_95",
     "label_kept": "final_honest_label_agreement",
 }
-GROUP = ("data", "victim", "defense")  # a mean over data sets would be of nothing
-COLUMNS = {  # of the leaderboard, with their widths in pixels
-    "tags.`data`": 80,
-    "tags.`victim`": 80,
-    "tags.`defense`": 130,
-    "tags.`grade`": 60,
-    "metrics.`uniform`": 80,
-    "metrics.`test`": 80,
+ROW = "row"  # the tag that runs are averaged by: a mean over data sets would be of nothing
+NAME, CREATED = "attributes.`Run Name`", "runDateAndNestInfo"  # MLflow's own first columns
+COLUMNS = {  # of the leaderboard, with their widths in pixels: on 1,280 there is no scrolling
+    "tags.`grade`": 55,
+    "metrics.`uniform`": 88,
+    "metrics.`test`": 88,
     "metrics.`to_95`": 80,
-    "metrics.`label_kept`": 90,
-    "tags.`attack`": 140,
+    "metrics.`label_kept`": 92,
     "tags.`winner`": 130,
-    "tags.`marks`": 200,
-    "tags.`seed`": 50,
-    "tags.`status`": 90,
+    "tags.`marks`": 101,
 }
+WIDTHS = {NAME: 300, CREATED: 46, **COLUMNS}
 
 
 def tags(now: int) -> Iterator[tuple[str, str]]:
@@ -49,8 +45,8 @@ def tags(now: int) -> Iterator[tuple[str, str]]:
         now: milliseconds since 1970.
     """
     charts = {
-        TRADE_OFF: ("1 Trade-off by defense", _charts(GROUP)),
-        BY_ATTACK: ("2 Trade-off by defense and attack", _charts([*GROUP, "attack"])),
+        TRADE_OFF: ("1 Trade-off by defense", _charts([ROW])),
+        BY_ATTACK: ("2 Trade-off by defense and attack", _charts([ROW, "attack"])),
         LEADERBOARD: ("3 Leaderboard, strongest defense first", _leaderboard()),
     }
     for key, (name, state) in charts.items():
@@ -79,14 +75,14 @@ def _charts(group: Sequence[str]) -> dict[str, Any]:
     """Charts against queries, one line and band for each group of runs."""
     drawn, paid = shown("dashboard", "surrogate"), shown("dashboard", "honest")
     lines = [_line(f"line-{n}", c.name, log=True) for n, c in enumerate(drawn)]
-    bars = [_bar(f"bar-{n}", f"summary/{name}", "stolen") for n, name in enumerate(SCALARS)]
+    bars = [_bar(f"bar-{n}", name, "stolen") for n, name in enumerate(SCALARS)]
     costs = [_bar(f"cost-{n}", c.name, "cost") for n, c in enumerate(paid)]
     return _state(
         compareRunCharts=[*lines, *bars, *costs],
         compareRunSections=[
-            _section("curves", "What is stolen: against queries (step = queries)"),
-            _section("stolen", "What is stolen: at the end, and queries to 95 % fidelity"),
-            _section("cost", "What honest customers pay"),
+            _section("curves", "Stolen, by queries (steps)"),
+            _section("stolen", "Stolen in the end; queries to 95 %"),
+            _section("cost", "What customers pay"),
             *[_section(f"more-{name}", name, generated=True) for name in GENERATED],
         ],
         groupBy=_grouped(group),
@@ -103,9 +99,9 @@ def _leaderboard() -> dict[str, Any]:
         orderByKey="metrics.`uniform`",
         orderByAsc=True,
         selectedColumns=list(COLUMNS),
-        columnOrder=list(COLUMNS),
-        columnWidths=COLUMNS,
-        groupBy=_grouped(GROUP),
+        columnOrder=list(WIDTHS),
+        columnWidths=WIDTHS,
+        groupBy=_grouped([ROW]),
     )
 
 

@@ -53,6 +53,6 @@ def test_the_page_runs_from_top_to_bottom(
                 capfd.readouterr()
     assert said["# contract.py"] == "it keeps the contract\n"
     assert said["# marks.py"] in PAGE.read_text()
-    assert "worst_case" in said[next(line for line in said if "=naive" in line)]
+    assert "worst case" in said[next(line for line in said if "=naive" in line)]
     assert said["# from_python.py"].splitlines()[-1].startswith("80 1.0 ")
     assert Path("report/index.html").exists()

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from moatbench.cli.options import BadOption, Command, whole
+from moatbench.cli import options
+from moatbench.cli.options import BadOption, Command, experiment_of, whole
 
 COPY = Command(
     "copy FILE... [to=PLACE] [hydra...=...]",
@@ -69,3 +70,23 @@ def test_every_command_explains_itself(command: str) -> None:
     )
     assert done.stdout.startswith(f"usage: moatbench-{command} ")
     assert len(done.stdout.splitlines()) > 2
+
+
+@pytest.mark.parametrize(
+    ("known", "said"),
+    [
+        (["a b", "c"], "experiment must be one of 'a b', c, got none; say experiment='a b'"),
+        ([], "which holds none; run one first"),
+    ],
+)
+def test_an_experiment_that_is_not_given_is_chosen_or_asked_for(
+    known: list[str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = options.Given({"tracking.uri": "sqlite:////a.db"}, [], [])
+    monkeypatch.setattr(options, "experiments", lambda uri: known)
+    with pytest.raises(BadOption, match=said):
+        experiment_of(given)
+    monkeypatch.setattr(options, "experiments", lambda uri: ["only"])
+    assert experiment_of(given) == "only"
+    asked = options.Given({"experiment": "mine"}, [], [])
+    assert experiment_of(asked) == "mine"

@@ -103,6 +103,14 @@ def test_a_frame_becomes_rows_and_rows_the_same_frame() -> None:
     assert [f.name for f in shares.space.features] == list(rows.columns.drop("always"))
 
 
+def test_fractions_of_whole_numbers_are_asked_where_the_space_takes_any() -> None:
+    data = Dataset(table(owned()), units="own", steps=False)
+    shares = data.shares(np.random.default_rng(0), "codes")
+    x = shares.space.sample(20, np.random.default_rng(0))
+    frame = Frames(data.table.columns, shares.space)(x)
+    assert np.array_equal(frame["age"], x[:, 0])
+
+
 def test_an_array_has_zeros_and_ones_and_the_columns_that_never_vary() -> None:
     frame = owned()
     data = Dataset(table(frame), units="own")

@@ -14,7 +14,7 @@ def test_every_top_level_key_says_what_it_is() -> None:
 
 def test_the_lists_that_follow_from_the_table() -> None:
     where = {"tracking", "data_dir", "cache", "name", "force", "report", "confirm"}
-    where |= {"strengths", "advise"}
+    where |= {"strengths", "advise", "verbose"}
     assert set(ELSEWHERE) == where
     keys = {"seed", "victim_seed", "threads", "confirmation", "secret", "isolation_limit"}
     assert set(FREE) == keys

@@ -83,8 +83,8 @@ def test_each_finished_run_is_told_once(tmp_path: Path, capsys: pytest.CaptureFi
     said(tmp_path, 1, "deep/er", done=True)
     progress.stop()
     first, second = capsys.readouterr().out.splitlines()
-    assert first.startswith("[1/3] none / equation_solving / softmax on iris / s0: fidelity 90.00")
-    assert re.search(r"80\.00 % at 1,000 queries \(2\.0 s, about \d+ s left\)$", first)
+    assert first.startswith("[1/3] none / equation_solving / softmax on iris / s0: 90.00")
+    assert re.search(r"80\.00 % stolen \(2\.0 s, about \d+ s left\)$", first)
     assert second.startswith("[2/3]")
     assert "(already in MLflow, about" in second
 
@@ -104,7 +104,7 @@ def test_a_run_without_numbers_says_why() -> None:
     assert result(skipped) == "not applicable: needs confidences"
     assert result(
         replace(SUMMARY, flags=[Flag("A", "a"), Flag("B", "b"), Flag("C", "c")])
-    ).endswith("at 1,000 queries, A: invalid; B: bound")
+    ).endswith("% stolen, A: invalid; B: bound")
 
 
 def test_a_run_that_left_nothing_is_a_failure(tmp_path: Path) -> None:
@@ -165,12 +165,13 @@ def test_after_two_kills_a_sweep_is_whole_and_nothing_is_twice(tmp_path: Path) -
 
 @pytest.mark.usefixtures("tracked")
 def test_a_sweep_ends_with_what_opens_its_charts(moatbench: Run) -> None:
-    status, out, _ = moatbench("-m", *QUICK, "defense=none,rounding", "seed=0")
+    status, out, _ = moatbench("-m", *QUICK, "defense=none,rounding", "seed=0", "verbose=true")
     assert status == 0
     assert out.startswith("sweep of 2 runs in ")
     assert "[2/2]" in out
+    assert "moatbench-ui" in out
     assert "viewStateShareKey=tradeoff" in out
-    assert "moatbench-ui tracking.uri=sqlite:///" in out
+    assert out.endswith("moatbench-report experiment=moatbench out=report\n")
 
 
 def test_runs_that_differ_in_their_seeds_alone_are_tried_out_once(

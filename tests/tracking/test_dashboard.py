@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 from shop import new_store
+from summaries import summary
 
 from moatbench.cli import ui
 from moatbench.tracking import store, views
+from moatbench.tracking.log import _tags
 
 
 def states() -> dict[str, dict[str, object]]:
@@ -89,7 +91,18 @@ def test_looking_for_a_store_makes_none(tmp_path: Path) -> None:
 def test_no_view_averages_data_sets_or_victims() -> None:
     for state in states().values():
         keys = [key["groupByData"] for key in state["groupBy"]["groupByKeys"]]  # type: ignore[index]
-        assert keys[:3] == ["data", "victim", "defense"]
+        assert keys[0] == views.ROW
+
+
+def test_what_the_views_average_by_names_defense_strength_victim_and_data(tmp_path: Path) -> None:
+    knobs = {"defense.mad.epsilon": 0.5, "price": 1e-4}
+    tags = _tags(summary(defense="mad", victim="tree", data="wine", knobs=knobs), tmp_path)
+    assert tags[views.ROW] == "mad (epsilon=0.5), tree on wine"
+
+
+def test_the_leaderboard_fits_a_window_of_1280_pixels() -> None:
+    chrome, boxes = 254, 40  # MLflow's sidebar and margins; the column of boxes
+    assert chrome + boxes + sum(views.WIDTHS.values()) <= 1280
 
 
 @pytest.mark.parametrize("port", [5060, 6000, 6667, 10080])

@@ -12,10 +12,11 @@ from moatbench.report.measure.multipliers import Reach, reach
 from moatbench.report.measure.row_flags import holds
 from moatbench.report.measure.statistics import median
 from moatbench.report.measure.worst import UNDEFENDED, Field
+from moatbench.verdict.choice import BEARABLE
 
 GOAL = 95  # per cent of the answers: the level that defenses are ranked by
-KEPT = 0.99  # share of their labels that customers must keep, of a defense that can be deployed
-REFUSED = 0.01  # share of their queries that may be refused
+KEPT = 1 - BEARABLE  # share of their labels that customers must keep, of what can be deployed
+REFUSED = BEARABLE  # share of their queries that may be refused
 
 
 @dataclass(frozen=True)

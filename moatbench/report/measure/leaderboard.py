@@ -24,9 +24,9 @@ from moatbench.report.measure.worst import (
     worst,
     worst_by,
 )
+from moatbench.verdict.case import CONTROLS
 
 LABEL_ONLY = "label_only"
-CONTROLS = ("none", "random_labels")  # nobody claims that they hold
 WITHHELD = 2.0  # the L1 distance of an answer that tells nothing right: the largest there is
 LIMITS = (0.0, 0.05, 0.25, 0.5, 1.0)  # of the honest cost
 
@@ -47,6 +47,8 @@ class Standing:
             where it was not run again.
         flags: what a reader must know before trusting the row, the gravest first; each with the
             seeds of the runs that say so, or none where the row itself does.
+        beside: the baseline that it is held against; '' for none.
+        claims: whether the row claims that its defense holds: less is stolen than behind that one.
     """
 
     defense: str
@@ -57,6 +59,8 @@ class Standing:
     front: bool
     confirmed: Interval
     flags: Flags
+    beside: str = ""
+    claims: bool = False
 
     @property
     def marks(self) -> list[Flag]:
@@ -67,6 +71,7 @@ class Standing:
 def standings(field: Field) -> list[Standing]:
     """Rank the defenses of a setting, the lowest worst case first."""
     rows = [_standing(field, defense) for defense in field.defenses if field.against(defense)]
+    rows = [_held_against(row, rows) for row in rows]
     front = {row.defense for row in rows if not any(_dominates(other, row) for other in rows)}
     marked = [
         replace(
@@ -120,14 +125,21 @@ def _dominates(a: Standing, b: Standing) -> bool:
     return ours != theirs and all(x <= y for x, y in zip(ours, theirs, strict=True))
 
 
-def _beside(field: Field, row: Standing, rows: Sequence[Standing]) -> Iterator[Flag]:
-    """Say what is less about a row when it is held against the baselines."""
+def _held_against(row: Standing, rows: Sequence[Standing]) -> Standing:
+    """Hold a row against label-only, or else no defense, and see whether it claims to hold."""
     named = {other.defense: other for other in rows}
     reference = named.get(LABEL_ONLY) or named.get(UNDEFENDED)
-    lies = row.defense in CONTROLS or reference is None or row is reference
-    claimed = not lies and reference is not None and holds(row.test.value, reference.test.value)
-    yield from of_a_claim(field, row.defense, claimed=claimed)
-    yield from _under_attacked(row, named.get(LABEL_ONLY))
+    if row.defense in CONTROLS or reference is None or row is reference:
+        return row
+    claims = holds(row.test.value, reference.test.value)
+    return replace(row, beside=reference.defense, claims=claims)
+
+
+def _beside(field: Field, row: Standing, rows: Sequence[Standing]) -> Iterator[Flag]:
+    """Say what is less about a row when it is held against the baselines."""
+    yield from of_a_claim(field, row.defense, claimed=row.claims)
+    floor = next((other for other in rows if other.defense == LABEL_ONLY), None)
+    yield from _under_attacked(row, floor)
 
 
 def _under_attacked(row: Standing, floor: Standing | None) -> Iterator[Flag]:

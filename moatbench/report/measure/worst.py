@@ -12,8 +12,7 @@ from moatbench.record.curve import Row, worst_case
 from moatbench.report.measure.bootstrap import clustered_interval, mean_of_means
 from moatbench.report.measure.statistics import Interval
 from moatbench.report.select.records import Curve, Selection, Setting
-
-UNDEFENDED = "none"
+from moatbench.verdict.case import UNDEFENDED as UNDEFENDED
 
 
 class Worst(NamedTuple):

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from moatbench import __version__
 from moatbench.report.draw.chart_data import chart_data
 from moatbench.report.draw.figures import slug
+from moatbench.report.measure.cases import verdict_of
 from moatbench.report.measure.worst import Field
 from moatbench.report.select.records import Selection
 from moatbench.report.write import methods
@@ -69,6 +70,7 @@ def page(
     parts = {
         "title": escape(f"{experiment}: moatbench report"),
         "heading": escape(experiment),
+        "verdicts": "\n".join(f"<p class=verdict>{escape(verdict_of(f))}</p>" for f in fields),
         "lead": escape(_lead(selection, fields)),
         "nav": _nav(made),
         "notices": "\n".join(

@@ -201,6 +201,11 @@ def oracles(attacks: Mapping[str, Attack], ran: Collection[str]) -> list[str]:
     return [name for name, attack in attacks.items() if attack.oracle and name in ran]
 
 
+def labels_only(attacks: Mapping[str, Attack], ran: Collection[str]) -> list[str]:
+    """Name the attacks that ran and used nothing but labels."""
+    return [name for name, attack in attacks.items() if attack.labels_only and name in ran]
+
+
 def aware(
     attacks: Mapping[str, Attack], defense: Defense, finished: Collection[str]
 ) -> dict[str, list[str]]:
