@@ -150,7 +150,7 @@ def registered_model(
     if path is None or version is None:
         raise ValueError(
             f"victim.uri={uri} must be copied before it is loaded, as moatbench does; from Python, "
-            "give compose.registered.fetched the config"
+            "give tracking.registry.fetched the config"
         )
     victim = model_file(
         data, rng, path, "mlflow", trusted, trust, family, encoding, link, stochastic

@@ -1,7 +1,7 @@
 """From a model that is opened to a victim: its shares, how it is asked and read, its checks."""
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from moatbench.formats.checked import agreement, require_steady
 from moatbench.formats.served import Served, Source, gathered
 from moatbench.knobs import check_choice, check_flag
 from moatbench.types import Generator
-from moatbench.victim import Victim
+from moatbench.victim import Shares, Victim
 from moatbench.victims.asking import OwnEncoding, asked
 
 SHOWN = 512  # rows whose answers show the form of them
@@ -73,6 +73,34 @@ def served(
         notes["agrees_with_itself"] = agreement(answers, shares.x_test)
     else:
         require_steady(answers, shares.x_test)
+    if wishes.encoding is None and not _beats_a_constant(answers, shares):
+        notes |= _other_way(data, answers, link, found.encoding)
     shares = replace(shares, provenance={**shares.provenance, **notes})
     known = dict(model.architecture) if wishes.family in (None, model.family) else {}
     return Victim(shares, answers, wishes.family or model.family, known)
+
+
+def _beats_a_constant(answers: Served, shares: Shares) -> bool:
+    """Whether answers to the test rows are right more often than the best constant answer."""
+    right = (answers(shares.x_test).labels == shares.y_test).mean()
+    return bool(right > np.bincount(shares.y_test).max() / len(shares.y_test))
+
+
+def _other_way(
+    data: Dataset, answers: Served, link: str | None, used: OwnEncoding
+) -> dict[str, Any]:
+    """Say under which encoding a model that is no better than a constant would be better."""
+    model, best = answers.model, dict[str, Any]()
+    for encoding in get_args(OwnEncoding):
+        try:
+            found = asked(model, model.ask, data, np.random.default_rng(0), encoding)
+            other = replace(answers, decode=found.inputs)
+            raw = gathered(list(other.raw(found.shares.x_test)))
+            other = replace(other, form=form_of(raw, model.classes, found.shares.classes, link))
+        except Exception:  # it is not asked in this way
+            continue
+        right = float((other(found.shares.x_test).labels == found.shares.y_test).mean())
+        better = _beats_a_constant(other, found.shares) and right > best.get("right_as", 0.0)
+        if encoding != used and better:
+            best = {"better_as": encoding, "right_as": right}
+    return best

@@ -18,7 +18,6 @@ from moatbench.api import valid_checkpoints
 from moatbench.attack import Attack
 from moatbench.compose.cache import is_known, trained, victim_key
 from moatbench.compose.limits import check_run, check_suite, overrides_given
-from moatbench.compose.registered import fetched
 from moatbench.compose.subgroup import members
 from moatbench.compose.words.choices import options_of
 from moatbench.compose.words.old_forms import refuse_old_form
@@ -26,6 +25,7 @@ from moatbench.data import Dataset
 from moatbench.defense import Defense
 from moatbench.randomness import stream
 from moatbench.stack import Stack
+from moatbench.tracking.registry import fetched
 from moatbench.traits import STAGES
 from moatbench.types import Mask
 from moatbench.victim import Victim

@@ -19,7 +19,6 @@ from tqdm import tqdm
 
 from moatbench.compose.build import SUITE, Parts, build
 from moatbench.compose.naming import attack_name, data_name, defense_name, victim_name
-from moatbench.compose.registered import fetched
 from moatbench.compose.repeat import as_given, repeating
 from moatbench.defense import Defense
 from moatbench.display.figure import draw
@@ -42,6 +41,7 @@ from moatbench.runner.playing import staying
 from moatbench.runner.secret import hidden, secret_for
 from moatbench.runner.suite import Event, Finished, Point, Skipped, run_attacks
 from moatbench.tracking.log import log_run
+from moatbench.tracking.registry import fetched
 from moatbench.tracking.resume import done_before
 from moatbench.tracking.store import address
 from moatbench.tracking.tried import require_usable
@@ -242,6 +242,7 @@ def _doubt(cfg: DictConfig, parts: Parts, found: Gathered, judge: Judge) -> None
     if not found.rows:
         return
     told = parts.victim.confidences and parts.defense.traits.confidences
+    steady = flags.ITSELF not in parts.victim.shares.provenance
     layers, whole = _layers(cfg, parts), found.curves.keys() - found.failed.keys()
     found.flags = flags.of_run(
         parts.attacks,
@@ -251,12 +252,13 @@ def _doubt(cfg: DictConfig, parts: Parts, found: Gathered, judge: Judge) -> None
         confidences=told,
         doubled=found.doubled,
         told=found.flags,
+        steady=steady,
     )
     found.flags += flags.of_victim(parts.victim)
     found.flags += flags.of_defense(layers, flags.aware(parts.attacks, parts.defense, whole))
     unknown = hidden(cfg.seed, found.secret)
     doubts, repeated = selfcheck.of_layers(parts.victim, layers, unknown)
-    found.flags += [*doubts, *varies(parts.victim, judge)]
+    found.flags += [*doubts, *(varies(parts.victim, judge) if steady else ())]
     found.repeated = dict(repeated)
 
 

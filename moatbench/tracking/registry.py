@@ -9,7 +9,9 @@ import re
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from moatbench.tracking.store import WAIT, address, calm, cause, connect, locked
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 SCHEME = "models:/"
+FOLDER = "models"  # below the cache
+ELSEWHERE = "runs/cache"  # without one
 FORMS = "models:/name/3, models:/name/latest or models:/name@alias"
 NAMED = re.compile(r"models:/+(?P<name>[^/@]+)(?:/(?P<version>\d+|latest)|@(?P<alias>[^/@]+))")
 
@@ -67,6 +71,25 @@ def download(uri: str, registry_uri: str | None, below: Path) -> Downloaded:
             f"not give ({cause(error)}); see victim.registry_uri"
         ) from error
     return Downloaded(folder, known)
+
+
+def fetched(cfg: DictConfig) -> DictConfig:
+    """Return the config with its registered model here: `victim.path` and the version it is of.
+
+    So what the run read, and not what an alias means on another day, is what identifies it. A
+    config of another victim, or of one that is here, is returned as it is.
+    """
+    victim: Any = cfg.victim
+    if "registry_uri" not in victim or victim.get("path"):
+        return cfg
+    below = Path(cfg.cache or ELSEWHERE) / FOLDER
+    registry = victim.registry_uri or cfg.tracking.uri
+    found = download(str(victim.uri), registry, below)
+    cfg = OmegaConf.create(cfg)
+    OmegaConf.set_readonly(cfg, False)
+    with open_dict(cfg):
+        cfg.victim.path, cfg.victim.version = str(found.folder), found.version
+    return cfg
 
 
 def _version(client: "MlflowClient", parts: "re.Match[str]") -> "ModelVersion":

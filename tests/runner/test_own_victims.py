@@ -15,6 +15,8 @@ from moatbench.runner.card import first_line
 from moatbench.runner.checks.flags import of_victim
 from moatbench.types import Array, Labels
 from moatbench.victim import Victim
+from moatbench.victims.datasets import bundled
+from moatbench.victims.own import own_model
 
 
 def always(label: int) -> Callable[[Array], Reply]:
@@ -37,6 +39,16 @@ def test_a_victim_no_better_than_a_constant_is_invalid(toy: Victim) -> None:
     (flag,) = of_victim(with_truth(toy, (labels + 1) % 3))
     assert (flag.grade, flag.mark) == (INVALID, "no better than a constant")
     assert of_victim(toy) == []
+
+
+def test_the_flag_names_the_encoding_under_which_a_model_is_better() -> None:
+    def on_scaled_columns(x: Array) -> Array:
+        return 1 / (1 + np.exp(9 * x[:, :1] + 3))
+
+    victim = own_model(bundled("breast_cancer"), np.random.default_rng(0), on_scaled_columns)
+    (flag,) = of_victim(victim)
+    assert flag.mark == "constant victim"
+    assert "with victim.encoding=scaled it is right on 8" in flag.text
 
 
 def test_a_victim_that_varies_bounds_what_can_be_measured(toy: Victim) -> None:

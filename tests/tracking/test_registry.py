@@ -6,8 +6,7 @@ import pytest
 from omegaconf import OmegaConf
 from shop import new_store
 
-from moatbench.compose.registered import fetched
-from moatbench.tracking.registry import download
+from moatbench.tracking.registry import download, fetched
 
 
 @pytest.fixture(scope="module")

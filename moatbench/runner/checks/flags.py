@@ -39,8 +39,9 @@ from moatbench.runner.checks.doubts import (
     more_steps_gave_other,
 )
 from moatbench.sweep.strengths import published_of
-from moatbench.victim import Victim
+from moatbench.victim import Shares, Victim
 
+ITSELF = "agrees_with_itself"  # a fact of a victim whose owner says that it varies
 UNITS = (
     "is it asked in the units and the order of columns that it was trained on? (victim.encoding)"
 )
@@ -55,6 +56,7 @@ def of_run(
     confidences: bool,
     doubled: Mapping[str, Doubled] | None = None,
     told: Sequence[Flag] = (),
+    steady: bool = True,
 ) -> list[Flag]:
     """Gather all flags of the curves.
 
@@ -69,6 +71,7 @@ def of_run(
         confidences: whether the API answered any.
         doubled: what twice the steps changed, of attacks where that was seen.
         told: flags that were raised while the attacks ran.
+        steady: whether the victim itself answers alike each time; else no defense keeps labels.
     """
     ran = {name: curve for name, curve in curves.items() if name != WORST_CASE}
     found = [
@@ -84,7 +87,7 @@ def of_run(
         *awareness_gave_nothing(attacks, defense.traits.kinds, hits),
         *more_steps_gave_other(doubled or {}),
     ]
-    broken = labels_changed(defense, ran)
+    broken = labels_changed(defense, ran) if steady else []
     suspects = {*oracles(attacks, ran), *(flag.attack for flag in told if flag.mark == UNISOLATED)}
     most, names = worst(ran, suspects)
     return [
@@ -121,24 +124,36 @@ def of_victim(victim: Victim) -> list[Flag]:
     no surrogate can do better.
     """
     flags, shares = [], victim.shares
-    itself = shares.provenance.get("agrees_with_itself")
+    itself = shares.provenance.get(ITSELF)
     if itself is not None:
         text = f"the victim's answers vary: it agrees with itself on {100 * itself:.1f} % of labels"
         flags.append(Flag(BOUND, text, VARYING))
     if len(victim.classes) == 1:
         return flags
+    way = _units(shares)
     labels, shown = victim.predict(shares.x_test).labels, constant_accuracy(victim)
     right = float((labels == shares.y_test).mean())
     if len(np.unique(labels)) == 1:
-        text = f"the victim answers {victim.classes[labels[0]]!r} to every test row; {UNITS}"
+        text = f"the victim answers {victim.classes[labels[0]]!r} to every test row; {way}"
         return [*flags, Flag(INVALID, text, CONSTANT)]
     if right <= shown:
         text = (
             f"the victim is right on {100 * right:.1f} % of test rows, and one constant answer "
-            f"would be on {100 * shown:.1f} %; {UNITS}"
+            f"would be on {100 * shown:.1f} %; {way}"
         )
         flags.append(Flag(INVALID, text, WORSE))
     return flags
+
+
+def _units(shares: Shares) -> str:
+    """Say what may be wrong with how a victim is asked, and what would be better."""
+    facts = shares.provenance
+    if "better_as" not in facts:
+        return UNITS
+    return (
+        f"with victim.encoding={facts['better_as']} it is right on "
+        f"{100 * facts['right_as']:.1f} %: it was trained on inputs like those"
+    )
 
 
 def worst(
