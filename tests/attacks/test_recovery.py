@@ -220,10 +220,13 @@ def test_a_harsh_defense_ends_no_recovery(defense: Defense, restorer: Method, to
 
 
 def test_a_copy_that_cannot_be_deployed_leaves_the_labels(toy: Victim) -> None:
+    deployed: list[Victim] = []
+
     class Choosy(Defense):
         def deploy(self, victim: Victim, rng: Generator) -> None:
-            if victim is not toy:
+            if deployed:
                 raise NotApplicable("only before the original")
+            deployed.append(victim)
 
         def respond(self, x: Array, reply: Reply, account: str) -> Reply:
             assert reply.outputs is not None
@@ -349,9 +352,9 @@ def test_lookup_halves_the_error_of_modelguard_w_on_digits() -> None:
     ids=["reverse_sigmoid", "mad_argmax", "modelguard_w"],
 )
 def test_recovery_keeps_up_with_labels_on_digits(defense: Defense) -> None:
-    """It asks what adaptive retraining on labels asks; that has 94.8 and 93.2 % at 1,300."""
+    """It asks what adaptive retraining on labels asks; that has 98.0 and 92.9 % at 1,300."""
     victim = softmax(bundled("digits", 0.3, 0.25), stream(0, "victim"))
     run = Extraction(victim, defense, recovery(), (1300,))
     (point,) = list(run)
-    assert point.metrics["fidelity_test"] >= 0.94
-    assert point.metrics["fidelity_uniform"] >= 0.93
+    assert point.metrics["fidelity_test"] >= 0.97
+    assert point.metrics["fidelity_uniform"] >= 0.925

@@ -114,7 +114,8 @@ def test_the_table_tells_what_the_benchmark_measured() -> None:
     rows = re.findall(r"^\| `(\w+)`.*?\| ([\d.]+) % \|", README.read_text(), re.MULTILINE)
     assert len(rows) >= 5
     for name, stolen in rows:
-        assert re.search(rf"^\| {name} \| {stolen} ", measured, re.MULTILINE), name
+        row = rf"^\| {name} \|[^|]*\| {stolen} "  # the marks stand between
+        assert re.search(row, measured, re.MULTILINE), name
 
 
 def test_it_has_at_most_700_words() -> None:

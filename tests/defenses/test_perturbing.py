@@ -305,7 +305,7 @@ def test_bdpl_needs_two_classes_and_a_numeric_feature(toy: Victim, binary: Victi
 def test_a_shuffle_moves_all_but_the_label() -> None:
     outputs = np.random.default_rng(0).dirichlet([0.5] * 5, 1000)
     defense = Shuffle(1e-6)
-    defense._key = b"key"
+    defense._key, defense._space = b"key", InputSpace.box(4)
     x = np.random.default_rng(1).uniform(size=(1000, 4))
     told, rows, top = outputs_told(defense, outputs, x), np.arange(1000), outputs.argmax(axis=1)
     assert np.array_equal(told[rows, top], outputs[rows, top])
