@@ -38,6 +38,7 @@ FLOORS = [
     {"search", "report"},
     {"learners", "sweep"},
     {"solvers"},
+    {"inverses"},
     {"strategies", "judge"},
     {"isolation"},
     {"compose"},
@@ -53,7 +54,8 @@ BLIND = {  # these see nothing else of ours
     "report": {"types", "record", "tracking", "display"},
     "sweep": {"record", "tracking", "report", "display"},
 }
-SHARED = {"numerics", "models", "search", "learners", "solvers", "strategies"}  # parts may use them
+# Parts may use these.
+SHARED = {"numerics", "models", "search", "learners", "solvers", "inverses", "strategies"}
 ONLY = {  # libraries, and who may import them
     "mlflow": {"tracking"},
     "hydra.utils": {"compose"},
