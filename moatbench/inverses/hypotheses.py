@@ -1,6 +1,7 @@
 """Which defense, or which of its knobs, the answers speak for."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -10,26 +11,30 @@ from moatbench.inverses.origins import Origins
 from moatbench.inverses.steps import one_hot_step, set_step
 
 SAMPLE = 64  # answers that are tried
-SPEAKS = 0.1  # more of the answers than of mixed ones must be explained
+EXPLAINED = 0.98  # of the answers, at least
+SPEAKS = 0.05  # of mixed ones must not be explained
+MIXED = 4  # answers that a control is the mean of
 EPSILONS = (0.1, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
 
 
-def spoken_for(inverses: Sequence[Inverse], told: Origins) -> tuple[int, float]:
-    """Return the inverse that the answers speak for, and how much they do, from -1 to 1.
+def spoken_for(inverses: Sequence[Inverse], told: Origins) -> int | None:
+    """Return the inverse that the answers speak for; None where they speak for none.
 
-    A weak defense could have told almost anything. So what counts is by how much more often an
-    inverse finds an origin of the answers than of controls, their mixes with one another.
+    A weak defense could have told almost anything. So of those that explain the answers, that one
+    is meant which explains the fewest controls, mixes of these answers with one another.
     """
     some = told.take(np.arange(min(SAMPLE, len(told.rows))))
-    if not len(some.rows):
-        return 0, -1.0
-    mixed = (some.low + np.roll(some.low, 1, axis=0)) / 2
-    controls = Origins(
-        some.n, some.rows, mixed, mixed, mixed.argmax(axis=1).astype(np.int64), some.mixed
-    )
-    scores = [_share(inverse, some) - _share(inverse, controls) for inverse in inverses]
-    best = int(np.argmax(scores))
-    return best, scores[best]
+    if not len(some.rows) or not inverses:
+        return None
+    mixed = np.mean([np.roll(some.low, turn, axis=0) for turn in range(MIXED)], axis=0)
+    labels = mixed.argmax(axis=1).astype(np.int64)
+    controls = replace(some, low=mixed, high=mixed, labels=labels)
+    explained = np.array([_share(inverse, some) for inverse in inverses])
+    good = np.flatnonzero(explained >= EXPLAINED)
+    if not len(good):
+        return None
+    by_chance = [_share(inverses[int(i)], controls) for i in good]
+    return int(good[np.argmin(by_chance)]) if min(by_chance) <= 1 - SPEAKS else None
 
 
 def _share(inverse: Inverse, told: Origins) -> float:

@@ -7,7 +7,7 @@ import numpy as np
 
 from moatbench.api import PredictionAPI
 from moatbench.client import Answers, Card
-from moatbench.inverses.hypotheses import SAMPLE, SPEAKS, spoken_for
+from moatbench.inverses.hypotheses import SAMPLE, spoken_for
 from moatbench.inverses.layers import Inverse
 from moatbench.inverses.linear_guess import linear_guess
 from moatbench.inverses.origins import Origins, stacked
@@ -90,8 +90,8 @@ class Restored(View):
     def _choose(self) -> None:
         """Find the inverse that the answers speak for, and undo with it what was told so far."""
         told = self._as_origins(Answers.joined(self._told))
-        best, how_much = spoken_for(list(self._inverses.values()), told)
-        self._name = list(self._inverses)[best] if how_much > SPEAKS else ""
+        best = spoken_for(list(self._inverses.values()), told)
+        self._name = "" if best is None else list(self._inverses)[best]
         self._origins = [self._undo(part) for part in self._told[:-1]]
 
     def _undo(self, answers: Answers) -> Origins:
