@@ -7,6 +7,7 @@ others as they were. So an answer has few origins, often one.
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from math import inf
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from moatbench.strategies.wrapper import Wrapper
 from moatbench.types import Generator
 
 KNOWLEDGE = ("exact", "family", "none")
+GAINING = 0.9  # of a round's gap between answers and surrogate, that the next one may leave
 SETTLED = 1e-12  # answers that move by less between rounds stay
 
 
@@ -31,10 +33,10 @@ class Inversion(Wrapper):
     """Run another attack on answers that were put through the inverse of the defense.
 
     Where an answer has several origins, or bounds alone, what is nearest to the other attack's
-    surrogate is chosen; then the other attack fits again, to all that was bought, until nothing
-    changes. Until there is a surrogate, the label alone is passed on of such answers; before
-    softmax regression the first surrogate is what the most entries of all answers agree on. Of an
-    answer that no true one leads to, the label alone is passed on for good.
+    surrogate is chosen; then the other attack fits again, to all that was bought, as long as the
+    two come nearer to each other. Until there is a surrogate, the label alone is passed on of such
+    answers; before softmax regression the first surrogate is what most entries of all answers agree
+    on. Of an answer that no true one leads to, the label alone is passed on for good.
 
     Args:
         attack: the other one.
@@ -89,8 +91,8 @@ class Inversion(Wrapper):
             yield replace(last, note="; ".join(filter(None, (last.note, view.note))))
 
     def _again(self, target: Target, view: Restored, asking: Generator) -> Iterator[Surrogate]:
-        """Fit again to the answers as the surrogate so far settles them, until nothing changes."""
-        given = view.given
+        """Fit again to the answers as the surrogate so far settles them, while that helps."""
+        given, before = view.given, inf
         for _ in range(self.rounds):
             now = view.restored
             if _same(given, now):
@@ -98,7 +100,10 @@ class Inversion(Wrapper):
             replay = Replayed(target.api.card, now, view.queries)
             *_, fitted = self.attack.run(_before(target, replay), deepcopy(asking))
             yield fitted
-            given = now
+            given, gap = now, _gap(fitted, now)
+            if gap > GAINING * before:
+                return
+            before = gap
 
     def _inverses(self, target: Target, rng: Generator) -> Mapping[str, Inverse]:
         """Return what may undo the defense, by name."""
@@ -120,6 +125,14 @@ def _same(one: Answers, other: Answers) -> bool:
     assert one.outputs is not None
     assert other.outputs is not None
     return np.allclose(one.outputs, other.outputs, rtol=0, atol=SETTLED, equal_nan=True)
+
+
+def _gap(surrogate: Surrogate, answers: Answers) -> float:
+    """Return how far (mean L1) a surrogate is from the answers that it was fitted to."""
+    said = surrogate.predict(answers.x).outputs if len(answers.x) else None
+    if said is None or answers.outputs is None or np.isnan(answers.outputs).all():
+        return inf
+    return float(np.nanmean(np.abs(said - answers.outputs)))
 
 
 def _named(defense: Defense) -> str:

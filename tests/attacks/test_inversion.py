@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 from scipy.special import softmax as softmax_of_scores
-from shop import attack_of, outputs_told, victim_of
+from shop import attack_of, victim_of
 
 from moatbench.attack import Attack
 from moatbench.attacks.inversion import Inversion
