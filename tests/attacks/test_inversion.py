@@ -170,7 +170,7 @@ def test_no_perturbation_of_the_literature_hides_anything_of_a_softmax_regressio
     assert point.metrics["tv_uniform"] < CLOSE
 
 
-@pytest.mark.parametrize("knowledge", ["family", "none"])
+@pytest.mark.parametrize("knowledge", ["family", pytest.param("none", marks=pytest.mark.slow)])
 def test_the_answers_tell_the_knobs_and_the_defense(knowledge: str) -> None:
     attack = attack_of("inversion", f"attack.knowledge={knowledge}")
     point = last(victim_of("softmax", "digits"), MAD(0.75, True), attack, 1300)
@@ -198,7 +198,8 @@ class Liar(Defense):
         return reply
 
     def inverse(self, told: Origins, guess: Array | None = None) -> Origins:
-        return MAD(1.9, False).inverse(told, guess)
+        found: Origins = MAD(1.9, False).inverse(told, guess)
+        return found
 
 
 def test_the_contract_finds_an_inverse_without_the_truth(toy: Victim) -> None:
@@ -221,10 +222,12 @@ def test_where_it_does_not_apply_it_says_why(defense: Defense, reason: str, toy:
         last(toy, defense, attack_of("inversion"), 60)
 
 
-def test_two_classes_are_inverted_as_far_as_they_tell() -> None:
+def test_two_classes_are_inverted_as_well_where_only_one_can_have_risen_so_far() -> None:
+    """At a smaller epsilon each answer has two origins, mirrored, and either may be meant."""
     victim = victim_of("logistic", "breast_cancer")
-    point = last(victim, MAD(0.5, False), attack_of("inversion"), 310)
-    assert point.metrics["fidelity_test"] > 0.95
+    point = last(victim, MAD(1.0, False), attack_of("inversion"), 310)
+    assert point.metrics["fidelity_test"] == 1
+    assert point.metrics["tv_uniform"] < CLOSE
 
 
 @pytest.mark.parametrize("knobs", [{"knowledge": "all"}, {"rounds": -1}])
@@ -232,4 +235,4 @@ def test_bad_knobs_are_told(knobs: dict[str, object]) -> None:
     own = attack_of("inversion")
     assert isinstance(own, Inversion)
     with pytest.raises(ValueError, match="inversion: "):
-        replace(own, **knobs)  # type: ignore[arg-type]
+        replace(own, **knobs)
