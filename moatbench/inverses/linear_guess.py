@@ -35,8 +35,10 @@ def linear_guess(learner: Learner, answers: Answers, origins: Origins) -> Predic
         return None
     model = learner.model(answers.x)
     assert isinstance(model, Linear)
-    labels = Batch(model, np.eye(learner.k)[answers.labels])
-    start = fit_at(RIDGE, labels, np.zeros(model.a.shape[1] * learner.k), iterations=STEPS).theta
+    labels = answers.labels.copy()
+    labels[origins.rows] = origins.labels  # where a label was told that is not the model's
+    hard = Batch(model, np.eye(learner.k)[labels])
+    start = fit_at(RIDGE, hard, np.zeros(model.a.shape[1] * learner.k), iterations=STEPS).theta
     w = model.coef(start)
     mixed = bool(origins.mixed.any())
     w = _ordered(model.a, origins, w) if mixed else _stood(model.a, told, origins, w)

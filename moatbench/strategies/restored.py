@@ -52,7 +52,9 @@ class Restored(View):
         if len(self._inverses) > 1 and known < SAMPLE:
             self._choose()
         self._origins.append(self._undo(answers))
-        self._given.append(self._settled(self._told[-1], self._origins[-1]))
+        certain = self._mostly_certain or self._origins[-1].certain.all()
+        guess = None if certain else self._guessed(answers.x)
+        self._given.append(self._settled(self._told[-1], self._origins[-1], guess))
         return self._given[-1]._replace(rows=answers.rows)
 
     @property
@@ -66,13 +68,13 @@ class Restored(View):
         answers = Answers.joined(self._told)
         guided = len(self.card.classes) > ALL and self.guess is not None
         origins = self._undo(answers) if guided else stacked(self._origins)
-        return self._settled(answers, origins)
+        return self._settled(answers, origins, self._guessed(answers.x))
 
     def guess_first(self) -> None:
         """Where few answers have one origin, guess a model of linear log-odds by all of them."""
         card, origins = self.card, stacked(self._origins)
         linear = card.family == "softmax" and len(card.classes) > 2
-        if linear and self._name and origins.certain.mean() < ENOUGH:
+        if linear and self._name and not self._mostly_certain:
             learner, answers = learner_for("softmax", card), Answers.joined(self._told)
             self.guess = linear_guess(learner, answers, origins) or self.guess
 
@@ -107,19 +109,20 @@ class Restored(View):
         """(n, k) what the model, as far as it is known, says; None while nothing is known."""
         return self.guess(x).outputs if self.guess is not None and len(x) else None
 
-    def _settled(self, answers: Answers, origins: Origins) -> Answers:
-        """Choose among the origins; leave out what is open while nothing is known of the model."""
-        certain = origins.certain
-        guess = None if certain.all() else self._guessed(answers.x)
+    def _settled(self, answers: Answers, origins: Origins, guess: Array | None) -> Answers:
+        """Choose among the origins by a guess; without one, leave out what is open."""
         outputs = settled(origins, guess)
-        if guess is None and (
-            self._keeps_labels or np.mean(stacked(self._origins).certain) >= ENOUGH
-        ):
-            outputs[~certain] = np.nan
+        if guess is None and (self._keeps_labels or self._mostly_certain):
+            outputs[~origins.certain] = np.nan
         labels, found = answers.labels.copy(), has_outputs(outputs)
         if not self._keeps_labels:
             labels[found] = outputs[found].argmax(axis=1)
         return answers._replace(labels=labels, outputs=outputs)
+
+    @property
+    def _mostly_certain(self) -> bool:
+        """Whether so many answers have one origin that the others may wait for a good guess."""
+        return bool(stacked(self._origins).certain.mean() >= ENOUGH)
 
 
 class Replayed(PredictionAPI):
