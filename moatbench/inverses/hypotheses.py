@@ -10,7 +10,7 @@ from moatbench.inverses.moves import least_likely_moves, redirected_moves
 from moatbench.inverses.origins import Origins
 from moatbench.inverses.steps import one_hot_step, set_step
 
-SAMPLE = 64  # answers that are tried
+SAMPLE = 100  # answers that are tried
 EXPLAINED = 0.98  # of the answers, at least
 SPEAKS = 0.05  # of mixed ones must not be explained
 MIXED = 4  # answers that a control is the mean of
@@ -30,9 +30,9 @@ def spoken_for(inverses: Sequence[Inverse], told: Origins) -> int | None:
     labels = mixed.argmax(axis=1).astype(np.int64)
     controls = replace(some, low=mixed, high=mixed, labels=labels)
     explained = np.array([_share(inverse, some) for inverse in inverses])
-    good = np.flatnonzero(explained >= EXPLAINED)
-    if not len(good):
+    if explained.max() < EXPLAINED:
         return None
+    good = np.flatnonzero(explained == explained.max())
     by_chance = [_share(inverses[int(i)], controls) for i in good]
     return int(good[np.argmin(by_chance)]) if min(by_chance) <= 1 - SPEAKS else None
 

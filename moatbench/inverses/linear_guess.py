@@ -82,11 +82,11 @@ def _ordered(a: Array, origins: Origins, w: Array) -> Array:
 
 
 def _untouched(told: Array, origins: Origins) -> Mask:
-    """(n, k) entries that some origin has as they were told."""
+    """(n, k) entries that most origins of an answer have as they were told."""
     kept = (origins.low == origins.high) & (origins.low == told[origins.rows])
-    found = np.zeros(told.shape, bool)
-    np.logical_or.at(found, origins.rows, kept)
-    return found & (told > TINY)
+    count = np.zeros(told.shape)
+    np.add.at(count, origins.rows, kept)
+    return np.asarray((count > origins.counts[:, None] / 2) & (told > TINY))
 
 
 def _logs(outputs: Array) -> Array:

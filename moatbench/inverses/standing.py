@@ -13,8 +13,8 @@ import numpy as np
 from moatbench.types import Array, Mask
 
 ROUNDS = 160
-WIDEST, NARROWEST = 3.0, 1e-7  # scale of the residuals, in log-odds
-SHRINKING = 0.9  # of the scale, a round
+WIDEST, NEAR, NARROWEST = 3.0, 0.05, 1e-7  # scale of the residuals, in log-odds
+SHRINKING = 0.93  # of the scale, a round
 CAUTION, AGREED = 10.0, 0.9  # times the residual that most of the standing entries have
 AGREEING = 3  # entries of a row at least: two lie on every line
 FREE = 20  # rounds in which fewer will do
@@ -46,7 +46,7 @@ def standing(
         offset = (weights * np.nan_to_num(gaps)).sum(axis=1, keepdims=True) / total
         w = _solved(a, np.where(usable, logs - offset, 0.0), weights, w, RIDGE[not free])
         scale *= SHRINKING
-        if not free and (weights > 0.5).any():
+        if scale < NEAR and (weights > 0.5).any():
             left = np.abs(gaps - offset)[weights > 0.5]
             scale = min(scale, CAUTION * float(np.quantile(left, AGREED)))
         last += scale < NARROWEST
