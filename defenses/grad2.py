@@ -10,6 +10,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from moatbench.defense import Defense
+from moatbench.inverses.moves import redirected_moves
+from moatbench.inverses.origins import Origins
 from moatbench.knobs import check_choice, check_flag, check_number, check_whole
 from moatbench.models.linear import design
 from moatbench.models.network import Network
@@ -103,6 +105,10 @@ class GradientRedirection(Defense):
             return redirected(y, c, self.epsilon, self.guard)
 
         return reply.perturbed(redirect, keep_labels=self.guard)
+
+    def inverse(self, told: Origins, guess: Array | None = None) -> Origins:
+        """Undo the moves, for whatever class may have gained, and whichever lost in part."""
+        return redirected_moves(told, self.epsilon, LEAD, self.guard)
 
     @property
     def traits(self) -> Traits:

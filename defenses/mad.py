@@ -11,6 +11,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from moatbench.defense import Defense
+from moatbench.inverses.origins import Origins
+from moatbench.inverses.steps import one_hot_step, set_step
 from moatbench.knobs import check_flag, check_number
 from moatbench.models.forward import affine, softmax
 from moatbench.numerics.simplex import normalised
@@ -79,6 +81,12 @@ class MAD(Defense):
     def traits(self) -> Traits:
         """The guard keeps the label."""
         return Traits({"perturbs" if self.guard else "relabels"}, keeps_labels=self.guard)
+
+    def inverse(self, told: Origins, guess: Array | None = None) -> Origins:
+        """Undo the step, for each vertex that it may have gone to."""
+        if self.guard:
+            return set_step(told, self.epsilon, LEAD, guess)
+        return one_hot_step(told, self.epsilon)
 
     def surrogate(self, x: Array) -> Array:
         """(n, k) what the untrained surrogate answers."""

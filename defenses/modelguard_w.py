@@ -12,6 +12,8 @@ import numpy as np
 from scipy.optimize import linprog
 
 from moatbench.defense import Defense
+from moatbench.inverses.moves import least_likely_moves
+from moatbench.inverses.origins import Origins
 from moatbench.knobs import check_number
 from moatbench.numerics.simplex import normalised
 from moatbench.reply import Reply, has_outputs
@@ -62,6 +64,10 @@ class ModelGuardW(Defense):
         for row in np.flatnonzero(has_outputs(outputs)):
             outputs[row] = self._solved(outputs[row].tobytes())
         return reply.with_outputs(outputs)
+
+    def inverse(self, told: Origins, guess: Array | None = None) -> Origins:
+        """Undo the moves, for each choice of classes that may have been moved."""
+        return least_likely_moves(told, self.epsilon, LEAD)
 
     def _solve(self, answer: bytes) -> Array:
         return least_likely(np.frombuffer(answer), self.epsilon)

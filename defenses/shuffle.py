@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from moatbench.defense import Defense
+from moatbench.inverses.coarse import shuffled
+from moatbench.inverses.origins import Origins
 from moatbench.knobs import check_number
 from moatbench.numerics.keyed import keyed_uniform
 from moatbench.reply import Reply
@@ -55,3 +57,7 @@ class Shuffle(Defense):
         outputs = reply.outputs.copy()
         outputs[rows, others] = reply.outputs[rows, others[rows, order]]
         return reply.with_outputs(outputs)
+
+    def inverse(self, told: Origins, guess: Array | None = None) -> Origins:
+        """Know the values beside the label's as a set."""
+        return shuffled(told)

@@ -9,6 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from moatbench.defense import Defense
+from moatbench.inverses.coarse import truncated
+from moatbench.inverses.origins import Origins
 from moatbench.knobs import check_flag, check_whole
 from moatbench.numerics.simplex import normalised
 from moatbench.reply import Reply, has_outputs
@@ -55,3 +57,7 @@ class TopK(Defense):
         np.put_along_axis(kept, top, np.take_along_axis(outputs, top, axis=1), axis=1)
         kept[~has_outputs(outputs)] = np.nan
         return reply.with_outputs(normalised(kept) if self.renormalise else kept)
+
+    def inverse(self, told: Origins, guess: Array | None = None) -> Origins:
+        """Bound the classes left out by the least that was kept."""
+        return truncated(told, self.k, self.renormalise)

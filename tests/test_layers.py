@@ -40,6 +40,7 @@ FLOORS = [
     {"search", "report", "formats"},
     {"learners", "sweep"},
     {"solvers"},
+    {"inverses"},
     {"strategies", "judge"},
     {"isolation"},
     {"compose"},
@@ -61,7 +62,7 @@ BLIND = {  # these see nothing else of ours
 }
 SHARED = {  # parts may use them
     *("data", "tables", "numerics", "models", "search", "learners", "solvers", "strategies"),
-    "formats",
+    *("formats", "inverses"),
 }
 ONLY = {  # libraries, and who may import them
     "mlflow": {"tracking"},

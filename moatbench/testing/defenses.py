@@ -22,6 +22,7 @@ from moatbench.testing.evidence import (
     no_writing,
     traffic,
 )
+from moatbench.testing.inverses import check_inverse
 from moatbench.testing.words import check_words, says
 from moatbench.types import Array, Generator, Mask
 from moatbench.victim import SIMPLEX_TOLERANCE, Victim
@@ -49,6 +50,7 @@ def check_defense(victim: Victim, defense: Defense) -> str:
     _check_answers(answers, defense, victim)
     _check_declarations(answers, defense, victim.predict(x))
     check_words(defense, answers, victim, x)
+    check_inverse(defense, answers, victim, victim.predict(x))
 
     def gap(one: _Watch, batch: int, account: str = ALICE, neighbour: Array | None = None) -> str:
         told = _ask(one, x, batch, neighbour, account)

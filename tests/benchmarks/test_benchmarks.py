@@ -20,6 +20,7 @@ REDUCED = {
     "metering": ["--quick"],
     "monitors": ["--quick"],
     "parts": ["--check"],
+    "perturbed": ["--quick"],
     "report": ["--runs", "20"],
     "same_curves": ["--only", "plain"],
     "solving": ["softmax iris"],

@@ -62,6 +62,7 @@ LEARN_MLP = ("adaptive_retraining", "extract_and_test")
 DEAR = ("modelguard_w",)  # its check takes seconds: one victim of each kind
 # Of the same class as another attack, or for one defense alone; they meet one of their own kind.
 PRESETS = {
+    "inversion": "mad_argmax",
     "on_grid": "grid",
     "restorer": "reverse_sigmoid",
     "sybil": "quota",

@@ -1,0 +1,144 @@
+"""Turn perturbed answers back into what they were, and run another attack on those.
+
+A perturbation moves some confidences by amounts that its knobs tell, and leaves the odds of the
+others as they were. So an answer has few origins, often one.
+"""
+
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from math import inf
+
+import numpy as np
+
+from moatbench.api import PredictionAPI
+from moatbench.attack import Attack, Known, Target
+from moatbench.client import Answers, Surrogate
+from moatbench.defense import Defense
+from moatbench.inverses.hypotheses import known_inverses
+from moatbench.inverses.layers import Inverse, inverse_of
+from moatbench.knobs import check_choice, check_whole
+from moatbench.strategies.restored import Replayed, Restored
+from moatbench.strategies.simulation import variants
+from moatbench.strategies.wrapper import Wrapper
+from moatbench.types import Generator
+
+KNOWLEDGE = ("exact", "family", "none")
+GAINING = 0.9  # of a round's gap between answers and surrogate, that the next one may leave
+SETTLED = 1e-12  # answers that move by less between rounds stay
+
+
+@dataclass(frozen=True)
+class Inversion(Wrapper):
+    """Run another attack on answers that were put through the inverse of the defense.
+
+    Where an answer has several origins, or bounds alone, what is nearest to the other attack's
+    surrogate is chosen; then the other attack fits again, to all that was bought, as long as the
+    two come nearer to each other. Until there is a surrogate, the label alone is passed on of such
+    answers; before softmax regression the first surrogate is what most entries of all answers agree
+    on. Of an answer that no true one leads to, the label alone is passed on for good.
+
+    Args:
+        attack: the other one.
+        knowledge: of the defense: `exact` (its knobs), `family` (the knobs are those in use by
+            which most answers, and fewest mixes of answers, have an origin) or `none` (it is looked
+            for in the same way among those of the literature).
+        rounds: of choosing and fitting again at a checkpoint, at most.
+
+    Source: ours.
+    """
+
+    attack: Attack
+    knowledge: str
+    rounds: int
+
+    def __post_init__(self) -> None:
+        check_choice("inversion: knowledge", self.knowledge, KNOWLEDGE)
+        check_whole("inversion: rounds", self.rounds, 0, hint="; 0 is to choose as answers come")
+
+    @property
+    def against(self) -> frozenset[str]:  # type: ignore[override]
+        """Rules that move confidences, and what the other attack withstands."""
+        return self.attack.against | {"perturbs", "relabels"}
+
+    def unmet(self, target: Target) -> str:
+        """Say also where there is nothing to invert, or no inverse."""
+        card, known = target.api.card, target.known.defense
+        if not card.confidences:
+            return "needs confidences, and the API answers labels only"
+        if not card.full:
+            return "needs whole distributions, and the victim tells of some classes only"
+        if known is not None and "perturb" not in known.traits.stages:
+            return "there is nothing to invert: no defense perturbs the confidences"
+        if known is not None and self.knowledge != "none" and inverse_of(known) is None:
+            names = ", ".join(type(layer).__name__ for layer in known.layers.values())
+            return f"needs a defense with an inverse, and {names} has none"
+        return self.attack.unmet(_before(target, target.api))
+
+    def run(self, target: Target, rng: Generator) -> Iterator[Surrogate]:
+        """Let the other attack ask; at each checkpoint, settle what is open and fit again."""
+        asking, guessing = rng.spawn(2)
+        traits = target.known.traits
+        keeps_labels = traits is not None and traits.keeps_labels
+        view = Restored(target.api, self._inverses(target, guessing), keeps_labels)
+        for live in self.attack.run(_before(target, view), deepcopy(asking)):
+            view.guess = live.predict
+            last = live
+            view.guess_first()
+            if not self.attack.labels_only:
+                for last in self._again(target, view, asking):
+                    view.guess = last.predict
+            yield replace(last, note="; ".join(filter(None, (last.note, view.note))))
+
+    def _again(self, target: Target, view: Restored, asking: Generator) -> Iterator[Surrogate]:
+        """Fit again to the answers as the surrogate so far settles them, while that helps."""
+        given, before = view.given, inf
+        for _ in range(self.rounds):
+            now = view.restored
+            if _same(given, now):
+                return
+            replay = Replayed(target.api.card, now, view.queries)
+            *_, fitted = self.attack.run(_before(target, replay), deepcopy(asking))
+            yield fitted
+            given, gap = now, _gap(fitted, now)
+            if gap > GAINING * before:
+                return
+            before = gap
+
+    def _inverses(self, target: Target, rng: Generator) -> Mapping[str, Inverse]:
+        """Return what may undo the defense, by name."""
+        known = target.known.defense
+        if known is None or self.knowledge == "none":
+            return known_inverses()
+        tried = [known] if self.knowledge == "exact" else variants(known, rng)
+        found = {_named(d): inverse_of(d) for d in tried}
+        return {name: inverse for name, inverse in found.items() if inverse is not None}
+
+
+def _before(target: Target, api: PredictionAPI) -> Target:
+    """Return what the other attack meets: an API whose answers are true, as far as one can tell."""
+    return replace(target, api=api, known=Known(None, target.known.victim))
+
+
+def _same(one: Answers, other: Answers) -> bool:
+    """Whether two records of the same queries tell the same, but for rounding errors."""
+    assert one.outputs is not None
+    assert other.outputs is not None
+    return np.allclose(one.outputs, other.outputs, rtol=0, atol=SETTLED, equal_nan=True)
+
+
+def _gap(surrogate: Surrogate, answers: Answers) -> float:
+    """Return how far (mean L1) a surrogate is from the answers that it was fitted to."""
+    said = surrogate.predict(answers.x).outputs if len(answers.x) else None
+    if said is None or answers.outputs is None or np.isnan(answers.outputs).all():
+        return inf
+    return float(np.nanmean(np.abs(said - answers.outputs)))
+
+
+def _named(defense: Defense) -> str:
+    """Return the names of a defense's layers, with the knobs that may be guessed."""
+    layers = []
+    for layer in defense.layers.values():
+        knobs = [f"{knob} {getattr(layer, knob)}" for knob in layer.strengths]
+        layers.append(", ".join([type(layer).__name__, *knobs]))
+    return " and ".join(layers)

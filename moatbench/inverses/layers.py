@@ -1,0 +1,47 @@
+"""The inverse of a whole defense, from those of its layers."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from moatbench.defense import Defense
+from moatbench.inverses.coarse import gridded
+from moatbench.inverses.origins import Origins
+from moatbench.types import Array
+
+SILENT = frozenset({"withholds", "moves_inputs", "watches", "refuses", "costs", "remembers"})
+CLOSE = 1e-6  # of 1, which the confidences of a true answer add up to
+
+Inverse = Callable[[Origins, Array | None], Origins]  # from what was told, and a guess (n, k)
+
+
+def inverse_of(defense: Defense) -> Inverse | None:
+    """Return what undoes a defense, the last layer first; None where a layer has no inverse.
+
+    A layer needs none of its own that leaves confidences alone or out, or moves them to a grid that
+    it tells of. A guess of the true answers is of use to the layer that met these.
+    """
+    layers = list(defense.layers.values())
+    touching = [layer for layer in layers if layer.traits.kinds - SILENT]
+    if not all(hasattr(layer, "inverse") or _grid_alone(layer) for layer in touching):
+        return None
+
+    def inverse(told: Origins, guess: Array | None) -> Origins:
+        for place, layer in reversed(list(enumerate(touching))):
+            if hasattr(layer, "inverse"):
+                told = layer.inverse(told, guess if place == 0 else None)
+            elif (said := layer.traits.answer_grid) is not None:
+                told = gridded(told, said)
+        return _whole(told)
+
+    return inverse
+
+
+def _grid_alone(layer: Defense) -> bool:
+    return layer.traits.kinds == {"quantises"} and layer.traits.answer_grid is not None
+
+
+def _whole(origins: Origins) -> Origins:
+    """Leave out what cannot add up to 1."""
+    least, most = origins.low.sum(axis=1), origins.high.sum(axis=1)
+    return origins.take(np.asarray((least <= 1 + CLOSE) & (most >= 1 - CLOSE)))

@@ -1,0 +1,93 @@
+"""A first guess of a model with linear log-odds, from answers whose origins are still open."""
+
+import numpy as np
+from scipy.special import softmax
+
+from moatbench.client import Answers
+from moatbench.inverses.origins import Origins
+from moatbench.inverses.settling import nearest
+from moatbench.inverses.standing import standing
+from moatbench.learners.learner import Learner
+from moatbench.learners.ridge_path import Batch, fit_at
+from moatbench.models.linear import Linear
+from moatbench.reply import Predict, Reply, from_outputs, has_outputs
+from moatbench.types import Array, Mask
+
+RIDGE, STEPS = 1e-3, 100  # of the fit to the labels, from which all starts
+ROUNDS = 8  # of choosing origins, and looking for what stands
+ORDERINGS = 60  # of values that are told out of order
+NARROW = 0.3  # scale of residuals in log-odds, once there is a guess
+TINY = 1e-15  # a confidence below has no log to speak of
+STAYS, MOST = 1e-10, 0.98  # that most answers are as the model says
+
+
+def linear_guess(learner: Learner, answers: Answers, origins: Origins) -> Predict | None:
+    """Return a model of the answers' origins; None where they tell too little.
+
+    Args:
+        learner: of a family with linear log-odds and three classes or more.
+        answers: as they were told.
+        origins: of them.
+    """
+    told = answers.outputs
+    rows = np.zeros(0, np.intp) if told is None else np.flatnonzero(has_outputs(told))
+    if told is None or len(rows) * (learner.k - 1) < learner.unknowns:
+        return None
+    model = learner.model(answers.x)
+    assert isinstance(model, Linear)
+    labels = answers.labels.copy()
+    labels[origins.rows] = origins.labels  # where a label was told that is not the model's
+    hard = Batch(model, np.eye(learner.k)[labels])
+    start = fit_at(RIDGE, hard, np.zeros(model.a.shape[1] * learner.k), iterations=STEPS).theta
+    w = model.coef(start)
+    mixed = bool(origins.mixed.any())
+    w = _ordered(model.a, origins, w) if mixed else _stood(model.a, told, origins, w)
+    theta = w.T.ravel()
+
+    def predict(x: Array) -> Reply:
+        return from_outputs(np.asarray(softmax(learner.model(x).scores(theta), axis=1)))
+
+    return predict
+
+
+def _stood(a: Array, told: Array, origins: Origins, w: Array) -> Array:
+    """Fit to what was told and may have been so; then choose origins, and fit to these again."""
+    w, _ = standing(a, _logs(told), _untouched(told, origins), w)
+    for _ in range(ROUNDS):
+        guess = softmax(a @ w, axis=1)
+        chosen, known = nearest(origins, guess)
+        if np.nanquantile(np.abs(chosen - guess).max(axis=1), MOST) < STAYS:
+            break
+        w, _ = standing(a, _logs(chosen), known & (chosen > TINY), w, NARROW)
+    return w
+
+
+def _ordered(a: Array, origins: Origins, w: Array) -> Array:
+    """Put values in the order of the model so far, and fit it to them again."""
+    for _ in range(ORDERINGS):
+        guess = softmax(a @ w, axis=1)
+        chosen, known = nearest(origins, guess)
+        if np.nanquantile(np.abs(chosen - guess).max(axis=1), MOST) < STAYS:
+            break
+        usable = np.asarray((known & (chosen > TINY)).all(axis=1))
+        logs, scores = _logs(chosen), a @ w
+        logs -= logs.mean(axis=1, keepdims=True)
+        far = np.abs(logs - scores + scores.mean(axis=1, keepdims=True)).max(axis=1)
+        scale = max(float(np.median(far[usable])) if usable.any() else 1.0, 1e-9)
+        weights = usable / (1 + (far / scale) ** 2)
+        normal = a.T @ (a * weights[:, None])
+        normal[np.diag_indices(len(normal))] += 1e-10
+        w = np.linalg.solve(normal, a.T @ (np.where(usable[:, None], logs, 0.0) * weights[:, None]))
+    return w
+
+
+def _untouched(told: Array, origins: Origins) -> Mask:
+    """(n, k) entries that most origins of an answer have as they were told."""
+    kept = (origins.low == origins.high) & (origins.low == told[origins.rows])
+    count = np.zeros(told.shape)
+    np.add.at(count, origins.rows, kept)
+    return np.asarray((count > origins.counts[:, None] / 2) & (told > TINY))
+
+
+def _logs(outputs: Array) -> Array:
+    return np.asarray(np.log(np.nan_to_num(outputs).clip(1e-300)))
