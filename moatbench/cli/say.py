@@ -3,9 +3,9 @@
 import logging
 import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from moatbench.sweep.progress import Job
 
 log = logging.getLogger("moatbench")
+NAMED = 8  # runs, of those that failed alike
 
 
 def finish_sweep(broken: str = "") -> None:
@@ -37,9 +38,8 @@ def finish_sweep(broken: str = "") -> None:
         return
     _show_sweep(folder, runs)
     failed = [run for run in runs if run.failure]
-    for run in failed:
-        number = run.entry.number
-        print(f"run {number} failed: {run.failure} (see {run.folder})", file=sys.stderr)
+    for line in failures(failed):
+        print(line, file=sys.stderr)
     lost = without_record(runs)
     if lost:
         print(_to_log(lost, len(runs)), file=sys.stderr)
@@ -51,6 +51,19 @@ def finish_sweep(broken: str = "") -> None:
         wrong = [f"{len(failed)} of {len(runs)} runs failed"] if failed else []
         wrong += [f"{len(lost)} of {len(runs)} runs have no record in MLflow"] if lost else []
         sys.exit(f"moatbench: {' and '.join(wrong)}")
+
+
+def failures(failed: "Sequence[Job]") -> Iterator[str]:
+    """Say why runs failed, a line for each reason: those that failed alike are counted."""
+    alike: dict[str, list[Any]] = {}
+    for run in failed:
+        alike.setdefault(run.failure, []).append(run)
+    for why, runs in alike.items():
+        numbers = [str(run.entry.number) for run in runs]
+        named = ", ".join(numbers[:NAMED])
+        named += f" and {len(numbers) - NAMED} more" if len(numbers) > NAMED else ""
+        what = f"run {named}" if len(runs) == 1 else f"{len(runs)} runs ({named})"
+        yield f"{what} failed: {why} (see {runs[0].folder})"
 
 
 def without_record(runs: "list[Job]") -> "list[Job]":
