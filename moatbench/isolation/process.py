@@ -98,6 +98,7 @@ class Isolated:
             with self._told_why(f"within {self._limit:g} s of a checkpoint"):
                 self._queries.send("go", deadline=deadline)
                 told = self._until_it_yields(deadline)
+            self._take_down()
             if told.name == "ended":
                 return
             yield Surrogate(
@@ -111,11 +112,15 @@ class Isolated:
 
     def end(self) -> None:
         """Close the line for queries, and kill the process; what it froze stays to be asked."""
+        self._take_down()  # before it sees its line closed, ends, and has no descendants
         self._queries.close()
-        if self._process.returncode is None:  # it is no other's number yet
-            self._came_of_it |= descendants([process(self._process.pid)])
         self._process.kill()
         self._process.wait()
+
+    def _take_down(self) -> None:
+        """Note what came of it so far."""
+        if self._process.returncode is None:  # it is no other's number yet
+            self._came_of_it |= descendants([process(self._process.pid)])
 
     def close(self) -> None:
         """End it, and all that came of it, in sessions of their own too; remove its folder."""

@@ -185,12 +185,13 @@ def test_an_isolated_attack_sees_nothing_of_the_run() -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux")
-def test_no_process_of_an_attack_outlives_it() -> None:
-    noted = Path(gettempdir(), cheats.DAEMONS)
-    noted.unlink(missing_ok=True)
+def test_no_process_of_an_attack_outlives_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # the attack's; other runs note their own
+    noted = tmp_path / cheats.DAEMONS
     assert isinstance(events(cheats.LeavesDaemons())[-1], Finished)
     numbers = [int(line) for line in noted.read_text().split()]
-    noted.unlink()
     assert len(numbers) > len(CHECKPOINTS)
     deadline = time.monotonic() + 5  # to die takes a moment
     while {state(n) for n in numbers} != {"Z"} and time.monotonic() < deadline:
