@@ -45,7 +45,16 @@ SHOWN = {
     "tracking",
     "verdict",
 }
-ROOMS_ABOVE = {"compose", "isolation", "judge", "runner", "solvers", "strategies", "testing"}
+ROOMS_ABOVE = {
+    "compose",
+    "inverses",
+    "isolation",
+    "judge",
+    "runner",
+    "solvers",
+    "strategies",
+    "testing",
+}
 ABOVE = {"attacks", "defenses", *NOUNS_ABOVE, *SHOWN, *ROOMS_ABOVE}
 OURS = sorted({m.name for m in iter_modules(moatbench.__path__)} - ABOVE | {"victims"})
 MOST_BYTES = 2**28  # of a victim with its data; a larger one is trained each time

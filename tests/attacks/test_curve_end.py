@@ -12,6 +12,7 @@ DEFENSES = {
     "averaging": "gaussian_noise",
     "evasion": "prada",
     "fit_through": "reverse_sigmoid",
+    "inversion": "mad_argmax",
     "lookup_recovery": "mad_argmax",
     "on_grid": "grid",
     "restorer": "mad_argmax",

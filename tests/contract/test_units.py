@@ -29,6 +29,7 @@ BEFORE = {  # attacks that are made against a defense
     "averaging": "laplace_noise",
     "evasion": "prada",
     "fit_through": "reverse_sigmoid",
+    "inversion": "mad_argmax",
     "lookup_recovery": "reverse_sigmoid",
     "on_grid": "grid",
     "restorer": "reverse_sigmoid",

@@ -10,6 +10,7 @@ import pytest
 from summaries import summary
 
 from moatbench.cli.confirm import main
+from moatbench.record import identity
 from moatbench.record.command import literal
 from moatbench.report.measure.baselines import baselines_first, missing, told_missing
 from moatbench.report.measure.leaderboard import Standing, standings
@@ -265,9 +266,9 @@ def test_a_sweep_confirms_its_worst_cases_before_its_report(
     """Two fresh seeds by the sweep itself; the command again finds them done and adds a third."""
     from mlflow import MlflowClient
 
-    monkeypatch.setattr(
-        "moatbench.record.identity.code_version", lambda: "0.1.0"
-    )  # others may be committing
+    monkeypatch.setattr(identity, "code_version", lambda: "0.1.0")  # others may be committing
+    asked_anew = identity.version_of.__wrapped__  # the cache knows what earlier tests asked
+    monkeypatch.setattr("moatbench.runner.job.version_of", asked_anew)
     monkeypatch.setattr("moatbench.sweep.confirm.code_version", lambda: "0.1.0")
     monkeypatch.setattr("moatbench.sweep.confirm.subprocess.run", in_process(moatbench))
     suite = ("attack.suite=[uniform_retraining,equation_solving]", "checkpoints=[5,20]")
