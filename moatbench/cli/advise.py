@@ -183,26 +183,21 @@ def _identity(cfg: "DictConfig", budget: int) -> str:
 
 def _say(parts: "Parts", errand: "Errand", price: float) -> None:
     """Say what the model is worth, and what the measurement will ask of it."""
+    from moatbench.display.answer import filled
     from moatbench.judge.plan import plan
-    from moatbench.runner.card import accuracy
+    from moatbench.runner.card import accuracy, constant_accuracy, first_line
 
     victim, how = parts.victim, plan()
-    right = accuracy(victim)
-    if right is not None:
-        shares = victim.shares
-        often = max((shares.y_test == k).mean() for k in range(len(victim.classes)))
-        print(
-            f"the model is right on {100 * right:.1f} % of the test rows; always the same answer "
-            f"on {100 * often:.1f} %"
-        )
+    if own := first_line(victim):
+        print(filled(own))
+    elif (right := accuracy(victim)) is not None:
+        constant = f"{100 * constant_accuracy(victim):.1f} %"
+        print(f"victim: {100 * right:.1f} % right; the best constant answer has {constant}")
     budget = errand.checkpoints[-1]
     customers = (how.accounts + how.shifted_accounts) * how.account_queries
     judged = len(victim.shares.x_test) + 2 * how.uniform_points
     rows = errand.runs * (len(parts.attacks) * (budget + customers) + judged)
     paid = f" (${budget * price:,.2f})" if price else ""
-    print(
-        f"a thief may ask {budget:,} queries{paid}; {errand.runs} runs of up to "
-        f"{len(parts.attacks)} attacks: at most {rows:,} {ROWS}\n"
-        "first the bare API, which tells how long the rest takes",
-        flush=True,
-    )
+    asked = f"a thief may ask {budget:,} queries{paid}; {errand.runs} runs of up to "
+    print(filled(f"{asked}{len(parts.attacks)} attacks: about {rows:,} {ROWS}"))
+    print("first the bare API, which tells how long the rest takes", flush=True)

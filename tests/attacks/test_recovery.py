@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from shop import attack_of, defense_of
 
 from moatbench.api import Deployment, MeteredAPI
 from moatbench.attack import Known, Target
@@ -354,7 +355,9 @@ def test_lookup_halves_the_error_of_modelguard_w_on_digits() -> None:
 def test_recovery_keeps_up_with_labels_on_digits(defense: Defense) -> None:
     """It asks what adaptive retraining on labels asks; that has 98.0 and 92.9 % at 1,300."""
     victim = softmax(bundled("digits", 0.3, 0.25), stream(0, "victim"))
-    run = Extraction(victim, defense, recovery(), (1300,))
-    (point,) = list(run)
-    assert point.metrics["fidelity_test"] >= 0.97
-    assert point.metrics["fidelity_uniform"] >= 0.925
+    (point,) = list(Extraction(victim, defense, recovery(), (1300,)))
+    labels_only, retraining = defense_of("label_only"), attack_of("adaptive_retraining")
+    (labels,) = list(Extraction(victim, labels_only, retraining, (1300,)))
+    assert labels.metrics["fidelity_test"] >= 0.97
+    for measured in ("fidelity_test", "fidelity_uniform"):
+        assert point.metrics[measured] >= labels.metrics[measured]
