@@ -58,6 +58,15 @@ def test_who_keeps_all_labels_is_worth_no_more_than_labels_alone() -> None:
     assert reached["odd"] == reached["label_only"]
 
 
+def test_labels_alone_are_deployed_before_a_dearer_defense_that_keeps_them_too() -> None:
+    labels = runs("label_only", 0.8, 0.96, 0.97, honest_l1_mean=0.4)
+    found = advice(one_field(*BARE, *labels, *runs("odd", 0.8, 0.96, 0.968, honest_l1_mean=0.5)))
+    assert found.best is not None
+    assert found.best.name == "label_only"
+    stolen = {option.name: option.stolen for option in found.options}
+    assert stolen == pytest.approx({"label_only": 0.97, "odd": 0.97, "none": 1.0})
+
+
 def test_of_equals_the_cheaper_is_deployed() -> None:
     curve = (0.5, 0.6, 0.7)
     dear, cheap = (runs(n, *curve, honest_l1_mean=c) for n, c in (("a", 0.5), ("b", 0.1)))

@@ -26,10 +26,12 @@ class Option:
     Args:
         standing: its place on the leaderboard.
         reaches: level in per cent to the queries that the worst attack needs, medians over seeds.
+        stolen: share of the answers that a thief has at the budget, in the mean.
     """
 
     standing: Standing
     reaches: Mapping[int, Reach]
+    stolen: float
 
     @property
     def name(self) -> str:
@@ -65,7 +67,7 @@ class Option:
     def rank(self) -> tuple[float, ...]:
         """Sorts the best first: queries to 95, 99 and 90 %, what is stolen at the budget, cost."""
         far = [-self.reaches[level].at for level in (GOAL, *LEVELS)]
-        return (*far, round(self.standing.test.value.mean, 3), self.moved)
+        return (*far, round(self.stolen, 3), self.moved)
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,9 @@ def advice(field: Field) -> Advice:
             f"advice must compare with the bare API, got {', '.join(rows) or 'no run'}; add "
             "defense=none to the sweep"
         )
-    options = [Option(row, _reaches(field, row.defense)) for row in rows.values()]
+    options = [
+        Option(row, _reaches(field, row.defense), row.test.value.mean) for row in rows.values()
+    ]
     floor = next((o for o in options if o.name.split(" (")[0] == LABEL_ONLY), None)
     capped = [_capped(option, floor) for option in options]
     (group, *_) = field.curves.values()
@@ -168,7 +172,7 @@ def _capped(option: Option, floor: Option | None) -> Option:
         level: min(found, floor.reaches[level], key=lambda r: (r.at, r.above))
         for level, found in option.reaches.items()
     }
-    return Option(option.standing, least)
+    return Option(option.standing, least, max(option.stolen, floor.stolen))
 
 
 def dollars(queries: float, price: float) -> float:

@@ -28,14 +28,14 @@ def sentence(advice: Advice) -> str:
     if best is None:
         return f"Deploy none of these for protection: {_alike(advice)}."
     paid = customers(best)
-    stolen = f"{percent(best.standing.test.value.mean)} %"
+    stolen = f"{percent(best.stolen)} %"
     if advice.holds(best):
         return (
             f"Deploy {best.name}: within {spent} no attack had more than {stolen} of the model's "
             f"answers, where the bare API gives {GOAL} % for {_reached(advice, bare)}; {paid}."
         )
     if not isfinite(bare.reaches[GOAL].at):
-        before = f"{percent(bare.standing.test.value.mean)} %"
+        before = f"{percent(bare.stolen)} %"
         return (
             f"Deploy {best.name}: after {spent} a thief has {stolen} of the model's answers, where "
             f"the bare API gives {before}; {paid}."
@@ -78,7 +78,7 @@ def table(advice: Advice) -> str:
             significant(option.moved) if option.moved > NOTHING_MOVES else "0",
             *(queries(option.reaches[level]) for level in LEVELS),
             _dollars(dollars(option.reaches[GOAL].at, advice.price)),
-            percent(option.standing.test.value.mean),
+            percent(option.stolen),
         )
         for option in advice.options
     ]
@@ -121,7 +121,7 @@ def _alike(advice: Advice) -> str:
         )
     return (
         f"after {_cost(advice, advice.budget)} a thief has "
-        f"{percent(bare.standing.test.value.mean)} % of the model's answers from the bare API, and "
+        f"{percent(bare.stolen)} % of the model's answers from the bare API, and "
         "no defense that customers can bear changes it; a larger budget= may tell more"
     )
 
