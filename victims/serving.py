@@ -9,7 +9,7 @@ from moatbench.data import Dataset
 from moatbench.formats.answers import LINKS, Form, are_probabilities, form_of
 from moatbench.formats.checked import agreement, require_steady
 from moatbench.formats.served import Served, Source, gathered
-from moatbench.knobs import check_choice, check_flag
+from moatbench.knobs import check_choice, check_flag, check_number
 from moatbench.types import Generator
 from moatbench.victim import Shares, Victim
 from moatbench.victims.asking import OwnEncoding, asked
@@ -27,17 +27,24 @@ class Wishes:
         encoding: how it is asked.
         link: what makes probabilities of its outputs.
         stochastic: whether its answers to a row may vary.
+        accuracy: that it is said to have, as a share.
     """
 
     family: str | None = None
     encoding: OwnEncoding | None = None
     link: str | None = None
     stochastic: bool = False
+    accuracy: float | None = None
 
     def __post_init__(self) -> None:
         if self.link is not None:
             check_choice("victim.link", self.link, LINKS)
         check_flag("victim.stochastic", self.stochastic)
+        if self.encoding is not None:
+            check_choice("victim.encoding", self.encoding, get_args(OwnEncoding))
+        if self.accuracy is not None:
+            hint = "; give a share of rows, 0.89 for 89 %"
+            check_number("victim.accuracy", self.accuracy, 0, 1, other="null", hint=hint)
 
 
 def served(
@@ -69,6 +76,8 @@ def served(
         link = LINKS[0]
     answers = replace(answers, form=form_of(raw, model.classes, shares.classes, link))
     notes: dict[str, Any] = {"model": model.about, "asked": found.encoding}
+    if wishes.accuracy is not None:
+        notes["accuracy_stated"] = float(wishes.accuracy)
     if wishes.stochastic:
         notes["agrees_with_itself"] = agreement(answers, shares.x_test)
     else:
