@@ -8,11 +8,14 @@ import numpy as np
 from moatbench.data import Dataset
 from moatbench.formats.answers import LINKS, Form, are_probabilities, form_of
 from moatbench.formats.checked import agreement, require_steady
+from moatbench.formats.family import Family, encoded_columns, family_of
+from moatbench.formats.model import Model
 from moatbench.formats.served import Served, Source, gathered
 from moatbench.knobs import check_choice, check_flag, check_number
 from moatbench.types import Generator
 from moatbench.victim import Shares, Victim
-from moatbench.victims.asking import OwnEncoding, asked
+from moatbench.victims.asking import Asked, OwnEncoding, asked
+from moatbench.victims.encoders import known_values
 
 SHOWN = 512  # rows whose answers show the form of them
 UNIFORM = 64  # of which many are drawn from the whole space
@@ -85,8 +88,18 @@ def served(
     if wishes.encoding is None and not _beats_a_constant(answers, shares):
         notes |= _other_way(data, answers, link, found.encoding)
     shares = replace(shares, provenance={**shares.provenance, **notes})
-    known = dict(model.architecture) if wishes.family in (None, model.family) else {}
-    return Victim(shares, answers, wishes.family or model.family, known)
+    family, known = _family(model, found)
+    known = dict(known) if wishes.family in (None, family) else {}
+    return Victim(shares, answers, wishes.family or family, known)
+
+
+def _family(model: Model, found: Asked) -> Family:
+    """Return the family as a function of the API's inputs, where numbers may be taken for names."""
+    columns = [feature.name for feature in found.shares.space.features]
+    inner = model.estimator
+    if model.family is None and found.encoding == "frame" and encoded_columns(inner):
+        return family_of(inner, named=len(known_values(inner, columns)) == encoded_columns(inner))
+    return model.family, dict(model.architecture)
 
 
 def _beats_a_constant(answers: Served, shares: Shares) -> bool:
