@@ -74,7 +74,7 @@ def finished(uri: str, experiment: str, config_hash: str) -> "list[Run] | list[K
     with reaching(uri):
         if (file := store_file(uri, experiment)) is not None:
             found: Any = file.runs("config_hash", config_hash)
-            end = file.end
+            end: Any = file.end
         else:
             client, experiment_id = open_store(uri, experiment)
             same, newest = f"tags.config_hash = '{config_hash}'", ["attributes.start_time DESC"]

@@ -57,8 +57,9 @@ def rows_of(uri: str) -> Mapping[str, list[dict[str, Any]]]:
         base.row_factory = sqlite3.Row
         for table in TABLES:
             order = "start_time" if table == "runs" else "1, 2"
-            seen = base.execute(f"SELECT * FROM {table} ORDER BY {order}").fetchall()
-            read = [{key: known(key, row[key]) for key in row.keys()} for row in seen]
+            seen = map(dict, base.execute(f"SELECT * FROM {table} ORDER BY {order}"))
+            first = sorted(seen, key=lambda row: ids.get(row.get("destination_id", ""), ""))
+            read = [{key: known(key, value) for key, value in row.items()} for row in first]
             found[table] = sorted(read, key=repr)
     return found
 
@@ -77,7 +78,7 @@ def test_a_run_is_written_to_the_file_as_mlflow_writes_it(
         shutil.rmtree(tmp_path / "artifacts", ignore_errors=True)
         if way == "theirs":
             monkeypatch.setattr("moatbench.tracking.log.store_file", lambda *_: None)
-        first = [log_run(tmp_path / name, uri) for name in ("run", "later")][0]
+        first, _ = [log_run(tmp_path / name, uri) for name in ("run", "later")]
         place = tmp_path / "artifacts" / "bench" / first / "artifacts"
         files = {str(f.relative_to(place)): f.read_bytes() for f in place.rglob("*.*")}
         kept[way] = rows_of(uri), files
