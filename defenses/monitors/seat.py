@@ -32,9 +32,9 @@ class SEAT(Monitor):
     queries; there is none before the account has asked so many. The score is minus the
     `close`-th smallest distance so far: the account is in alarm once so many queries were closer
     than the threshold. As released: the 1 nearest of 100,000, alarm at the 50th close query, and
-    close is what is below the .1 percentile of the training rows' own distances. Ours is stronger
-    where thieves repeat rows: the first query closer than honest accounts' are (`close` 1,
-    `calibrated`), with 5 neighbours, as a customer who asks one row twice is not to be alarmed.
+    close is what is below the .1 percentile of the training rows' own distances. Ours, before that
+    was known, was the first query closer than honest accounts' are (`close` 1, `calibrated`, 5
+    neighbours, as a customer who asks one row twice is not to be alarmed); it catches fewer.
 
     Departs from the paper: its encoder is a network trained on pictures and their adversarially
     perturbed copies; here it is the standardised features, for tables. An alarm lasts: there the
