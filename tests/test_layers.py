@@ -41,7 +41,7 @@ FLOORS = [
     {"learners", "sweep"},
     {"solvers"},
     {"inverses"},
-    {"strategies", "judge"},
+    {"strategies", "judge", "serving"},
     {"isolation"},
     {"compose"},
     {"runner"},
@@ -54,6 +54,10 @@ BLIND = {  # these see nothing else of ours
     "tables": {"knobs"},
     "models": {"types", "space", "reply", "knobs", "numerics"},
     "formats": {"types", "reply", "knobs", "models"},
+    "serving": {
+        *("types", "knobs", "feature", "space", "reply", "victim", "client", "monitor"),
+        *("traits", "defense", "stack", "api", "record"),
+    },
     "verdict": {"record"},
     "display": {"record", "verdict"},
     "tracking": {"record", "verdict"},
@@ -69,6 +73,12 @@ ONLY = {  # libraries, and who may import them
     "hydra.utils": {"compose"},
     "torch": {"learners", "formats", *PARTS},
     "matplotlib": {"display", "report", "reproduce"},
+    "fastapi": {"serving"},
+    "starlette": {"serving"},
+    "uvicorn": {"serving"},
+    "msgspec": {"serving"},
+    "orjson": {"serving"},
+    "prometheus_client": {"serving"},
 }
 
 ROOMS = [room for floor in FLOORS for room in sorted(floor)]
