@@ -7,12 +7,13 @@ import numpy as np
 
 from moatbench.api import Deployment
 from moatbench.defense import Defense
-from moatbench.reply import Reply
+from moatbench.reply import Reply, concatenated
 from moatbench.serving.watching import Watching
 from moatbench.space import InputSpace
 from moatbench.types import Array, Generator
 from moatbench.victim import Victim
 
+BLOCK = 64  # rows that the model is asked at once
 CHUNK, TOGETHER = 1024, 64  # requests of the log: read at once, and met as one query
 # A layer without memory that does such a thing decides by the row what the others are shown
 BY_ROW = {"refuses", "truncates", "off_data", "other"}
@@ -37,17 +38,24 @@ class Served(Deployment):
 
     def predict(self, x: Array) -> Reply:
         """Return the model's reply, or the one that is known."""
-        self.replied = self._recalled(x) or super().predict(x)
+        self.replied = self._recalled(x) or self._asked(x)
         return self.replied
 
-    def know(self, x: Array, reply: Reply | None = None) -> None:
-        """Ask the model many rows at once, for the requests that come next; `forget` them then.
+    def _asked(self, x: Array) -> Reply:
+        """Ask the model by the block: an answer does not depend on who asks at the same time."""
+        n = len(x)
+        replies = []
+        for start in range(0, n, BLOCK):
+            block = x[start : start + BLOCK]
+            if len(block) < BLOCK:  # filled up with a row that is valid
+                block = np.concatenate([block, np.repeat(block[:1], BLOCK - len(block), axis=0)])
+            replies.append(super().predict(block))
+        whole = replies[0] if len(replies) == 1 else concatenated(replies)
+        return whole if n == len(whole) else whole.take(np.arange(len(whole)) < n)
 
-        Args:
-            x: (n, d) rows.
-            reply: to them, where it is known already.
-        """
-        self._known = reply or super().predict(x)
+    def know(self, x: Array) -> None:
+        """Ask the model rows (n, d) for the requests that come next, until it is to `forget`."""
+        self._known = self._asked(x)
         self._places = {row.tobytes(): place for place, row in enumerate(x)}
 
     def forget(self) -> None:
@@ -77,14 +85,6 @@ class Served(Deployment):
         self.watching.at = None
         return total
 
-    def recount(self, token: str, queries: int) -> None:
-        """Meet so many queries of an account again, where a count is all that is remembered."""
-        row = self.victim.space.sample(1, np.random.default_rng(0))
-        self.know(row)
-        for start in range(0, queries, CHUNK):
-            self.serve(np.repeat(row, min(CHUNK, queries - start), axis=0), token)
-        self.forget()
-
     def _together(self, chunk: list[Logged]) -> Iterator[Logged]:
         """Put requests of one account together: how rows are batched makes no difference.
 
@@ -105,14 +105,22 @@ class Served(Deployment):
 def keeps(defense: Defense) -> str:
     """Say what must be kept of each query for the past to be met again.
 
-    Counts are enough where nothing depends on the row: not behind a layer that refuses some.
+    Of a defense that says nothing of itself, all. Counts are enough where nothing depends on the
+    row: not behind a layer that refuses some.
     """
     traits = defense.traits
-    if traits.memory != "counts":
-        return traits.memory
+    if traits.memory == "none":
+        return "rows" if "other" in traits.kinds else "none"
     others = [layer.traits for layer in defense.layers.values() if layer.traits.memory == "none"]
-    by_row = any(said.kinds & BY_ROW for said in others)
-    return "rows" if by_row or traits.shared else "counts"
+    by_row = traits.shared or any(said.kinds & BY_ROW for said in others)
+    return "rows" if by_row else traits.memory
+
+
+def recount(deployment: Deployment, token: str, queries: int) -> None:
+    """Have a deployment meet so many queries of an account, where a count is all that is kept."""
+    row = deployment.victim.space.sample(1, np.random.default_rng(0))
+    for start in range(0, queries, CHUNK):
+        deployment.serve(np.repeat(row, min(CHUNK, queries - start), axis=0), token)
 
 
 def packed(reply: Reply | None) -> bytes:

@@ -70,11 +70,13 @@ class Front:
             await self.rest(scope, receive, send)
             return
         route = self._routes.get(scope["path"])
-        if route is None or scope["method"] != "POST":
+        if route is None:
             await self._others(scope, receive, send)
             return
         begun, client, headers = time.perf_counter(), None, {}
         try:
+            if scope["method"] != "POST":
+                raise Problem(405, "method", "this route takes POST", headers={"allow": "POST"})
             client = self._who(scope)
             told = await self._told(route, client, scope, receive)
             headers = _rate(client)

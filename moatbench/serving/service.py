@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from moatbench.client import Answers, Card
-from moatbench.serving.deployment import Served, packed
+from moatbench.serving.deployment import Served, packed, recount
 from moatbench.serving.keys import Keys
 from moatbench.serving.meters import Meters
 from moatbench.serving.protocols.problems import Problem
@@ -320,7 +320,7 @@ class Service:
         total = 0
         if self.deployment.keeps == "counts":
             for account in accounts.values():
-                self.deployment.recount(account.token, account.queries)
+                recount(self.deployment, account.token, account.queries)
                 total += account.queries
         elif self.deployment.keeps == "rows":
             log = self.store.logged(self.card.space.d)
