@@ -116,8 +116,8 @@ def overview(front: Front, curve: Curve | None) -> dict[str, Any]:
         type(layer).__name__ for layer in service.deployment.defense.layers.values()
     )
     return {
-        "lead": f"{layers} in front of {front.name}: {len(clients)} accounts asked {asked} rows; "
-        f"{in_alarm} raised an alarm.",
+        "lead": f"{layers} in front of {front.name}. Accounts: {len(clients)}, {in_alarm} of them "
+        f"with an alarm. Rows asked: {asked}.",
         "thief": _said(curve),
         "accounts": [_account(front, client, curve) for client in clients],
     }

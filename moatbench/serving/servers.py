@@ -14,6 +14,7 @@ from moatbench.serving.front import ASGI, Front
 from moatbench.serving.service import Service
 
 HOST = "127.0.0.1"
+BACKLOG = 2048  # connections that wait to be taken
 GRACE = 20  # seconds that requests under way may take after SIGTERM
 
 
@@ -36,6 +37,7 @@ def listening(port: int, host: str = HOST) -> socket.socket:
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         made.bind((host, port))
+        made.listen(BACKLOG)
     except OSError as error:
         made.close()
         raise OSError(
