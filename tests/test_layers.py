@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,7 @@ def modules() -> Iterator[tuple[str, Path]]:
             yield ".".join([prefix, *(p for p in parts if p != "__init__")]), file
 
 
+@cache  # each library asks for all
 def imports(file: Path) -> set[str]:
     """Name the modules that a file imports, at its top or within functions."""
     found = set()
