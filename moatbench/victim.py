@@ -11,6 +11,7 @@ from moatbench.space import InputSpace
 from moatbench.types import Array, Labels, Rows
 
 SIMPLEX_TOLERANCE = 1e-6
+MANY, FEW = 256, 8  # uniform inputs that a victim is tried on; few where each costs
 
 
 class NotApplicable(ValueError):
@@ -45,6 +46,7 @@ class Victim:
         partial: whether it answers rows in which features are left out (NaN).
         full: whether its outputs are whole distributions; False where it tells of some classes
             only, as a service does that answers the confidence of its label.
+        judged: how many rows the judge may ask, of a service where each costs; None is any number.
 
     A regression victim has the one class `value`, labels of 0, and outputs (n, 1).
 
@@ -58,10 +60,12 @@ class Victim:
     architecture: Mapping[str, Any] = field(default_factory=dict)
     partial: bool = False
     full: bool = True
+    judged: int | None = None
     confidences: bool = field(init=False)  # whether it answers outputs beside the labels
 
     def __post_init__(self) -> None:
-        uniform = self.space.sample(256, np.random.default_rng(0))
+        n = MANY if self.judged is None else FEW
+        uniform = self.space.sample(n, np.random.default_rng(0))
         for where, x in (("the test data", self.shares.x_test), ("uniform inputs", uniform)):
             reply = self.predict(x)
             if problem := reply_problem(reply, len(x), len(self.classes), full=self.full):

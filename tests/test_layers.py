@@ -39,7 +39,7 @@ FLOORS = [
     {"verdict"},
     {"tracking", "display", "models"},
     {"search", "report", "formats"},
-    {"learners", "sweep"},
+    {"learners", "sweep", "remote"},
     {"solvers"},
     {"inverses"},
     {"strategies", "judge", "serving"},
@@ -55,6 +55,7 @@ BLIND = {  # these see nothing else of ours
     "tables": {"knobs"},
     "models": {"types", "space", "reply", "knobs", "numerics"},
     "formats": {"types", "reply", "knobs", "models"},
+    "remote": {"types", "reply", "knobs", "victim", "formats"},
     "serving": {
         *("types", "knobs", "feature", "space", "reply", "victim", "client", "monitor"),
         *("traits", "defense", "stack", "api", "record"),
@@ -67,7 +68,7 @@ BLIND = {  # these see nothing else of ours
 }
 SHARED = {  # parts may use them
     *("data", "tables", "numerics", "models", "search", "learners", "solvers", "strategies"),
-    *("formats", "inverses"),
+    *("formats", "inverses", "remote"),
 }
 ONLY = {  # libraries, and who may import them
     "mlflow": {"tracking"},
@@ -80,6 +81,8 @@ ONLY = {  # libraries, and who may import them
     "msgspec": {"serving"},
     "orjson": {"serving"},
     "prometheus_client": {"serving"},
+    "http.client": {"remote"},
+    "jmespath": {"remote"},
 }
 
 ROOMS = [room for floor in FLOORS for room in sorted(floor)]

@@ -154,11 +154,11 @@ def _as(
         columns = table.columns
         if dtype:
             columns = tuple(replace(c, dtype=dtype) if c.categories else c for c in columns)
-        frames = Frames(_bare(columns), shares.space)
+        frames = Frames(bare(columns), shares.space)
         return Asked(shares, _labelled([c.name for c in columns], names, frames), encoding)
     table = replace(table, columns=tuple(_flag(c) for c in table.columns))
     shares = replace(data, table=table).shares(rng, encoding, "own")
-    arrays = Arrays(_bare(table.columns), shares.space)
+    arrays = Arrays(bare(table.columns), shares.space)
     return Asked(shares, _labelled(arrays.labels, names, arrays), encoding)
 
 
@@ -183,7 +183,7 @@ def _labelled(labels: Sequence[str], names: tuple[str, ...] | None, inputs: Inpu
     return Named(inputs, tuple(labels), names)
 
 
-def _bare(columns: Sequence[Column]) -> tuple[Column, ...]:
+def bare(columns: Sequence[Column]) -> tuple[Column, ...]:
     """Return columns without their numbers: a victim is kept, and the data are not its own."""
     none = np.empty(0)
     return tuple(

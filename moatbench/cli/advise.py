@@ -187,7 +187,7 @@ def _say(parts: "Parts", errand: "Errand", price: float) -> None:
     from moatbench.judge.plan import plan
     from moatbench.runner.card import accuracy, constant_accuracy, first_line
 
-    victim, how = parts.victim, plan()
+    victim, how = parts.victim, plan(parts.victim)
     if own := first_line(victim):
         print(filled(own))
     elif (right := accuracy(victim)) is not None:

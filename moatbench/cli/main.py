@@ -38,11 +38,15 @@ def job(cfg: DictConfig) -> str | None:
 
 
 def _job(cfg: DictConfig) -> str | None:
+    from moatbench.runner.estimate import estimate
     from moatbench.runner.job import RunFailed, run
     from moatbench.tracking.store import NotTaken
 
     sweep, folder = HydraConfig.get().mode == RunMode.MULTIRUN, HydraConfig.get().runtime.output_dir
     try:
+        if cfg.victim.get("dry_run"):
+            print(estimate(cfg, str(HydraConfig.get().runtime.choices["attack"])))
+            return None
         summary = run(cfg)
     except Exception as error:
         if sweep:

@@ -24,6 +24,7 @@ from moatbench.compose.words.old_forms import refuse_old_form
 from moatbench.data import Dataset
 from moatbench.defense import Defense
 from moatbench.randomness import stream
+from moatbench.remote.memo import kept_in
 from moatbench.stack import Stack
 from moatbench.tracking.registry import fetched
 from moatbench.traits import STAGES
@@ -105,7 +106,8 @@ def build_victim(cfg: DictConfig, data: Dataset, seed: int) -> Victim:
     """Train the victim on its stream of the seed, or fetch it where this was done before."""
 
     def train() -> Victim:
-        return instantiate(cfg.victim, data, stream(seed, "victim"))  # type: ignore[no-any-return]
+        with kept_in(None if cfg.cache is None else Path(cfg.cache) / "remote"):
+            return instantiate(cfg.victim, data, stream(seed, "victim"))  # type: ignore[no-any-return]
 
     node: Any = OmegaConf.to_container(cfg.victim, resolve=True)
     if cfg.cache is None or not is_known(node):

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -50,6 +51,13 @@ class Deployed(NamedTuple):
 
 def deployed(overrides: Sequence[str]) -> Deployed:
     """Build victim and defense as a run would; nothing is attacked or written."""
+    with composed(overrides) as (cfg, choices):
+        return _built(cfg, choices["victim"])
+
+
+@contextmanager
+def composed(overrides: Sequence[str]) -> Iterator[tuple[DictConfig, dict[str, str]]]:
+    """Compose a config as a run would, outside of one; give it and the choice of each group."""
     register()
     around, config = GlobalHydra.instance(), HydraConfig.instance()
     kept, known = around.hydra, config.cfg
@@ -58,10 +66,10 @@ def deployed(overrides: Sequence[str]) -> Deployed:
         with initialize_config_module("moatbench.conf", version_base="1.3"):
             cfg = compose("config", list(overrides), return_hydra_config=True)
             config.set_config(cfg)
-            chosen = str(cfg.hydra.runtime.choices["victim"])
+            choices = {str(k): str(v) for k, v in cfg.hydra.runtime.choices.items()}
             with open_dict(cfg):
                 del cfg.hydra
-            return _built(cfg, chosen)
+            yield cfg, choices
     finally:
         around.hydra, config.cfg = kept, known
 

@@ -3,13 +3,14 @@
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from omegaconf import DictConfig
 
 from moatbench.tables.opened import bare
 
 # Configs of which everybody has a content of their own
-BROUGHT = {"csv", "openml", "own", "model", "skops", "module", "mlflow"}
+BROUGHT = {"csv", "openml", "own", "model", "skops", "module", "mlflow", "http"}
 
 
 def data_name(cfg: DictConfig, choice: str, overrides: Iterable[str], cwd: Path) -> str:
@@ -32,6 +33,8 @@ def victim_name(cfg: DictConfig, choice: str, overrides: Iterable[str], cwd: Pat
     model = node.get("model") or {}
     if "registry_uri" in node:
         return str(node.get("version") or node.uri).partition(":")[2].lstrip("/")
+    if "key_env" in node:
+        return urlsplit(str(node.url)).netloc
     if choice in BROUGHT:
         path = node.get("path") or node.get("weights") or model.get("path")
         target = str(model.get("_target_", choice))

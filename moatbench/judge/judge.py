@@ -83,13 +83,15 @@ class Judge:
         *streams, trained, made = rng.spawn(4)
         self._transfer = None if transfer is None else Transfer(victim, transfer, made)
         self._far_stream, self.owner = streams[0], Owner(victim, streams[1])
-        space = victim.space
+        space, n = victim.space, uniform_points(victim.judged, len(victim.shares.x_test))
+        # Where each row costs, all runs are judged on the same
+        rng = rng if n == UNIFORM_POINTS else np.random.default_rng(n)
         points = {
             "test": victim.shares.x_test,
-            "uniform": space.sample(UNIFORM_POINTS, rng),
+            "uniform": space.sample(n, rng),
         }
         if space.groups:
-            points["cube"] = space.sample_cube(UNIFORM_POINTS, rng)
+            points["cube"] = space.sample_cube(n, rng)
         self.samples = tuple(Sample(n, x, victim.predict(x)) for n, x in points.items())
         self._y = victim.shares.y_test
         self._regression = len(victim.classes) == 1
@@ -186,6 +188,11 @@ class Judge:
         if not self._regression:
             return np.asarray(reply.labels == sample.truth.labels)
         return np.asarray(np.abs(values(reply) - values(sample.truth)) <= self._tolerance)
+
+
+def uniform_points(judged: int | None, tests: int) -> int:
+    """Tell on how many uniform inputs surrogates are judged: fewer where each row costs."""
+    return UNIFORM_POINTS if judged is None else min(UNIFORM_POINTS, max(1, judged - tests))
 
 
 def values(reply: Reply) -> Array:

@@ -12,7 +12,11 @@ from moatbench.record.identity import config_hash
 from moatbench.record.summary import FILE, FINISHED, NOT_APPLICABLE, RecordUnreadable, Summary
 
 LOCK = ".lock"
-OF_A_RUN = ("curve.csv", FILE, "mlflow.json", "card.json", "victim.npz", "curve.png", "curve.pdf")
+LEDGER = "ledger.csv"  # what was asked of a service, and when
+OF_A_RUN = (
+    *("curve.csv", FILE, "mlflow.json", "card.json", "victim.npz", "curve.png", "curve.pdf"),
+    LEDGER,
+)
 HYDRAS = (".hydra/config.yaml", "moatbench.log")  # in a sweep, Hydra has written them by now
 _held: dict[Path, FileLock] = {}  # by this process, until it ends or takes another
 

@@ -29,11 +29,12 @@ from moatbench.knobs import check_whole
 from moatbench.randomness import stream
 from moatbench.record.command import Command
 from moatbench.record.curve import Row, by_attack
-from moatbench.record.folder import sole
+from moatbench.record.folder import LEDGER, sole
 from moatbench.record.hardware import hardware
 from moatbench.record.identity import PACKAGES, config_hash, knobs, version_of
 from moatbench.record.inputs import inputs_of
 from moatbench.record.summary import CONFIRMATION, MEASUREMENT, Summary
+from moatbench.remote.endpoint import Endpoint
 from moatbench.runner.card import accuracy, first_line, write_victim
 from moatbench.runner.checks import flags, selfcheck
 from moatbench.runner.gathered import Gathered
@@ -87,6 +88,8 @@ def _measure(cfg: DictConfig, begun: Summary, folder: Path, hydra: Any) -> Summa
         try:
             with staying():
                 parts = build(cfg, begun.attack)
+                if isinstance(parts.victim.predict, Endpoint):
+                    parts.victim.predict.keep_ledger(folder / LEDGER)
                 if line := first_line(parts.victim):
                     log.info(line)
                 judge = _play(cfg, parts, found, hydra)
@@ -184,6 +187,7 @@ def _ended(begun: Summary, cfg: DictConfig, parts: Parts | None, found: Gathered
         whole = found.curves.keys() - found.failed.keys()
         ended = replace(
             ended,
+            plan=plan(parts.victim),
             kinds=flags.kinds(_layers(cfg, parts)),
             aware=flags.aware(parts.attacks, parts.defense, whole),
             oracles=flags.oracles(parts.attacks, found.curves),

@@ -5,7 +5,7 @@ The checks themselves ship with the package, as `moatbench.testing`; here they m
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from services import answering, thirds
 from shop import attack_of, composed, defense_of
 
 from moatbench.api import Deployment, MeteredAPI
@@ -47,7 +48,10 @@ OWN = {
     "path_finding": "bigml_tree",
 }
 # To an attack, as another
-ALIKE = ("dp_softmax", "gradient_boosting", "random_forest", "skops", "model", "module", "mlflow")
+ALIKE = (
+    *("dp_softmax", "gradient_boosting", "random_forest"),
+    *("skops", "model", "module", "mlflow", "http"),
+)
 # They train as adaptive_retraining does on simpler purchases, or wear it: one victim of each kind.
 SIMPLER = (
     "line_search_retraining",
@@ -91,7 +95,7 @@ OF_EACH_KIND = {
 
 
 @pytest.fixture(scope="session")
-def victim_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Victim]:
+def victim_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Victim]]:
     """Train each victim once, on the first data set that it takes."""
     elsewhere = ModuleType("elsewhere")
     elsewhere.__dict__["make"] = _model_of_ones_own
@@ -114,6 +118,13 @@ def victim_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Victi
         "module": ["victim.module=elsewhere:Net", f"victim.weights={_weights(folder)}"],
         "own": ["victim.model._target_=elsewhere.make"],
     }
+    with answering(thirds) as (url, _):
+        examples["http"] = [f"victim.url={url}", "victim.most_rows=1000000"]
+        yield _made(examples)
+
+
+def _made(examples: Mapping[str, list[str]]) -> Callable[[str], Victim]:
+    """Return what trains a victim by name, once."""
 
     @cache
     def victim_of(name: str) -> Victim:

@@ -1,0 +1,1 @@
+"""Endpoints over HTTP as victims: what is sent where, what the answers mean, what it cost."""

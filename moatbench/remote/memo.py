@@ -1,0 +1,113 @@
+"""What an endpoint has answered, on disk: no row is paid for twice. And when it was asked."""
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+FOLDER: ContextVar[Path | None] = ContextVar("folder", default=None)  # None: in memory
+AT_ONCE = 500  # keys of one look-up
+WAIT = 60.0  # seconds for another run that writes
+TABLES = """
+create table if not exists answers (key blob primary key, answer text, at real);
+create table if not exists checks (at real);
+create table if not exists ledger (at real, purpose text, rows integer, seconds real, outcome text);
+"""
+
+
+@contextmanager
+def kept_in(folder: Path | None) -> Iterator[None]:
+    """Keep the memos of endpoints that are made meanwhile in this folder; None keeps none."""
+    token = FOLDER.set(folder)
+    try:
+        yield
+    finally:
+        FOLDER.reset(token)
+
+
+def key_of(row: Sequence[Any]) -> bytes:
+    """Return the key of a row as it is sent."""
+    return sha256(json.dumps(row, sort_keys=True).encode()).digest()
+
+
+class Memo:
+    """One file of SQLite for each endpoint and way to ask it; several runs may use it at once.
+
+    Args:
+        identity: of the endpoint: address, protocol, what is sent and how answers are read.
+        kept: whether it outlives this process.
+    """
+
+    def __init__(self, identity: Mapping[str, Any], *, kept: bool = True) -> None:
+        told = json.dumps(identity, sort_keys=True, default=str)
+        name, folder = sha256(told.encode()).hexdigest()[:24], FOLDER.get() if kept else None
+        self.file = None if folder is None else folder / f"{name}.db"
+        if self.file is not None:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+        self._db = sqlite3.connect(
+            self.file or ":memory:", timeout=WAIT, check_same_thread=False, isolation_level=None
+        )
+        if self.file is not None:
+            self._db.execute("pragma journal_mode=wal")
+        self._db.execute("pragma synchronous=normal")
+        self._db.executescript(TABLES)
+
+    def get(self, keys: Sequence[bytes]) -> dict[bytes, Any]:
+        """Return what is known of these rows."""
+        found: dict[bytes, Any] = {}
+        for start in range(0, len(keys), AT_ONCE):
+            part = keys[start : start + AT_ONCE]
+            marks = ",".join("?" * len(part))
+            rows = self._db.execute(
+                f"select key, answer from answers where key in ({marks})", list(part)
+            )
+            found |= {key: json.loads(answer) for key, answer in rows}
+        return found
+
+    def put(self, answers: Mapping[bytes, Any]) -> None:
+        """Keep answers, before anybody uses them."""
+        now = time.time()
+        rows = [(key, json.dumps(answer), now) for key, answer in answers.items()]
+        with self._whole():
+            self._db.executemany("insert or replace into answers values (?, ?, ?)", rows)
+
+    def forget(self) -> None:
+        """Forget all answers; the ledger stays."""
+        with self._whole():
+            self._db.execute("delete from answers")
+            self._db.execute("delete from checks")
+
+    def checked(self) -> None:
+        """Note that the endpoint answers as it did."""
+        self._db.execute("insert into checks values (?)", (time.time(),))
+
+    def checked_within(self, seconds: float) -> bool:
+        """Whether that was noted so many seconds ago, or fewer."""
+        (last,) = self._db.execute("select max(at) from checks").fetchone()
+        return last is not None and 0 <= time.time() - last <= seconds
+
+    def entered(self, at: float, purpose: str, rows: int, seconds: float, outcome: str) -> None:
+        """Enter a request into the ledger."""
+        entry = at, purpose, rows, seconds, outcome
+        self._db.execute("insert into ledger values (?, ?, ?, ?, ?)", entry)
+
+    def pace(self) -> float | None:
+        """Seconds a row took so far; None where none was asked."""
+        query = "select sum(seconds), sum(rows) from ledger where outcome = 'answered'"
+        seconds, rows = self._db.execute(query).fetchone()
+        return seconds / rows if rows else None
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        self._db.execute("begin immediate")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("rollback")
+            raise
+        self._db.execute("commit")

@@ -1,0 +1,167 @@
+"""A service over HTTP that you own, or whose owner has let you attack it."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from moatbench.data import Dataset, Units
+from moatbench.data.frame import Frames
+from moatbench.knobs import check_choice, check_flag, check_number, check_whole
+from moatbench.remote.address import Place
+from moatbench.remote.client import Client
+from moatbench.remote.dry import DryRun
+from moatbench.remote.endpoint import Endpoint, Limits
+from moatbench.remote.learned import learn
+from moatbench.remote.mapping import Mapped
+from moatbench.remote.memo import Memo
+from moatbench.remote.reading import P1
+from moatbench.types import Generator
+from moatbench.victim import Shares, Victim
+from moatbench.victims.asking import bare
+
+MEMOS = ("keep", "new", "off")
+
+
+def http(
+    data: Dataset,
+    rng: Generator,
+    url: str,
+    protocol: str = "mlflow",
+    request: Any = None,
+    probabilities: str | None = None,
+    labels: str | None = None,
+    classes: Sequence[str] | None = None,
+    binary: str | None = None,
+    outputs: Sequence[str] = Mapped.outputs,
+    units: Units = "own",
+    i_am_authorized: bool = False,
+    key_env: str | None = None,
+    key_header: str | None = None,
+    key: object = None,
+    batch: int = 100,
+    most_rows: int = 10_000,
+    judge_rows: int = 1300,
+    price: float = 0.0,
+    most_dollars: float | None = None,
+    timeout: float = 30.0,
+    tries: int = 5,
+    most_wait: float = 60.0,
+    memo: str = "keep",
+    recheck: float = 3600.0,
+    stochastic: bool = False,
+    dry_run: bool = False,
+    family: str | None = None,
+    architecture: Mapping[str, Any] | None = None,
+    name: str | None = None,
+) -> Victim:
+    """Make a victim of a service.
+
+    Args:
+        data: what its model was trained for: the same columns and classes.
+        rng: draws the shares.
+        url: of the service; for v2 with the model, http://HOST/v2/models/NAME.
+        protocol: mlflow, v2 or template.
+        request: see `Mapped`, as the next two and `outputs`.
+        probabilities: a JMESPath.
+        labels: a JMESPath.
+        classes: what the outputs, or the labels, stand for, in order; None is found out.
+        binary: p1 where a single number is the probability of the last class.
+        outputs: names of v2's.
+        units: of numbers: own, as they stand in the data; scaled, from -1 to 1.
+        i_am_authorized: whether a service beyond this machine may be attacked.
+        key_env: the variable that holds the key.
+        key_header: the header that takes it; None is Authorization, as Bearer.
+        key: refused.
+        batch: rows of a request, at most.
+        most_rows: that one run may ask.
+        judge_rows: that the judge may ask, of the test data up to one half.
+        price: US dollars that the service takes for a row.
+        most_dollars: that one run may cost.
+        timeout: seconds for an answer.
+        tries: of a request that got none.
+        most_wait: seconds that the service may ask to wait.
+        memo: keep answers from run to run, begin a new memo, or off.
+        recheck: seconds after which a service that is remembered is tried again.
+        stochastic: whether its answers to a row may vary.
+        dry_run: whether nothing is to be sent.
+        family: what the API's card says of the model.
+        architecture: the same.
+        name: of the service, for people; None is its host.
+    """
+    if key is not None:
+        raise ValueError(
+            "victim.key must be left out, as Hydra writes it down with each run; put the key into "
+            "a variable, name it with victim.key_env=NAME, and change a key that was written here"
+        )
+    mapped = Mapped(protocol, request, probabilities, labels, tuple(outputs))
+    place = mapped.at(Place.of(url))
+    if binary is not None:
+        check_choice("victim.binary", binary, (P1,))
+    for knob, flag in {
+        "i_am_authorized": i_am_authorized,
+        "stochastic": stochastic,
+        "dry_run": dry_run,
+    }.items():
+        check_flag(f"victim.{knob}", flag)
+    check_choice("victim.memo", memo, MEMOS)
+    for knob, whole, low in (
+        ("batch", batch, 1),
+        ("most_rows", most_rows, 1),
+        ("judge_rows", judge_rows, 2),
+        ("tries", tries, 1),
+    ):
+        check_whole(f"victim.{knob}", whole, low)
+    check_number("victim.price", price, 0)
+    if most_dollars is not None:
+        check_number("victim.most_dollars", most_dollars, 0, above=True, other="null")
+    check_number("victim.timeout", timeout, 0, above=True)
+    check_number("victim.most_wait", most_wait, 0)
+    check_number("victim.recheck", recheck, 0)
+    headers = _headers(key_env, key_header)
+    shares = _judged(data.shares(rng, "codes", units), judge_rows)
+    client = Client(place, headers, i_am_authorized, timeout, tries, most_wait)
+    identity = [place, protocol, request, probabilities, labels, list(outputs), units, key_env]
+    endpoint = Endpoint(
+        client,
+        mapped,
+        Frames(bare(data.table.columns), shares.space),
+        Limits(most_rows, batch, price, most_dollars, recheck),
+        Memo({"endpoint": identity}, kept=memo != "off"),
+        stochastic=stochastic,
+    )
+    if dry_run:
+        raise DryRun(shares, endpoint, judge_rows, classes, binary)
+    if memo == "new":
+        endpoint.memo.forget()
+    notes = learn(endpoint, shares.x_test, shares.classes, classes, binary)
+    about = {"model": f"{protocol} at {place.host}:{place.port}", "asked": units}
+    shares = replace(shares, provenance={**shares.provenance, **about, **notes})
+    return Victim(shares, endpoint, family, architecture or {}, judged=judge_rows)
+
+
+def _headers(key_env: str | None, key_header: str | None) -> dict[str, str]:
+    """Return the header that carries the key, from the environment."""
+    if key_env is None:
+        return {}
+    if not (key := os.environ.get(key_env, "").strip()):
+        raise ValueError(
+            f"victim.key_env must name a variable that holds the key, and {key_env} is not set; "
+            f"run: export {key_env}=..."
+        )
+    if not key.isascii() or not key.isprintable():
+        raise ValueError(f"victim.key_env={key_env} must hold printable ASCII, got other letters")
+    return {key_header: key} if key_header else {"Authorization": f"Bearer {key}"}
+
+
+def _judged(shares: Shares, most: int) -> Shares:
+    """Keep of the judge's rows as many as may be asked; they stand in random order."""
+    n = min(len(shares.x_test), most // 2)
+    rows = shares.test_rows
+    return replace(
+        shares,
+        x_test=shares.x_test[:n],
+        y_test=shares.y_test[:n],
+        test_rows=None if rows is None else rows[:n],
+        provenance={**shares.provenance, "judged_test_rows": n},
+    )
