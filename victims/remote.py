@@ -41,7 +41,7 @@ def http(
     key: object = None,
     batch: int = 100,
     most_rows: int = 10_000,
-    judge_rows: int = 1300,
+    judge_rows: int = 1200,
     price: float = 0.0,
     most_dollars: float | None = None,
     timeout: float = 30.0,

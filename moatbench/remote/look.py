@@ -4,8 +4,6 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from moatbench.remote.dry import DryRun
 from moatbench.remote.endpoint import Endpoint
 from moatbench.remote.learned import gap_between, learn
@@ -97,8 +95,3 @@ def _some(columns: dict[str, list[Any]], n: int) -> dict[str, list[Any]]:
 def _short(value: Any) -> str:
     text = json.dumps(value, default=str)
     return text if len(text) <= LONG else f"{text[:LONG]} ... ({len(text):,} characters)"
-
-
-def half_width(n: int, rate: float = 0.95) -> float:
-    """Points by which a fidelity of `rate` on n rows may be off, at 95 % confidence."""
-    return float(100 * 1.96 * np.sqrt(rate * (1 - rate) / n))

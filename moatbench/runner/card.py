@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from moatbench.compose.archive import NotArchivable, dump
+from moatbench.judge.judge import uniform_points
 from moatbench.record.whole import write_text
 from moatbench.space import Categorical, Numeric
 from moatbench.victim import Victim
@@ -62,8 +63,23 @@ def first_line(victim: Victim) -> str:
     return (
         f"victim: {facts['model']}, {victim.family or 'of no family that is known'}, asked as "
         f"{facts['asked']} ({d} columns): {100 * right:.1f} % right on {rows} test rows, where the "
-        f"best constant answer has {100 * constant_accuracy(victim):.1f} %{beside}"
+        f"best constant answer has {100 * constant_accuracy(victim):.1f} %{beside}{_judged(victim)}"
     )
+
+
+def _judged(victim: Victim) -> str:
+    """Say on how few rows surrogates are judged, where each costs, and what that leaves open."""
+    if victim.judged is None:
+        return ""
+    tests = len(victim.shares.x_test)
+    rows = {"test rows": tests, "uniform inputs": uniform_points(victim.judged, tests)}
+    told = [f"{n:,} {name} (+-{half_width(n):.1f} points)" for name, n in rows.items()]
+    return f"; a fidelity of 95 % is known from {' and '.join(told)}"
+
+
+def half_width(n: int, rate: float = 0.95) -> float:
+    """Points by which a fidelity of `rate` on n rows may be off, at 95 % confidence."""
+    return float(100 * 1.96 * np.sqrt(rate * (1 - rate) / n))
 
 
 def accuracy(victim: Victim) -> float | None:
