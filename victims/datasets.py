@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # Known beforehand: by its own range, a pixel that is never lit would become 0, mid-grey
 RANGES = {"digits": (0.0, 16.0)}
-IMAGES = {"digits": (8, 8)}
+IMAGES = {"digits": (1, 8, 8)}
 
 
 def bundled(name: str, test_share: float = 0.3, pool_share: float = 0.25) -> Dataset:
@@ -142,8 +142,17 @@ def openml(
     test_share: float,
     pool_share: float,
     steps: bool = True,
+    image: Sequence[int] | None = None,
 ) -> Dataset:
-    """Fetch a set from OpenML by its number; see `csv`."""
+    """Fetch a set from OpenML by its number; see `csv`.
+
+    Where its columns are 8-bit pixels, `image` is their (channels, height, width).
+    """
+    if image is not None:
+        from moatbench.victims.pictures import openml_pictures
+
+        pictures: Dataset = openml_pictures(data_id, target, image, test_share, pool_share)
+        return pictures
     name = f"openml-{data_id}"
     chosen = knobs(target=target, drop=drop, categorical=categorical, missing=missing)
     table = _table(from_typed(fetched(data_id), name, chosen), name, str(chosen.target), missing)

@@ -59,7 +59,7 @@ def build(cfg: DictConfig, attack: str) -> Parts:
     seed = cfg.seed if cfg.victim_seed is None else cfg.victim_seed
     # Cheap parts first: a bad knob, or file, is told before a victim is trained, or a suite built.
     defense = build_defense(cfg.defense)
-    data = instantiate(cfg.data)
+    data = build_data(cfg)
     tell(data.table.notes)
     attacks = build_attacks(cfg.attack, attack)
     inside = None if cfg.subgroup is None else members(cfg.subgroup, data.table)
@@ -74,6 +74,13 @@ def build(cfg: DictConfig, attack: str) -> Parts:
         )
     subgroup = {} if inside is None else {str(cfg.subgroup): inside[rows]}
     return Parts(victim, defense, attacks, checkpoints(cfg.checkpoints, victim), subgroup)
+
+
+def build_data(cfg: DictConfig) -> Dataset:
+    """Read the data, and the pool and the outliers that come from others."""
+    data: Dataset = instantiate(cfg.data)
+    others = [None if cfg[key] is None else instantiate(cfg[key]) for key in ("pool", "outliers")]
+    return data.with_others(*others) if any(others) else data
 
 
 def tell(notes: Mapping[str, Any]) -> None:
