@@ -157,7 +157,9 @@ def suite(node: DictConfig) -> list[str]:
     known = [n for n in options("attack") if n != SUITE]
     if node.suite is not None:
         check_suite(node.suite)
-    chosen = known if node.suite is None else [str(name) for name in node.suite]
+    apart = node.get("apart") or ()
+    chosen = [str(name) for name in node.suite or (n for n in known if n not in apart)]
+    _refuse_unknown([str(name) for name in apart], known, "attack.apart")
     _refuse_unknown(chosen, known, "attack.suite")
     _refuse_unknown([str(k) for k in node.knobs], chosen, "attack.knobs")
     return chosen
