@@ -9,7 +9,7 @@ import numpy as np
 
 from moatbench.api import PredictionAPI
 from moatbench.client import Surrogate
-from moatbench.learners.fit import Fit
+from moatbench.learners.published import AnyFit
 from moatbench.learners.purchases import Purchases
 from moatbench.reply import has_outputs
 from moatbench.strategies.retraining import Retraining
@@ -24,7 +24,7 @@ class CannotRestore(ValueError):
 
 
 # From the purchases, the best model so far and the last estimates (None at first), (n, k) estimates
-Restore = Callable[[Purchases, Fit, Array | None, Generator], Array]
+Restore = Callable[[Purchases, AnyFit, Array | None, Generator], Array]
 
 
 class Recovering(Retraining):
