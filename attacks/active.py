@@ -10,7 +10,7 @@ import numpy as np
 from moatbench.attack import Needs, Target
 from moatbench.client import Surrogate
 from moatbench.knobs import check_choice, check_number
-from moatbench.learners.deep import NET
+from moatbench.learners.deep.learner import NET
 from moatbench.learners.published import PUBLISHED
 from moatbench.search.bandit import Bandit
 from moatbench.search.boundary import bisect, opposites
@@ -167,5 +167,5 @@ class Pool:
 
 def _disagreed(thief: Retraining, candidates: Array, n: int) -> Rows:
     """Take those on which models of bootstraps of the purchases differ most."""
-    p = np.stack([model.outputs(candidates) for model in thief.committee(MEMBERS)])
+    p = np.stack([model.outputs(candidates) for model in thief.bootstraps(MEMBERS)])
     return np.argsort(-p.std(axis=0).sum(axis=1), kind="stable")[:n]

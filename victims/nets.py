@@ -8,17 +8,16 @@ import numpy as np
 
 from moatbench.data import Dataset
 from moatbench.knobs import check_number
-from moatbench.learners.architectures import check, make
-from moatbench.learners.device import check_device, one_stream
-from moatbench.learners.nets import Net, kept
-from moatbench.learners.recipes import recipe
-from moatbench.learners.training import Exposure, train
+from moatbench.learners.deep.architectures import make
+from moatbench.learners.deep.device import check_device, one_stream
+from moatbench.learners.deep.learner import NET
+from moatbench.learners.deep.nets import Net, check, kept
+from moatbench.learners.deep.recipes import recipe
+from moatbench.learners.deep.training import Exposure, train
 from moatbench.reply import Reply, from_outputs
 from moatbench.space import InputSpace
 from moatbench.types import Array, Generator
 from moatbench.victim import Victim
-
-NETS = "net"  # the family of them all; the card's architecture tells which
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ def net(
         z, targets = shares.space.encode(shares.x_train), np.eye(k)[shares.y_train]
         state = kept(train(module, z, targets, how, rng, exposure))
     model = Deep(shares.space, Net(net, tuple(image), k, dict(knobs), state))
-    return Victim(shares, model, NETS, {"net": net, **knobs})
+    return Victim(shares, model, NET, {"net": net, **knobs})
 
 
 def recipe_of(name: str, training: Mapping[str, Any], device: str) -> Any:

@@ -11,11 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-LEAST = {"cnn": 4, "lenet": 12, "conv3": 8, "vgg16_bn": 32}  # pixels of a side; others take 4
-KNOBS: dict[str, dict[str, Any]] = {
-    "mlp": {"hidden": (128, 128)},
-    "cnn": {"width": 12, "hidden": 64},
-}
+from moatbench.learners.deep.nets import KNOBS, check
+
 VGG16 = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0)
 
 
@@ -82,30 +79,6 @@ def make(name: str, image: Sequence[int], k: int, knobs: Mapping[str, Any]) -> n
     """
     check(name, image, knobs)
     return ARCHITECTURES[name](tuple(image), k, **{**KNOBS.get(name, {}), **knobs})
-
-
-def check(name: str, image: Sequence[int], knobs: Mapping[str, Any]) -> None:
-    """Raise a ValueError where `make` would."""
-    if name not in ARCHITECTURES:
-        raise ValueError(f"net must be one of {', '.join(ARCHITECTURES)}, got {name!r}")
-    known = KNOBS.get(name, {})
-    if unknown := sorted(set(knobs) - set(known)):
-        raise ValueError(
-            f"net {name} has the knobs {', '.join(known) or 'none'}, got {', '.join(unknown)}"
-        )
-    if name == "mlp":
-        return
-    if len(image) != 3:
-        raise ValueError(
-            f"net {name} takes pictures, and these data are a table of {prod(image)} columns; "
-            "choose mlp"
-        )
-    least = LEAST.get(name, 4)
-    if min(image[1:]) < least:
-        raise ValueError(
-            f"net {name} needs pictures of at least {least} x {least} pixels, got "
-            f"{image[1]} x {image[2]}; choose cnn or resnet8"
-        )
 
 
 def _mlp(image: tuple[int, ...], k: int, hidden: int | Sequence[int]) -> nn.Module:

@@ -1,18 +1,28 @@
 """Trained networks as plain data: a name, knobs, and arrays."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from moatbench.learners.device import one_thread, resolved
+from moatbench.learners.deep.device import one_thread, resolved
 from moatbench.models.forward import BLOCK, softmax
 from moatbench.types import Array, Labels
 
 Weights = NDArray[Any]
+ARCHITECTURES = (
+    *("mlp", "cnn", "lenet", "conv3", "resnet8", "resnet18", "resnet34", "vgg16_bn"),
+    *("wrn_16_4", "wrn_40_2"),
+)
+LEAST = {"cnn": 4, "lenet": 12, "conv3": 8, "vgg16_bn": 32}  # pixels of a side; others take 4
+KNOBS: dict[str, dict[str, Any]] = {
+    "mlp": {"hidden": (128, 128)},
+    "cnn": {"width": 12, "hidden": 64},
+}
 
 
 @dataclass(frozen=True)
@@ -42,7 +52,7 @@ class Net:
         """Return a torch module of its own with these weights."""
         import torch
 
-        from moatbench.learners.architectures import make
+        from moatbench.learners.deep.architectures import make
 
         with torch.random.fork_rng(devices=[]):  # its fresh weights are not used
             made = make(self.name, self.image, self.k, self.knobs)
@@ -91,3 +101,27 @@ class Net:
 def kept(module: Any) -> dict[str, Weights]:
     """Return the weights of a torch module as arrays."""
     return {n: w.detach().cpu().numpy().copy() for n, w in module.state_dict().items()}
+
+
+def check(name: str, image: Sequence[int], knobs: Mapping[str, Any]) -> None:
+    """Raise a ValueError where `make` would."""
+    if name not in ARCHITECTURES:
+        raise ValueError(f"net must be one of {', '.join(ARCHITECTURES)}, got {name!r}")
+    known = KNOBS.get(name, {})
+    if unknown := sorted(set(knobs) - set(known)):
+        raise ValueError(
+            f"net {name} has the knobs {', '.join(known) or 'none'}, got {', '.join(unknown)}"
+        )
+    if name == "mlp":
+        return
+    if len(image) != 3:
+        raise ValueError(
+            f"net {name} takes pictures, and these data are a table of {prod(image)} columns; "
+            "choose mlp"
+        )
+    least = LEAST.get(name, 4)
+    if min(image[1:]) < least:
+        raise ValueError(
+            f"net {name} needs pictures of at least {least} x {least} pixels, got "
+            f"{image[1]} x {image[2]}; choose cnn or resnet8"
+        )

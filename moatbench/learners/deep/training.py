@@ -8,85 +8,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from moatbench.knobs import check_choice, check_number, check_whole
-from moatbench.learners.device import DEVICES, PRECISIONS, resolved
+from moatbench.learners.deep.device import resolved
+from moatbench.learners.deep.recipes import Recipe
 from moatbench.types import Array, Generator
 
-OPTIMISERS = ("adam", "sgd")
-SCHEDULES = ("constant", "step", "cosine", "one_cycle")
-LOSSES = ("cross_entropy", "l1_log", "squared_log")
 LEAST_TOLD = 1e-12  # a probability below is as good as none: logarithms end there
 WARM_UP = 0.1  # of the steps of one_cycle
-LARGE = 10_000  # rows, from which a batch is twice as large
 
 
 class Diverged(ValueError):
     """The loss is no number."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a network is trained.
-
-    Args:
-        steps: of the optimiser at least.
-        epochs: passes over the data at least; of both, what takes longer.
-        batch: rows a step; None is 64, and 128 from 10,000 rows on.
-        optimiser: adam (decay apart from the gradient) or sgd.
-        rate: learning rate.
-        momentum: of sgd.
-        nesterov: whether sgd looks ahead.
-        decay: of the weights.
-        schedule: constant; step, to a share `fall` every so many epochs; cosine to zero; one_cycle
-            up and down.
-        every: epochs between falls of the schedule `step`.
-        fall: of the schedule `step`.
-        loss: cross_entropy with soft labels; l1_log and squared_log, distance of log-probabilities
-            from the told ones, both less their mean over the classes.
-        augment: whether pictures are moved by a pixel at random.
-        precision: float32, or bfloat16 with sums in float32.
-        device: auto, cpu or cuda.
-    """
-
-    steps: int = 1500
-    epochs: int = 30
-    batch: int | None = None
-    optimiser: str = "adam"
-    rate: float = 3e-3
-    momentum: float = 0.9
-    nesterov: bool = False
-    decay: float = 0.0
-    schedule: str = "one_cycle"
-    every: int = 10
-    fall: float = 0.5
-    loss: str = "cross_entropy"
-    augment: bool = False
-    precision: str = "float32"
-    device: str = "cpu"
-
-    def __post_init__(self) -> None:
-        check_whole("steps", self.steps, 0)
-        check_whole("epochs", self.epochs, 0)
-        if self.batch is not None:
-            check_whole("batch", self.batch, 1)
-        check_choice("optimiser", self.optimiser, OPTIMISERS)
-        check_number("rate", self.rate, 0, above=True)
-        check_number("momentum", self.momentum, 0, 1, below=True)
-        check_number("decay", self.decay, 0)
-        check_choice("schedule", self.schedule, SCHEDULES)
-        check_whole("every", self.every, 1)
-        check_number("fall", self.fall, 0, 1, above=True)
-        check_choice("loss", self.loss, LOSSES)
-        check_choice("precision", self.precision, PRECISIONS)
-        check_choice("device", self.device, DEVICES)
-
-    def batch_for(self, n: int) -> int:
-        """Rows a step, of n."""
-        return min(n, self.batch or (64 if n < LARGE else 128))
-
-    def steps_for(self, n: int) -> int:
-        """Steps that n rows take."""
-        return max(self.steps, self.epochs * -(-n // self.batch_for(n)))
 
 
 @dataclass(frozen=True)

@@ -2,19 +2,21 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from moatbench.client import Surrogate
-from moatbench.learners.architectures import check, make
-from moatbench.learners.device import one_stream
-from moatbench.learners.nets import Net, kept
-from moatbench.learners.training import Recipe, train
+from moatbench.learners.deep.device import one_stream
+from moatbench.learners.deep.nets import Net, check, kept
+from moatbench.learners.deep.recipes import Recipe
 from moatbench.numerics.spread import k_center
 from moatbench.reply import Reply, from_outputs
 from moatbench.space import InputSpace
 from moatbench.types import Array, Generator, Labels, Mask, Rows
+
+if TYPE_CHECKING:
+    from moatbench.learners.published import AnyFit
 
 NET = "net"
 HELD_OUT = 5  # every fifth purchase judges
@@ -82,7 +84,7 @@ class NetLearner:
         x: Array,
         targets: Array,
         rng: Generator,
-        resume: Any = None,
+        resume: "AnyFit | None" = None,
         brief: bool = False,
     ) -> "NetFit":
         """Train.
@@ -141,6 +143,9 @@ class NetLearner:
         start: tuple[Net, ...] = (),
     ) -> tuple[Net, ...]:
         """Train networks, each with a stream of its own; go on from others where they are given."""
+        from moatbench.learners.deep.architectures import make
+        from moatbench.learners.deep.training import train
+
         found = []
         for member in range(members):
             with one_stream(int(rng.integers(2**31))):
