@@ -35,7 +35,7 @@ class Deep:
 def net(
     data: Dataset,
     rng: Generator,
-    net: str,
+    net: str | None,
     knobs: Mapping[str, Any],
     recipe: str,
     training: Mapping[str, Any],
@@ -47,7 +47,7 @@ def net(
     Args:
         data: two classes or more.
         rng: draws the shares, the first weights, and the order of training.
-        net: a name of `architectures`.
+        net: a name of `architectures`; None is cnn for pictures and mlp for a table.
         knobs: of the network.
         recipe: a name of `recipes`.
         training: changes to it.
@@ -59,6 +59,7 @@ def net(
     how = recipe_of(recipe, training, device)
     shares = data.shares(rng)
     image = shares.space.image or (shares.space.encode(shares.space.low[None]).shape[1],)
+    net = net or ("cnn" if shares.space.image else "mlp")
     check(net, image, knobs)
     exposure = None
     if outlier_exposure:
