@@ -50,6 +50,7 @@ OWN = {
 ALIKE = ("dp_softmax", "gradient_boosting", "random_forest", "skops", "model", "module", "mlflow")
 # They train as adaptive_retraining does on simpler purchases, or wear it: one victim of each kind.
 SIMPLER = (
+    "committee_retraining",
     "line_search_retraining",
     "model_inversion",
     "pool_retraining",
