@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from moatbench.data import Column, Dataset, Table, Units
+from moatbench.data.bundled import Bundled
+from moatbench.data.bundled import read as read_bundled
 from moatbench.data.frame import from_frame
 from moatbench.tables.read import from_typed, read
 from moatbench.tables.told import Understood, knobs
@@ -22,6 +24,18 @@ IMAGES = {"digits": (8, 8)}
 
 def bundled(name: str, test_share: float = 0.3, pool_share: float = 0.25) -> Dataset:
     """Load one of scikit-learn's own sets: digits, iris, breast_cancer or wine."""
+    raw = read_bundled(name) or _loaded(name)
+    columns = tuple(
+        Column(feature, np.asarray(values, dtype=np.float64), bounds=RANGES.get(name))
+        for feature, values in zip(raw.features, raw.x.T, strict=True)
+    )
+    notes = {"source": "scikit-learn"}
+    table = Table(name, columns, raw.y, tuple(raw.classes), IMAGES.get(name), notes)
+    return Dataset(table, test_share, pool_share)
+
+
+def _loaded(name: str) -> Bundled:
+    """Let scikit-learn load one of its sets."""
     import sklearn.datasets
 
     load = getattr(sklearn.datasets, f"load_{name}", None)
@@ -31,14 +45,8 @@ def bundled(name: str, test_share: float = 0.3, pool_share: float = 0.25) -> Dat
             f"{name!r}"
         )
     raw = load()
-    columns = tuple(
-        Column(str(feature), np.asarray(values, dtype=np.float64), bounds=RANGES.get(name))
-        for feature, values in zip(raw.feature_names, raw.data.T, strict=True)
-    )
-    classes = tuple(str(c) for c in raw.target_names)
-    y = np.asarray(raw.target, dtype=np.int64)
-    table = Table(name, columns, y, classes, IMAGES.get(name), {"source": "scikit-learn"})
-    return Dataset(table, test_share, pool_share)
+    features, classes = map(str, raw.feature_names), map(str, raw.target_names)
+    return Bundled([*features], raw.data, np.asarray(raw.target, dtype=np.int64), [*classes])
 
 
 def generated(
