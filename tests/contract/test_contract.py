@@ -47,7 +47,10 @@ OWN = {
     "path_finding": "bigml_tree",
 }
 # To an attack, as another
-ALIKE = ("dp_softmax", "gradient_boosting", "random_forest", "skops", "model", "module", "mlflow")
+ALIKE = (
+    *("dp_softmax", "gradient_boosting", "hist_gradient_boosting", "random_forest"),
+    *("skops", "model", "module", "mlflow"),
+)
 # They train as adaptive_retraining does on simpler purchases, or wear it: one victim of each kind.
 SIMPLER = (
     "committee_retraining",
