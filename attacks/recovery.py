@@ -53,8 +53,8 @@ class Recovery(Attack):
             like the queries and on the pool), `self` (drawn around the answers themselves, and
             then around what they were restored to), `oracle` (the victim's own on the same inputs:
             an upper bound).
-        learner: `published` (the victim's own family; an mlp where it is not told), `softmax`,
-            `one_vs_rest`, `mlp`, `poly` or `rbf`.
+        learner: `published` (the victim's own family; where it is not told, an mlp or trees),
+            `softmax`, `one_vs_rest`, `mlp`, `poly`, `rbf` or `trees`.
         inputs: the raw `cube`, or `valid` inputs only.
         first: uniform queries before the first round, as a share of the answers that would
             determine the surrogate.

@@ -15,8 +15,8 @@ NAMES = 250  # that a column can hold; the trees know 255 values of a column
 class Coding:
     """Numbers scaled, names as codes, and NaN where a feature is left out.
 
-    A one-hot group is one column where the rows learnt from are one-hot: the trees split names by
-    themselves, and grow four times as fast as on columns for each. Else its columns are numbers.
+    A one-hot group that is one column has its names split by the trees themselves, which then grow
+    four times as fast as on its columns, and foretell uniform rows a little worse.
 
     Args:
         space: of the inputs.
@@ -24,7 +24,7 @@ class Coding:
     """
 
     space: InputSpace
-    grouped: frozenset[int]
+    grouped: frozenset[int] = frozenset()
 
     @cached_property
     def _parts(self) -> list[tuple[slice, bool]]:
@@ -60,7 +60,10 @@ class Coding:
 
 
 def coding_for(space: InputSpace, x: Array) -> Coding:
-    """Return the coding for what is learnt from rows (n, d)."""
+    """Return the quick coding, for what is learnt from rows (n, d): groups are one column each.
+
+    Only where all rows are one-hot: others have no name.
+    """
     whole = bool(space.valid(x).all())
     groups = [g for g in space.groups if whole and g.stop - g.start < NAMES]
     return Coding(space, frozenset(g.start for g in groups))

@@ -107,7 +107,8 @@ class TreeLearner:
             resume: an earlier fit, from which a brief one takes the plan.
             brief: whether the fit only serves to choose the next queries.
         """
-        coding, seed = coding_for(self.space, x), int(rng.integers(2**31))  # it takes 32 bits
+        seed, quick = int(rng.integers(2**31)), coding_for(self.space, x)  # 32 bits are taken
+        coding = quick if brief else Coding(self.space)
         a = coding(x)
         if targets.max(axis=1).min() == 1:
             grown = self._classified(a, targets.argmax(axis=1), coding.names, seed, brief)
@@ -117,7 +118,7 @@ class TreeLearner:
             plan = known or Plan(self.scales[0], BRIEF[0])
             plan = replace(plan, rounds=min(plan.rounds, BRIEF[0], rounds_for(self.k)))
         else:
-            plan = self._plan(a, targets, coding.names)
+            plan = self._plan(quick(x[:SCREENED]), targets[:SCREENED], quick.names)
         return TreeFit(self, coding, _grown(a, targets, plan, coding.names), plan)
 
     def _plan(self, a: Array, targets: Array, names: list[int]) -> Plan:
@@ -125,7 +126,6 @@ class TreeLearner:
         doubtful = len(self.scales) > 1 or not targets.all()
         scales = (LOG_ODDS, SHARES) if doubtful and LOG_ODDS in self.scales else self.scales
         best, most = Plan(self.scales[0], rounds_for(self.k)), rounds_for(self.k)
-        a, targets = a[:SCREENED], targets[:SCREENED]
         if len(a) < FEWEST:
             return best
         held = held_out(len(a))

@@ -23,8 +23,8 @@ class Committee(Retraining):
     """An attacker that asks ordinary and uniform rows, and those that divide its models.
 
     Every second question that is not chosen is a row of the pool, in random order, for as long as
-    there are any; of the others half are mixes of two such rows, half uniform valid ones. Without
-    a pool all are uniform.
+    there are any; of the others half are mixes of two such rows, half uniform valid ones. Mixes
+    need a pool of two rows.
 
     Args:
         target: the API and the pool.
@@ -72,7 +72,7 @@ class Committee(Retraining):
         """(n, d) rows of the pool, mixes and uniform rows, in random order."""
         own, self._unasked = np.split(self._unasked, [min(n // 2, len(self._unasked))])
         rest = n - len(own)
-        mixed = rest // KINDS if len(self._pool) else 0
+        mixed = rest // KINDS if len(self._pool) > 1 else 0
         x = np.vstack([own, self.mixes(mixed), self.uniform(rest - mixed)])
         return x[self.rng.permutation(n)]
 
@@ -95,7 +95,7 @@ class Committee(Retraining):
     def divisive(self, committee: list[AnyFit], n: int) -> Array:
         """(n, d) valid inputs on which the members' confidences differ most; half of each kind."""
         parts = [self.uniform(0)]
-        counts = [n // KINDS, n - n // KINDS] if len(self._pool) else [0, n]
+        counts = [n // KINDS, n - n // KINDS] if len(self._pool) > 1 else [0, n]
         for count, draw in zip(counts, (self.mixes, self.uniform), strict=True):
             if count:
                 x = draw(self._candidates * count)

@@ -49,7 +49,10 @@ OWN = {
     "boundary": "net",
 }
 # To an attack, as another
-ALIKE = ("dp_softmax", "gradient_boosting", "random_forest", "skops", "model", "module", "mlflow")
+ALIKE = (
+    *("dp_softmax", "gradient_boosting", "hist_gradient_boosting", "random_forest"),
+    *("skops", "model", "module", "mlflow"),
+)
 # Deep networks take seconds to train, as victims and as thieves
 DEEP = ("cnn", "net")
 # Of the class of active and boundary
@@ -59,6 +62,7 @@ OF_PAPERS = (
 )
 # They train as adaptive_retraining does on simpler purchases, or wear it: one victim of each kind.
 SIMPLER = (
+    "committee_retraining",
     "line_search_retraining",
     "model_inversion",
     "pool_retraining",
