@@ -45,8 +45,6 @@ OWN = {
     "feature_extraction": "amazon_logistic",
     "lowd_meek": "logistic",
     "path_finding": "bigml_tree",
-    "active": "net",
-    "boundary": "net",
 }
 # To an attack, as another
 ALIKE = (
@@ -57,7 +55,8 @@ ALIKE = (
 DEEP = ("cnn", "net")
 # Of the class of active and boundary
 OF_PAPERS = (
-    *("knockoff", "copycat", "activethief_entropy", "activethief_kcenter", "activethief_dfal"),
+    *("boundary", "knockoff", "knockoff_adaptive", "copycat"),
+    *("activethief_entropy", "activethief_kcenter", "activethief_dfal"),
     "activethief_dfal_kcenter",
 )
 # They train as adaptive_retraining does on simpler purchases, or wear it: one victim of each kind.
@@ -151,8 +150,7 @@ def alike(victim: str, attack: str) -> bool:
     return (
         victim in ALIKE
         or attack in OF_PAPERS
-        or (victim in DEEP and (OWN.get(attack) != "net" or victim == "cnn"))
-        or (attack == "knockoff_adaptive" and victim != "net")
+        or (victim in DEEP and (victim, attack) != ("net", "active"))
         or (attack in SIMPLER and victim not in ENOUGH)
         or (attack in LEARN_MLP and victim == "mlp")
         or (attack in PRESETS and victim != "softmax")
@@ -200,8 +198,8 @@ def test_an_attack_keeps_the_contract(
 
 def needed(victim: str, defense: str, attack: str) -> bool:
     """Whether a triple runs each time."""
-    if attack in OF_PAPERS or (victim in DEEP and OWN.get(attack) != victim):
-        return False
+    if attack in OF_PAPERS or victim in DEEP:
+        return (victim, defense, attack) == ("net", HARSHEST, "active")
     if attack in PRESETS:
         return victim == "softmax" and defense == PRESETS[attack]
     if victim == OWN.get(attack, "softmax"):
