@@ -19,6 +19,7 @@ REDUCED = {
     "leakage": ["--quick"],
     "metering": ["--quick"],
     "monitors": ["--quick"],
+    "neural": ["loop", "--quick"],
     "parts": ["--check"],
     "perturbed": ["--quick"],
     "report": ["--runs", "20"],

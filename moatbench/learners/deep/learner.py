@@ -103,7 +103,7 @@ class NetLearner:
             loss = "cross_entropy" if hard else (last.loss if last else LOSSES[0])
             recipe = replace(self.recipe, steps=BRIEF, epochs=0, loss=loss)
             start = last.nets[:1] if last else ()
-            nets = self._trained(z, targets, recipe, rng, 1, start)
+            nets = self.trained(z, targets, recipe, rng, 1, start)
             return NetFit(self, nets, loss, len(x))
         loss, chosen_at = self._loss(z, targets, hard, rng, last)
         recipe = replace(self.recipe, loss=loss, decay=DECAY if hard else self.recipe.decay)
@@ -112,7 +112,7 @@ class NetLearner:
         if start:
             share = max(0.1, 1 - last.taught / len(x)) if last else 1.0
             recipe = replace(recipe, steps=int(share * recipe.steps_for(len(x))), epochs=0)
-        nets = self._trained(z, targets, recipe, rng, members, start)
+        nets = self.trained(z, targets, recipe, rng, members, start)
         return NetFit(self, nets, loss, chosen_at, len(x), (z, targets))
 
     def _loss(
@@ -129,11 +129,11 @@ class NetLearner:
         held = held_out(n)
         gaps = {}
         for loss in LOSSES:
-            nets = self._trained(z[~held], targets[~held], replace(self.recipe, loss=loss), rng, 1)
+            nets = self.trained(z[~held], targets[~held], replace(self.recipe, loss=loss), rng, 1)
             gaps[loss] = float(np.abs(nets[0].outputs(z[held]) - targets[held]).sum())
         return min(LOSSES, key=gaps.__getitem__), n
 
-    def _trained(
+    def trained(
         self,
         z: Array,
         targets: Array,
@@ -231,7 +231,7 @@ class NetFit:
         right = []
         for recipe in (once, twice):
             rng = np.random.default_rng(0)  # the same first weights
-            nets = learner._trained(z[~held], targets[~held], recipe, rng, 1)
+            nets = learner.trained(z[~held], targets[~held], recipe, rng, 1)
             found = nets[0].outputs(z[held]).argmax(axis=1)
             right.append(np.asarray(found == targets[held].argmax(axis=1)))
         return right[0], right[1]
