@@ -17,8 +17,8 @@ class Bandit:
     """A gradient bandit whose arms are groups of like rows.
 
     A row pays by how sure the victim's answer is, how far it lies from its mean answer, and how
-    badly the surrogate foresaw it, each from 0 to 1. Rows of an arm are asked once; an arm that is
-    empty gives mixes.
+    badly the surrogate foresaw it, each from 0 to 1. Rows of an arm are asked once; when all are
+    spent there are mixes.
 
     Args:
         pool: (m, d) rows, at least one.
@@ -39,8 +39,10 @@ class Bandit:
 
     @property
     def _odds(self) -> Array:
-        """(k,) how likely each arm is to be drawn."""
+        """(k,) how likely each arm is to be drawn; one without rows is not, while others have."""
+        full = np.array([bool(rows) for rows in self._rows])
         e = np.exp(self._preference - self._preference.max())
+        e = e * full if full.any() else e
         return np.asarray(e / e.sum())
 
     def draw(self, n: int, mixes: Callable[[int], Array]) -> Array:
