@@ -118,7 +118,7 @@ def test_the_most_spread_of_those_in_doubt() -> None:
 
 def test_a_bandit_prefers_the_arm_that_pays() -> None:
     rng = np.random.default_rng(0)
-    pool = np.vstack([rng.normal(-3, 0.1, (400, 2)), rng.normal(3, 0.1, (400, 2))])
+    pool = np.vstack([rng.normal(-3, 0.1, (900, 2)), rng.normal(3, 0.1, (900, 2))])
     bandit = Bandit(pool, rng)
 
     def mixes(n: int) -> Array:
