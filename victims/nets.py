@@ -1,7 +1,8 @@
 """Deep networks, trained by torch and kept as plain data."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
@@ -19,17 +20,32 @@ from moatbench.space import InputSpace
 from moatbench.types import Array, Generator
 from moatbench.victim import Victim
 
+MOST_ROWS = 2**18  # remembered; then it begins anew
+
 
 @dataclass(frozen=True)
 class Deep:
-    """A network behind an API of this space."""
+    """A network behind an API of this space; equal rows are computed once.
+
+    Judge, customers and monitors ask about the same rows again and again.
+    """
 
     space: InputSpace
     net: Net
+    known: dict[bytes, Array] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __call__(self, x: Array) -> Reply:
         """Answer (n, d) rows."""
-        return from_outputs(self.net.outputs(self.space.encode(x)))
+        x = np.ascontiguousarray(x)
+        keys = [blake2b(row.data, digest_size=16).digest() for row in x]
+        if len(self.known) + len(x) > MOST_ROWS:
+            self.known.clear()
+        fresh = {key: place for place, key in enumerate(keys) if key not in self.known}
+        if fresh:
+            made = self.net.outputs(self.space.encode(x[list(fresh.values())]))
+            self.known.update(zip(fresh, made, strict=True))
+        empty = np.empty((0, self.net.k))
+        return from_outputs(np.stack([self.known[key] for key in keys]) if keys else empty)
 
 
 def net(
