@@ -54,15 +54,21 @@ class Boosted:
 
     Args:
         scale: on which they add up.
-        columns: a booster for each column of the scores.
+        columns: boosters for each column of the scores, whose mean counts.
     """
 
     scale: str
-    columns: tuple[Any, ...]
+    columns: tuple[tuple[Any, ...], ...]
 
     @classmethod
     def of(
-        cls, a: Array, targets: Array, scale: str, rounds: int, names: Sequence[int] = ()
+        cls,
+        a: Array,
+        targets: Array,
+        scale: str,
+        rounds: int,
+        names: Sequence[int] = (),
+        copies: int = 1,
     ) -> "Boosted":
         """Grow.
 
@@ -72,28 +78,34 @@ class Boosted:
             scale: as for the class.
             rounds: trees in each column.
             names: columns of a that hold names.
+            copies: boosters for each column; shares are those of trees that each see some columns,
+                as a forest's do.
         """
         from sklearn.ensemble import HistGradientBoostingRegressor
 
-        def grown(column: Array) -> Any:
+        def grown(column: Array, seed: int) -> Any:
             return HistGradientBoostingRegressor(
                 max_iter=rounds,
                 learning_rate=RATE,
                 max_leaf_nodes=LEAVES,
                 min_samples_leaf=1,
                 categorical_features=list(names) or None,
+                max_features=SAMPLED if scale == SHARES else 1.0,
                 early_stopping=False,
+                random_state=seed,
             ).fit(a, column)
 
-        return cls(scale, tuple(grown(column) for column in scores_of(targets, scale).T))
+        columns = scores_of(targets, scale).T
+        return cls(scale, tuple(tuple(grown(c, s) for s in range(copies)) for c in columns))
 
     def outputs(self, a: Array) -> Array:
         """(n, k) confidences."""
-        return outputs_of(np.column_stack([c.predict(a) for c in self.columns]), self.scale)
+        scores = [np.mean([c.predict(a) for c in copies], axis=0) for copies in self.columns]
+        return outputs_of(np.column_stack(scores), self.scale)
 
     def staged(self, a: Array) -> Iterator[tuple[int, Array]]:
-        """Yield, at every so many rounds, their number and the confidences (n, k) so far."""
-        stages = zip(*(c.staged_predict(a) for c in self.columns), strict=True)
+        """Yield, at every so many rounds, their number and what first copies say so far: (n, k)."""
+        stages = zip(*(copies[0].staged_predict(a) for copies in self.columns), strict=True)
         for rounds, scores in enumerate(stages, 1):
             if rounds % STAGE == 0:
                 yield rounds, outputs_of(np.column_stack(scores), self.scale)

@@ -15,18 +15,20 @@ from moatbench.learners.boosting import (
     rounds_for,
 )
 from moatbench.learners.coding import Coding, coding_for
+from moatbench.learners.fit import held_out
 from moatbench.reply import Reply, from_outputs
 from moatbench.space import InputSpace
-from moatbench.types import Array, Generator, Labels, Mask, Rows
+from moatbench.types import Array, Generator, Labels, Rows
 
 if TYPE_CHECKING:
     from moatbench.learners.published import AnyFit
 
 TREES = "trees"
-HELD_OUT = 5  # every fifth answer judges
 FEWEST = 25  # answers, of which a fifth can judge
 SCREENED = 2000  # answers that a choice is made by, at most
 BRIEF = 150, 80  # rounds where the fit only serves to choose the next queries; of bare labels
+BRIEF_EACH = 40, 25  # the same of each of many classes
+COPIES = 4  # boosters whose mean stands for a forest of two classes: many would take too long
 A_COLUMN = 10  # answers that say something of a column's place in the trees
 TEMPERATURES: Array = 2.0 ** np.arange(-1.0, 3.25, 0.25)
 # The scales to choose from, the first where there is no doubt, by what a card may say
@@ -115,11 +117,16 @@ class TreeLearner:
             return TreeFit(self, coding, grown, None)
         if brief:
             known = resume.plan if isinstance(resume, TreeFit) else None
-            plan = known or Plan(self.scales[0], BRIEF[0])
-            plan = replace(plan, rounds=min(plan.rounds, BRIEF[0], rounds_for(self.k)))
+            plan = known or Plan(self.scales[0], rounds_for(self.k))
+            plan = replace(plan, rounds=min(plan.rounds, self._brief[0]))
         else:
             plan = self._plan(quick(x[:SCREENED]), targets[:SCREENED], quick.names)
-        return TreeFit(self, coding, _grown(a, targets, plan, coding.names), plan)
+        return TreeFit(self, coding, _grown(a, targets, plan, coding.names, brief), plan)
+
+    @property
+    def _brief(self) -> tuple[int, int]:
+        """Rounds of a brief fit, on confidences and on labels."""
+        return BRIEF if self.k == 2 else BRIEF_EACH
 
     def _plan(self, a: Array, targets: Array, names: list[int]) -> Plan:
         """Let held-out answers choose, where there is any doubt."""
@@ -148,7 +155,7 @@ class TreeLearner:
         if (labels == labels[0]).all():
             return Constant(np.eye(self.k)[labels[0]])
         if brief:
-            return Classified.of(a, labels, self.k, names, seed, BRIEF[1])
+            return Classified.of(a, labels, self.k, names, seed, self._brief[1])
         temperature, held = 1.0, held_out(len(a))
         if len(a) >= FEWEST and len(np.unique(labels[~held])) > 1:
             rehearsed = Classified.of(a[~held], labels[~held], self.k, names, seed)
@@ -156,10 +163,11 @@ class TreeLearner:
         return replace(Classified.of(a, labels, self.k, names, seed), temperature=temperature)
 
 
-def _grown(a: Array, targets: Array, plan: Plan, names: list[int]) -> Grown:
+def _grown(a: Array, targets: Array, plan: Plan, names: list[int], brief: bool) -> Grown:
     if not plan.rounds:
         return Constant(targets.mean(axis=0))
-    return Boosted.of(a, targets, plan.scale, plan.rounds, names)
+    copies = COPIES if plan.scale == SHARES and targets.shape[1] == 2 and not brief else 1
+    return Boosted.of(a, targets, plan.scale, plan.rounds, names, copies)
 
 
 def cooled(model: Classified, a: Array, labels: Labels) -> float:
@@ -183,12 +191,6 @@ def cooled(model: Classified, a: Array, labels: Labels) -> float:
 def loss(outputs: Array, targets: Array) -> float:
     """Return the mean squared gap over classes: the truth makes it least."""
     return float(((outputs - targets) ** 2).sum(axis=1).mean())
-
-
-def held_out(n: int) -> Mask:
-    """(n,) the purchases that judge."""
-    held: Mask = np.arange(n) % HELD_OUT == HELD_OUT - 1
-    return held
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ REDUCED = {
     "benchmark_page": ["--check"],
     "curve_end": ["--quick"],
     "defense_cost": ["rounding", "bdpl"],
+    "ensembles": ["--quick"],
     "evasion": ["--quick"],
     "inversion": ["--quick"],
     "isolation": ["--quick"],
