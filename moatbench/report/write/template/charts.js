@@ -68,7 +68,7 @@ function pixels(text, bold) {
 
 // Several names as one, as many as fit into so many letters
 function folded(names, letters) {
-  const said = names.map(shown);
+  const said = names.map(shown).map((n) => (n.length > letters ? n.replace(/([ (])[\w.]+=/g, "$1") : n));
   for (let k = said.length; k; k--) {
     const text = said.slice(0, k).join(", ") + (k < said.length ? `, +${said.length - k}` : "");
     if (text.length <= letters) return text;
