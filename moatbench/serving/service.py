@@ -232,7 +232,10 @@ class Service:
                 jobs, self._jobs = self._jobs, []
                 loop = asyncio.get_running_loop()
                 for job, found in await loop.run_in_executor(self._thread, self._together, jobs):
-                    self._finish(job, found)
+                    try:
+                        self._finish(job, found)
+                    except Exception as error:  # of one request: the others go on
+                        job.done.set_exception(error)
         finally:
             self._worker = None
 

@@ -157,6 +157,7 @@ def test_a_monitor_is_calibrated_on_the_shares_that_are_given() -> None:
     assert post(app, line).json()["refused"]
 
 
+@pytest.mark.slow
 def test_mlflows_own_scoring_server_is_defended_in_three_lines(tmp_path: Path) -> None:
     import mlflow
     from mlflow.pyfunc import scoring_server
