@@ -1,6 +1,7 @@
 """What was answered, and what a sum of products leaves over of it."""
 
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from moatbench.solvers.expansion.switches import NUMBER, Switches
 from moatbench.types import Array, Mask, Rows
 
 Term = tuple[int, ...]  # sorted numbers of switches; () is the constant
+MOST_GAPS = 8  # of thresholds, that one answer may settle
 ROWS = 2048  # evaluated at a time
 
 
@@ -89,7 +91,7 @@ class Book:
 
     def place(self, values: Array) -> int | None:
         """Return where the answer to (J,) values stands; None where none came."""
-        return self._places[values.tobytes()]
+        return self._places.get(values.tobytes())
 
     def __contains__(self, values: Array) -> bool:
         return values.tobytes() in self._places
@@ -145,6 +147,24 @@ class Book:
         if len(changed):
             total = self.terms.total(self.on[changed, : len(self.switches)])
             self.residual[changed] = self.targets[changed] - total
+
+    def settle(self, i: int) -> bool:
+        """Whether nothing is left over once thresholds with an answer in their gap are moved."""
+        gaps = self.switches.within(self.values[i])
+        if not 0 < len(gaps) <= MOST_GAPS:
+            return not self.open(i)
+        on = np.tile(self.on[i, : len(self.switches)], (2 ** len(gaps), 1))
+        on[:, gaps] = np.array(list(product((False, True), repeat=len(gaps))))
+        off = np.abs(self.targets[i] - self.terms.total(on)).max(axis=1)
+        best = int(off.argmin())
+        if off[best] > self.slack[i] or (off <= self.slack[i]).sum() > 1:
+            return not self.open(i)
+        for v in gaps:
+            j = self.switches.feature[v]
+            above = on[best, v] != (self.at.anchor[j] >= self.switches.cut(v))
+            at = float(self.values[i, j])
+            self.narrow(v, -np.inf, at) if above else self.narrow(v, at, np.inf)
+        return True
 
     def _recoded(self, v: int) -> Mask:
         j, name, anchor = self.switches.feature[v], self.switches.name[v], self.at.anchor

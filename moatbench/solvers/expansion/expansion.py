@@ -65,14 +65,18 @@ class Expansion:
         """Let each search go on as far as it comes without a further question."""
         going = []
         for search, steps, values in self._searches:
-            wanted = self._advanced(search, steps) if values in self.book else values
+            wanted = self._advanced(search, steps)
             if wanted is not None:
                 going.append((search, steps, wanted))
         self._searches = going
 
     def _advanced(self, search: Shrinking, steps: Steps[bool]) -> Array | None:
+        """Return the next new questions of a search; None where it has ended."""
         try:
-            return next(steps)
+            while True:
+                new = [row for row in next(steps) if row not in self.book]
+                if new:
+                    return np.array(new)
         except StopIteration as end:
             if end.value:
                 self.found += 1
@@ -91,7 +95,7 @@ class Expansion:
         for i in left[np.argsort(count, kind="stable")][:LOOKED].tolist():
             if not room:
                 return
-            if self._tried.get(i, 0) >= TRIES or not book.open(i) or self._alike(i):
+            if self._tried.get(i, 0) >= TRIES or book.settle(i) or self._alike(i):
                 continue
             search = Shrinking(book, i, self._rng)
             steps = search.steps()

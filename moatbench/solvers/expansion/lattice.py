@@ -44,13 +44,14 @@ class Lattice:
             if at.nominal[j]:
                 self._of[on] = len(feature)
                 on = on[-1:] or [REST]
-            far = at.anchor[j]
+            far = x[j] if at.nominal[j] else at.anchor[j]
             for v in on:
-                if at.nominal[j]:
-                    far = x[j]
-                else:
+                if not at.nominal[j]:
                     near = book.switches.near(v)
-                    far = near if abs(near - at.anchor[j]) < abs(x[j] - at.anchor[j]) else x[j]
+                    if abs(near - at.anchor[j]) > abs(x[j] - at.anchor[j]):
+                        self._of[v] = len(feature)  # not surely crossed: part of the rest
+                        continue
+                    far = near
                     self._of[v] = len(feature)
                 feature.append(int(j))
                 switch.append(v)
@@ -108,10 +109,6 @@ class Lattice:
             return on
         count = on.sum(axis=1)
         return on[np.argpartition(-count, MOST_ZEROS)[:MOST_ZEROS]]
-
-    def covered(self, kept: Mask) -> bool:
-        """Whether a point without residual has all of these elements on."""
-        return bool(self.zeros[:, kept].all(axis=1).any())
 
     def _prior(self) -> Array:
         book, members = self._book, self._book.terms.members

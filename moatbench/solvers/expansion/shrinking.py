@@ -11,7 +11,7 @@ from moatbench.solvers.expansion.switches import OTHERS
 from moatbench.types import Array, Generator, Mask, Rows
 
 T = TypeVar("T")
-Steps = Coroutine[Array, None, T]  # asks (J,) values, whose answers are then in the book
+Steps = Coroutine[Array, None, T]  # asks (m, J) values, whose answers are then in the book
 COARSE = 2.0**-11  # share of inputs in a threshold's gap, when its first search ends
 
 
@@ -49,20 +49,19 @@ class Shrinking:
         """(k,) what is left over where the search stands."""
         return self._book.residual[self._here]
 
-    def _asked(self, values: Array) -> Steps[int | None]:
-        """Return the place of the answer to (J,) values; None where none came."""
-        if values not in self._book:
-            yield values
-        return self._book.place(values)
-
-    def _holds(self, kept: Mask) -> Steps[bool]:
+    def _holds(self, kept: Mask) -> bool:
         """Whether a residual is left with these elements alone; if so, go on from there."""
-        place = yield from self._asked(self._lattice.point(kept))
+        place = self._book.place(self._lattice.point(kept))
         if place is None or not self._book.open(place):
             self._zero.append(kept)
             return False
         self._kept, self._here = kept, place
         return True
+
+    def _try(self, kept: Mask) -> Steps[bool]:
+        """Ask whether it holds."""
+        yield self._lattice.point(kept)[None]
+        return self._holds(kept)
 
     def _halved(self) -> Steps[Mask | None]:
         """Halve the weight of known terms with one further element, until one is left."""
@@ -81,7 +80,7 @@ class Shrinking:
             if (closed == self._kept).all():
                 return best
             tried = self._half(bases, prior, closed)
-            if not (yield from self._holds(tried)):
+            if not (yield from self._try(tried)):
                 inside = ~(bases & ~tried).any(axis=1)
                 prior[np.ix_(inside, tried)] = 0
         return None
@@ -115,7 +114,7 @@ class Shrinking:
             base = lattice.closure(needed)
             if (base == self._kept).all():
                 return needed
-            if needed.any() and (yield from self._holds(base)):
+            if needed.any() and (yield from self._try(base)):
                 return needed
             order = np.flatnonzero(self._kept & ~base)
             low, high = 0, len(order)
@@ -123,7 +122,7 @@ class Shrinking:
                 middle = (low + high) // 2
                 tried = base.copy()
                 tried[order[:middle]] = True
-                if (yield from self._holds(tried)):
+                if (yield from self._try(tried)):
                     high = middle
                 else:
                     low = middle
@@ -131,16 +130,18 @@ class Shrinking:
         return None
 
     def _least(self, found: Mask) -> Steps[Mask]:
-        """Drop what is not needed, as far as no answer speaks for it."""
+        """Drop what is not needed; the smaller sets are asked side by side."""
         lattice = self._lattice
         while True:
+            smaller = {}
             for e in np.flatnonzero(found):
-                smaller = lattice.closure(found)
-                smaller[e] = False
-                known = any(not (smaller & ~zero).any() for zero in self._zero)
-                if known:
-                    continue
-                if (yield from self._holds(smaller)):
+                kept = lattice.closure(found)
+                kept[e] = False
+                if not any((kept <= zero).all() for zero in self._zero):
+                    smaller[e] = kept
+            yield np.array([lattice.point(kept) for kept in smaller.values()])
+            for e, kept in smaller.items():
+                if self._holds(kept):
                     before = np.flatnonzero(lattice.later[:, e])
                     found = found.copy()
                     found[e] = False
@@ -153,56 +154,44 @@ class Shrinking:
         """Name the switches of the elements found, and note their term."""
         lattice, book, term = self._lattice, self._book, []
         at = lattice.point(found)
-        place = yield from self._asked(at)
-        if place is None:
-            return False
-        for e in np.flatnonzero(found):
+        others = {e: self._other(e, at) for e in np.flatnonzero(found)}
+        yield np.array([at, *(row for row in others.values() if row is not None)])
+        for e, other in others.items():
             j = int(lattice.feature[e])
             if book.at.nominal[j]:
-                term.append((yield from self._named(j, at, found)))
+                term.append(self._named(e, at, other))
             elif lattice.switch[e] == REST:
                 before = np.flatnonzero(lattice.later[:, e])
                 near = lattice.value[before[-1]] if len(before) else book.at.anchor[j]
                 term.append((yield from self._threshold(j, at, float(near))))
             else:
                 term.append(int(lattice.switch[e]))
-        place = yield from self._asked(at)
+        yield at[None]
+        place = book.place(at)
         if place is None or not book.open(place):
             return False
         book.add_term(tuple(sorted(term)), book.residual[place].copy())
         return True
 
-    def _named(self, j: int, at: Array, found: Mask) -> Steps[int]:
-        """Tell whether it is this name that matters, or any but the anchor's."""
-        book, anchor, name = self._book, self._book.at.anchor[j], int(at[j])
-        others = [c for c in range(book.at.sizes[j]) if c not in (anchor, name)]
+    def _other(self, e: int, at: Array) -> Array | None:
+        """(J,) the same with a third name; None where there is none."""
+        book, j = self._book, self._lattice.feature[e]
+        others = [c for c in range(book.at.sizes[j]) if c not in (book.at.anchor[j], at[j])]
         if not others:
-            return book.add_switch(j, 0.0, 0.0, OTHERS)
+            return None
         other = at.copy()
         other[j] = others[int(self._rng.integers(len(others)))]
-        place = yield from self._asked(other)
-        here = book.place(at)
+        return other
+
+    def _named(self, e: int, at: Array, other: Array | None) -> int:
+        """Return the switch of a name, or of any but the anchor's, if those are answered alike."""
+        book, j = self._book, int(self._lattice.feature[e])
+        place, here = (None if row is None else book.place(row) for row in (other, at))
+        alike = other is None
         if place is not None and here is not None and book.open(place):
             gap = np.abs(book.residual[place] - book.residual[here]).max()
-            if gap <= 2 * (book.slack[place] + book.slack[here]):
-                return book.add_switch(j, 0.0, 0.0, OTHERS)
-        return book.add_switch(j, 0.0, 0.0, name)
-
-    def _without(self, j: int, found: Mask) -> bool:
-        """Whether nothing is left over at a point with a third name that has all else on."""
-        lattice, book = self._lattice, self._book
-        rows: Rows = np.flatnonzero(~book.left)
-        values = book.values[rows]
-        rows = rows[(values[:, j] != book.at.anchor[j]) & (values[:, j] != lattice.x[j])]
-        for e in np.flatnonzero(found & (lattice.feature != j)):
-            i = lattice.feature[e]
-            if book.at.nominal[i]:
-                rows = rows[book.values[rows, i] == lattice.x[i]]
-            elif lattice.switch[e] != REST:
-                rows = rows[book.on[rows, lattice.switch[e]]]
-            else:
-                return False
-        return bool(len(rows))
+            alike = bool(gap <= 2 * (book.slack[place] + book.slack[here]))
+        return book.add_switch(j, 0.0, 0.0, OTHERS if alike else int(at[j]))
 
     def _threshold(self, j: int, at: Array, near: float) -> Steps[int]:
         """Bisect between a value where nothing is left over and `at`, which is moved to the far end.
@@ -215,6 +204,7 @@ class Shrinking:
             known += [v for v in book.switches.of[j] if _inside(book.switches.before(v), near, far)]
             for v in known:
                 if {near, far} == {book.switches.before(v), book.switches.near(v)}:
+                    at[j] = far
                     return v
             if known:
                 v = known[0]
@@ -228,7 +218,8 @@ class Shrinking:
                 middle = found
             tried = at.copy()
             tried[j] = middle
-            place = yield from self._asked(tried)
+            yield tried[None]
+            place = book.place(tried)
             if place is not None and book.open(place):
                 far = middle
             else:
