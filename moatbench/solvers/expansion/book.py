@@ -6,8 +6,9 @@ from itertools import product
 import numpy as np
 
 from moatbench.solvers.expansion.coordinates import Coordinates
+from moatbench.solvers.expansion.scale import Scale
 from moatbench.solvers.expansion.switches import NUMBER, Switches
-from moatbench.types import Array, Mask, Rows
+from moatbench.types import Array, Mask
 
 Term = tuple[int, ...]  # sorted numbers of switches; () is the constant
 MOST_GAPS = 8  # of thresholds, that one answer may settle
@@ -71,48 +72,60 @@ class Book:
 
     Args:
         at: coordinates of the inputs.
-        k: numbers of an answer.
+        scale: on which the answers add up.
 
     Attributes:
         switches: that are known.
         terms: that are known.
-        values: (capacity, J), `targets` and `residual` (capacity, k), `slack` (capacity,) what is
-            as good as zero, `on` (capacity, V); of all of them the first `n` rows count.
+        changes: how often either was changed.
+        places: where the answer to values stands, by their bytes; None where none came.
+        values: (capacity, J), `outputs` (capacity, classes) as answered, `targets` and `residual`
+            (capacity, k), `slack` (capacity,) what is as good as zero, `on` (capacity, V); of all
+            of them the first `n` rows count.
     """
 
-    def __init__(self, at: Coordinates, k: int) -> None:
-        self.at, self.switches, self.terms = at, Switches(at), Terms(k)
-        self.n = 0
+    def __init__(self, at: Coordinates, scale: Scale) -> None:
+        self.at, self.scale = at, scale
+        self.switches, self.terms = Switches(at), Terms(scale.width)
+        self.n = self.changes = 0
         self.values = np.empty((1024, len(at.anchor)))
-        self.targets, self.residual = np.empty((1024, k)), np.empty((1024, k))
+        self.outputs = np.empty((1024, scale.k))
+        self.targets, self.residual = np.empty((2, 1024, scale.width))
         self.slack = np.empty(1024)
         self.on: Mask = np.zeros((1024, 64), dtype=bool)
-        self._places: dict[bytes, int | None] = {}
+        self.places: dict[bytes, int | None] = {}
 
     def place(self, values: Array) -> int | None:
         """Return where the answer to (J,) values stands; None where none came."""
-        return self._places.get(values.tobytes())
+        return self.places.get(values.tobytes())
 
     def __contains__(self, values: Array) -> bool:
-        return values.tobytes() in self._places
+        return values.tobytes() in self.places
 
-    def refuse(self, values: Array) -> None:
-        """Note that (J,) values get no answer."""
-        self._places.setdefault(values.tobytes(), None)
+    def note(self, asked: Array, place: int | None) -> None:
+        """Note where the answer to (J,) values stands, if it was answered as other ones."""
+        self.places.setdefault(asked.tobytes(), place)
 
-    def add(self, values: Array, targets: Array, slack: Array) -> None:
-        """Take in (m, J) values and their (m, k) answers."""
+    def add(self, values: Array, outputs: Array) -> None:
+        """Take in (m, J) values and the (m, classes) outputs answered."""
         start, stop = self.n, self.n + len(values)
         if stop > len(self.slack):
             self._grow(max(stop, 2 * len(self.slack)))
         on = self.switches.on(values)
-        self.values[start:stop], self.targets[start:stop] = values, targets
-        self.slack[start:stop] = slack
+        self.values[start:stop], self.outputs[start:stop] = values, outputs
+        self.targets[start:stop], self.slack[start:stop] = self.scale.read(outputs)
         self.on[start:stop, : on.shape[1]] = on
-        self.residual[start:stop] = targets - self.terms.total(on)
+        self.residual[start:stop] = self.targets[start:stop] - self.terms.total(on)
         self.n = stop
         for i, row in enumerate(values, start):
-            self._places[row.tobytes()] = i
+            self.places[row.tobytes()] = i
+
+    def rescale(self, scale: Scale) -> None:
+        """Read the answers anew."""
+        self.scale = scale
+        self.targets[: self.n], self.slack[: self.n] = scale.read(self.outputs[: self.n])
+        total = self.terms.total(self.on[: self.n, : len(self.switches)])
+        self.residual[: self.n] = self.targets[: self.n] - total
 
     def open(self, i: int) -> bool:
         """Whether something of an answer is left over."""
@@ -125,6 +138,7 @@ class Book:
 
     def add_term(self, term: Term, weight: Array) -> None:
         """Add to a term's weight, and take it off the residuals."""
+        self.changes += 1
         self.terms.add(term, weight, len(self.switches))
         self.residual[: self.n][self._all_on(term)] -= weight
 
@@ -140,6 +154,7 @@ class Book:
 
     def narrow(self, v: int, low: float, high: float) -> None:
         """Put a threshold into a smaller gap; answers whose side that changes are gone over."""
+        self.changes += 1
         self.switches.narrow(v, low, high)
         new = self._recoded(v)
         changed = np.flatnonzero(new != self.on[: self.n, v])
@@ -181,12 +196,8 @@ class Book:
         return mask
 
     def _grow(self, capacity: int) -> None:
-        for name in ("values", "targets", "residual", "slack", "on"):
+        for name in ("values", "outputs", "targets", "residual", "slack", "on"):
             old = getattr(self, name)
             new = np.zeros((capacity, *old.shape[1:]), dtype=old.dtype)
             new[: self.n] = old[: self.n]
             setattr(self, name, new)
-
-    def kept(self, rows: Rows) -> Array:
-        """(m, J) values of some answers."""
-        return self.values[rows]

@@ -1,10 +1,12 @@
 """The switches that are on at a point, and which smaller sets of them may explain its residual."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from moatbench.solvers.expansion.book import Book
 from moatbench.types import Array, Mask, Rows
 
+Single = NDArray[np.float32]  # counts, and weights that need no more
 REST = -1  # in place of a switch: what lies between the last known threshold and the point
 TOGETHER = 3.0  # factor by which each switch that two terms share makes a further one likelier
 UNSEEN = 0.5  # uses of a switch that is in no term
@@ -90,7 +92,7 @@ class Lattice:
         self._inside = np.flatnonzero(inside)
         return self.as_elements(members[inside])
 
-    def _zeros(self) -> Array:
+    def _zeros(self) -> Single:
         """(m, E) which elements are on at points where nothing is left over, the fullest ones."""
         book = self._book
         rows = np.flatnonzero(~book.left)
@@ -110,7 +112,7 @@ class Lattice:
         count = on.sum(axis=1)
         return on[np.argpartition(-count, MOST_ZEROS)[:MOST_ZEROS]]
 
-    def _prior(self) -> Array:
+    def _prior(self) -> Single:
         book, members = self._book, self._book.terms.members
         mine = members[self._inside]
         weight = np.full((len(mine), len(self._of)), UNSEEN, dtype=np.float32)
@@ -125,7 +127,7 @@ class Lattice:
         prior[:, new] = 1 / (2 + len(book.switches))
         return self._without(prior)
 
-    def _without(self, prior: Array) -> Array:
+    def _without(self, prior: Single) -> Single:
         """Leave out what is no set, or known; believe little of what seems to be zero."""
         bases = self.bases.astype(np.float32)
         taken = bases @ (self.feature[:, None] == self.feature).astype(np.float32) > 0

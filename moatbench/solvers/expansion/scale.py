@@ -3,13 +3,15 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit, softmax
 
+from moatbench.models.forward import logistic, softmax
+from moatbench.solvers.readings import completed, decimals
 from moatbench.types import Array
 
 FLOOR = 1e-8  # of exact answers, what is as good as zero
 SINGLE = 2.0**-22  # of answers in single precision, relative: sums of trees lose two bits
-SURE = 0.3  # log-odds that are known no better than this tell nothing
+DIGITS = 12  # of a share of trees
+FAINT = 1e-300  # a probability that is not told is not known
 
 
 @dataclass(frozen=True)
@@ -21,28 +23,39 @@ class Scale:
         logs: whether it is logarithms.
         step: half of what two answers may differ by and still be told alike, in probability.
         single: whether answers come in single precision.
+        full: whether they are whole distributions.
     """
 
     k: int
     logs: bool
     step: float = 0.0
     single: bool = False
+    full: bool = True
+
+    @classmethod
+    def of(cls, outputs: Array, logs: bool, full: bool = True) -> "Scale":
+        """Return the scale that (n, k) outputs speak for, n at least 1."""
+        places = decimals(outputs)
+        step = 0.0 if places is None else 0.5 * 10.0**-places
+        single = places is None and bool((outputs == outputs.astype(np.float32)).all())
+        return cls(outputs.shape[1], logs and full, step, single, full)
 
     @property
     def width(self) -> int:
         """Numbers of an answer."""
-        return 1 if self.k <= 2 else self.k
+        return 1 if self.k == 1 or (self.k == 2 and self.full) else self.k
 
     def read(self, outputs: Array) -> tuple[Array, Array]:
         """(n, width) answers on this scale, and (n,) how far from the truth they may be."""
         relative = SINGLE if self.single else 0.0
         if not self.logs:
-            targets = outputs if self.k != 2 else outputs[:, 1:]
+            targets = outputs[:, -self.width :]
             return targets, FLOOR + self.step + relative * np.abs(outputs).max(axis=1)
-        least = self.step / 2 or np.finfo(np.float64).tiny
-        p = np.maximum(outputs, least)
+        told = completed(outputs)
+        p = np.maximum(told, self.step / 2 or FAINT)
         logs = np.log(p)
         error = ((self.step + relative) / p).max(axis=1)
+        error[(told <= 0).any(axis=1)] = np.inf
         if self.single:
             error = error + relative * np.abs(logs).max(axis=1)
         if self.k == 2:
@@ -52,10 +65,12 @@ class Scale:
     def outputs(self, totals: Array) -> Array:
         """(n, k) outputs that answers on this scale stand for."""
         if self.logs:
-            return expit(np.hstack([-totals, totals])) if self.k == 2 else softmax(totals, axis=1)
+            return logistic(totals) if self.k == 2 else softmax(totals)
         if self.k == 1:
             return totals
-        p = np.hstack([1 - totals, totals]) if self.k == 2 else totals
-        p = np.maximum(p, 0.0)
+        told = totals if self.width > 1 else np.hstack([1 - totals, totals])
+        p = np.clip(np.round(told, DIGITS), 0.0, 1.0)  # a tie of the model is one here
         total = p.sum(axis=1, keepdims=True)
-        return np.where(total > 0, p / np.where(total > 0, total, 1), 1 / self.k)
+        if not self.full:
+            return np.asarray(p / np.maximum(total, 1))
+        return np.asarray(np.where(total > 0, p / np.where(total > 0, total, 1), 1 / self.k))

@@ -6,9 +6,9 @@ from typing import TypeVar
 import numpy as np
 
 from moatbench.solvers.expansion.book import Book
-from moatbench.solvers.expansion.lattice import REST, Lattice
+from moatbench.solvers.expansion.lattice import REST, Lattice, Single
 from moatbench.solvers.expansion.switches import OTHERS
-from moatbench.types import Array, Generator, Mask, Rows
+from moatbench.types import Array, Generator, Mask
 
 T = TypeVar("T")
 Steps = Coroutine[Array, None, T]  # asks (m, J) values, whose answers are then in the book
@@ -28,11 +28,13 @@ class Shrinking:
     """
 
     def __init__(self, book: Book, i: int, rng: Generator) -> None:
-        self._book, self._rng, self.start = book, rng, i
+        self._book, self._rng, self.start, self.begun = book, rng, i, book.changes
         self._lattice = Lattice(book, i)
         self._kept: Mask = np.ones(len(self._lattice.feature), dtype=bool)
         self._here = i  # the place of the smallest point with a residual so far
-        self._zero: list[Mask] = []  # of which sets it was asked, and is known, that nothing is left
+        self._zero: list[
+            Mask
+        ] = []  # of which sets it was asked, and is known, that nothing is left
 
     def steps(self) -> Steps[bool]:
         """Search; tell whether a term was found."""
@@ -47,7 +49,7 @@ class Shrinking:
     @property
     def residual(self) -> Array:
         """(k,) what is left over where the search stands."""
-        return self._book.residual[self._here]
+        return np.asarray(self._book.residual[self._here])
 
     def _holds(self, kept: Mask) -> bool:
         """Whether a residual is left with these elements alone; if so, go on from there."""
@@ -78,14 +80,14 @@ class Shrinking:
             best[e] = True
             closed = lattice.closure(best)
             if (closed == self._kept).all():
-                return best
+                return np.asarray(best)
             tried = self._half(bases, prior, closed)
             if not (yield from self._try(tried)):
                 inside = ~(bases & ~tried).any(axis=1)
                 prior[np.ix_(inside, tried)] = 0
         return None
 
-    def _half(self, bases: Mask, prior: Array, first: Mask) -> Mask:
+    def _half(self, bases: Mask, prior: Single, first: Mask) -> Mask:
         """(E,) elements to keep: of two orders, the prefix whose weight is nearest to one half."""
         alone = prior.sum(axis=0) + prior.sum(axis=1) @ bases
         far = np.where(self._lattice.later, alone, 0).max(axis=1, initial=0)
@@ -154,7 +156,7 @@ class Shrinking:
         """Name the switches of the elements found, and note their term."""
         lattice, book, term = self._lattice, self._book, []
         at = lattice.point(found)
-        others = {e: self._other(e, at) for e in np.flatnonzero(found)}
+        others = {e: self._other(e, at) for e in np.flatnonzero(found).tolist()}
         yield np.array([at, *(row for row in others.values() if row is not None)])
         for e, other in others.items():
             j = int(lattice.feature[e])
@@ -194,7 +196,7 @@ class Shrinking:
         return book.add_switch(j, 0.0, 0.0, OTHERS if alike else int(at[j]))
 
     def _threshold(self, j: int, at: Array, near: float) -> Steps[int]:
-        """Bisect between a value where nothing is left over and `at`, which is moved to the far end.
+        """Bisect between a value where nothing is left over and `at`, which is moved there.
 
         Thresholds that were found meanwhile are asked about first.
         """

@@ -79,17 +79,17 @@ class Switches:
         at, anchor = values[:, feature], self.at.anchor[feature]
         crossed = (at >= cut) != (anchor >= cut)
         named = np.where(name == OTHERS, at != anchor, at == name)
-        return np.where(name == NUMBER, crossed, named)
+        return np.asarray(np.where(name == NUMBER, crossed, named))
 
     def _as_arrays(self) -> tuple[Array, ...]:
         if self._arrays is None:
             cut = [self.cut(v) if n == NUMBER else 0.0 for v, n in enumerate(self.name)]
             low, high = np.array(self.low), np.array(self.high)
             self._arrays = (
-                np.array(self.feature, dtype=np.intp),  # type: ignore[assignment]
+                np.array(self.feature, dtype=np.intp),
                 low,
                 high,
                 np.array(cut),
-                np.array(self.name, dtype=np.int64),  # type: ignore[assignment]
+                np.array(self.name, dtype=np.int64),
             )
         return self._arrays
