@@ -8,6 +8,7 @@ import numpy as np
 from moatbench.types import Array
 
 ROUNDS, MANY = 400, 120  # of one number, and of each of several
+FIRST = 30  # rounds, and one more for each answer while they are few
 RATE, LEAVES = 0.1, 16
 
 
@@ -22,7 +23,7 @@ class Boosted:
         """Fit to (n, m) inputs and (n, k) targets."""
         from sklearn.ensemble import HistGradientBoostingRegressor
 
-        rounds = ROUNDS if targets.shape[1] <= 2 else MANY
+        rounds = min(ROUNDS if targets.shape[1] <= 2 else MANY, FIRST + len(x))
         knobs = {"max_iter": rounds, "learning_rate": RATE, "max_leaf_nodes": LEAVES}
         knobs |= {"min_samples_leaf": 1, "early_stopping": False, "random_state": 0}
         models = [HistGradientBoostingRegressor(**knobs).fit(x, column) for column in targets.T]
