@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from moatbench.data import Column, Dataset, Table, Units
+from moatbench.data.bundled import Bundled
+from moatbench.data.bundled import read as read_bundled
 from moatbench.data.frame import from_frame
+from moatbench.knobs import check_whole
+from moatbench.tables.opened import bare
 from moatbench.tables.read import from_typed, read
 from moatbench.tables.told import Understood, knobs
 
@@ -22,6 +26,18 @@ IMAGES = {"digits": (8, 8)}
 
 def bundled(name: str, test_share: float = 0.3, pool_share: float = 0.25) -> Dataset:
     """Load one of scikit-learn's own sets: digits, iris, breast_cancer or wine."""
+    raw = read_bundled(name) or _loaded(name)
+    columns = tuple(
+        Column(feature, np.asarray(values, dtype=np.float64), bounds=RANGES.get(name))
+        for feature, values in zip(raw.features, raw.x.T, strict=True)
+    )
+    notes = {"source": "scikit-learn"}
+    table = Table(name, columns, raw.y, tuple(raw.classes), IMAGES.get(name), notes)
+    return Dataset(table, test_share, pool_share)
+
+
+def _loaded(name: str) -> Bundled:
+    """Let scikit-learn load one of its sets."""
     import sklearn.datasets
 
     load = getattr(sklearn.datasets, f"load_{name}", None)
@@ -31,14 +47,8 @@ def bundled(name: str, test_share: float = 0.3, pool_share: float = 0.25) -> Dat
             f"{name!r}"
         )
     raw = load()
-    columns = tuple(
-        Column(str(feature), np.asarray(values, dtype=np.float64), bounds=RANGES.get(name))
-        for feature, values in zip(raw.feature_names, raw.data.T, strict=True)
-    )
-    classes = tuple(str(c) for c in raw.target_names)
-    y = np.asarray(raw.target, dtype=np.int64)
-    table = Table(name, columns, y, classes, IMAGES.get(name), {"source": "scikit-learn"})
-    return Dataset(table, test_share, pool_share)
+    features, classes = map(str, raw.feature_names), map(str, raw.target_names)
+    return Bundled([*features], raw.data, np.asarray(raw.target, dtype=np.int64), [*classes])
 
 
 def generated(
@@ -128,7 +138,7 @@ def csv(
         encoding=encoding,
         header=header,
     )
-    table = _table(read(file, chosen), name or file.stem, str(chosen.target), missing)
+    table = _table(read(file, chosen), name or bare(file), str(chosen.target), missing)
     notes = {"source": file.name, **table.notes}
     return Dataset(replace(table, notes=notes), test_share, pool_share, "own", steps)
 
@@ -142,10 +152,18 @@ def openml(
     test_share: float,
     pool_share: float,
     steps: bool = True,
+    missing_marks: str | Sequence[str] | None = None,
 ) -> Dataset:
     """Fetch a set from OpenML by its number; see `csv`."""
+    check_whole("data.data_id", data_id, 1)
     name = f"openml-{data_id}"
-    chosen = knobs(target=target, drop=drop, categorical=categorical, missing=missing)
+    chosen = knobs(
+        target=target,
+        drop=drop,
+        categorical=categorical,
+        missing=missing,
+        missing_marks=missing_marks,
+    )
     table = _table(from_typed(fetched(data_id), name, chosen), name, str(chosen.target), missing)
     notes = {"source": f"OpenML {data_id}", **table.notes}
     return Dataset(replace(table, notes=notes), test_share, pool_share, "own", steps)

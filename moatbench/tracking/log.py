@@ -11,6 +11,7 @@ import shlex
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,9 @@ from moatbench.tracking.store import (
     NotTaken,
     cause,
     open_store,
+    store_file,
 )
+from moatbench.tracking.store_file import Draft, Logged, StoreFile
 from moatbench.tracking.views import HEADS, ROW
 from moatbench.verdict.case import named
 
@@ -63,8 +66,12 @@ def log_run(folder: Path, uri: str) -> str:
     require_whole(summary, rows)
     (folder / LOGGED).unlink(missing_ok=True)  # what it told is over
     try:
-        client, experiment = open_store(uri, summary.name, summary.artifacts)
-        run = _write(client, experiment, summary, rows, folder)
+        file = store_file(uri, summary.name)
+        if file is not None:
+            experiment, run = str(file.number), _write_to_file(file, summary, rows, folder)
+        else:
+            client, experiment = open_store(uri, summary.name, summary.artifacts)
+            run = _write(client, experiment, summary, rows, folder)
     except Exception as error:  # MLflow raises many kinds, requests and SQLAlchemy add theirs
         later = shlex.join(["moatbench-log", str(folder), f"tracking.uri={uri}"])
         raise NotTaken(
@@ -73,7 +80,10 @@ def log_run(folder: Path, uri: str) -> str:
         ) from error
     note_down(folder, uri, run, experiment)
     try:
-        _supersede(client, experiment, summary)
+        if file is not None:
+            _supersede_in_file(file, summary)
+        else:
+            _supersede(client, experiment, summary)
     except Exception as error:  # the run itself is whole
         log.warning("earlier runs of %s could not be set aside (%s)", summary.title, cause(error))
     return run
@@ -94,19 +104,68 @@ def note_down(folder: Path, uri: str, run: str, experiment: str) -> None:
     write_text(folder / LOGGED, json.dumps(place, indent=2) + "\n")
 
 
+def _supersede_in_file(file: StoreFile, summary: Summary) -> None:
+    """Do the same without MLflow."""
+    same = file.runs("identity", summary.identity)
+    for run in [run for run in same if run.info.status == "FINISHED"][1:]:
+        if run.data.tags.get("role") != SUPERSEDED:
+            file.set_tag(run.info.run_id, "role", SUPERSEDED)
+
+
+def _write_to_file(file: StoreFile, summary: Summary, rows: list[Row], folder: Path) -> str:
+    """Write a run without MLflow."""
+    with file.new_run() as draft:
+        _log_files(draft, draft.run, folder)
+        draft.write(_logged(summary, rows, folder, draft.run))
+        return draft.run
+
+
+def _logged(summary: Summary, rows: list[Row], folder: Path, run: str = "") -> Logged:
+    """Put together all that a store is told of a run, but its files.
+
+    Args:
+        summary: of the run.
+        rows: of its curve.
+        folder: of its files.
+        run: its id, which its note needs; without it there is none.
+    """
+    params = {tag: getattr(summary, tag) for tag in TAGS} | dict(summary.knobs)
+    params |= {f"data.{k}": v for k, v in summary.data_provenance.items()}
+    measured = list(points(summary, rows))
+    tags = _tags(summary, folder) | _note(summary, run)
+    if others := renamed([*params, *(key for key, _, _ in measured)]):
+        tags[RENAMED] = others[:LONGEST_TAG]
+    start = int(summary.started * 1000)
+    return Logged(
+        title=summary.title[:MOST],
+        status="FAILED" if summary.status == FAILED else "FINISHED",
+        start=start,
+        end=start + int(summary.seconds * 1000),
+        tags=tags,
+        params={taken(k): str(v)[:6000] for k, v in params.items()},
+        metrics=[(taken(key), _significant(value), step) for key, value, step in measured],
+        data=_dataset(summary) if summary.data_provenance else (),
+    )
+
+
+def _note(summary: Summary, run: str) -> dict[str, str]:
+    """Return the tag that opens the page of a run; none before it has an id."""
+    picture = f"get-artifact?path=curve.png&run_uuid={run}"
+    return {NOTE: note(summary, picture)} if run else {}
+
+
 def _write(
     client: "MlflowClient", experiment: str, summary: Summary, rows: list[Row], folder: Path
 ) -> str:
     """Create the run and fill it; one that cannot be filled is deleted again."""
-    start = int(summary.started * 1000)
-    end = start + int(summary.seconds * 1000)
+    it = _logged(summary, rows, folder)
     created = client.create_run(
-        experiment, start_time=start, run_name=summary.title[:MOST], tags=_tags(summary, folder)
+        experiment, start_time=it.start, run_name=it.title, tags=dict(it.tags)
     )
     run = str(created.info.run_id)
     try:
-        _fill(client, run, summary, rows, folder)
-        client.set_terminated(run, "FAILED" if summary.status == FAILED else "FINISHED", end)
+        _fill(client, run, replace(it, tags=_note(summary, run)), folder)
+        client.set_terminated(run, it.status, it.end)
     except BaseException:  # an interrupt as well
         _take_back(client, run)
         raise
@@ -121,28 +180,21 @@ def _take_back(client: "MlflowClient", run: str) -> None:
         client.delete_run(run)
 
 
-def _fill(
-    client: "MlflowClient", run: str, summary: Summary, rows: list[Row], folder: Path
-) -> None:
+def _fill(client: "MlflowClient", run: str, it: Logged, folder: Path) -> None:
     """Write params, metrics and artifacts in few transactions."""
-    from mlflow.entities import Metric, Param, RunTag
+    from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 
-    end = int((summary.started + summary.seconds) * 1000)
-    params = {tag: getattr(summary, tag) for tag in TAGS} | dict(summary.knobs)
-    params |= {f"data.{k}": v for k, v in summary.data_provenance.items()}
-    measured = list(points(summary, rows))
-    tags = {NOTE: note(summary, f"get-artifact?path=curve.png&run_uuid={run}")}
-    if others := renamed([*params, *(key for key, _, _ in measured)]):
-        tags[RENAMED] = others[:LONGEST_TAG]
-    client.log_batch(run, tags=[RunTag(key, value) for key, value in tags.items()])
-    for batch in _batches([Param(taken(k), str(v)[:6000]) for k, v in params.items()], 100):
+    client.log_batch(run, tags=[RunTag(key, value) for key, value in it.tags.items()])
+    for batch in _batches([Param(key, value) for key, value in it.params.items()], 100):
         client.log_batch(run, params=batch)
-    metrics = [Metric(taken(key), _significant(value), end, step) for key, value, step in measured]
+    metrics = [Metric(key, value, it.end, step) for key, value, step in it.metrics]
     for batch in _batches(metrics, BATCH):
         client.log_batch(run, metrics=batch)
     _log_files(client, run, folder)
-    if summary.data_provenance:
-        client.log_inputs(run, [_dataset(summary)])
+    if it.data:
+        name, digest, source, profile = it.data
+        made = Dataset(name, digest, "local", source, profile=profile)
+        client.log_inputs(run, [DatasetInput(made, [InputTag(*it.role)])])
 
 
 def _tags(summary: Summary, folder: Path) -> dict[str, str]:
@@ -167,26 +219,22 @@ def _tags(summary: Summary, folder: Path) -> dict[str, str]:
     }
 
 
-def _log_files(client: "MlflowClient", run: str, folder: Path) -> None:
+def _log_files(client: "MlflowClient | Draft", run: str, folder: Path) -> None:
     for names, place in ((FIGURES_OF_A_RUN, None), (VICTIM_FILES, "victim")):
         for name in names:
             if (folder / name).exists():
                 client.log_artifact(run, str(folder / name), place)
 
 
-def _dataset(summary: Summary) -> Any:
+def _dataset(summary: Summary) -> tuple[str, ...]:
     """Describe the data that the victim was trained on, as MLflow's page of a run shows them."""
-    from mlflow.entities import Dataset, DatasetInput, InputTag
-
     origin = summary.data_provenance
-    made = Dataset(
-        name=str(origin.get("name", summary.data)),
-        digest=str(origin["sha256"])[:36],  # what the column takes
-        source_type="local",
-        source=json.dumps({"uri": str(origin.get("source", summary.data))}),
-        profile=json.dumps({"num_rows": origin.get("rows"), "sha256": origin["sha256"]}),
+    return (
+        str(origin.get("name", summary.data)),
+        str(origin["sha256"])[:36],  # what the column takes
+        json.dumps({"uri": str(origin.get("source", summary.data))}),
+        json.dumps({"num_rows": origin.get("rows"), "sha256": origin["sha256"]}),
     )
-    return DatasetInput(made, [InputTag("mlflow.data.context", "victim")])
 
 
 def points(summary: Summary, rows: list[Row]) -> Iterator[tuple[str, float, int]]:

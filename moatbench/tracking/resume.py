@@ -9,14 +9,23 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from moatbench.record.agreement import require_whole
 from moatbench.record.curve import read
 from moatbench.record.inputs import changes
 from moatbench.record.summary import FILE, RecordUnreadable, Summary
 from moatbench.tracking.log import INPUTS, log_run, note_down
-from moatbench.tracking.store import TrackingFailed, cause, connect, open_store, reaching
+from moatbench.tracking.store import (
+    TrackingFailed,
+    cause,
+    connect,
+    open_store,
+    plain_file,
+    reaching,
+    store_file,
+)
+from moatbench.tracking.store_file import Known, copied
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -54,7 +63,7 @@ def done_before(begun: Summary, folder: Path) -> Summary | None:
     return None
 
 
-def finished(uri: str, experiment: str, config_hash: str) -> "list[Run]":
+def finished(uri: str, experiment: str, config_hash: str) -> "list[Run] | list[Known]":
     """Return the finished runs of this config, the newest first.
 
     Runs of the same config that a killed process left half written are marked KILLED on the way.
@@ -63,12 +72,19 @@ def finished(uri: str, experiment: str, config_hash: str) -> "list[Run]":
         TrackingFailed: MLflow cannot be reached.
     """
     with reaching(uri):
-        client, experiment_id = open_store(uri, experiment)
-        same, newest = f"tags.config_hash = '{config_hash}'", ["attributes.start_time DESC"]
-        found = client.search_runs([experiment_id], same, order_by=newest)
+        if (file := store_file(uri, experiment)) is not None:
+            found: Any = file.runs("config_hash", config_hash)
+            end: Any = file.end
+        else:
+            client, experiment_id = open_store(uri, experiment)
+            same, newest = f"tags.config_hash = '{config_hash}'", ["attributes.start_time DESC"]
+            found, end = (
+                client.search_runs([experiment_id], same, order_by=newest),
+                client.set_terminated,
+            )
         for run in found:
             if run.info.status == "RUNNING" and not _alive(run.data.tags.get("writer", "")):
-                client.set_terminated(run.info.run_id, "KILLED")
+                end(run.info.run_id, "KILLED")
         return [run for run in found if run.info.status == "FINISHED"][:AT_MOST]
 
 
@@ -79,12 +95,12 @@ def fetch(uri: str, run: str, folder: Path, identity: str) -> Summary:
         RecordUnreadable: they are damaged, cut, or another run's.
         OSError: they are gone. MLflow raises kinds of its own.
     """
-    client = connect(uri)
     with tempfile.TemporaryDirectory(prefix=".fetched-", dir=folder) as name:
         draft = Path(name)
-        for file in client.list_artifacts(run):
-            if not file.is_dir:
-                client.download_artifacts(run, file.path, str(draft))
+        db = plain_file(uri)
+        experiment = copied(db, run, draft) if db else None
+        if experiment is None:
+            experiment = _download(uri, run, draft)
         summary = replace(Summary.read(draft), fetched=run)
         curve = draft / "curve.csv"
         require_whole(summary, read(curve) if curve.exists() else [])
@@ -94,8 +110,17 @@ def fetch(uri: str, run: str, folder: Path, identity: str) -> Summary:
             if got.name != FILE:
                 got.replace(folder / got.name)
     summary.write(folder)
-    note_down(folder, uri, run, str(client.get_run(run).info.experiment_id))
+    note_down(folder, uri, run, experiment)
     return summary
+
+
+def _download(uri: str, run: str, folder: Path) -> str:
+    """Let MLflow fetch a run's files; return the id of its experiment."""
+    client = connect(uri)
+    for file in client.list_artifacts(run):
+        if not file.is_dir:
+            client.download_artifacts(run, file.path, str(folder))
+    return str(client.get_run(run).info.experiment_id)
 
 
 def log_once(folder: Path, uri: str) -> str:
@@ -112,7 +137,7 @@ def log_once(folder: Path, uri: str) -> str:
     return log_run(folder, uri)
 
 
-def _changed(run: "Run", begun: Summary) -> Sequence[str]:
+def _changed(run: "Run | Known", begun: Summary) -> Sequence[str]:
     """Say what differs from an earlier run of the same config."""
     tags, version = run.data.tags, begun.versions.get("moatbench", "")
     try:
@@ -125,7 +150,7 @@ def _changed(run: "Run", begun: Summary) -> Sequence[str]:
     return told or ["its record has changed"]
 
 
-def _when(run: "Run") -> str:
+def _when(run: "Run | Known") -> str:
     began = time.localtime((run.info.start_time or 0) / 1000)
     return f"the run of {time.strftime('%Y-%m-%d %H:%M:%S', began)} ({run.info.run_id})"
 

@@ -16,6 +16,7 @@ from urllib.parse import quote, unquote
 from filelock import FileLock
 
 from moatbench.tracking import views
+from moatbench.tracking.store_file import StoreFile
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -113,6 +114,17 @@ def open_store(
             )
         _save_views(client, found)
         return client, str(found.experiment_id)
+
+
+def store_file(uri: str, experiment: str) -> StoreFile | None:
+    """Return an experiment of a store that needs no MLflow; None for what only MLflow can open."""
+    db = plain_file(uri)
+    return StoreFile.of(db, experiment, {NOTE, *views.KEYS}) if db else None
+
+
+def plain_file(uri: str) -> Path | None:
+    """Return the file of an SQLite store whose address holds no options for SQLAlchemy."""
+    return None if "?" in uri else database(uri)
 
 
 def _save_views(client: "MlflowClient", experiment: Any) -> None:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from moatbench.numerics.k_means import k_means, nearest
 from moatbench.types import Generator, Rows
 from moatbench.victim import Shares
 
@@ -22,16 +23,14 @@ def far_cluster(shares: Shares, rng: Generator) -> Rows:
         shares: of the victim.
         rng: draws the rows that k-means is fitted to, and its starts.
     """
-    from sklearn.cluster import KMeans  # heavy, and not wanted by those who only import the core
-
     train, test = shares.space.encode(shares.x_train), shares.space.encode(shares.x_test)
     spread = train.std(axis=0)
     varied = spread > 0
     z = (test[:, varied] - train[:, varied].mean(axis=0)) / spread[varied]
     fitted = z if len(z) <= MOST_ROWS else z[rng.permutation(len(z))[:MOST_ROWS]]
     clusters = min(CLUSTERS, len(np.unique(fitted, axis=0)))
-    means = KMeans(clusters, n_init=1, random_state=int(rng.integers(2**31))).fit(fitted)
-    member = means.predict(z)
+    centers = k_means(fitted, clusters, int(rng.integers(2**31)))
+    member = nearest(z, centers)
     large = np.bincount(member, minlength=clusters) >= LEAST * len(z)
-    distance = np.linalg.norm(means.cluster_centers_, axis=1)
+    distance = np.linalg.norm(centers, axis=1)
     return np.flatnonzero(member == np.argmax(np.where(large, distance, -1.0)))
