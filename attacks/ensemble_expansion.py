@@ -30,6 +30,8 @@ PLAIN = frozenset({"tree", "regression_tree", "random_forest"})  # and to the ou
 BREAK = frozenset({"noisy", "perturbs", "relabels", "off_data", "marks", "tells_nothing", "other"})
 COARSEST = 0.5e-3  # half of a step of the answers, beyond which log-odds tell no terms apart
 CHUNK = 64  # draws at a time
+TRIAL = 500  # draws, after which half as many questions show whether the model is a small one
+HARD = 0.8  # share of answers that terms do not explain then: it is not
 NEIGHBOURS = 4  # of the anchor, each on a feature of its own
 VARYING = 3  # of them that are all answered otherwise: a tree has no such thresholds
 NEAR = 2.0**-40  # share of a feature's range, to a neighbour
@@ -45,7 +47,8 @@ class EnsembleExpansion(Attack):
     defense changes by more than few decimals, leave the booster alone.
 
     Args:
-        draws: inputs that nobody chose, before the first term is searched.
+        draws: inputs that nobody chose, before terms are searched; after 500 of them
+            a few searches show whether the model is small, and go on if it is.
         width: searches side by side; each asks one or a few questions a call.
     """
 
@@ -119,12 +122,16 @@ class _Session:
         """Ask the anchor twice and beside it, then draws, then what tells terms."""
         draw = self._draw
         yield self._probes()
-        while len(self._bought) < self._attack.draws and self._api.queries < 2 * self._attack.draws:
+        while self._api.queries < min(TRIAL, self._attack.draws):
             yield draw(CHUNK)
         self._reason = self._reason or self._varying() or self._open_book()
-        while self._reason or self._expansion is None:
+        while self._reason or self._expansion is None or self._book is None:
             yield draw(CHUNK)
-        for values in self._expansion.questions():
+        questions, end = self._expansion.questions(), self._api.queries + TRIAL // 2
+        while self._api.queries < self._attack.draws:
+            trying = self._api.queries < end or self._book.left.mean() < HARD
+            yield next(questions) if trying else self._expansion.draws(CHUNK)
+        for values in questions:
             yield values
             self._look()
 

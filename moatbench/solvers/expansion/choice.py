@@ -84,7 +84,8 @@ def chosen(expansion: Expansion, card: Card, bought: Purchases) -> Surrogate:
 def told(name: str, expansion: Expansion, left: int) -> str:
     """Say what was found, and what is left over or how much can be unseen."""
     book = expansion.book
-    found = f"{len(book.terms)} terms of {len(book.switches)} tests"
+    tests = int(book.terms.members.any(axis=0).sum())
+    found = f"{len(book.terms)} terms of {tests} tests"
     if left:
         return f"{name}: {found}, {left} of {book.n} answers not explained"
     return (
@@ -101,12 +102,12 @@ def unseen(clean: int) -> float:
 def evidence(found: Sum, clean: int) -> dict[str, Array]:
     """Return what was recovered, and the certificate: draws without a surprise, and their bound."""
     switches, terms = found.switches, found.terms
+    used = np.flatnonzero(terms.members.any(axis=0))
+    columns = (switches.feature, switches.name, switches.low, switches.high)
+    tests = [np.array(column, dtype=np.float64)[used] for column in columns]
     return {
-        "feature": np.array(switches.feature, dtype=np.float64),
-        "name": np.array(switches.name, dtype=np.float64),
-        "above": np.array(switches.low),
-        "up_to": np.array(switches.high),
-        "terms": terms.members.astype(np.float64),
+        **dict(zip(("feature", "name", "above", "up_to"), tests, strict=True)),
+        "terms": terms.members[:, used].astype(np.float64),
         "weights": terms.weights.copy(),
         "certificate": np.array([clean, unseen(clean)]),
     }

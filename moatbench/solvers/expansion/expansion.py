@@ -37,7 +37,7 @@ class Expansion:
         self._tried: dict[int, int] = {}
         self._searches: list[tuple[Shrinking, Steps[bool], Array]] = []
         self._changed = book.changes, 0
-        self._asked = self._stale = 0
+        self._asked = self._stale = self._seen = 0
 
     @property
     def clean(self) -> int:
@@ -49,6 +49,9 @@ class Expansion:
         book = self.book
         none = np.empty((0, len(book.at.anchor)))
         while True:
+            for i in range(self._seen, book.n):
+                book.settle(i)
+            self._seen = book.n
             self._resume()
             self._begin()
             if book.changes != self._changed[0]:
@@ -57,7 +60,8 @@ class Expansion:
             behind = int(SHARE * self._asked) - len(self.drawn)
             extra = max(0, behind) if len(self.drawn) < DRAWS else 0
             if not wanted:
-                wanted, extra = [sharp_questions(book, SHARP, self._rng)], CHUNK
+                wanted = [sharp_questions(book, SHARP, self._rng)]
+                extra = len(wanted[0]) or CHUNK
             draws = self.draws(extra) if extra else none
             yield from self._new(np.vstack([*wanted, draws]))
 
