@@ -61,11 +61,8 @@ def test_a_network_on_steps_is_asked_neighbours_a_step_away() -> None:
     space = InputSpace(
         tuple(Numeric(f"x{i}", 0, h, s) for i, (h, s) in enumerate(zip(highs, steps, strict=True)))
     )
-    w, b, v = (
-        rng.normal(size=(d, hidden)) / 4,
-        rng.normal(size=hidden),
-        rng.normal(size=(hidden, 4)),
-    )
+    w, b = rng.normal(size=(d, hidden)) / 6, rng.normal(size=hidden) / 2
+    v = rng.normal(size=(hidden, 4))
 
     def predict(x: Array) -> Reply:
         return from_outputs(softmax(np.tanh(space.scaled(x) @ w + b) @ v, axis=1))
