@@ -11,6 +11,7 @@ from moatbench.api import PredictionAPI
 from moatbench.attack import Attack, Needs, Target
 from moatbench.client import Answers, Surrogate
 from moatbench.defense import Defense
+from moatbench.inverses.equations import StandingEquations
 from moatbench.knobs import check_choice, check_flag
 from moatbench.learners.published import ignorant
 from moatbench.learners.purchases import Purchases
@@ -41,7 +42,8 @@ class EquationSolving(Attack):
     depend on the budget.
 
     The attacker knows the defense, but no secret of it: to what it rounds, and the law of its
-    noise, where nothing else perturbs the answers.
+    noise, where nothing else perturbs the answers. Of answers that a rule perturbs, those equations
+    are solved that still stand, where one model explains more of them than it has unknowns.
 
     Args:
         intervals: whether to use that rounded answers are bounds; false takes them for soft labels,
@@ -89,11 +91,14 @@ class EquationSolving(Attack):
             if api.card.family == "kernel_logistic"
             else Reconstruction(api.card, self.intervals, fitting, known)
         )
-        survey = Survey(api, reconstruct, asking)
+        survey, standing = Survey(api, reconstruct, asking), _standing(target)
         for checkpoint in api.checkpoints:
             survey.extend(checkpoint)
             if len(survey.bought):
-                yield reconstruct(survey.bought, survey.probes(), survey.edges)
+                solved = reconstruct(survey.bought, survey.probes(), survey.edges)
+                if standing is not None and not solved.parameters:
+                    solved = standing(survey.bought) or solved
+                yield solved
             else:
                 yield ignorant(api.card)
 
@@ -102,6 +107,13 @@ class EquationSolving(Attack):
         defense = target.known.defense
         known = Known() if defense is None else known_of(defense)
         return known if self.noise == "known" else known._replace(law=None)
+
+
+def _standing(target: Target) -> StandingEquations | None:
+    """Return what solves perturbed answers; None where no rule perturbs them, or none can."""
+    traits, standing = target.known.traits, StandingEquations(target.api.card, target.pool)
+    perturbed = traits is not None and "perturb" in traits.stages and "noisy" not in traits.kinds
+    return standing if perturbed and standing.applies else None
 
 
 def known_of(defense: Defense) -> Known:

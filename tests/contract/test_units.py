@@ -33,6 +33,7 @@ BEFORE = {  # attacks that are made against a defense
     "lookup_recovery": "reverse_sigmoid",
     "on_grid": "grid",
     "restorer": "reverse_sigmoid",
+    "robust_equations": "mad",
     "sybil": "quota",
     "top1": "reverse_sigmoid",
     "top1_line_search": "reverse_sigmoid",
