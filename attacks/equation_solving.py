@@ -19,7 +19,7 @@ from moatbench.models.forward import ACTIVATIONS
 from moatbench.solvers.edges import Edges
 from moatbench.solvers.grids import grid_of
 from moatbench.solvers.kernel_reconstruction import KernelReconstruction, kernel_unmet
-from moatbench.solvers.network_solver import coarse_columns, probe_plan, probes_in
+from moatbench.solvers.network_solver import probe_plan, probes_in, uneven
 from moatbench.solvers.noise_likelihood import LAWS
 from moatbench.solvers.readings import decimals
 from moatbench.solvers.reconstruction import Known, Reconstruction
@@ -156,9 +156,9 @@ class Survey:
         # A code has no neighbours
         if card.family == "mlp" and not reconstruct.noisy and not card.space.coded.size:
             hidden, activation = card.architecture["hidden"], card.architecture["activation"]
-            self._first, count = probe_plan(
-                d, len(card.classes), hidden, activation, len(coarse_columns(card.space))
-            )
+            coarse, twice = map(len, uneven(card.space))
+            k = len(card.classes)
+            self._first, count = probe_plan(d, k, hidden, activation, coarse, twice)
         self._probes = probes_in(card.space, count, rng)
 
     def extend(self, checkpoint: int) -> None:

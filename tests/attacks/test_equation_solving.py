@@ -16,7 +16,7 @@ from moatbench.defenses.rounding import Rounding
 from moatbench.defenses.top_k import TopK
 from moatbench.reply import Reply, from_outputs
 from moatbench.runner.extract import Checkpoint, Extraction
-from moatbench.solvers.network_solver import probe_plan
+from moatbench.solvers.network_solver import probe_plan, uneven
 from moatbench.space import InputSpace, Numeric
 from moatbench.stack import Stack
 from moatbench.types import Array, Mask
@@ -77,9 +77,9 @@ def test_a_network_on_steps_is_asked_neighbours_a_step_away() -> None:
         "mlp",
         known,
     )
-    first, count = probe_plan(d, 4, hidden, "tanh", 1)
+    first, count = probe_plan(d, 4, hidden, "tanh", *map(len, uneven(space)))
     assert count
-    (point,) = curve(victim, [first + count * d], seed=1)
+    (point,) = curve(victim, [first + count * (d + 1)], seed=1)
     assert_stolen(point.metrics, 1e-9)
 
 

@@ -24,10 +24,10 @@ from moatbench.solvers.edges import Crossings, Edges, Joint
 from moatbench.solvers.grids import Decimals
 from moatbench.solvers.log_intervals import LogIntervals
 from moatbench.solvers.network_solver import (
-    coarse_columns,
     probe_plan,
     probe_points,
     probes_in,
+    uneven,
 )
 from moatbench.solvers.noise_likelihood import Gaussian, Laplace, NoisyAnswers
 from moatbench.solvers.pooled_odds import PooledOdds
@@ -285,12 +285,13 @@ def test_probes_are_points_of_the_cube_and_steps_along_each_column() -> None:
 def test_probes_lie_on_steps_and_spare_columns_of_few_steps() -> None:
     features = (Numeric("age", 17, 90, 1), Numeric("grade", 1, 16, 1), Numeric("rate", 0, 4))
     space = InputSpace((*features, *(Numeric(f"x{i}") for i in range(5))))
-    assert coarse_columns(space).tolist() == [1]
+    assert [c.tolist() for c in uneven(space)] == [[1], [0]]
     probes = probes_in(space, 3, np.random.default_rng(0))
-    assert probes.shape == (3, 8, 8)
+    assert probes.shape == (3, 9, 8)
     assert np.array_equal(space.answered(probes.reshape(-1, 8)), probes.reshape(-1, 8))
     moved = probes[:, 1:] - probes[:, :1]
-    widths = np.diag([1, 0, 2e-3, *[1e-3] * 5])[[0, 2, 3, 4, 5, 6, 7]]
+    widths = np.diag([1, 0, 2e-3, *[1e-3] * 5])[[0, 2, 3, 4, 5, 6, 7, 0]]
+    widths[-1] *= -1  # few steps: on both sides
     np.testing.assert_allclose(moved, [widths] * 3, atol=1e-12)
 
 
