@@ -61,7 +61,6 @@ class EquationSolving(Attack):
     needs: ClassVar[Needs] = Needs(
         confidences=True,
         families=frozenset({"logistic", "softmax", "one_vs_rest", "mlp", "kernel_logistic"}),
-        numeric=True,
     )
 
     def __post_init__(self) -> None:
@@ -154,8 +153,9 @@ class Survey:
         self._asked: list[Rows] = [np.empty(0, np.intp)]
         self._chosen = np.empty((0, d))
         self._first, count = 0, 0
-        # Probes are a thousandth apart: less than a step
-        if card.family == "mlp" and not reconstruct.noisy and not card.space.steps.any():
+        # Probes are a thousandth apart along each column: less than a step, and codes have none
+        exact = not (reconstruct.noisy or card.space.steps.any() or card.space.coded.size)
+        if card.family == "mlp" and exact:
             hidden, activation = card.architecture["hidden"], card.architecture["activation"]
             self._first, count = probe_plan(d, len(card.classes), hidden, activation)
         half = (card.space.high - card.space.low) / 2

@@ -1,4 +1,7 @@
-"""Query monitoring: a monitor that raises the alarm, and a response to those in alarm."""
+"""Query monitoring: a monitor that raises the alarm, and a response to those in alarm.
+
+Read: nothing; the rule is ours or common practice.
+"""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence

@@ -11,6 +11,8 @@ from moatbench.data import Column, Dataset, Table, Units
 from moatbench.data.bundled import Bundled
 from moatbench.data.bundled import read as read_bundled
 from moatbench.data.frame import from_frame
+from moatbench.knobs import check_whole
+from moatbench.tables.opened import bare
 from moatbench.tables.read import from_typed, read
 from moatbench.tables.told import Understood, knobs
 
@@ -136,7 +138,7 @@ def csv(
         encoding=encoding,
         header=header,
     )
-    table = _table(read(file, chosen), name or file.stem, str(chosen.target), missing)
+    table = _table(read(file, chosen), name or bare(file), str(chosen.target), missing)
     notes = {"source": file.name, **table.notes}
     return Dataset(replace(table, notes=notes), test_share, pool_share, "own", steps)
 
@@ -150,10 +152,18 @@ def openml(
     test_share: float,
     pool_share: float,
     steps: bool = True,
+    missing_marks: str | Sequence[str] | None = None,
 ) -> Dataset:
     """Fetch a set from OpenML by its number; see `csv`."""
+    check_whole("data.data_id", data_id, 1)
     name = f"openml-{data_id}"
-    chosen = knobs(target=target, drop=drop, categorical=categorical, missing=missing)
+    chosen = knobs(
+        target=target,
+        drop=drop,
+        categorical=categorical,
+        missing=missing,
+        missing_marks=missing_marks,
+    )
     table = _table(from_typed(fetched(data_id), name, chosen), name, str(chosen.target), missing)
     notes = {"source": f"OpenML {data_id}", **table.notes}
     return Dataset(replace(table, notes=notes), test_share, pool_share, "own", steps)

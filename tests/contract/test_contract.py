@@ -59,7 +59,7 @@ SIMPLER = (
 ENOUGH = ("own", "softmax", "tree")
 # Before a model of no published family they train a network as well, and take seconds for it.
 LEARN_MLP = ("adaptive_retraining", "extract_and_test")
-DEAR = ("modelguard_w",)  # its check takes seconds: one victim of each kind
+DEAR = ("linked_accounts", "modelguard_w")  # their check takes seconds: one victim of each kind
 # Of the same class as another attack, or for one defense alone; they meet one of their own kind.
 PRESETS = {
     "inversion": "mad_argmax",
