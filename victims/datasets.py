@@ -12,12 +12,11 @@ from moatbench.data.bundled import Bundled
 from moatbench.data.bundled import read as read_bundled
 from moatbench.data.frame import from_frame
 from moatbench.knobs import check_whole
-from moatbench.tables.opened import bare
-from moatbench.tables.read import from_typed, read
-from moatbench.tables.told import Understood, knobs
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from moatbench.tables.told import Understood
 
 # Known beforehand: by its own range, a pixel that is never lit would become 0, mid-grey
 RANGES = {"digits": (0.0, 16.0)}
@@ -121,6 +120,10 @@ def csv(
     Raises:
         ValueError: something in the file must be decided first; it names file, column and line.
     """
+    from moatbench.tables.opened import bare
+    from moatbench.tables.read import read
+    from moatbench.tables.told import knobs  # of all data, only files of the owner's are read so
+
     if target is None:
         raise ValueError(
             "data.target must be a column, got null; moatbench-data path=... shows all"
@@ -155,6 +158,9 @@ def openml(
     missing_marks: str | Sequence[str] | None = None,
 ) -> Dataset:
     """Fetch a set from OpenML by its number; see `csv`."""
+    from moatbench.tables.read import from_typed
+    from moatbench.tables.told import knobs
+
     check_whole("data.data_id", data_id, 1)
     name = f"openml-{data_id}"
     chosen = knobs(
@@ -227,7 +233,7 @@ def fetched(data_id: int) -> "pd.DataFrame":
     return frame
 
 
-def _table(understood: Understood, name: str, target: str, missing: str) -> Table:
+def _table(understood: "Understood", name: str, target: str, missing: str) -> Table:
     """Make a table of a frame that is understood, and keep what was told of it."""
     target = understood.target or target
     table = from_frame(understood.frame, name, target, [], missing, [], {})

@@ -20,6 +20,7 @@ ATTACKS = [name for name in names("attack") if name != "suite"]
 DEFENSES = names("defense")
 CHECKPOINTS = (8, 40)
 OWN = {
+    "ensemble_expansion": ("gradient_boosting", "breast_cancer"),
     "feature_extraction": ("amazon_logistic", "iris"),
     "lowd_meek": ("logistic", "breast_cancer"),
     "path_finding": ("bigml_tree", "iris"),
