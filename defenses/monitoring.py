@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from moatbench.defense import Defense, Evidence
+from moatbench.defense import Defense, Evidence, responded
 from moatbench.knobs import check_kind
 from moatbench.monitor import Monitor
 from moatbench.reply import Reply
@@ -59,7 +59,7 @@ class QueryMonitoring(Defense):
         admitted = flagged.copy()
         admitted[flagged] = self.response.admit(x[flagged], account)
         if admitted.any():
-            answer = self.response.respond(x[admitted], reply.take(admitted), account)
+            answer = responded(self.response, x[admitted], reply.take(admitted), account)
             reply = reply.put(admitted, answer)
         return reply.refuse(flagged & ~admitted)
 

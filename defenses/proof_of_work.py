@@ -53,7 +53,7 @@ class ProofOfWork(Defense):
     base: float
     queries: int
 
-    traits = Traits({"costs"}, memory="counts")
+    traits = Traits({"costs"}, memory="rows")  # what a query costs, its row decides
 
     def __post_init__(self) -> None:
         check_whole("proof_of_work: teachers", self.teachers, 2)
