@@ -27,6 +27,7 @@ SPELT = {  # as their papers or makers write them, where the words of the code d
 WORDS = {word: word.upper() for word in ("bdpl", "dawn", "dp", "edm", "hoda", "mad", "mlp")}
 WORDS |= {word: word.upper() for word in ("prada", "rbf", "seat", "svm")} | {"top1": "top-1"}
 BETWEEN = re.compile(r", (?![^()]*\))")  # names, not the knobs of one
+KNOB = re.compile(r"(?<=[ (])[\w.]+=")  # the name of one
 BEHIND = re.compile(r" (?:\(|\+\d)")  # a name: its knobs, or how many are like it
 
 
@@ -46,8 +47,12 @@ def all_shown(codes: str) -> str:
 
 
 def folded(codes: Sequence[str], letters: int) -> str:
-    """Name several as one, as many as fit into so many letters: `PRADA, SEAT, +9`."""
+    """Name several as one, as many as fit into so many letters: `PRADA, SEAT, +9`.
+
+    Where not even one fits, its knobs go without their names: `Laplace noise (0.5)`.
+    """
     names = [shown(code) for code in codes]
+    names = [KNOB.sub("", name) if len(name) > letters else name for name in names]
     for count in range(len(names), 0, -1):
         more = f", +{len(names) - count}" if count < len(names) else ""
         if len(said := ", ".join(names[:count]) + more) <= letters:

@@ -44,3 +44,4 @@ def test_equal_ones_are_named_while_there_is_room() -> None:
     assert folded(names, 20) == "PRADA, SEAT, +2"
     assert folded(names, 80) == "PRADA, SEAT, HODA, Extraction warning"
     assert folded(["adaptive_misinformation", "seat"], 16) == "Adaptive m.., +1"
+    assert folded(["laplace_noise (scale=0.5, clip=True)"], 26) == "Laplace noise (0.5, True)"

@@ -196,9 +196,12 @@ def _point(axis: "Axes", row: Standing, at: tuple[float, float], look: Look, y: 
 
 def _by_root(axis: "Axes", costs: Sequence[float], width: float) -> None:
     """Space costs by their square root: most defenses are cheap, and 0 has its place."""
+    from matplotlib.ticker import MaxNLocator
+
     most = max(costs, default=1.0) or 1.0
     axis.set_xlim(-0.04 * sqrt(most), 1.06 * sqrt(most))
-    known = COSTS if most <= 2 * COSTS[-1] else [most * share for share in COSTS]
+    plain = 0.05 <= most <= 2 * COSTS[-1]
+    known = COSTS if plain else [float(t) for t in MaxNLocator(5).tick_values(0, most)]
     ticks: list[float] = []
     for cost in known:
         if cost <= 1.05 * most and (

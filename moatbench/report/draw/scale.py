@@ -88,5 +88,5 @@ def scale_of(kind: str, ends: Sequence[float], values: Sequence[float]) -> Scale
     if kind == "linear" or (kind == "auto" and not high):
         return Scale(min(known), max(known))
     gaps = [gap for value in known if (gap := 100 - value) > 1e-9]
-    least = min(gaps, default=10.0)
+    least = min([*gaps, 100 - HIGH])
     return Scale(min(*known, 90.0), max(known) if max(known) < 100 - 1e-9 else 100.0, least)

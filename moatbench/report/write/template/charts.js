@@ -68,7 +68,7 @@ function pixels(text, bold) {
 
 // Several names as one, as many as fit into so many letters
 function folded(names, letters) {
-  const said = names.map(shown);
+  const said = names.map(shown).map((n) => (n.length > letters ? n.replace(/([ (])[\w.]+=/g, "$1") : n));
   for (let k = said.length; k; k--) {
     const text = said.slice(0, k).join(", ") + (k < said.length ? `, +${said.length - k}` : "");
     if (text.length <= letters) return text;
@@ -301,8 +301,11 @@ const COSTS = [0, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 1.5, 2];
 // Costs are spaced by their square root: most defenses are cheap, and 0 has its place
 function costs(most, start, end) {
   const top = Math.sqrt(1.12 * most || 1), scale = (v) => start + (Math.sqrt(Math.max(v, 0)) / top) * (end - start);
-  const step = most > 2 ? linear(0, most, 0, 1).ticks : COSTS, ticks = [];
-  for (const v of step) if (v <= most * 1.1 && (!ticks.length || scale(v) - scale(ticks.at(-1)) >= 34)) ticks.push(v);
+  const step = most > 2 || most < 0.05 ? linear(0, most, 0, 1).ticks : COSTS, ticks = [];
+  for (const v of step) {
+    const need = 12 + 7 * String(+v.toPrecision(3)).length;
+    if (v <= most * 1.1 && (!ticks.length || scale(v) - scale(ticks.at(-1)) >= need)) ticks.push(v);
+  }
   return { scale, ticks };
 }
 
@@ -317,7 +320,7 @@ function drawTradeoff() {
   const y = percents(wanted("tradeoff-scale", points.map((p) => 100 * p.test[0])), ys, a);
   yAxis(a, y, "worst-case fidelity (%)");
   xLabel(a, a.width < 560 ? "honest cost (mean L1, square-root scale)" : "honest cost: mean L1 of the answers, a refused query counts 2 (square-root scale)");
-  x.ticks.forEach((t) => xTick(a, x.scale(t), String(t)));
+  x.ticks.forEach((t) => xTick(a, x.scale(t), String(+t.toPrecision(3))));
   const at = (p) => [x.scale(p.cost[0]), y.scale(100 * p.test[0])];
   const front = points.filter((p) => p.front).sort((p, q) => p.cost[0] - q.cost[0] || p.test[0] - q.test[0]);
   const steps = front.map((p, i) => (i ? `H${at(p)[0]}V${at(p)[1]}` : `M${at(p)}`)).join("");
