@@ -15,7 +15,12 @@ from moatbench.remote.mapping import Mapped, Told, Unreadable
 from moatbench.remote.reading import Reading
 
 NO_YES = [{"no": 0.1, "yes": 0.9}, {"no": 0.8, "yes": 0.2}]
-COLUMNS = {"age": [37, 41], "job": ["a", "b"], "on": [True, False], "pay": [1.5, 2.0]}
+COLUMNS: dict[str, list[Any]] = {
+    "age": [37, 41],
+    "job": ["a", "b"],
+    "on": [True, False],
+    "pay": [1.5, 2.0],
+}
 
 
 def test_v2_sends_a_tensor_a_column_and_reads_flat_and_nested() -> None:
