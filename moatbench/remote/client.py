@@ -112,7 +112,11 @@ class Client:
             self.close()
             raise Stopped(f"the service answered more than {MOST_BYTES >> 20} MiB to one request")
         told = {name.lower(): value for name, value in answer.getheaders()}
-        return answer.status, told, data.decode("utf-8", errors="replace")
+        text = data.decode("utf-8", errors="replace")
+        if answer.status != 200:  # what it says of itself is shown, and must not tell the key
+            for value in self.headers.values():
+                text = text.replace(value.split()[-1], "...")
+        return answer.status, told, text
 
     def _pause(self, failed: int) -> None:
         """Wait twice as long each time, give or take, as others may wait for the same service."""

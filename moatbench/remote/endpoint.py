@@ -91,11 +91,7 @@ class Endpoint:
         """
         assert self.reading is not None
         with self._lock:
-            told = self.told(x)
-            try:
-                return self.reading.reply(told)
-            except Unreadable as error:
-                raise self._stop(str(error)) from None
+            return self.reading.reply(self.told(x))
 
     def told(self, x: Array) -> list[Told]:
         """Return what the service tells of rows; what it told before, where its answers stand."""
@@ -123,6 +119,16 @@ class Endpoint:
         """Ask rows, whatever was told of them before."""
         batches = self._in_batches(self.columns(x), range(len(x)))
         return [told for _, answers in batches for told in answers]
+
+    def remembered(self, x: Array) -> dict[int, Told]:
+        """Return what is remembered of rows, by their places."""
+        keys = [] if self.stochastic else _keys(self.columns(x))
+        kept = self.memo.get(keys)
+        return {row: Told(*kept[key]) for row, key in enumerate(keys) if key in kept}
+
+    def keep(self, x: Array, told: Sequence[Told]) -> None:
+        """Remember what was told of rows."""
+        self.memo.put(dict(zip(_keys(self.columns(x)), told, strict=True)))
 
     def unknown(self, x: Array) -> int:
         """Count the distinct rows that would have to be asked."""
@@ -196,7 +202,10 @@ class Endpoint:
             self.asked += n  # what gets no answer may have been billed
             begun, outcome = time.time(), "answered"
             try:
-                return self.mapped.read(self.client.post(body), n)
+                told = self.mapped.read(self.client.post(body), n)
+                if self.reading is not None:  # nothing that cannot be read is remembered
+                    self.reading.reply(told)
+                return told
             except TooMany:
                 outcome = "too large, or failed"
                 raise

@@ -38,8 +38,8 @@ def learn(
         Stopped: it does not answer.
     """
     x = x[:CANARIES]
-    new, unsure = endpoint.unknown(x), endpoint.unsure(x)
-    told = endpoint.told(x)
+    kept, unsure = endpoint.remembered(x), endpoint.unsure(x)
+    told = endpoint.fresh(x) if len(kept) < len(x) else list(kept.values())
     endpoint.reading = reading = Reading.of(told, classes, known, binary)
     reading.reply(told)
     if endpoint.stochastic:
@@ -48,14 +48,19 @@ def learn(
         return {"agrees_with_itself": float(same.mean())}
     if not unsure:
         return {}
-    if gap := gap_between(reading, told, endpoint.fresh(x)):
+    again_told = endpoint.fresh(x)
+    before = list(kept.values())
+    if kept and (gap := gap_between(reading, before, [again_told[row] for row in kept])):
+        raise ValueError(
+            f"{_otherwise(gap)} from those that are remembered: it is another model now; "
+            "victim.memo=new forgets what it answered"
+        )
+    if gap := gap_between(reading, told, again_told):
         raise ValueError(
             f"{_otherwise(gap)}; say victim.stochastic=true where that is meant, and the run is "
             "flagged"
-            if new == len(x)
-            else f"{_otherwise(gap)} from those that are remembered: it is another model now; "
-            "victim.memo=new forgets what it answered"
         )
+    endpoint.keep(x, told)
     endpoint.memo.checked()
     return {}
 

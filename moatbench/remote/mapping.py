@@ -131,7 +131,7 @@ class Mapped:
         none = [None] * n
         told = [Told(*pair) for pair in zip(labels or none, outputs or none, strict=True)]
         if any(one.label is None and one.outputs is None for one in told):
-            raise Unreadable(_unread(answer, "some rows got no prediction"))
+            raise Unreadable(_unread(answer, "some rows were refused"))
         return told
 
     def _found(self, answer: Any, n: int) -> tuple[Any, Any]:

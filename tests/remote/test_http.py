@@ -136,6 +136,30 @@ def test_another_schema_stops_it(tmp_path: Path) -> None:
         assert len(requests) == 3
 
 
+def test_nonsense_is_not_remembered(tmp_path: Path) -> None:
+    sick = False
+
+    def answer(body: Any) -> Answer:
+        told = thirds(body)[1]["predictions"]
+        return 200, {"predictions": [[9.0, 9.0, 9.0]] * len(told) if sick else told}
+
+    with answering(answer) as (url, _), kept_in(tmp_path):
+        victim = victim_at(url)
+        x, sick = victim.space.sample(3, np.random.default_rng(9)), True
+        with pytest.raises(Stopped, match=r"outputs must be probabilities"):
+            victim.predict(x)
+        sick = False
+        assert len(victim_at(url).predict(x)) == 3
+
+
+def test_a_key_that_the_service_echoes_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEY", "s3cret")
+    with answering(lambda body: (400, "bad s3cret")) as (url, requests):
+        with pytest.raises(Stopped, match=r"400: .bad \.\.\."):
+            victim_at(url, key_env="KEY")
+        assert requests[0][1]["Authorization"] == "Bearer s3cret"
+
+
 def test_who_varies_must_be_said_to(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
 
