@@ -56,7 +56,7 @@ A monitor is a defense that watches, and that needs a response to an alarm:
 What happens to the answers of an account in alarm.""",
     "victim": """## Victims
 
-`victim=NAME`. Bring your own with `model`, `module`, `mlflow` or `own`.""",
+`victim=NAME`. Bring your own with `model`, `module`, `mlflow`, `own` or `http`.""",
     "data": """## Data
 
 `data=NAME`. The judge gets a share of the rows, `data.test_share` (0.3); the attacker's pool is a
