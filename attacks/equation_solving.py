@@ -11,6 +11,7 @@ from moatbench.api import PredictionAPI
 from moatbench.attack import Attack, Needs, Target
 from moatbench.client import Answers, Surrogate
 from moatbench.defense import Defense
+from moatbench.inverses.equations import StandingEquations
 from moatbench.knobs import check_choice, check_flag
 from moatbench.learners.published import ignorant
 from moatbench.learners.purchases import Purchases
@@ -18,7 +19,7 @@ from moatbench.models.forward import ACTIVATIONS
 from moatbench.solvers.edges import Edges
 from moatbench.solvers.grids import grid_of
 from moatbench.solvers.kernel_reconstruction import KernelReconstruction, kernel_unmet
-from moatbench.solvers.network_solver import probe_plan, probe_points
+from moatbench.solvers.network_solver import probe_plan, probes_in, uneven
 from moatbench.solvers.noise_likelihood import LAWS
 from moatbench.solvers.readings import decimals
 from moatbench.solvers.reconstruction import Known, Reconstruction
@@ -41,7 +42,8 @@ class EquationSolving(Attack):
     depend on the budget.
 
     The attacker knows the defense, but no secret of it: to what it rounds, and the law of its
-    noise, where nothing else perturbs the answers.
+    noise, where nothing else perturbs the answers. Of answers that a rule perturbs, those equations
+    are solved that still stand, where one model explains more of them than it has unknowns.
 
     Args:
         intervals: whether to use that rounded answers are bounds; false takes them for soft labels,
@@ -59,7 +61,6 @@ class EquationSolving(Attack):
     needs: ClassVar[Needs] = Needs(
         confidences=True,
         families=frozenset({"logistic", "softmax", "one_vs_rest", "mlp", "kernel_logistic"}),
-        numeric=True,
     )
 
     def __post_init__(self) -> None:
@@ -90,11 +91,14 @@ class EquationSolving(Attack):
             if api.card.family == "kernel_logistic"
             else Reconstruction(api.card, self.intervals, fitting, known)
         )
-        survey = Survey(api, reconstruct, asking)
+        survey, standing = Survey(api, reconstruct, asking), _standing(target)
         for checkpoint in api.checkpoints:
             survey.extend(checkpoint)
             if len(survey.bought):
-                yield reconstruct(survey.bought, survey.probes(), survey.edges)
+                solved = reconstruct(survey.bought, survey.probes(), survey.edges)
+                if standing is not None and not solved.parameters:
+                    solved = standing(survey.bought) or solved
+                yield solved
             else:
                 yield ignorant(api.card)
 
@@ -103,6 +107,13 @@ class EquationSolving(Attack):
         defense = target.known.defense
         known = Known() if defense is None else known_of(defense)
         return known if self.noise == "known" else known._replace(law=None)
+
+
+def _standing(target: Target) -> StandingEquations | None:
+    """Return what solves perturbed answers; None where no rule perturbs them, or none can."""
+    traits, standing = target.known.traits, StandingEquations(target.api.card, target.pool)
+    perturbed = traits is not None and "perturb" in traits.stages and "noisy" not in traits.kinds
+    return standing if perturbed and standing.applies else None
 
 
 def known_of(defense: Defense) -> Known:
@@ -142,12 +153,13 @@ class Survey:
         self._asked: list[Rows] = [np.empty(0, np.intp)]
         self._chosen = np.empty((0, d))
         self._first, count = 0, 0
-        # Probes are a thousandth apart: less than a step
-        if card.family == "mlp" and not reconstruct.noisy and not card.space.steps.any():
+        # A code has no neighbours
+        if card.family == "mlp" and not reconstruct.noisy and not card.space.coded.size:
             hidden, activation = card.architecture["hidden"], card.architecture["activation"]
-            self._first, count = probe_plan(d, len(card.classes), hidden, activation)
-        half = (card.space.high - card.space.low) / 2
-        self._probes = card.space.low + half + half * probe_points(d, count, rng)
+            coarse, twice = map(len, uneven(card.space))
+            k = len(card.classes)
+            self._first, count = probe_plan(d, k, hidden, activation, coarse, twice)
+        self._probes = probes_in(card.space, count, rng)
 
     def extend(self, checkpoint: int) -> None:
         """Ask until the checkpoint."""

@@ -145,7 +145,7 @@ class Crowd(View):
                 benign -= 1
         rows = np.flatnonzero([len(one.x) > 0 for one in found])
         nothing = Answers(x[:0], rows[:0], np.empty(0, np.int64), None, None)
-        return Answers.joined([nothing, *found])._replace(x=x[rows], rows=rows)
+        return Answers.joined([nothing, *found])._replace(rows=rows)
 
     def _benign(self) -> Array:
         if not self._unasked:

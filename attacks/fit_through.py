@@ -20,6 +20,7 @@ from moatbench.learners.published import PUBLISHED, smooth_learner
 from moatbench.models.linear import Linear
 from moatbench.models.one_vs_rest import OneVsRest
 from moatbench.reply import Reply, from_outputs, has_outputs
+from moatbench.solvers.reconstruction import in_units
 from moatbench.solvers.through import Changed, Through, fit_through
 from moatbench.strategies.retraining import Retraining, check_knobs
 from moatbench.strategies.simulation import Simulation, stand_in, unlikeness, variants
@@ -55,7 +56,7 @@ class FitThrough(Attack):
 
     against: ClassVar[frozenset[str]] = frozenset({"perturbs"})
     needs: ClassVar[Needs] = Needs(
-        confidences=True, families=frozenset({"logistic", "softmax", "one_vs_rest"}), numeric=True
+        confidences=True, families=frozenset({"logistic", "softmax", "one_vs_rest"})
     )
 
     def __post_init__(self) -> None:
@@ -90,9 +91,8 @@ class Seeing(Retraining):
     def __init__(self, target: Target, knobs: FitThrough, rng: Generator) -> None:
         super().__init__(target.api, "labels", "published", knobs.inputs, rng)
         self._knobs, self._pool, self._defense = knobs, target.pool, target.known.defense
-        self._family = smooth_learner(
-            PUBLISHED, target.api.card
-        )  # labels alone are fitted by softmax
+        # Labels alone are fitted by softmax
+        self._family = replace(smooth_learner(PUBLISHED, target.api.card), reduced=True)
         self._copying, self._drawing = rng.spawn(2)
         self._last: list[Array] = []
 
@@ -167,8 +167,8 @@ class Seeing(Retraining):
         def predict(x: Array) -> Reply:
             return from_outputs(np.asarray(softmax(learner.model(x).scores(theta), axis=1)))
 
-        parameters = learner.model(self.space.low[None]).parameters(theta)
-        return Surrogate(predict, parameters, exact, note)
+        found = learner.model(self.space.low[None]).parameters(theta)
+        return Surrogate(predict, in_units(found, self.space), exact, note)
 
 
 def _require_function(copy: Simulation, x: Array, true: Array) -> None:

@@ -88,6 +88,7 @@ class Inversion(Wrapper):
             if not self.attack.labels_only:
                 for last in self._again(target, view, asking):
                     view.guess = last.predict
+            last = last if view.determined or not last.parameters else _only_chosen(last)
             yield replace(last, note="; ".join(filter(None, (last.note, view.note))))
 
     def _again(self, target: Target, view: Restored, asking: Generator) -> Iterator[Surrogate]:
@@ -118,6 +119,11 @@ class Inversion(Wrapper):
 def _before(target: Target, api: PredictionAPI) -> Target:
     """Return what the other attack meets: an API whose answers are true, as far as one can tell."""
     return replace(target, api=api, known=Known(None, target.known.victim))
+
+
+def _only_chosen(surrogate: Surrogate) -> Surrogate:
+    """Take back that it is exact: the answers were chosen so that some model explains them."""
+    return replace(surrogate, parameters={}, note="solved, but for answers that a guess chose")
 
 
 def _same(one: Answers, other: Answers) -> bool:

@@ -40,8 +40,8 @@ class Recovery(Attack):
     """Run one's own copy of the defense on answers that are known; learn from that to undo it.
 
     Queries are those of adaptive retraining on labels. At each checkpoint the bought answers are
-    restored, and a surrogate is trained on them; but on the labels alone where those predict
-    held-out answers better, so that recovery is hardly ever worse than labels.
+    restored, and a surrogate is trained on them; but on the labels alone, or on the answers as
+    told, where those predict held-out answers better, so that recovery is hardly ever worse.
 
     Args:
         restorer: what learns from pairs of answers told and true: `recovery.Lookup`, or

@@ -37,10 +37,14 @@ CHECKPOINTS = (100, 200, 500)
 MONITORS: tuple[str, ...] = (
     "prada",
     "vardetect",
-    "margin_counter",
+    "vardetect_ratio",
+    "label_margin",
     "extraction_warning",
     "hoda",
     "seat",
+    "dadd",
+    "linked_accounts",
+    "joined_accounts",
 )
 ACCOUNTS: tuple[int, ...] = (1, 4, 16)
 HIDDEN = {  # column: share of benign rows, whether rows are tried on a copy

@@ -1,8 +1,8 @@
 """Which monitors tell thieves from customers, after how many queries, and what is stolen by then.
 
-Run: python benchmarks/monitors.py [--quick] [digits|adult_income ...]. One thread; prints the
-tables of docs/monitors.md; about seven minutes. Needs the paper's data in ../shared/data, or in
-MOATBENCH_DATA_DIR.
+Run: python benchmarks/monitors.py [--quick] [digits|adult_income ...] [MONITOR ...]. One thread;
+prints the tables of docs/monitors.md, or the lines of some monitors; about ten minutes. Needs the
+paper's data in ../shared/data, or in MOATBENCH_DATA_DIR.
 
 Softmax victims, one a seed. An account is 500 queries, of customers and thieves alike, since a
 longer one is alarmed more often whoever holds it: 200 customers ask rows of the test data (digits:
@@ -43,14 +43,27 @@ ACCOUNTS, QUERIES = 10 if QUICK else 200, 500
 CHECKPOINTS = (*range(10, 150, 10), *range(150, QUERIES + 1, 25))
 RATE = 0.01
 METRIC = "fidelity_test"
-PARTS = {  # name in the table: what is chosen on the command line
-    "prada": "defense=prada",
-    "information_gain": "defense=extraction_warning",
-    "coverage": "defense=extraction_warning",
-    "margin_counter": "defense=margin_counter",
-    "seat": "defense=seat",
-    "vardetect": "defense=vardetect",
-    "hoda": "defense=hoda",
+FIRST_CLOSE = ("neighbours=5", "close=1", "memory=500", "threshold_from=calibrated")
+SLIDING = ("epochs=50", "spacing=geometric", "when=sliding", "calibration.false_positives=0.01")
+LONGER = ("calibration.horizon=500", "calibration.accounts=200")
+PARTS: dict[str, tuple[str, ...]] = {  # name in the table: what is chosen on the command line
+    "prada": ("defense=prada",),
+    "information_gain": ("defense=extraction_warning",),
+    "coverage": ("defense=extraction_warning",),
+    "label_margin (ours)": ("defense=label_margin",),
+    "seat": ("defense=seat",),
+    "seat, first close (ours)": (
+        "defense=seat",
+        *(f"defense.seat.monitor.{knob}" for knob in FIRST_CLOSE),
+    ),
+    "vardetect": ("defense=vardetect",),
+    "vardetect_ratio (ours)": ("defense=vardetect_ratio",),
+    "hoda": ("defense=hoda",),
+    "hoda, sliding (ours)": (
+        "defense=hoda",
+        *(f"defense.hoda.monitor.{knob}" for knob in (*SLIDING, *LONGER)),
+    ),
+    "dadd": ("defense=dadd",),
 }
 if QUICK:
     ATTACKS = {"uniform_retraining": ATTACKS["uniform_retraining"]}
@@ -61,12 +74,13 @@ Cell = tuple[str, str, float, str]  # setting, monitor, share of benign rows, at
 def main() -> None:
     """Print the tables, one data set after the other."""
     with threadpool_limits(1):
-        for data in sys.argv[1:] or DATA:
-            for line in table(data):
+        monitors = [name for name in sys.argv[1:] if name in PARTS] or list(PARTS)
+        for data in [name for name in sys.argv[1:] if name not in PARTS] or DATA:
+            for line in table(data, monitors):
                 print(line, flush=True)
 
 
-def table(data: str) -> Iterator[str]:
+def table(data: str, monitors: Sequence[str]) -> Iterator[str]:
     """Yield the table's lines: as configured, then at `RATE` of customers alarmed."""
     results: dict[tuple[str, str, float, str], list[Detection]] = {}
     alarmed: dict[tuple[str, str], list[float]] = {}
@@ -82,7 +96,7 @@ def table(data: str) -> Iterator[str]:
             for share in MIXING
         }
         benign = customers(victim, ACCOUNTS, QUERIES, stream(seed, "customers"))
-        for name in PARTS:
+        for name in monitors:
             monitor, threshold = monitor_of(name, victim, seed)
             usual = scores(monitor, benign, "customer")
             limits = {"as configured": threshold, "at 1 %": threshold_at(usual, RATE)}
@@ -96,18 +110,19 @@ def table(data: str) -> Iterator[str]:
                     results.setdefault((setting, name, share, attack), []).append(caught)
     for setting in ("as configured", "at 1 %"):
         yield f"\n{data}, {setting}\n"
-        yield from rows(setting, results, alarmed)
+        yield from rows(setting, monitors, results, alarmed)
 
 
 def rows(
     setting: str,
+    monitors: Sequence[str],
     results: dict[Cell, list[Detection]],
     alarmed: dict[tuple[str, str], list[float]],
 ) -> Iterator[str]:
     """Yield a row a monitor and share of benign rows; a cell an attack."""
     yield "| monitor | customers alarmed | benign rows | " + " | ".join(ATTACKS) + " |"
     yield "|---|---|---|" + "---|" * len(ATTACKS)
-    for name in PARTS:
+    for name in monitors:
         for share in MIXING:
             cells = [cell(results[setting, name, share, attack]) for attack in ATTACKS]
             customers_alarmed = f"{np.mean(alarmed[setting, name]):.1%}" if not share else ""
@@ -141,7 +156,7 @@ def theft(victim: Victim, attack: str, seed: int, repeat: int) -> Theft:
 
 def monitor_of(name: str, victim: Victim, seed: int) -> tuple[Monitor, float]:
     """Deploy a monitor as configured; return it with its threshold."""
-    defense = build_defense(composed(PARTS[name]).defense)
+    defense = build_defense(composed(*PARTS[name]).defense)
     assert isinstance(defense, QueryMonitoring)
     monitor = defense.monitor
     if isinstance(monitor, ExtractionWarning):

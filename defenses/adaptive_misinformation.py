@@ -2,6 +2,7 @@
 
 Source: Kariyappa and Qureshi 2020, "Defending Against Model Stealing Attacks with Adaptive
 Misinformation", arXiv:1911.07100.
+Read: authors' code.
 """
 
 from dataclasses import dataclass
@@ -34,15 +35,17 @@ class AdaptiveMisinformation(Defense):
     weight on the label and need not agree with the victim on anything else. The label told is the
     top class of the mixture. Customers whose inputs the victim is sure of get the truth.
 
-    It departs from the paper in one point: there the victim itself is trained to be unsure of
-    outliers; here it is taken as it is, so that the gate is only as good as its confidences.
+    It departs from the paper in four points: there the victim itself is trained to be unsure of
+    outliers; here it is taken as it is, so that the gate is only as good as its confidences. For
+    g, there are true labels for the training rows (here the victim's), a real set of outliers
+    (uniform inputs), and a network of the victim's kind (a softmax regression).
 
     Verified: the gate is 1/2 at tau and falls with confidence; the gradient of the loss against
     finite differences; g gives the victim's label less than chance on the test data.
 
     Args:
         tau: confidence below which misinformation is told, from 0 to 1; 0 switches it off.
-        nu: steepness of the gate, above 0; the paper's 1000 is nearly a step.
+        nu: steepness of the gate, above 0; the paper's 1000 is nearly a step, its code has 10,000.
         rows: training rows, and uniform inputs, that g is fitted to, from 2 to 1,000 each.
     """
 

@@ -2,6 +2,7 @@
 
 Source: Zheng et al. 2019, "BDPL: A Boundary Differentially Private Layer Against Machine Learning
 Model Extraction Attacks", the boundary randomised response and its corner points.
+Read: abstract. Rule and constants are from memory of the paper, and unverified.
 """
 
 from dataclasses import dataclass

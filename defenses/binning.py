@@ -3,6 +3,7 @@
 Source: coarse confidences are a defense in Fredrikson et al. 2015, "Model Inversion Attacks that
 Exploit Confidence Information", sec. 6, and Tramèr et al. 2016, "Stealing Machine Learning Models
 via Prediction APIs", sec. 7; equal bins are ours.
+Read: text.
 """
 
 from dataclasses import dataclass

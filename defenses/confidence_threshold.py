@@ -2,6 +2,7 @@
 
 Source: by entries, the postprocessor HighConfidence of the Adversarial Robustness Toolbox (cutoff);
 by rows, what a service does that tells how sure it is only where it is sure.
+Read: authors' code.
 """
 
 from dataclasses import dataclass

@@ -2,6 +2,7 @@
 
 Source: Szyller et al. 2021, "DAWN: Dynamic Adversarial Watermarking of Neural Networks",
 arXiv:1906.00830.
+Read: authors' code.
 """
 
 from dataclasses import dataclass, replace

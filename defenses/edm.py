@@ -1,7 +1,8 @@
 """EDM: the answers of several models that agree on customers' data and nowhere else.
 
 Source: Kariyappa et al. 2021, "Protecting DNNs from Theft using an Ensemble of Diverse Models"
-(ICLR), with the serving rule of the authors' code.
+(ICLR), with the serving rule of the repository `disruption-based-defenses`.
+Read: re-implementation.
 """
 
 from dataclasses import dataclass

@@ -2,6 +2,7 @@
 
 Source: Mazeika et al. 2022, "How to Steer Your Adversary: Targeted and Efficient Model Stealing
 Defenses with Gradient Redirection", arXiv:2206.14157, with the greedy solver of the authors' code.
+Read: authors' code.
 """
 
 from dataclasses import dataclass

@@ -5,6 +5,7 @@ nothing.
 
 Source: rounding of inputs, as feature squeezing does it (Xu et al. 2018, arXiv:1704.01155), turned
 against the line searches of Tramèr et al. 2016, sec. 4.
+Read: nothing; the rule is ours or common practice.
 """
 
 from dataclasses import dataclass

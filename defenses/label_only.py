@@ -1,6 +1,7 @@
 """Label-only: the floor that every defense which tells the true label must beat.
 
 Source: Tramèr et al. 2016, "Stealing Machine Learning Models via Prediction APIs", sec. 6.
+Read: text.
 """
 
 from dataclasses import dataclass

@@ -2,6 +2,7 @@
 
 Source: Orekondy et al. 2020, "Prediction Poisoning: Towards Defenses Against DNN Model Stealing
 Attacks", arXiv:1906.10908, with the two-step solver of the authors' code.
+Read: authors' code.
 """
 
 from dataclasses import dataclass

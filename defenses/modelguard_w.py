@@ -2,6 +2,7 @@
 
 Source: Tang et al. 2024, "ModelGuard: Information-Theoretic Defense Against Model Extraction
 Attacks" (USENIX Security), with the constants of the authors' code.
+Read: authors' code.
 """
 
 from dataclasses import dataclass

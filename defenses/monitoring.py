@@ -1,4 +1,7 @@
-"""Query monitoring: a monitor that raises the alarm, and a response to those in alarm."""
+"""Query monitoring: a monitor that raises the alarm, and a response to those in alarm.
+
+Read: nothing; the rule is ours or common practice.
+"""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -7,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from moatbench.defense import Defense, Evidence
+from moatbench.defense import Defense, Evidence, responded
 from moatbench.knobs import check_kind
 from moatbench.monitor import Monitor
 from moatbench.reply import Reply
@@ -56,7 +59,7 @@ class QueryMonitoring(Defense):
         admitted = flagged.copy()
         admitted[flagged] = self.response.admit(x[flagged], account)
         if admitted.any():
-            answer = self.response.respond(x[admitted], reply.take(admitted), account)
+            answer = responded(self.response, x[admitted], reply.take(admitted), account)
             reply = reply.put(admitted, answer)
         return reply.refuse(flagged & ~admitted)
 

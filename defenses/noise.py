@@ -5,6 +5,7 @@ but neither stops an attacker that never repeats itself.
 
 Source: a baseline in Orekondy et al. 2020, "Prediction Poisoning", arXiv:1906.10908, there on the
 logits.
+Read: authors' code.
 """
 
 from dataclasses import dataclass

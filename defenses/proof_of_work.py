@@ -3,6 +3,7 @@
 Source: Dziedzic et al. 2022, "Increasing the Cost of Model Extraction with Calibrated Proof of
 Work", arXiv:2201.09243, the PATE variant, with the knobs of the authors' code but for the number of
 teachers (50 there, and neural networks): our data sets are smaller.
+Read: authors' code.
 """
 
 from collections import defaultdict
@@ -52,7 +53,7 @@ class ProofOfWork(Defense):
     base: float
     queries: int
 
-    traits = Traits({"costs"}, memory="counts")
+    traits = Traits({"costs"}, memory="rows")  # what a query costs, its row decides
 
     def __post_init__(self) -> None:
         check_whole("proof_of_work: teachers", self.teachers, 2)

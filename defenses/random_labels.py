@@ -1,6 +1,7 @@
 """Random labels: the API that tells nothing, against which every row of a table is read.
 
 Source: a control. What an attack scores here it owes to its own data and to luck.
+Read: nothing; the rule is ours or common practice.
 """
 
 from dataclasses import dataclass

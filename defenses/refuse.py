@@ -1,4 +1,7 @@
-"""Refuse: no answer at all, the plainest response to an alarm."""
+"""Refuse: no answer at all, the plainest response to an alarm.
+
+Read: nothing; the rule is ours or common practice.
+"""
 
 from dataclasses import dataclass
 

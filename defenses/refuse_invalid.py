@@ -2,6 +2,7 @@
 
 Source: Tramèr et al. 2016, "Stealing Machine Learning Models via Prediction APIs", whose equation
 solver asks points of the cube, in which a category may be half one value and half another.
+Read: text.
 """
 
 from dataclasses import dataclass

@@ -2,6 +2,7 @@
 
 Source: Tramèr et al. 2016, "Stealing Machine Learning Models via Prediction APIs", sec. 7: answers
 to partial inputs are what the top-down tree attack of sec. 4.2 lives on.
+Read: text.
 """
 
 from dataclasses import dataclass

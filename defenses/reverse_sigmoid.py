@@ -2,6 +2,7 @@
 
 Source: Lee et al. 2019, "Defending Against Neural Network Model Stealing Attacks Using Deceptive
 Perturbations", arXiv:1806.00054.
+Read: re-implementation.
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,7 @@
 """Rounding: confidences with few decimals.
 
 Source: Tramèr et al. 2016, "Stealing Machine Learning Models via Prediction APIs", sec. 7.
+Read: text.
 """
 
 from dataclasses import dataclass

@@ -2,6 +2,7 @@
 
 Source: a control; PRADA's released code (Juuti et al. 2019, arXiv:1805.02628) answers an account in
 alarm with its top three shuffled.
+Read: authors' code.
 """
 
 from dataclasses import dataclass

@@ -5,6 +5,7 @@ of an answer moves by at most about 5 * 10^-digits.
 
 Source: a variant of the rounding in Tramèr et al. 2016, "Stealing Machine Learning Models via
 Prediction APIs", sec. 7.
+Read: text.
 """
 
 from dataclasses import dataclass

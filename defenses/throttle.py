@@ -1,6 +1,7 @@
 """Throttle: every answer comes late; as a response, to accounts in alarm only.
 
 Source: rate limiting, as prediction services have it.
+Read: nothing; the rule is ours or common practice.
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,7 @@
 """Top-k: the confidences of the likeliest classes only.
 
 Source: Orekondy et al. 2019, "Knockoff Nets", arXiv:1812.02766 (truncated posteriors).
+Read: authors' code.
 """
 
 from dataclasses import dataclass

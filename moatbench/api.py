@@ -10,7 +10,7 @@ from types import MappingProxyType
 import numpy as np
 
 from moatbench.client import Answers, BudgetExceeded, Card, InvalidQuery, check_account, numbers
-from moatbench.defense import Defense
+from moatbench.defense import Defense, responded
 from moatbench.reply import Reply
 from moatbench.space import InputSpace
 from moatbench.types import Array, Generator
@@ -38,7 +38,7 @@ class Deployment:
         rows, kept = np.flatnonzero(admitted), x if admitted.all() else x[admitted]
         if not len(rows):  # many models do not take an empty batch
             return Answers(kept, rows, np.empty(0, np.int64), None, None)
-        reply = self.defense.respond(kept, self.predict(kept), account)
+        reply = responded(self.defense, kept, self.predict(kept), account)
         if reply.refused is not None and reply.refused.any():
             given = ~reply.refused
             reply, kept, rows = reply.take(given), kept[given], rows[given]

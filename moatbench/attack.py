@@ -43,7 +43,9 @@ class Needs:
             known = f"is {card.family}" if card.family else "is not published"
             return f"needs a model of {', '.join(sorted(self.families))}; the victim's {known}"
         if self.numeric and card.space.coded.size:
-            return "needs real-valued columns, and the API takes raw categorical codes"
+            pairs = zip(card.space.features, card.space.columns, strict=True)
+            names = [feature.name for feature, c in pairs if c.start in card.space.coded]
+            return f"needs numbers in all columns, and the API takes names ({', '.join(names[:3])})"
         if self.partial and not card.partial:
             return "needs partial inputs, and the API takes none"
         if self.pool and not len(pool):

@@ -99,6 +99,18 @@ class Defense:
         return ()
 
 
+def responded(part: Defense, x: Array, reply: Reply, account: str) -> Reply:
+    """Let a part respond; raise a ValueError that names it where that is no reply to x (n, d)."""
+    told = part.respond(x, reply, account)
+    if isinstance(told, Reply) and len(told) == len(x):
+        return told
+    got = f"{len(told)} rows" if isinstance(told, Reply) else type(told).__name__
+    raise ValueError(
+        f"{type(part).__name__}.respond must return a Reply of {len(x)} rows, got {got}; return "
+        "reply as it is, or reply.with_outputs(...)"
+    )
+
+
 def evidence_of(defense: Defense) -> Evidence:
     """Gather what the parts found: the first alarm of an account, the first watermark planted."""
     found = [part.evidence() for part in defense.parts()]

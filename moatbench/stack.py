@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from moatbench.defense import Defense
+from moatbench.defense import Defense, responded
 from moatbench.monitor import Monitor
 from moatbench.reply import Reply
 from moatbench.traits import Traits, together
@@ -34,7 +34,7 @@ class Stack(Defense):
         """Pass the reply through the layers; a row that one withholds stays withheld."""
         for layer in self._all:
             withheld = reply.refused
-            reply = layer.respond(x, reply, account)
+            reply = responded(layer, x, reply, account)
             if withheld is not None:  # by an earlier layer; this one may have made a new reply
                 reply = reply.refuse(withheld)
         return reply

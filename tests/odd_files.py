@@ -179,6 +179,12 @@ def classes(write: Callable[[int], str], *says: str, **knobs: Any) -> Sheet:
     return replace(s, says=says, knobs={"target": "label", **knobs})
 
 
+def months(form: str) -> Sheet:
+    """A column of months, quarters or weeks."""
+    cells = with_column(sheet(), "when", lambda i: form.format(2019 + i % 3, 1 + i % 4), [])
+    return refused(cells, "column when", "dates or times", "line 2", "data.drop=[when]")
+
+
 FAULTS: dict[str, Callable[[], Sheet]] = {
     "plain": sheet,
     **{
@@ -352,6 +358,10 @@ FAULTS: dict[str, Callable[[], Sheet]] = {
     "German dates": lambda: refused(
         with_column(sheet(), "day", lambda i: f"{1 + i % 28}.3.2024", []), "column day", "line 2"
     ),
+    **{
+        f"months: {form.format(2021, 3)}": partial(months, form)
+        for form in ("{}-{:02}", "{1:02}/{0}", "Mar {}", "March-{}", "{}-Q{}", "Q{1} {0}", "{}W{}")
+    },
     "times": lambda: refused(
         with_column(sheet(), "day", lambda i: f"{i % 24}:30", []), "column day", "line 2"
     ),

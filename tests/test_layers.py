@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,7 @@ FLOORS = [
     {"learners", "sweep"},
     {"solvers"},
     {"inverses"},
-    {"strategies", "judge"},
+    {"strategies", "judge", "serving"},
     {"isolation"},
     {"compose"},
     {"runner"},
@@ -54,6 +55,10 @@ BLIND = {  # these see nothing else of ours
     "tables": {"knobs"},
     "models": {"types", "space", "reply", "knobs", "numerics"},
     "formats": {"types", "reply", "knobs", "models"},
+    "serving": {
+        *("types", "knobs", "feature", "space", "reply", "victim", "client", "monitor"),
+        *("traits", "defense", "stack", "api", "record"),
+    },
     "verdict": {"record"},
     "display": {"record", "verdict"},
     "tracking": {"record", "verdict"},
@@ -69,6 +74,12 @@ ONLY = {  # libraries, and who may import them
     "hydra.utils": {"compose"},
     "torch": {"learners", "formats", *PARTS},
     "matplotlib": {"display", "report", "reproduce"},
+    "fastapi": {"serving"},
+    "starlette": {"serving"},
+    "uvicorn": {"serving"},
+    "msgspec": {"serving"},
+    "orjson": {"serving"},
+    "prometheus_client": {"serving"},
 }
 
 ROOMS = [room for floor in FLOORS for room in sorted(floor)]
@@ -87,6 +98,7 @@ def modules() -> Iterator[tuple[str, Path]]:
             yield ".".join([prefix, *(p for p in parts if p != "__init__")]), file
 
 
+@cache  # each library asks for all
 def imports(file: Path) -> set[str]:
     """Name the modules that a file imports, at its top or within functions."""
     found = set()

@@ -11,11 +11,12 @@ from moatbench.data import Column, Dataset, Table, Units
 from moatbench.data.bundled import Bundled
 from moatbench.data.bundled import read as read_bundled
 from moatbench.data.frame import from_frame
-from moatbench.tables.read import from_typed, read
-from moatbench.tables.told import Understood, knobs
+from moatbench.knobs import check_whole
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from moatbench.tables.told import Understood
 
 # Known beforehand: by its own range, a pixel that is never lit would become 0, mid-grey
 RANGES = {"digits": (0.0, 16.0)}
@@ -119,6 +120,10 @@ def csv(
     Raises:
         ValueError: something in the file must be decided first; it names file, column and line.
     """
+    from moatbench.tables.opened import bare
+    from moatbench.tables.read import read
+    from moatbench.tables.told import knobs  # of all data, only files of the owner's are read so
+
     if target is None:
         raise ValueError(
             "data.target must be a column, got null; moatbench-data path=... shows all"
@@ -136,7 +141,7 @@ def csv(
         encoding=encoding,
         header=header,
     )
-    table = _table(read(file, chosen), name or file.stem, str(chosen.target), missing)
+    table = _table(read(file, chosen), name or bare(file), str(chosen.target), missing)
     notes = {"source": file.name, **table.notes}
     return Dataset(replace(table, notes=notes), test_share, pool_share, "own", steps)
 
@@ -150,10 +155,21 @@ def openml(
     test_share: float,
     pool_share: float,
     steps: bool = True,
+    missing_marks: str | Sequence[str] | None = None,
 ) -> Dataset:
     """Fetch a set from OpenML by its number; see `csv`."""
+    from moatbench.tables.read import from_typed
+    from moatbench.tables.told import knobs
+
+    check_whole("data.data_id", data_id, 1)
     name = f"openml-{data_id}"
-    chosen = knobs(target=target, drop=drop, categorical=categorical, missing=missing)
+    chosen = knobs(
+        target=target,
+        drop=drop,
+        categorical=categorical,
+        missing=missing,
+        missing_marks=missing_marks,
+    )
     table = _table(from_typed(fetched(data_id), name, chosen), name, str(chosen.target), missing)
     notes = {"source": f"OpenML {data_id}", **table.notes}
     return Dataset(replace(table, notes=notes), test_share, pool_share, "own", steps)
@@ -217,7 +233,7 @@ def fetched(data_id: int) -> "pd.DataFrame":
     return frame
 
 
-def _table(understood: Understood, name: str, target: str, missing: str) -> Table:
+def _table(understood: "Understood", name: str, target: str, missing: str) -> Table:
     """Make a table of a frame that is understood, and keep what was told of it."""
     target = understood.target or target
     table = from_frame(understood.frame, name, target, [], missing, [], {})

@@ -32,13 +32,13 @@ def random_forest(
     Raises:
         ValueError: a knob is out of range.
     """
-    from sklearn.ensemble import RandomForestClassifier
-
     check_whole("random_forest: trees", trees, 1)
     check_whole("random_forest: min_samples_leaf", min_samples_leaf, 1)
     if leaves is not None:
         check_whole("random_forest: leaves", leaves, 2, other="null for no limit")
     shares = data.shares(rng)
+    from sklearn.ensemble import RandomForestClassifier  # heavy: after all that may be wrong
+
     model = RandomForestClassifier(
         n_estimators=trees,
         max_leaf_nodes=leaves,
@@ -68,12 +68,12 @@ def gradient_boosting(
     Raises:
         ValueError: a knob is out of range.
     """
-    from sklearn.ensemble import GradientBoostingClassifier
-
     check_whole("gradient_boosting: trees", trees, 1)
     check_whole("gradient_boosting: leaves", leaves, 2)
     check_number("gradient_boosting: learning_rate", learning_rate, 0, above=True)
     shares = data.shares(rng)
+    from sklearn.ensemble import GradientBoostingClassifier  # heavy: after all that may be wrong
+
     model = GradientBoostingClassifier(
         n_estimators=trees,
         max_leaf_nodes=leaves,

@@ -57,13 +57,15 @@ def kernel_logistic(
         C: inverse of the L2 penalty, > 0.
         max_iter: of the optimiser.
     """
+    check_whole("victim.representers", representers, 1)
+    check_number("victim.C", C, 0, above=True)
+    check_whole("victim.max_iter", max_iter, 1)
+    if gamma is not None:
+        check_number("victim.gamma", gamma, 0, above=True, other="null")
     shares = data.shares(rng)
     x, y = shares.space.scaled(shares.x_train), shares.y_train
     hint = f"; there are {len(x)} rows of training data"
     check_whole("victim.representers", representers, 1, len(x), hint=hint)
-    check_number("victim.C", C, 0, above=True)
-    if gamma is not None:
-        check_number("victim.gamma", gamma, 0, above=True, other="null")
     width = float(gamma or 1 / (x.shape[1] * max(float(x.var()), 1e-12)))
     chosen: Array = x[rng.choice(len(x), representers, replace=False)]
     coef, _ = cross_entropy(

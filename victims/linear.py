@@ -48,6 +48,7 @@ def logistic(data: Dataset, rng: Generator, C: float = 1.0, max_iter: int = 5000
         C: inverse of the L2 penalty, > 0.
         max_iter: of the optimiser.
     """
+    _check(C, max_iter)
     shares = data.shares(rng)
     if len(shares.classes) != 2:
         raise ValueError(
@@ -60,6 +61,7 @@ def logistic(data: Dataset, rng: Generator, C: float = 1.0, max_iter: int = 5000
 
 def softmax(data: Dataset, rng: Generator, C: float = 1.0, max_iter: int = 5000) -> Victim:
     """Train multinomial logistic regression; arguments as for `logistic`, any number of classes."""
+    _check(C, max_iter)
     shares = data.shares(rng)
     model = _fit(shares, C, max_iter)
     coef, intercept = model.coef_, model.intercept_
@@ -70,6 +72,7 @@ def softmax(data: Dataset, rng: Generator, C: float = 1.0, max_iter: int = 5000)
 
 def one_vs_rest(data: Dataset, rng: Generator, C: float = 1.0, max_iter: int = 5000) -> Victim:
     """Train one logistic regression a class against all others; arguments as for `logistic`."""
+    _check(C, max_iter)
     shares = data.shares(rng)
     models = [
         _fit(shares, C, max_iter, shares.y_train == place) for place in range(len(shares.classes))
@@ -110,9 +113,9 @@ def dp_softmax(
     for knob, value in {"epsilon": epsilon, "clip": clip, "rate": rate, "C": C}.items():
         check_number(f"dp_softmax: {knob}", value, 0, above=True)
     check_whole("dp_softmax: steps", steps, 1)
+    check_number("dp_softmax: delta", delta, 0, 1, above=True)
     shares = data.shares(rng)
     n, k = len(shares.y_train), len(shares.classes)
-    check_number("dp_softmax: delta", delta, 0, 1, above=True)
     if delta * n >= 1:
         raise ValueError(
             f"dp_softmax: delta must be below one in {n}, the number of training rows, got "
@@ -134,10 +137,14 @@ def dp_softmax(
     )
 
 
+def _check(C: float, max_iter: int) -> None:
+    check_number("victim.C", C, 0, above=True)
+    check_whole("victim.max_iter", max_iter, 1)
+
+
 def _fit(shares: Shares, C: float, max_iter: int, y: Array | None = None):  # type: ignore[no-untyped-def]
     from sklearn.linear_model import LogisticRegression
 
-    check_number("victim.C", C, 0, above=True)
     model = LogisticRegression(C=C, max_iter=max_iter)
     return model.fit(shares.space.scaled(shares.x_train), shares.y_train if y is None else y)
 

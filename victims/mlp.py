@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from moatbench.data import Dataset
-from moatbench.knobs import check_choice, check_whole
+from moatbench.knobs import check_choice, check_number, check_whole
 from moatbench.models import forward
 from moatbench.models.scaled import behind
 from moatbench.reply import Reply, from_outputs
@@ -57,11 +57,13 @@ def mlp(
         alpha: L2 penalty.
         max_iter: epochs.
     """
-    from sklearn.neural_network import MLPClassifier
-
     check_choice("victim.activation", activation, forward.ACTIVATIONS)
     check_whole("victim.hidden", hidden, 1)
+    check_number("victim.alpha", alpha, 0)
+    check_whole("victim.max_iter", max_iter, 1)
     shares = data.shares(rng)
+    from sklearn.neural_network import MLPClassifier  # heavy: after all that may be wrong
+
     model = MLPClassifier(
         (hidden,),
         activation=activation,

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from moatbench.data import Dataset
+from moatbench.formats.kinds import KINDS
 from moatbench.formats.look import look
 from moatbench.formats.model import Names
 from moatbench.formats.readers.estimator import estimator
 from moatbench.formats.served import File, Held
+from moatbench.knobs import check_choice, check_flag
 from moatbench.types import Generator
 from moatbench.victim import Victim
 from moatbench.victims.asking import OwnEncoding
@@ -27,6 +29,7 @@ def model_file(
     encoding: OwnEncoding | None = None,
     link: str | None = None,
     stochastic: bool = False,
+    accuracy: float | None = None,
     name: str | None = None,
 ) -> Victim:
     """Load a model from a file; nothing that it says is run.
@@ -42,12 +45,17 @@ def model_file(
         encoding: frame, one_hot, codes or scaled; None is what suits the model, see `asked`.
         link: softmax or sigmoid, where its outputs are scores; None where they are probabilities.
         stochastic: whether its answers to a row may vary.
+        accuracy: that its owner states, as a share; a run says where it measures another.
         name: of the model, for people; None is that of its file.
     """
+    wishes = Wishes(family, encoding, link, stochastic, accuracy)
+    if kind is not None:
+        check_choice("victim.kind", kind, KINDS)
+    check_flag("victim.trust", trust)
     source = File(path, names_of(data), kind, tuple(trusted), trust)
     if not trust:
         look(Path(path), source.names, **source.how)
-    victim: Victim = served(data, rng, source, Wishes(family, encoding, link, stochastic))
+    victim: Victim = served(data, rng, source, wishes)
     return victim
 
 
@@ -61,6 +69,7 @@ def module(
     encoding: OwnEncoding | None = None,
     link: str | None = None,
     stochastic: bool = False,
+    accuracy: float | None = None,
     name: str | None = None,
 ) -> Victim:
     """Load a network of torch: your class, and a file of its weights.
@@ -76,14 +85,15 @@ def module(
         link: the same, but that None makes probabilities of scores: a softmax, or of a single one
             a sigmoid.
         stochastic: as for `model_file`.
+        accuracy: the same.
         name: of the network, for people; None is that of its file.
     """
+    wishes = Wishes(family, encoding, link, stochastic, accuracy)
+    names_of(data)  # where knobs alone are checked, all ends here: torch and their code load below
     from moatbench.formats.readers.torch_module import open_module
 
     held = Held(open_module(module, Path(weights), arguments or {}))
-    victim: Victim = served(
-        data, rng, held, Wishes(family, encoding, link, stochastic), scores=True
-    )
+    victim: Victim = served(data, rng, held, wishes, scores=True)
     return victim
 
 
@@ -95,6 +105,7 @@ def own_model(
     encoding: OwnEncoding | None = None,
     link: str | None = None,
     stochastic: bool = False,
+    accuracy: float | None = None,
     name: str | None = None,
 ) -> Victim:
     """Adapt any object with predict_proba or predict, or a function.
@@ -108,10 +119,12 @@ def own_model(
         encoding: the same.
         link: the same.
         stochastic: the same.
+        accuracy: the same.
         name: of the model, for people; None is that of its class.
     """
+    wishes = Wishes(family, encoding, link, stochastic, accuracy)
     held = Held(estimator(model, names_of(data)))
-    victim: Victim = served(data, rng, held, Wishes(family, encoding, link, stochastic))
+    victim: Victim = served(data, rng, held, wishes)
     return victim
 
 
@@ -128,6 +141,7 @@ def registered_model(
     encoding: OwnEncoding | None = None,
     link: str | None = None,
     stochastic: bool = False,
+    accuracy: float | None = None,
     name: str | None = None,
 ) -> Victim:
     """Load a model from a registry of MLflow.
@@ -145,6 +159,7 @@ def registered_model(
         encoding: the same.
         link: the same.
         stochastic: the same.
+        accuracy: the same.
         name: of the model, for people; None is its name in the registry.
     """
     if path is None or version is None:
@@ -153,7 +168,7 @@ def registered_model(
             "give tracking.registry.fetched the config"
         )
     victim = model_file(
-        data, rng, path, "mlflow", trusted, trust, family, encoding, link, stochastic
+        data, rng, path, "mlflow", trusted, trust, family, encoding, link, stochastic, accuracy
     )
     provenance = {**victim.shares.provenance, "registered": version}
     return replace(victim, shares=replace(victim.shares, provenance=provenance))

@@ -33,12 +33,13 @@ def amazon_logistic(
         C: inverse of the L2 penalty, > 0.
         max_iter: of the optimiser.
     """
-    from sklearn.linear_model import LogisticRegression
-
     if bins is False or bins != 0:
         check_whole("victim.bins", bins, 2, other="0 for none")
     check_number("victim.C", C, 0, above=True)
+    check_whole("victim.max_iter", max_iter, 1)
     shares = data.shares(rng, encoding="codes")
+    from sklearn.linear_model import LogisticRegression  # heavy: after all that may be wrong
+
     x_train = shares.space.scaled(shares.x_train)
     extraction = Indicators.of(shares.space, x_train, bins)
     model = LogisticRegression(C=C, max_iter=max_iter)

@@ -8,11 +8,14 @@ import numpy as np
 from moatbench.data import Dataset
 from moatbench.formats.answers import LINKS, Form, are_probabilities, form_of
 from moatbench.formats.checked import agreement, require_steady
+from moatbench.formats.family import Family, encoded_columns, family_of
+from moatbench.formats.model import Model
 from moatbench.formats.served import Served, Source, gathered
-from moatbench.knobs import check_choice, check_flag
+from moatbench.knobs import check_choice, check_flag, check_number
 from moatbench.types import Generator
 from moatbench.victim import Shares, Victim
-from moatbench.victims.asking import OwnEncoding, asked
+from moatbench.victims.asking import Asked, OwnEncoding, asked
+from moatbench.victims.encoders import known_values
 
 SHOWN = 512  # rows whose answers show the form of them
 UNIFORM = 64  # of which many are drawn from the whole space
@@ -27,17 +30,24 @@ class Wishes:
         encoding: how it is asked.
         link: what makes probabilities of its outputs.
         stochastic: whether its answers to a row may vary.
+        accuracy: that it is said to have, as a share.
     """
 
     family: str | None = None
     encoding: OwnEncoding | None = None
     link: str | None = None
     stochastic: bool = False
+    accuracy: float | None = None
 
     def __post_init__(self) -> None:
         if self.link is not None:
             check_choice("victim.link", self.link, LINKS)
         check_flag("victim.stochastic", self.stochastic)
+        if self.encoding is not None:
+            check_choice("victim.encoding", self.encoding, get_args(OwnEncoding))
+        if self.accuracy is not None:
+            hint = "; give a share of rows, 0.89 for 89 %"
+            check_number("victim.accuracy", self.accuracy, 0, 1, other="null", hint=hint)
 
 
 def served(
@@ -69,6 +79,8 @@ def served(
         link = LINKS[0]
     answers = replace(answers, form=form_of(raw, model.classes, shares.classes, link))
     notes: dict[str, Any] = {"model": model.about, "asked": found.encoding}
+    if wishes.accuracy is not None:
+        notes["accuracy_stated"] = float(wishes.accuracy)
     if wishes.stochastic:
         notes["agrees_with_itself"] = agreement(answers, shares.x_test)
     else:
@@ -76,8 +88,18 @@ def served(
     if wishes.encoding is None and not _beats_a_constant(answers, shares):
         notes |= _other_way(data, answers, link, found.encoding)
     shares = replace(shares, provenance={**shares.provenance, **notes})
-    known = dict(model.architecture) if wishes.family in (None, model.family) else {}
-    return Victim(shares, answers, wishes.family or model.family, known)
+    family, known = _family(model, found)
+    known = dict(known) if wishes.family in (None, family) else {}
+    return Victim(shares, answers, wishes.family or family, known)
+
+
+def _family(model: Model, found: Asked) -> Family:
+    """Return the family as a function of the API's inputs, where numbers may be taken for names."""
+    columns = [feature.name for feature in found.shares.space.features]
+    inner = model.estimator
+    if model.family is None and found.encoding == "frame" and encoded_columns(inner):
+        return family_of(inner, named=len(known_values(inner, columns)) == encoded_columns(inner))
+    return model.family, dict(model.architecture)
 
 
 def _beats_a_constant(answers: Served, shares: Shares) -> bool:

@@ -54,10 +54,11 @@ def linear_svm(data: Dataset, rng: Generator, C: float = 1.0, max_iter: int = 10
         C: inverse of the L2 penalty, > 0.
         max_iter: of the optimiser.
     """
-    from sklearn.svm import LinearSVC
-
     check_number("victim.C", C, 0, above=True)
+    check_whole("victim.max_iter", max_iter, 1)
     shares = data.shares(rng)
+    from sklearn.svm import LinearSVC  # heavy: after all that may be wrong
+
     # random_state orders the coordinates of the dual problem, which is solved where rows are few.
     model = LinearSVC(C=C, max_iter=max_iter, dual="auto", random_state=0)
     model.fit(shares.space.scaled(shares.x_train), shares.y_train)

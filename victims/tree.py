@@ -51,12 +51,12 @@ def tree(
     Raises:
         ValueError: a knob is out of range.
     """
-    from sklearn.tree import DecisionTreeClassifier
-
     knobs = Serving(partial, fields, decimals)
     _check_size(leaves, min_samples_leaf)
     check_choice("tree: answers", answers, ANSWERS)
     shares = data.shares(rng, encoding="codes")
+    from sklearn.tree import DecisionTreeClassifier  # heavy: after all that may be wrong
+
     model = DecisionTreeClassifier(
         max_leaf_nodes=leaves, min_samples_leaf=min_samples_leaf, random_state=_seed(rng)
     )
@@ -98,11 +98,11 @@ def regression_tree(
     Raises:
         ValueError: a knob is out of range, or there is no such numeric feature.
     """
-    from sklearn.tree import DecisionTreeRegressor
-
     knobs = Serving(partial, fields, decimals)
     _check_size(leaves, min_samples_leaf)
     shares, y = without(data.shares(rng, encoding="codes"), target)
+    from sklearn.tree import DecisionTreeRegressor  # heavy: after all that may be wrong
+
     model = DecisionTreeRegressor(
         max_leaf_nodes=leaves, min_samples_leaf=min_samples_leaf, random_state=_seed(rng)
     )

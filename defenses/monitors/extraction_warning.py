@@ -1,7 +1,7 @@
 """The extraction warning: how much of the model would a tree, grown on an account's answers, know.
 
 Source: Kesarwani et al. 2018, "Model Extraction Warning in MLaaS Paradigm", arXiv:1711.07221.
-The abstract was read; the details below are from memory of the paper.
+Read: abstract. Rule and constants are from memory of the paper, and unverified.
 """
 
 from collections.abc import Callable, Iterator

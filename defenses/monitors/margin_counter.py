@@ -2,8 +2,8 @@
 
 Source: Quiring et al. 2018, "Forgotten Siblings: Unifying Attacks on Machine Learning and Digital
 Watermarking", which counts queries in a security margin around a tree's boundary, as detectors of
-watermarks count the searches of an oracle attack. The abstract was read; the
-details below are from memory of the paper.
+watermarks count the searches of an oracle attack.
+Read: authors' code, abstract.
 """
 
 from dataclasses import dataclass, field
@@ -12,66 +12,82 @@ from math import inf
 
 import numpy as np
 
-from moatbench.knobs import check_number, check_whole
+from moatbench.defenses.monitors.leaf_margin import LeafMargins
+from moatbench.knobs import check_choice, check_number, check_whole
 from moatbench.monitor import Monitor
 from moatbench.numerics.calibration import Calibration, Latch
 from moatbench.reply import Predict
 from moatbench.space import InputSpace
-from moatbench.types import Array, Generator, Labels, Mask
+from moatbench.types import Array, Generator, Labels, Mask, Rows
 from moatbench.victim import NotApplicable, Victim
 
+MARGINS = ("leaf", "label")
 ROWS = 1000  # of the defender's data, at most, to calibrate on
 BLOCK = 8192  # probes at a time: bounds memory
+LEAST_IN_LEAF, CHECK_EVERY = 6, 10  # queries before a leaf counts, and from test to test
 
 
 @dataclass
 class MarginCounter(Monitor):
-    """Alarm when the share of an account's queries that lie in the margin is unlike customers'.
+    """Alarm when an account's queries lie in the margin of the boundary as customers' do not.
 
-    A query lies in the margin where moving one real-valued column by `margin` of its range, up or
-    down and not beyond the bounds, changes the victim's label. For a tree that is a split on the
-    way within the margin, if another label lies behind it; for a linear victim with scores w.x + b
-    it is |w.x + b| < step max|w_i|, a fixed multiple of the paper's distance |w.x + b| / |w|. The
-    tests verify both. The share, inside / asked, is judged from the `least`-th query on.
+    `leaf`, as released, for trees: a query lies in the margins of its leaf, as in `leaf_margin.py`.
+    The status is the mean over all leaves of the share of queries inside, 0 for a leaf with fewer
+    than 6 queries, at each 10th query; the alarm sounds above .3.
 
-    Departs from the paper: its margin is of a tree's leaves alone, and its share tau (.3 to .6) is
-    set by hand; here the calibration may raise it, never lower it, since a victim keeps the rows
-    that it was trained on further from its boundary than customers' rows are. One query costs the
-    defender 2d + 1 of its own model's answers.
+    `label`, which is ours, for any classifier: a query lies in the margin where moving one
+    real-valued column by `width` of its range, up or down and not beyond the bounds, changes the
+    victim's label. For a tree that is a split on the way within the margin, if another label lies
+    behind it; for a linear victim with scores w.x + b it is |w.x + b| < step max|w_i|. The tests
+    verify both. The status, inside / asked, is judged from the `least`-th query on. One query costs
+    the defender 2d + 1 of its own model's answers.
+
+    Departs from the paper: the calibration may raise tau, never lower it, since a victim keeps the
+    rows that it was trained on further from its boundary than customers' rows are.
 
     Args:
-        margin: half its width, as a share of a column's range, in (0, 1).
-        tau: alarm where the share exceeds it, in [0, 1].
-        least: queries before the share is judged.
+        margin: `leaf` or `label`.
+        width: half the margin of `label`, as a share of a column's range, in (0, 1).
+        tau: alarm where the status exceeds it, in [0, 1].
+        least: queries before the status of `label` is judged.
         calibration: raises tau to what the defender's training data demand.
     """
 
-    margin: float
+    margin: str
+    width: float
     tau: float
     least: int
     calibration: Calibration
 
     def __post_init__(self) -> None:
-        check_number("margin_counter: margin", self.margin, 0, 1, above=True, below=True)
+        check_choice("margin_counter: margin", self.margin, MARGINS)
+        check_number("margin_counter: width", self.width, 0, 1, above=True, below=True)
         check_number("margin_counter: tau", self.tau, 0, 1)
         check_whole("margin_counter: least", self.least, 1)
 
     def deploy(self, victim: Victim, rng: Generator) -> None:
-        """Forget every account; find the share that customers do not exceed.
+        """Forget every account; find the status that customers do not exceed.
 
         Raises:
-            NotApplicable: a regression victim, or a space of categorical codes only.
+            NotApplicable: a regression victim; by `label` a space of categorical codes only, by
+                `leaf` a victim that is no tree whose splits are known.
         """
         if len(victim.classes) == 1:
             raise NotApplicable("margin_counter needs classes: a regression victim has no boundary")
-        self._near = Margin(victim.predict, victim.space, self.margin)
         self._accounts: dict[str, _Count] = {}
         self._latch = Latch()
         x = victim.shares.x_train
-        inside = self._near(x[rng.permutation(len(x))[:ROWS]])
+        x = x[rng.permutation(len(x))[:ROWS]]
+        if self.margin == "leaf":
+            self._leaves = LeafMargins.of(victim, rng)
+            self._parts = len(self._leaves.leaves)
+        else:
+            self._near = Margin(victim.predict, victim.space, self.width)
+            self._parts = 1
+        at, inside = self._placed(x)
         drawn = self.calibration.draw(len(inside), rng, repeats=True)
         calibrated = self.calibration.threshold(
-            [float(self._shares(inside[rows], _Count()).max()) for rows in drawn]
+            [float(self._statuses(at[r], inside[r], self._nothing()).max()) for r in drawn]
         )
         self.threshold = max(self.tau, calibrated)
 
@@ -80,26 +96,45 @@ class MarginCounter(Monitor):
         return self._latch(self.score(x, labels, account) > self.threshold, account)
 
     def score(self, x: Array, labels: Labels, account: str) -> Array:
-        """(n,) the account's share in the margin; -inf before it is judged."""
-        count, inside = self._accounts.setdefault(account, _Count()), self._near(x)
-        shares = self._shares(inside, count)
-        count.asked += len(x)
-        count.inside += int(inside.sum())
-        return shares
+        """(n,) the account's status; -inf where it is not judged."""
+        count = self._accounts.setdefault(account, self._nothing())
+        at, inside = self._placed(x)
+        found = self._statuses(at, inside, count)
+        count.asked += np.bincount(at[at >= 0], minlength=self._parts)
+        count.inside += np.bincount(at[inside], minlength=self._parts)
+        count.queries += len(x)
+        return found
 
-    def _shares(self, inside: Mask, before: "_Count") -> Array:
-        """(n,) the share inside after each query; -inf before it is judged."""
-        asked = before.asked + np.arange(1, len(inside) + 1)
-        shares: Array = (before.inside + np.cumsum(inside)) / asked
-        return np.where(asked < self.least, -inf, shares)
+    def _placed(self, x: Array) -> tuple[Rows, Mask]:
+        """(n,) the part that a row counts for, -1 for none; (n,) whether it lies in the margin."""
+        if self.margin == "leaf":
+            at, inside = self._leaves(x)
+            return at, inside
+        return np.zeros(len(x), np.intp), self._near(x)
+
+    def _statuses(self, at: Rows, inside: Mask, before: "_Count") -> Array:
+        """(n,) the status after each query; -inf where it is not judged."""
+        queries = before.queries + np.arange(1, len(at) + 1)
+        parts = at[:, None] == np.arange(self._parts)
+        asked = before.asked + np.cumsum(parts, axis=0)
+        within = before.inside + np.cumsum(parts & inside[:, None], axis=0)
+        if self.margin == "label":
+            return np.where(queries < self.least, -inf, within[:, 0] / asked[:, 0])
+        counts = asked >= LEAST_IN_LEAF
+        share = np.divide(within, asked, out=np.zeros(asked.shape), where=counts)
+        return np.where(queries % CHECK_EVERY, -inf, share.mean(axis=1))
+
+    def _nothing(self) -> "_Count":
+        return _Count(0, np.zeros(self._parts, np.intp), np.zeros(self._parts, np.intp))
 
 
 @dataclass
 class _Count:
-    """What is known of an account."""
+    """What is known of an account: (parts,) queries asked in each leaf, or in all, and inside."""
 
-    asked: int = 0
-    inside: int = 0
+    queries: int
+    asked: Rows
+    inside: Rows
 
 
 @dataclass
@@ -109,7 +144,7 @@ class Margin:
     Args:
         predict: the victim's.
         space: of its inputs.
-        margin: as in `MarginCounter`.
+        width: as in `MarginCounter`.
 
     Raises:
         NotApplicable: there is no real-valued column.
@@ -117,7 +152,7 @@ class Margin:
 
     predict: Predict
     space: InputSpace
-    margin: float
+    width: float
     _steps: Array = field(init=False)  # (1 + 2 columns, d), the first of them none
     _known: dict[bytes, bool] = field(init=False, default_factory=dict)  # by digest of the row
 
@@ -129,7 +164,7 @@ class Margin:
                 "are categorical codes"
             )
         # Less than a step is no other row
-        reach = np.maximum(self.margin * (self.space.high - self.space.low), self.space.steps)
+        reach = np.maximum(self.width * (self.space.high - self.space.low), self.space.steps)
         steps = np.diag(reach)[real]
         self._steps = np.concatenate([np.zeros((1, self.space.d)), steps, -steps])
 

@@ -3,6 +3,7 @@
 Source: Juuti et al. 2019, "PRADA: Protecting Against DNN Model Stealing Attacks", arXiv:1805.02628,
 the detection algorithm, with what the authors' released code adds to it (a test every tenth query,
 a minimum of distances per class).
+Read: authors' code.
 """
 
 import warnings

@@ -1,6 +1,7 @@
 """Quota: the trivial monitor, which counts; each cleverer one must beat it.
 
 Source: rate limits, as every prediction service has them.
+Read: nothing; the rule is ours or common practice.
 """
 
 from dataclasses import dataclass

@@ -51,6 +51,7 @@ ROOMS_ABOVE = {
     "isolation",
     "judge",
     "runner",
+    "serving",
     "solvers",
     "strategies",
     "testing",

@@ -6,6 +6,8 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from moatbench.tables.opened import bare
+
 # Configs of which everybody has a content of their own
 BROUGHT = {"csv", "openml", "own", "model", "skops", "module", "mlflow"}
 
@@ -59,8 +61,8 @@ def stem(path: str, cwd: Path, data_dir: str) -> str:
     """
     file = cwd / Path(path).expanduser()
     if file.parent in (cwd, cwd / data_dir) or not file.parent.name:
-        return file.stem
-    return f"{file.parent.name}/{file.stem}"
+        return bare(file)
+    return f"{file.parent.name}/{bare(file)}"
 
 
 def _with_class(name: str, target: str, overrides: Iterable[str], prefix: str) -> str:

@@ -13,6 +13,16 @@ from moatbench.types import Generator, Rows
 from moatbench.victim import Shares
 
 
+def check_sharing(
+    test_share: float = 0.3, pool_share: float = 0.25, units: Units = "scaled", steps: bool = True
+) -> None:
+    """Raise a ValueError that names the first knob whose value `Dataset` does not take."""
+    check_number("data.test_share", test_share, 0, 1, above=True, below=True)
+    check_number("data.pool_share", pool_share, 0, 1, below=True)
+    check_choice("data.units", units, get_args(Units))
+    check_flag("data.steps", steps)
+
+
 @dataclass(frozen=True)
 class Dataset:
     """A table and how it is shared out.
@@ -33,10 +43,7 @@ class Dataset:
     steps: bool = True
 
     def __post_init__(self) -> None:
-        check_number("data.test_share", self.test_share, 0, 1, above=True, below=True)
-        check_number("data.pool_share", self.pool_share, 0, 1, below=True)
-        check_choice("data.units", self.units, get_args(Units))
-        check_flag("data.steps", self.steps)
+        check_sharing(self.test_share, self.pool_share, self.units, self.steps)
 
     def shares(
         self, rng: Generator, encoding: Encoding = "one_hot", units: Units | None = None

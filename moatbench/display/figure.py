@@ -3,22 +3,26 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from textwrap import fill, shorten
+from textwrap import fill
 from typing import Any
 
 from moatbench.display.answer import folded, together
+from moatbench.display.labels import GAP as GAP
+from moatbench.display.labels import Label, beside, share_of
+from moatbench.display.labels import apart as apart
 from moatbench.display.style import FAINT, SOFT, STRONG
 from moatbench.record.columns import FLOORS, WORST_CASE
 from moatbench.record.curve import Row, by_attack
 from moatbench.record.summary import Summary
 from moatbench.record.whole import write_whole
+from moatbench.verdict.names import shown
 from moatbench.verdict.words import of_run as verdict_of
 
 PANELS = (("fidelity_test", "on test data"), ("fidelity_uniform", "on uniform inputs"))
 # Room for names behind each panel; to measure all texts takes a quarter of drawing them
 MARGINS = {"left": 0.08, "right": 0.81, "bottom": 0.11, "wspace": 0.7}
 LETTERS = 140  # of a line above the panels
-GAP = 0.048  # between two labels, of the axis
+POINTS = 7.5  # of the labels
 LABELS, LONGEST = 16, 34  # lines that have one, and its letters
 Line = tuple[str, Sequence[Row]]
 
@@ -35,12 +39,13 @@ def draw(rows: Sequence[Row], summary: Summary, folder: Path) -> None:
     for axis, (metric, where) in zip(axes, PANELS, strict=True):
         _panel(axis, strong, others, metric)
         floor = summary.floor_scores.get(metric)
-        labels = _ends([*strong, *others], metric, bold=len(strong))
+        labels = _ends(axis, [*strong, *others], metric, len(strong))
         if floor is not None:
             axis.axhline(floor, color=SOFT, linewidth=0.8, linestyle=(0, (1, 3)))
             words = FLOORS.get(summary.floor or "", "no API").partition(",")[0]
-            labels.append((floor, f"no query: {words.removeprefix('the ')}", False))
-        _label(axis, labels)
+            text = f"No query: {words.removeprefix('the ')}"
+            labels.append(Label(share_of(axis, floor), text))
+        beside(axis, labels, GAP, POINTS, LONGEST)
         axis.set_title(where, fontsize=9, loc="left")
     axes[0].set_ylabel("inputs on which the copy\nagrees with the model, %", fontsize=9)
     heading = fill(verdict_of(summary) or summary.title, LETTERS)
@@ -58,7 +63,7 @@ def _sorted(curves: Mapping[str, Sequence[Row]]) -> tuple[list[Line], list[Line]
     attacks = {name: curve for name, curve in curves.items() if name != WORST_CASE}
     lines = [(together(names), curve) for names, curve in folded(attacks)]
     if WORST_CASE in curves:
-        return [("worst case", curves[WORST_CASE])], lines
+        return [("worst_case", curves[WORST_CASE])], lines
     return lines[:1], lines[1:]
 
 
@@ -82,47 +87,11 @@ def _points(curve: Sequence[Row], metric: str) -> tuple[list[int], list[float]]:
     return [row["queries"] for row in curve], [row[metric] for row in curve]
 
 
-def _ends(lines: Sequence[Line], metric: str, bold: int) -> list[tuple[float, str, bool]]:
-    """Return where each line ends, its name, and whether that is bold."""
-    shown = lines[:LABELS]
-    ends = [(curve[-1][metric], name, i < bold) for i, (name, curve) in enumerate(shown)]
-    return [(end, name.replace("_", " "), strong) for end, name, strong in ends if end == end]
-
-
-def _label(axis: Any, labels: Sequence[tuple[float, str, bool]]) -> None:
-    """Write each name beside its line's end, moved apart where they would meet."""
-    ranked = sorted(labels, key=lambda one: (-one[0], not one[2]))
-    for (end, name, bold), place in zip(ranked, apart([one[0] for one in ranked]), strict=True):
-        colour = STRONG if bold else SOFT
-        transform = axis.get_yaxis_transform()
-        axis.plot(
-            [1.0, 1.02, 1.05],
-            [end, place, place],
-            color=colour if bold else FAINT,
-            linewidth=0.6,
-            transform=transform,
-            clip_on=False,
-        )
-        axis.text(
-            1.06,
-            place,
-            shorten(name, LONGEST, placeholder=" .."),
-            color=colour,
-            fontsize=8 if bold else 7,
-            fontweight="bold" if bold else "normal",
-            va="center",
-            transform=transform,
-            parse_math=False,
-        )
-
-
-def apart(ends: Sequence[float]) -> list[float]:
-    """Move places, the highest first, so far apart that labels do not meet; all within 0 to 1."""
-    places: list[float] = []
-    for end in ends:
-        places.append(min(end, places[-1] - GAP) if places else end)
-    low = 0.0
-    for i in reversed(range(len(places))):  # what was pushed below the axis pushes back
-        places[i] = max(places[i], low)
-        low = places[i] + GAP
-    return places
+def _ends(axis: Any, lines: Sequence[Line], metric: str, strong: int) -> list[Label]:
+    """Return where each line ends, and its name."""
+    ends = [(curve[-1][metric], name, i < strong) for i, (name, curve) in enumerate(lines[:LABELS])]
+    return [
+        Label(share_of(axis, end), shown(name), STRONG if first else FAINT, first)
+        for end, name, first in ends
+        if end == end
+    ]

@@ -37,12 +37,17 @@ KERNELS = {"linear": "linear_svm", "poly": "poly_svm", "rbf": "rbf_svm"}
 SEARCHES = {"GridSearchCV", "RandomizedSearchCV", "HalvingGridSearchCV", "HalvingRandomSearchCV"}
 
 
-def family_of(model: Any) -> Family:
-    """Name the family and what is published with it; None where it is not known."""
+def family_of(model: Any, named: bool = False) -> Family:
+    """Name the family and what is published with it; None where it is not known.
+
+    Args:
+        model: of scikit-learn, or like one.
+        named: whether all that its encoders take are names to who asks it, numbers too.
+    """
     steps, last = unwrapped(model)
     family, architecture = _of_estimator(last)
     if family in LINEAR_FAMILIES:
-        keeps = all(_is_affine(step) for step in steps)
+        keeps = all(_is_affine(step, named) for step in steps)
     elif family in TREE_FAMILIES:
         keeps = all(_is_in_order(step) for step in steps)
     else:  # a kernel depends on the scale of what it is given
@@ -61,6 +66,12 @@ def unwrapped(model: Any) -> tuple[list[Any], Any]:
             model = model.steps[-1][1]
         else:
             return steps, model
+
+
+def encoded_columns(model: Any) -> int:
+    """Count the columns that encoders of a model take for names."""
+    parts = [part for step in unwrapped(model)[0] for part in parts_of(step)]
+    return sum(len(part.categories_) for part in parts if _name(part) in NAMES)
 
 
 def parts_of(step: Any) -> Iterator[Any]:
@@ -117,11 +128,11 @@ def _machine(model: Any, k: int) -> Family:
     return KERNELS.get(model.kernel), poly if model.kernel == "poly" else {}
 
 
-def _is_affine(step: Any) -> bool:
+def _is_affine(step: Any, named: bool) -> bool:
     return all(
         (_name(part) in AFFINE and not getattr(part, "clip", False))
         or _is_identity(part)
-        or (_name(part) in NAMES and _takes_names(part))
+        or (_name(part) in NAMES and (named or _takes_names(part)))
         for part in parts_of(step)
     )
 

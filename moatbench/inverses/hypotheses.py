@@ -21,7 +21,9 @@ def spoken_for(inverses: Sequence[Inverse], told: Origins) -> int | None:
     """Return the inverse that the answers speak for; None where they speak for none.
 
     A weak defense could have told almost anything. So of those that explain the answers, that one
-    is meant which explains the fewest controls, mixes of these answers with one another.
+    is meant which explains the fewest controls, mixes of these answers with one another. A model
+    seldom says that a class is impossible: an origin counts where it says so of none, if most
+    answers have such a one.
     """
     some = told.take(np.arange(min(SAMPLE, len(told.rows))))
     if not len(some.rows) or not inverses:
@@ -29,7 +31,9 @@ def spoken_for(inverses: Sequence[Inverse], told: Origins) -> int | None:
     mixed = np.mean([np.roll(some.low, turn, axis=0) for turn in range(MIXED)], axis=0)
     labels = mixed.argmax(axis=1).astype(np.int64)
     controls = replace(some, low=mixed, high=mixed, labels=labels)
-    explained = np.array([_share(inverse, some) for inverse in inverses])
+    explained = np.array([_share(inverse, some, whole=True) for inverse in inverses])
+    if explained.max() < EXPLAINED:
+        explained = np.array([_share(inverse, some) for inverse in inverses])
     if explained.max() < EXPLAINED:
         return None
     good = np.flatnonzero(explained == explained.max())
@@ -37,10 +41,12 @@ def spoken_for(inverses: Sequence[Inverse], told: Origins) -> int | None:
     return int(good[np.argmin(by_chance)]) if min(by_chance) <= 1 - SPEAKS else None
 
 
-def _share(inverse: Inverse, told: Origins) -> float:
-    """Return the share of answers that have an origin."""
-    found = inverse(told, None).counts[told.rows]
-    return float((found > 0).mean())
+def _share(inverse: Inverse, told: Origins, whole: bool = False) -> float:
+    """Return the share of answers that have an origin; a `whole` one, in which no class is 0."""
+    origins = inverse(told, None)
+    if whole:
+        origins = origins.take(np.asarray((origins.high > 0).all(axis=1)))
+    return float((origins.counts[told.rows] > 0).mean())
 
 
 def known_inverses() -> Mapping[str, Inverse]:

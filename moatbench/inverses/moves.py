@@ -72,7 +72,7 @@ def _parts(tied: tuple[bool, ...], alone: tuple[bool, ...], top: int) -> tuple[M
             moved = np.zeros(len(tied), int)
             moved[ties], moved[ups], moved[downs] = signs, 1, -1
             found.append(moved)
-    kinds = np.array(found)
+    kinds = np.array(found).reshape(len(found), len(tied))
     return kinds > 0, kinds < 0
 
 

@@ -37,8 +37,8 @@ def standing(
     scale, weights, last = widest, np.zeros_like(logs), 0
     for turn in range(ROUNDS):
         gaps = np.where(usable, logs - a @ w, np.nan)
-        offset = _agreed(gaps, scale)[:, None]
-        weights = np.nan_to_num(_weights((gaps - offset) / scale))
+        offset = agreed(gaps, scale)[:, None]
+        weights = np.nan_to_num(weights_of((gaps - offset) / scale))
         free = turn < FREE and widest == WIDEST
         if not free:
             weights[weights.sum(axis=1) <= AGREEING - 1] = 0
@@ -56,11 +56,12 @@ def standing(
     return w, weights > 0.5
 
 
-def _weights(gaps: Array) -> Array:
+def weights_of(gaps: Array) -> Array:
+    """Return what entries count, by their gaps in units of the scale."""
     return np.asarray(1 / (1 + gaps**2) ** 2)
 
 
-def _agreed(gaps: Array, scale: float) -> Array:
+def agreed(gaps: Array, scale: float) -> Array:
     """(n,) of each row the gap that most others are near to."""
     near = np.nansum(np.exp(-(((gaps[:, :, None] - gaps[:, None, :]) / scale) ** 2)), axis=2)
     best = np.where(np.isnan(gaps), -1.0, near).argmax(axis=1)

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from moatbench.judge.checked import CHUNK
 from moatbench.judge.judge import Judge
@@ -28,6 +27,8 @@ def judged_and_bought(
         bought: (n, d) rows each.
         rng: draws the further points.
     """
+    from scipy.spatial import cKDTree  # heavy, and for few attacks
+
     rows = [x[~np.isnan(x).any(axis=1)] for x in bought]
     if not sum(map(len, rows)):
         return []

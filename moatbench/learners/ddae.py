@@ -11,7 +11,12 @@ from moatbench.knobs import check_number, check_whole
 from moatbench.learners.restoring import Pairs
 from moatbench.types import Array, Generator, Labels
 
-HIDDEN = (128, 64)  # units of the two layers, up to some ten classes
+WIDTHS = {  # units of the two layers, up to so many classes; the last of more
+    10: (128, 64),
+    43: (512, 256),
+    100: (1024, 512),
+    200: (2048, 1024),
+}
 MOMENTUM, DECAY = 0.9, 1e-4
 LEAK = 0.2  # slope of the rectifiers below zero
 HALVED = 0.5  # of the epochs, after which the learning rate is halved
@@ -22,9 +27,11 @@ BATCHES = 4  # an epoch at least, while a batch keeps two rows
 class DDAE:
     """Train a network on pairs to tell the truth from what is told.
 
-    Layers k-128-64-k, batch normalisation and leaky rectifiers within, softmax at the end; L1 loss,
-    summed over the classes; gradient descent with momentum 0.9 and decay 1e-4, the rate halved
-    midway. Published are 200 epochs of 1,000,000 pairs in batches of 1024; a CPU wants less.
+    Layers k-128-64-k (wider beyond ten classes), each followed by batch normalisation and a leaky
+    rectifier, the last one too; softmax at the end; L1 loss, summed over the classes; gradient
+    descent with momentum 0.9 and decay 1e-4, the rate halved midway. Published are 200 epochs of
+    1,000,000 pairs in batches of 1024; a CPU wants less. It can be worse than what was told, as of
+    answers rounded to one decimal.
 
     Args:
         epochs: passes over the pairs, at least 1.
@@ -32,7 +39,8 @@ class DDAE:
         rate: learning rate, above 0; published: 0.01.
 
     Source: Chen et al. 2023, "D-DAE: Defense-Penetrating Model Extraction Attacks" (IEEE S&P), with
-    the constants of the re-implementation that ships with ModelGuard.
+    layers and constants of the re-implementation that ships with ModelGuard (its authors released
+    none), but for batch, epochs and pairs.
     """
 
     epochs: int
@@ -92,10 +100,15 @@ def _network(k: int) -> Any:
 
     layers: list[nn.Module] = []
     width = k
-    for units in HIDDEN:
+    for units in (*hidden(k), k):
         layers += [nn.Linear(width, units), nn.BatchNorm1d(units), nn.LeakyReLU(LEAK)]
         width = units
-    return nn.Sequential(*layers, nn.Linear(width, k))
+    return nn.Sequential(*layers)
+
+
+def hidden(k: int) -> tuple[int, int]:
+    """Units of the hidden layers for k classes."""
+    return next((units for most, units in WIDTHS.items() if k <= most), WIDTHS[max(WIDTHS)])
 
 
 @contextmanager

@@ -54,6 +54,8 @@ class Learner:
         level: where numeric columns have their origin, so that the ridge on all unknowns, the
             intercepts too, takes the classes to be level there.
         in_turn: whether each fifth of few rows is held out in turn to choose the ridge.
+        reduced: whether the first name of each raw code has no column of its own: with the
+            intercept it would say twice what the others say, and no answers could tell them apart.
     """
 
     space: InputSpace
@@ -66,6 +68,7 @@ class Learner:
     gamma: float | None = None
     level: float = 0.0
     in_turn: bool = False
+    reduced: bool = False
 
     def levelled(self) -> "Learner":
         """Return one that expects level classes where data lie: for answers that tell little.
@@ -94,7 +97,7 @@ class Learner:
     def _origin(self) -> Array:
         """Place of the origin, on encoded columns."""
         numeric = np.delete(self.space.numeric, self.space.coded)
-        width = self.space.encode(self.space.low[None]).shape[1]
+        width = self._encoded(self.space.low[None]).shape[1]
         return np.where(np.pad(numeric, (0, width - len(numeric))), self.level, 0.0)
 
     @property
@@ -171,13 +174,22 @@ class Learner:
 
     def model(self, x: Array) -> Linear | OneVsRest | Network:
         """Return the model on the rows of x (n, d): scores (n, k) as a function of theta."""
-        z = self.space.encode(x)
+        z = self._encoded(x)
         if self.level:
             z = z - self._origin
         a = design(z if self.embedding is None else self.embedding(z))
         if self.family == "mlp":
             return Network(a, self.k, self.hidden, self.activation)
         return OneVsRest(a, self.k) if self.family == "one_vs_rest" else Linear(a, self.k)
+
+    def _encoded(self, x: Array) -> Array:
+        """(n, m) the columns that the scores are a function of."""
+        z = self.space.encode(x)
+        if not (self.reduced and self.space.coded.size):
+            return z
+        sizes = self.space.high[self.space.coded].astype(np.int64) + 1
+        firsts = z.shape[1] - sizes.sum() + np.cumsum(sizes) - sizes
+        return np.delete(z, firsts, axis=1)
 
     def _begin(self, model: Linear | OneVsRest | Network, rng: Generator) -> Thetas:
         return tuple(model.begin(rng) for _ in range(STARTS if self.family == "mlp" else 1))

@@ -1,15 +1,17 @@
 """Cross-entropy down a path of ridges; held-out rows say where to stop."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy.optimize import OptimizeResult, minimize
 from scipy.special import log_softmax, xlogy
 
 from moatbench.numerics.minimise import Model, Solution
 from moatbench.numerics.objectives import CrossEntropy
 from moatbench.types import Array
+
+if TYPE_CHECKING:
+    from scipy.optimize import OptimizeResult
 
 WINDOW = 30  # iterations
 COARSE, FINE = 3e-3, 1e-3  # relative gain over a window that ends a search
@@ -88,6 +90,8 @@ def fit_at(
         iterations: cap; a fit that reaches it has not converged.
         gain: relative to the value reached.
     """
+    from scipy.optimize import minimize  # heavy, and many attacks end without it
+
     objective, floor = CrossEntropy(rows.targets), entropy(rows.targets)
     seen: list[float] = []
 
@@ -96,7 +100,7 @@ def fit_at(
         value += 0.5 * ridge * float(at @ at) - floor
         return value, rows.model.gradient(at, by_score) + ridge * at
 
-    def watch(intermediate_result: OptimizeResult) -> None:
+    def watch(intermediate_result: "OptimizeResult") -> None:
         seen.append(float(intermediate_result.fun))
         if len(seen) > WINDOW and seen[-1 - WINDOW] - seen[-1] < gain * abs(seen[-1]):
             raise StopIteration

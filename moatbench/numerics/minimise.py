@@ -5,7 +5,6 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
-from scipy.optimize import minimize
 
 from moatbench.numerics.objectives import Objective
 from moatbench.types import Array
@@ -97,6 +96,7 @@ def descend(
     tolerance: float,
 ) -> Solution:
     """L-BFGS, until no entry of the gradient exceeds `tolerance`; `ridge` as above."""
+    from scipy.optimize import minimize  # heavy, and seldom wanted
 
     def cost(at: Array) -> tuple[float, Array]:
         value, (_, by_score) = _cost(model, objective, ridge, at)

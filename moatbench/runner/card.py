@@ -57,10 +57,12 @@ def first_line(victim: Victim) -> str:
     if "model" not in facts or right is None:
         return ""
     rows, d = len(victim.shares.y_test), victim.space.d
+    stated = facts.get("accuracy_stated")
+    beside = "" if stated is None else f"; its owner states {100 * stated:.1f} %"
     return (
         f"victim: {facts['model']}, {victim.family or 'of no family that is known'}, asked as "
         f"{facts['asked']} ({d} columns): {100 * right:.1f} % right on {rows} test rows, where the "
-        f"best constant answer has {100 * constant_accuracy(victim):.1f} %"
+        f"best constant answer has {100 * constant_accuracy(victim):.1f} %{beside}"
     )
 
 

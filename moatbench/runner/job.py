@@ -68,6 +68,8 @@ def run(cfg: DictConfig) -> Summary:
     begun = _begun(cfg, hydra)
     if begun.tracking_uri and not begun.sweep:  # a sweep has tried it
         require_usable(begun.tracking_uri, begun.name, begun.artifacts)
+    if cfg.strengths and not begun.sweep:
+        log.warning("strengths=true is for sweeps, and this is one run at one strength; add -m")
     folder = Path(hydra.runtime.output_dir)
     with sole(folder, begun.config_hash, force=bool(begun.sweep or cfg.force)) as cleared:
         if cleared:

@@ -18,6 +18,7 @@ from moatbench.space import InputSpace
 from moatbench.types import Array, Generator, Mask, Rows
 
 FINE = 1e-14  # share of a segment below which a bracket has no more digits
+JUMP = 1e-3  # share of a segment: a bracket in which a code still changes is narrowed no further
 NEAR = 0.05  # log-odds by which a prediction is first taken to err
 SURE = 1e-9  # log-odds: no edge is located better, for the answers' own rounding errors
 FREE = 40  # bisections of a predicted edge
@@ -112,6 +113,8 @@ class Edges:
         self._grid, self._levels = grid, grid.ends(self._steps)
         self._start, self._way = x[ends[:, 0]], x[ends[:, 1]] - x[ends[:, 0]]
         m = len(ends)
+        # A code cannot move: it jumps, at a place of its own along the way
+        self._switch = rng.random((m, space.coded.size))
         self._low, self._high = np.zeros(m), np.ones(m)  # shares of the way
         self._lost, self._turn = np.zeros(m, bool), 0
         self._next, self._slope = self._foreseen(predict)
@@ -120,7 +123,7 @@ class Edges:
     @property
     def count(self) -> int:
         """Edges between two answers."""
-        return int((self._inside & ~self._lost).sum())
+        return int((self._inside & ~self._lost & ~self._jumps).sum())
 
     @property
     def _inside(self) -> Mask:
@@ -128,9 +131,16 @@ class Edges:
         return inside
 
     @property
+    def _jumps(self) -> Mask:
+        """(m,) brackets within which a code changes: what they close in on may be no edge."""
+        low, high = self._low[:, None], self._high[:, None]
+        return np.asarray(((low < self._switch) & (self._switch <= high)).any(axis=1))
+
+    @property
     def open(self) -> Rows:
         """The brackets that can still be narrowed, those whose turn it is first."""
         rows = np.flatnonzero(~self._lost & (self._high - self._low > FINE))
+        rows = rows[~(self._jumps & (self._high - self._low < JUMP))[rows]]
         at = self._low[rows], self._high[rows]
         rows = rows[~closed(lambda t: self._points_at(t, rows), *at, self._space)]
         return np.roll(rows, -int(np.searchsorted(rows, self._turn)))
@@ -160,7 +170,7 @@ class Edges:
 
     def found(self) -> tuple[Array, Crossings]:
         """(m, d) points on edges, and what is known of them."""
-        places = np.flatnonzero(self._inside & ~self._lost)
+        places = np.flatnonzero(self._inside & ~self._lost & ~self._jumps)
         middle, width = (self._low + self._high) / 2, self._high - self._low
         reach = np.maximum(width[places] / 4 * self._slope[places], SURE)
         levels, classes = self._levels[places], self._classes[places]
@@ -178,7 +188,11 @@ class Edges:
         points: Array = self._start[places] + shares[:, None] * self._way[places]
         ends = self._start[places] + self._way[places]
         low, high = np.minimum(self._start[places], ends), np.maximum(self._start[places], ends)
-        return np.clip(points, low, high)  # rounding errors must not leave the API's bounds
+        points = np.clip(points, low, high)  # rounding errors must not leave the API's bounds
+        if (coded := self._space.coded).size:
+            jumped = shares[:, None] >= self._switch[places]
+            points[:, coded] = np.where(jumped, ends[:, coded], self._start[places][:, coded])
+        return points
 
     def _foreseen(self, predict: Callable[[Array], Array]) -> tuple[Array, Array]:
         """Where the model has the edge, and how fast its log-odds rise along the way there."""

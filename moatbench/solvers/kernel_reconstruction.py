@@ -130,6 +130,8 @@ class KernelReconstruction:
 
 def kernel_unmet(card: Card) -> str:
     """Say what of a kernel logistic model's architecture is not published; '' where all is."""
+    if card.space.coded.size:
+        return "needs numbers alone, between which a kernel has distances, and the API takes codes"
     kernel = card.architecture
     numbers = [kernel.get("gamma"), kernel.get("representers")]
     if kernel.get("kernel") == "rbf" and all(isinstance(n, float | int) for n in numbers):

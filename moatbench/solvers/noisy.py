@@ -102,7 +102,8 @@ class Noisy:
     def _crossings(self, theta: Array, m: int) -> Array:
         """Find up to m points near the boundary between two of the model's classes."""
         space, model = self._learner.space, self._learner.model(self._learner.space.low[None])
-        if isinstance(model, Linear) and model.k == 2:  # there may be no pair on both sides
+        if isinstance(model, Linear) and model.k == 2 and not space.coded.size:
+            # There may be no pair on both sides
             plain = self._learner.unlevelled(theta)
             normal = np.diff(model.coef(plain), axis=1)[:, 0]
             offset = normal[-1] + self._rng.uniform(-REACH, REACH, m)

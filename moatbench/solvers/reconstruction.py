@@ -64,7 +64,8 @@ class Reconstruction:
     """
 
     def __init__(self, card: Card, intervals: bool, rng: Generator, known: Known = NOTHING) -> None:
-        self._space, self._learner = card.space, smooth_learner(PUBLISHED, card)
+        self._space = card.space
+        self._learner = replace(smooth_learner(PUBLISHED, card), reduced=True)
         self._intervals, self._rng = intervals, rng
         self._rounded = Rounded(self._learner, rng)
         self._noisy = Noisy(self._learner, known.law, rng) if known.law is not None else None
@@ -187,7 +188,8 @@ class Reconstruction:
             model, odds, fit.theta
         ):
             # Too few equations hold for many parameters, of which the least are not the victim's.
-            self._known = fit.theta if odds.equations >= model.unknowns else None
+            enough = odds.equations >= model.unknowns and not self._lacks_names(model)
+            self._known = fit.theta if enough else None
             return fit
         if odds.reported.all() and odds.equations >= model.unknowns and fit.value < CLOSE:
             return fit  # a rectifier that few answers switch on is not determined; the rest is
@@ -222,8 +224,14 @@ class Reconstruction:
         return fit_withheld(model, answers, bought.labels[rest], start)
 
     def _few(self, x: Array, answers: Array) -> bool:
-        """Whether there are fewer equations than unknowns."""
-        return LogOdds(answers).equations < self._learner.model(x[:1]).unknowns
+        """Whether there are fewer equations than unknowns, or none of some name."""
+        few = LogOdds(answers).equations < self._learner.model(x[:1]).unknowns
+        return few or self._lacks_names(self._learner.model(x))
+
+    def _lacks_names(self, model: Linear | OneVsRest | Network) -> bool:
+        """Whether some name of a raw code was never asked, or always with another."""
+        coded = bool(self._space.coded.size)
+        return coded and int(np.linalg.matrix_rank(model.a)) < model.a.shape[1]
 
     def _surrogate(self, fit: Solution, note: str, exact: bool = False) -> Surrogate:
         def predict(x: Array) -> Reply:
@@ -273,8 +281,15 @@ def _full(normal: Array, unknowns: int) -> bool:
 
 
 def in_units(parameters: Mapping[str, Array], space: InputSpace) -> dict[str, Array]:
-    """Turn parameters on columns scaled to [-1, 1] into those on the API's own units."""
-    centre, half = (space.low + space.high) / 2, (space.high - space.low) / 2
+    """Turn parameters on columns scaled to [-1, 1] into those on the API's own units.
+
+    Where it takes raw codes, they stand at the end: 0 and 1 for each name of a code but the first.
+    """
+    real = np.delete(np.arange(space.d), space.coded)
+    names = int(space.high[space.coded].sum())
+    low = np.concatenate([space.low[real], np.zeros(names)])
+    high = np.concatenate([space.high[real], np.ones(names)])
+    centre, half = (low + high) / 2, (high - low) / 2
     found = dict(parameters)
     if "w1" in found:  # a network's first layer: (d, hidden)
         found["w1"] = found["w1"] / half[:, None]

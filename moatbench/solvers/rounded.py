@@ -10,6 +10,7 @@ from moatbench.numerics.minimise import Solution, levenberg_marquardt
 from moatbench.solvers import intervals, readings
 from moatbench.solvers.edges import Edges, Joint
 from moatbench.solvers.grids import Steps, bounds
+from moatbench.space import InputSpace
 from moatbench.types import Array, Generator
 
 BROKEN = 0.02  # share of broken intervals from which on the answers are not merely rounded
@@ -70,7 +71,7 @@ class Rounded:
             return x[:0]
         coef = model.coef(self._bounded(x, answers, grid).theta)[:-1]
         coef = coef - coef.mean(axis=1, keepdims=True)
-        return np.where(np.hstack([coef, -coef]).T > 0, space.high, space.low)
+        return corners(space, np.hstack([coef, -coef]).T)
 
     def fit(
         self, x: Array, answers: Array, grid: Steps, edges: Edges | None
@@ -112,3 +113,22 @@ class Rounded:
     def _broken(self, x: Array, answers: Array, grid: Steps, theta: Array) -> bool:
         scores = self._learner.model(x).scores(theta)
         return intervals.penalty(grid, answers, 1.0).broken(scores) > BROKEN
+
+
+def corners(space: InputSpace, slopes: Array) -> Array:
+    """(m, d) the inputs at which sums with these slopes are largest.
+
+    Args:
+        space: of the inputs.
+        slopes: (m, columns) of numbers, and then of the names of each code but the first.
+    """
+    if not space.coded.size:
+        return np.where(slopes > 0, space.high, space.low)
+    real = np.delete(np.arange(space.d), space.coded)
+    of_numbers, of_names = np.split(slopes, [len(real)], axis=1)
+    x = np.empty((len(slopes), space.d))
+    x[:, real] = np.where(of_numbers > 0, space.high[real], space.low[real])
+    ends = np.cumsum(space.high[space.coded]).astype(np.int64)
+    for code, part in zip(space.coded, np.split(of_names, ends[:-1], axis=1), strict=True):
+        x[:, code] = np.hstack([np.zeros((len(part), 1)), part]).argmax(axis=1)
+    return x

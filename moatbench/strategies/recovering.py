@@ -1,4 +1,4 @@
-"""Retraining on answers that were restored, where held-out labels say that it pays."""
+"""Retraining on answers that were restored, or as told, where held-out labels say that it pays."""
 
 from collections.abc import Callable
 from copy import deepcopy
@@ -11,6 +11,7 @@ from moatbench.api import PredictionAPI
 from moatbench.client import Surrogate
 from moatbench.learners.published import AnyFit
 from moatbench.learners.purchases import Purchases
+from moatbench.numerics.simplex import normalised
 from moatbench.reply import has_outputs
 from moatbench.strategies.retraining import Retraining
 from moatbench.types import Array, Generator
@@ -28,12 +29,13 @@ Restore = Callable[[Purchases, AnyFit, Array | None, Generator], Array]
 
 
 class Recovering(Retraining):
-    """An attacker that trains on labels, and on restored answers.
+    """An attacker that trains on labels, on restored answers, and on the answers as told.
 
     At a checkpoint a model is trained on four fifths of the labels; it helps to restore the
     answers; a second model is trained on those, which helps to restore them better, and so on. Of
     all these, the one that gives most of the other fifth their labels is trained again, on all; the
-    labels alone, unless restored answers are clearly ahead.
+    labels alone, unless restored answers are clearly ahead; and the answers as they were told,
+    where these are clearly ahead of both, as restoring can make them worse.
 
     Args:
         api: where to buy.
@@ -80,14 +82,21 @@ class Recovering(Retraining):
         fit = self.learner.fit(x[~held], hard[~held], deepcopy(self._training))
         best, targets = fit.labels(x[held]) == labels[held], None
         note, estimates = "labels: restored answers predict held-out labels no better", None
-        for turn in range(1, self._rounds + 1):
-            estimates = self._restore(self.bought, fit, estimates, rng)
-            soft = self._targets(hard, estimates)
+
+        def tried(soft: Array, name: str) -> AnyFit:
+            nonlocal best, targets, note
             fit = self._on_restored.fit(x[~held], soft[~held], deepcopy(self._training))
             right = fit.labels(x[held]) == labels[held]
             # By more than one standard error of the paired difference: a few rows decide nothing.
             if right.sum() - best.sum() > sqrt((right != best).sum()):
-                best, targets, note = right, soft, f"restored answers, round {turn}"
+                best, targets, note = right, soft, name
+            return fit
+
+        for turn in range(1, self._rounds + 1):
+            estimates = self._restore(self.bought, fit, estimates, rng)
+            fit = tried(self._targets(hard, estimates), f"restored answers, round {turn}")
+        told = self.bought.outputs[has_outputs(self.bought.outputs)]
+        tried(self._targets(hard, normalised(told.clip(0))), "answers as told")
         return targets, note
 
     def _targets(self, hard: Array, estimates: Array) -> Array:

@@ -13,12 +13,13 @@ from moatbench.inverses.linear_guess import linear_guess
 from moatbench.inverses.origins import Origins, stacked
 from moatbench.inverses.settling import settled
 from moatbench.inverses.steps import ALL
-from moatbench.learners.published import smooth_learner
+from moatbench.learners.published import PUBLISHED, learner_for, smooth_learner
 from moatbench.reply import Predict, Reply, has_outputs
 from moatbench.strategies.view import View
 from moatbench.types import Array, Rows
 
 ENOUGH = 0.25  # of the answers; where so many have one origin alone, the others wait
+REDUNDANT = 1.5  # equations an unknown, of which some may be chosen by a guess
 
 
 class Restored(View):
@@ -77,6 +78,17 @@ class Restored(View):
         if linear and self._name and not self._mostly_certain:
             learner, answers = smooth_learner("softmax", card), Answers.joined(self._told)
             self.guess = linear_guess(learner, answers, origins) or self.guess
+
+    @property
+    def determined(self) -> bool:
+        """Whether a model that explains the answers must be the true one.
+
+        It is where those with one origin suffice, or where there are more than suffice of all: a
+        guess may choose the origins of the others so that any model explains few of them.
+        """
+        learner, told = learner_for(PUBLISHED, self.card), stacked(self._origins)
+        sure, every = ((learner.k - 1) * int(m.sum()) for m in (told.certain, told.counts > 0))
+        return sure >= learner.unknowns or every >= REDUNDANT * learner.unknowns
 
     @property
     def note(self) -> str:

@@ -13,7 +13,7 @@ QUOTA = "quota"
 # What watches best depends on what is asked: distances need numbers, a tree's view does not.
 PICTURES, NUMBERS, WORDS = (
     ("prada", "vardetect"),
-    ("prada", "margin_counter"),
+    ("prada", "label_margin"),
     ("extraction_warning", "seat"),
 )
 

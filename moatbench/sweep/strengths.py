@@ -50,16 +50,20 @@ PUBLISHED = {
     "defenses.proof_of_work.ProofOfWork": Published(
         "base", (1.0075, 1.05, 1.18), "Dziedzic et al. 2022, by its costs of privacy"
     ),
+    "defenses.monitors.dadd.DADD": _ALARMS,
     "defenses.monitors.extraction_warning.ExtractionWarning": _ALARMS,
     "defenses.monitors.hoda.HODA": _ALARMS,
     "defenses.monitors.margin_counter.MarginCounter": Published(
-        "tau", (0.3, 0.4, 0.5, 0.6), "Quiring et al. 2018"
+        "tau", (0.3, 0.4, 0.5, 0.6), "Quiring et al. 2018: .3"
     ),
     "defenses.monitors.prada.PRADA": Published(
         "delta", (0.8, 0.85, 0.9, 0.95), "Juuti et al. 2019 and its code"
     ),
     "defenses.monitors.quota.Quota": Published("limit", (100, 250, 500, 1000)),
-    "defenses.monitors.seat.SEAT": _ALARMS,
+    "defenses.monitors.seat.SEAT": Published(
+        "close", (1, 5, 10, 50), "Zhang et al. 2021: 50, in its code"
+    ),
+    "defenses.monitors.several_accounts.SeveralAccounts": _ALARMS,
     "defenses.monitors.vardetect.VarDetect": _ALARMS,
 }
 

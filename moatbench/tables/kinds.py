@@ -19,9 +19,17 @@ from moatbench.tables.numbers import endless, plain, tell_marks, written
 from moatbench.tables.told import Knobs, Report, override
 from moatbench.tables.values import NAME, TRUTH, Values
 
+_MONTH = (
+    r"(jan(uary)?|feb(ruary)?|mar(ch)?|apr(il)?|may|june?|july?|aug(ust)?|sept?(ember)?"
+    r"|oct(ober)?|nov(ember)?|dec(ember)?)\.?"
+)
 DATE = re.compile(
-    r"(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}|\d{1,2}[- ][A-Za-z]{3,9}[- ,]+"
-    r"\d{2,4}|[A-Za-z]{3,9} \d{1,2},? \d{4})([T ]\d{1,2}:\d{2}.*)?|\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?"
+    r"(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}|\d{1,2}[- ][a-z]{3,9}[- ,]+"
+    r"\d{2,4}|[a-z]{3,9} \d{1,2},? \d{4})([T ]\d{1,2}:\d{2}.*)?|\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?"
+    # A month, a quarter or a week of a year
+    r"|\d{4}[-/.](0?[1-9]|1[0-2])|(0?[1-9]|1[0-2])[-/.]\d{4}|\d{4}[-/ ]?[qw]\d{1,2}"
+    rf"|q[1-4][-/ ]?\d{{4}}|{_MONTH}[-/ ]+'?\d{{2}}(\d{{2}})?|\d{{4}}[-/ ]+{_MONTH}",
+    re.IGNORECASE,
 )
 
 

@@ -10,6 +10,7 @@ from moatbench.tables.told import Report
 
 PACKED = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ\x00": "lzma"}
 ARROW = {b"PAR1": "parquet", b"ARROW1": "arrow", b"FEA1": "feather"}
+PACKS = {".gz", ".gzip", ".bz2", ".xz", ".lzma", ".zip", ".zst", ".z"}  # endings, in lower case
 ZIP = b"PK\x03\x04"
 BOOK = "is a workbook; save the sheet as CSV"
 OTHERS = {  # content that people give for a table, by its first bytes
@@ -30,6 +31,13 @@ MARKS = (  # of an encoding, at the start of a text; the longer first
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+
+
+def bare(file: Path) -> str:
+    """Return a file's name without its ending, nor that of what packs it: `mine` of mine.csv.gz."""
+    while file.suffix.casefold() in PACKS and file.stem:
+        file = file.with_suffix("")
+    return file.stem
 
 
 def content(file: Path) -> bytes:

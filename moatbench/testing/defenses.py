@@ -13,6 +13,7 @@ from moatbench.defense import Defense, Marks, evidence_of
 from moatbench.judge.customers.quality import is_top
 from moatbench.randomness import stream
 from moatbench.reply import Reply
+from moatbench.serving.deployment import keeps, recount
 from moatbench.strategies.simulation import with_knobs
 from moatbench.testing.evidence import (
     BATCHES,
@@ -35,7 +36,8 @@ def check_defense(victim: Victim, defense: Defense) -> str:
     """It answers validly, starts afresh, keeps accounts and rows apart, does what it declares.
 
     The same rows are asked singly and in batches, as several accounts, with equal answers, alarms,
-    marks and waits: a run asks a defense of ours in batches for that reason.
+    marks and waits: a run asks a defense of ours in batches for that reason. A service that is
+    restarted with what `traits.memory` says it must keep answers on as if it had not been.
     """
     refuse_old_form(defense)
     x, name = traffic(victim), type(defense).__name__
@@ -80,12 +82,26 @@ def check_defense(victim: Victim, defense: Defense) -> str:
     if not defense.traits.shared:
         charge = "mallory's queries changed alice's answers, and it does not say `shared`"
         alike(charge, neighbour=x[::-1])
+    if (memory := keeps(defense)) != "rows":  # to meet rows again is to ask them in a batch
+        copied = untouched and _copied(untouched)
+        unlike = _forgetful(copied or _deployed(victim, defense), x, answers, memory)
+        charge = f"says memory={memory}, and answers otherwise when that is all it has of the past"
+        assert not unlike, f"{name} {charge}: {unlike}"
     if defense.harmless is not None:
         charge = f"declared harmless, {dict(defense.harmless)} is not the same as no defense"
         weak = _ask(_deployed(victim, with_knobs(defense, defense.harmless)), x)
         unlike = difference(weak, _ask(_deployed(victim, Defense()), x))
         assert not unlike, f"{name}: {charge}: {unlike}"
     return ""
+
+
+def _forgetful(restarted: "_Watch", x: Array, answers: Reply, memory: str) -> str:
+    """Say how a restarted service would answer the second half of x (n, d) otherwise."""
+    half = len(x) // 2
+    if memory == "counts":
+        recount(restarted, ALICE, half)
+    late = np.arange(len(x)) >= half
+    return difference(answers.take(late), _ask(restarted, x[half:]))
 
 
 def _deployed(victim: Victim, defense: Defense) -> "_Watch":

@@ -198,8 +198,8 @@ def test_mixing_without_a_pool_is_refused_before_any_query(toy: Victim) -> None:
 MONITORS: dict[str, Monitor] = {
     "quota": Quota(20),
     "prada": PRADA(0.95, False, 10, 20),
-    "seat": SEAT(3, 500, CALIBRATION),
-    "vardetect": VarDetect(3, 30, 10, CALIBRATION),
+    "seat": SEAT(3, 1, 500, "calibrated", CALIBRATION),
+    "vardetect": VarDetect("ratio", ["noise"], 3, 30, 10, CALIBRATION),
 }
 
 
@@ -305,7 +305,9 @@ def test_without_a_copy_accounts_take_turns_and_the_note_says_why(toy: Victim) -
 
 
 def test_a_copy_that_needs_answers_is_deployed_once_there_are_some(toy: Victim) -> None:
-    points, _ = play(toy, watched(HODA(4, 5, 20, CALIBRATION)), hidden(matched=True))
+    points, _ = play(
+        toy, watched(HODA(4, 5, "even", "sliding", 20, CALIBRATION)), hidden(matched=True)
+    )
     assert "one class" in points[0].note  # at 20 queries
     assert "copied monitors" in points[-1].note
 

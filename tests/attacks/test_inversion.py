@@ -183,6 +183,23 @@ def test_true_answers_speak_for_no_perturbation() -> None:
     assert spoken_for(list(known_inverses().values()), told) is None
 
 
+def test_zeros_of_a_redirection_do_not_speak_for_a_step() -> None:
+    """A step leaves zeros where the model says 0, which it seldom does."""
+    true, slopes = truths(10, 100), np.random.default_rng(1).normal(size=(100, 10))
+    told = redirected(true, slopes, 0.5, guard=False)
+    reply = Reply(told.argmax(axis=1).astype(np.int64), told)
+    best = spoken_for(list(known_inverses().values()), Origins.of(reply))
+    assert best is not None
+    assert list(known_inverses())[best] == "grad2, epsilon 0.5"
+
+
+def test_what_a_guess_chose_of_too_few_answers_is_no_solution() -> None:
+    victim = victim_of("softmax", "digits")
+    point = last(victim, MAD(1.0, True), attack_of("inversion"), 65)
+    assert point.parameters == {}
+    assert "equations solved" not in point.note
+
+
 def test_answers_without_an_origin_are_told_as_such(toy: Victim) -> None:
     """It is told of another defense than the one that answers."""
     attack = attack_of("inversion")

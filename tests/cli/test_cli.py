@@ -168,6 +168,11 @@ def test_bad_input_is_one_clear_line(moatbench: Run, arguments: list[str], said:
     "mistake",
     [
         ["attack=uniform_retraining", "attack.learner=mlpp"],
+        ["victim=mlp", "victim.alpha=-1"],
+        ["victim=tree", "+victim.leafs=9"],
+        ["victim=own", "victim.model._target_=absent.Model", "victim.link=logit"],
+        ["victim=mlflow", "victim.uri=models:/credit/1", "victim.accuracy=89"],
+        ["data.test_share=1.5"],
         ["data=csv", "data.path=a.csv", "data.target=z"],  # needs the file
     ],
     ids=lambda v: v[-1],
@@ -186,6 +191,25 @@ def test_a_mistake_is_told_before_what_is_heavy_loads(mistake: list[str], tmp_pa
     )
     assert done.stdout == "set()", done.stderr
     assert not list(tmp_path.rglob("summary.json"))
+
+
+def test_no_victim_loads_what_is_heavy_while_its_knobs_are_checked() -> None:
+    program = """
+import sys
+from hydra.utils import get_method
+from omegaconf import OmegaConf
+from moatbench.compose.build import options
+from moatbench.compose.words.early import check_victim
+from importlib.resources import files
+for name in options("victim"):
+    node = OmegaConf.load(str(files("moatbench.conf") / "victim" / f"{name}.yaml"))
+    knobs = OmegaConf.to_container(node)
+    check_victim(get_method(knobs.pop("_target_")), knobs)
+    print(name, {"torch", "sklearn", "mlflow"} & {*sys.modules})
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert {line.partition(" ")[2] for line in done.stdout.splitlines()} == {"set()"}, done.stdout
 
 
 @pytest.mark.parametrize("sweep", [(), ("-m", "seed=0,1")])

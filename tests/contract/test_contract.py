@@ -42,6 +42,7 @@ CHECKPOINTS = (8, 40)
 PLAINEST = "uniform_retraining"
 HARSHEST = STACKS[-1]
 OWN = {
+    "ensemble_expansion": "gradient_boosting",
     "feature_extraction": "amazon_logistic",
     "lowd_meek": "logistic",
     "path_finding": "bigml_tree",
@@ -63,7 +64,7 @@ SIMPLER = (
 ENOUGH = ("own", "softmax", "tree")
 # Before a model of no published family they train a network as well, and take seconds for it.
 LEARN_MLP = ("adaptive_retraining", "extract_and_test")
-DEAR = ("modelguard_w",)  # its check takes seconds: one victim of each kind
+DEAR = ("linked_accounts", "modelguard_w")  # their check takes seconds: one victim of each kind
 # Of the same class as another attack, or for one defense alone; they meet one of their own kind.
 PRESETS = {
     "inversion": "mad_argmax",
@@ -138,7 +139,7 @@ def victim_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Victi
 def alike(victim: str, attack: str) -> bool:
     """Whether the pair shows nothing that another pair does not."""
     return (
-        victim in ALIKE
+        (victim in ALIKE and victim != OWN.get(attack))
         or (attack in SIMPLER and victim not in ENOUGH)
         or (attack in LEARN_MLP and victim == "mlp")
         or (attack in PRESETS and victim != "softmax")

@@ -1,5 +1,6 @@
 """The contract catches broken parts: each of these breaks one promise, and is told which."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -332,6 +333,20 @@ class Counting(Defense):
         return reply.with_outputs((1 - share) * reply.outputs + share / 3)
 
 
+class Weighing(Defense):
+    """Refuses an account after 140 rows of a kind, which no count of them all tells."""
+
+    traits = Traits({"refuses", "remembers"}, memory="counts")
+
+    def deploy(self, victim: Victim, rng: Generator) -> None:
+        self.weight: Counter[str] = Counter()
+
+    def admit(self, x: Array, account: str) -> Mask:
+        weight = self.weight[account] + np.cumsum(x[:, 0] > 0)
+        self.weight[account] = int(weight[-1])
+        return np.asarray(weight <= 140)
+
+
 class Amnesiac(Defense):
     """Remembers, and keeps nothing."""
 
@@ -440,6 +455,7 @@ LIARS: list[tuple[Defense, str]] = [
     (Counting(), "says memory none, and answers a row otherwise"),
     (Keyless(), "says memory none, and answers a row otherwise"),
     (Amnesiac(), "says remembers, and memory none"),
+    (Weighing(), "says memory=counts, and answers otherwise when that is all it has of the past"),
     (Asleep(), "says watches, and has no monitor"),
     (Awake(), "Awake has a monitor; it must say watches, and says refuses"),
     (Unmarked(), "says marks, and its evidence tells of none"),

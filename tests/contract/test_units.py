@@ -20,6 +20,7 @@ ATTACKS = [name for name in names("attack") if name != "suite"]
 DEFENSES = names("defense")
 CHECKPOINTS = (8, 40)
 OWN = {
+    "ensemble_expansion": ("gradient_boosting", "breast_cancer"),
     "feature_extraction": ("amazon_logistic", "iris"),
     "lowd_meek": ("logistic", "breast_cancer"),
     "path_finding": ("bigml_tree", "iris"),
@@ -33,6 +34,7 @@ BEFORE = {  # attacks that are made against a defense
     "lookup_recovery": "reverse_sigmoid",
     "on_grid": "grid",
     "restorer": "reverse_sigmoid",
+    "robust_equations": "mad",
     "sybil": "quota",
     "top1": "reverse_sigmoid",
     "top1_line_search": "reverse_sigmoid",

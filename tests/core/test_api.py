@@ -108,6 +108,32 @@ def test_a_row_that_is_not_admitted_never_reaches_the_victim(toy: Victim) -> Non
     assert [part.tolist() for part in seen] == [rows(5)[[1, 3]].tolist()]
 
 
+class Mute(Defense):
+    """Responds with whatever it is given."""
+
+    def __init__(self, told: Any) -> None:
+        self.told = told
+
+    def respond(self, x: Array, reply: Reply, account: str) -> Reply:
+        return self.told  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("told", "got"),
+    [(None, "NoneType"), (np.ones(2), "ndarray"), (Reply(np.zeros(1, np.int64)), "1 rows")],
+)
+@pytest.mark.parametrize("stacked", [False, True])
+def test_what_is_no_reply_is_refused_by_the_name_of_the_defense(
+    toy: Victim, told: Any, got: str, stacked: bool
+) -> None:
+    mute: Defense = Mute(told)
+    api = open_api(toy, layers(("first", Defense()), ("mute", mute)) if stacked else mute)
+    with pytest.raises(
+        ValueError, match=rf"Mute\.respond must return a Reply of 2 rows, got {got}"
+    ):
+        api.query(rows(2))
+
+
 def test_where_all_is_refused_the_answers_are_empty(toy: Victim) -> None:
     api = open_api(toy, RefuseAll())
     answers = api.query(rows(5))

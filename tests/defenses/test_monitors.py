@@ -3,11 +3,14 @@
 from collections.abc import Callable
 from dataclasses import replace
 from math import inf
+from typing import Any
 
 import numpy as np
 import pytest
-from shop import by_hand, softmax_of
+from scipy.spatial.distance import pdist
+from shop import by_hand, defense_of, softmax_of, victim_of
 
+from moatbench.defenses.monitors.dadd import DADD
 from moatbench.defenses.monitors.extraction_warning import (
     ExtractionWarning,
     Leaves,
@@ -19,9 +22,11 @@ from moatbench.defenses.monitors.extraction_warning import (
 from moatbench.defenses.monitors.hoda import HODA, hardness, pearson_distance
 from moatbench.defenses.monitors.margin_counter import Margin, MarginCounter, _Count
 from moatbench.defenses.monitors.seat import SEAT
-from moatbench.defenses.monitors.vardetect import LinearVAE, Ratio, VarDetect, outliers
+from moatbench.defenses.monitors.vardetect import LinearVAE, VarDetect, outliers
+from moatbench.judge.customers.streams import customers as by_customers
 from moatbench.monitor import Monitor
 from moatbench.numerics.calibration import Calibration, Scaling
+from moatbench.numerics.discrepancy import Discrepancy
 from moatbench.reply import Reply
 from moatbench.space import Categorical, InputSpace
 from moatbench.types import Array, Generator, Labels, Mask
@@ -36,10 +41,14 @@ MONITORS: dict[str, Make] = {
     "information_gain": lambda c: ExtractionWarning("information_gain", 16, 50, 0.5, c),
     "coverage": lambda c: ExtractionWarning("coverage", 16, 50, 0.5, c),
     "both": lambda c: ExtractionWarning("both", 16, 50, 0.5, c),
-    "margin_counter": lambda c: MarginCounter(0.02, 0.0, 20, c),
-    "seat": lambda c: SEAT(3, 500, c),
-    "vardetect": lambda c: VarDetect(3, 30, 10, c),
-    "hoda": lambda c: HODA(8, 20, 40, c),
+    "margin_counter": lambda c: MarginCounter("label", 0.02, 0.0, 20, c),
+    "seat": lambda c: SEAT(3, 1, 500, "calibrated", c),
+    "seat, third close": lambda c: SEAT(1, 3, 500, "calibrated", c),
+    "vardetect": lambda c: VarDetect("published", ["noise"], 3, 30, 1, c),
+    "vardetect_ratio": lambda c: VarDetect("ratio", ["shuffled", "uniform"], 3, 30, 10, c),
+    "hoda": lambda c: HODA(8, 20, "even", "once", 40, c),
+    "hoda, sliding": lambda c: HODA(8, 20, "geometric", "sliding", 40, c),
+    "dadd": lambda c: DADD(16, True, c),
 }
 each = pytest.mark.parametrize("make", MONITORS.values(), ids=MONITORS.keys())
 
@@ -72,6 +81,26 @@ def strangers(victim: Victim, n: int = 400) -> tuple[Array, Labels]:
             a, b = (rows[-1], b) if same else (a, rows[-1])
     x = np.array(rows[:n])
     return x, victim.predict(x).labels
+
+
+def margin_counter(**knobs: Any) -> MarginCounter:
+    own = {"margin": "label", "width": 0.1, "tau": 0.3, "least": 50, "calibration": LOOSE}
+    return MarginCounter(**(own | knobs))
+
+
+def seat(**knobs: Any) -> SEAT:
+    own = {"neighbours": 5, "close": 1, "memory": 500, "threshold_from": "published"}
+    return SEAT(**(own | {"calibration": LOOSE} | knobs))
+
+
+def vardetect(**knobs: Any) -> VarDetect:
+    own = {"score": "ratio", "outliers": ["noise"], "latents": 8, "window": 50, "check_every": 10}
+    return VarDetect(**(own | {"calibration": LOOSE} | knobs))
+
+
+def hoda(**knobs: Any) -> HODA:
+    own = {"stages": 11, "epochs": 50, "spacing": "even", "when": "once", "window": 100}
+    return HODA(**(own | {"calibration": LOOSE} | knobs))
 
 
 def alarms(monitor: Monitor, x: Array, labels: Labels, batch: int = 1000) -> Mask:
@@ -254,14 +283,16 @@ def test_no_probe_leaves_the_bounds_or_changes_a_code() -> None:
 
 
 def test_the_share_counts_from_the_least_query_on(victim: Victim) -> None:
-    monitor = MarginCounter(0.02, 0.3, 3, LOOSE)
-    inside = np.array([True, False, True, True])
-    assert monitor._shares(inside, _Count()).tolist() == [-inf, -inf, 2 / 3, 3 / 4]
-    assert monitor._shares(inside[:1], _Count(asked=4, inside=1)).tolist() == [2 / 5]
+    monitor = MarginCounter("label", 0.02, 0.3, 3, LOOSE)
+    monitor._parts = 1
+    inside, one = np.array([True, False, True, True]), np.zeros(4, np.intp)
+    fresh, later = monitor._nothing(), _Count(4, np.array([4]), np.array([1]))
+    assert monitor._statuses(one, inside, fresh).tolist() == [-inf, -inf, 2 / 3, 3 / 4]
+    assert monitor._statuses(one[:1], inside[:1], later).tolist() == [2 / 5]
 
 
 def test_calibration_raises_tau_and_never_lowers_it(victim: Victim) -> None:
-    strict, lax = (MarginCounter(0.02, tau, 20, LOOSE) for tau in (0.0, 0.9))
+    strict, lax = (MarginCounter("label", 0.02, tau, 20, LOOSE) for tau in (0.0, 0.9))
     deployed(strict, victim)
     deployed(lax, victim)
     assert 0 < strict.threshold < lax.threshold == 0.9
@@ -273,7 +304,7 @@ def test_calibration_raises_tau_and_never_lowers_it(victim: Victim) -> None:
 @pytest.mark.parametrize("memory", [5, 500])
 def test_seat_scores_are_those_of_loops(memory: int, victim: Victim) -> None:
     x, labels = strangers(victim, 60)
-    monitor = SEAT(3, memory, LOOSE)
+    monitor = SEAT(3, 1, memory, "calibrated", LOOSE)
     deployed(monitor, victim)
     train = victim.shares.x_train
     z = (x - train.mean(axis=0)) / train.std(axis=0)
@@ -289,9 +320,33 @@ def test_seat_scores_are_those_of_loops(memory: int, victim: Victim) -> None:
 
 def test_the_mean_distance_to_the_nearest_by_hand() -> None:
     points = np.array([0.0, 1.0, 3.0, 3.5])
-    scores = SEAT(2, 500, LOOSE)._scores(np.abs(points[:, None] - points), 0)
+    seat = SEAT(2, 2, 500, "calibrated", LOOSE)
+    distances = seat._distances(np.abs(points[:, None] - points), 0)
     # 3 has 1 and 0 before it, at 2 and 3; 3.5 has 3 and 1, at .5 and 2.5
-    assert scores.tolist() == [-inf, -inf, -2.5, -1.5]
+    assert distances.tolist() == [inf, inf, 2.5, 1.5]
+    assert seat._ranked(distances).tolist() == [-inf, -inf, -inf, -2.5]
+
+
+def test_seat_alarms_at_the_fiftieth_close_query_as_released(victim: Victim) -> None:
+    seat = SEAT(1, 50, 100_000, "published", LOOSE)
+    deployed(seat, victim)
+    z = Scaling.of(victim.shares.x_train)(victim.shares.x_train)[:500]
+    own = np.sort(np.abs(z[:, None] - z).max(axis=2) + 9 * np.eye(500), axis=1)[:, 0]
+    assert 0 < -seat.threshold < np.median(own)
+    x = customers(np.random.default_rng(9), 200)
+    x[1::2] = x[::2]  # every second query is the one before it
+    seen = alarms(seat, x, victim.predict(x).labels, 7)
+    assert int(np.argmax(seen)) == 99  # the fiftieth repeat, which is at 0
+
+
+def test_no_customer_of_digits_is_alarmed_by_the_released_seat() -> None:
+    """A query is compared with the few of its account, never with the whole training set."""
+    digits, seat = victim_of("softmax", "digits"), defense_of("seat").monitors[0]
+    seat.deploy(digits, np.random.default_rng(0))
+    benign = by_customers(digits, 40, 500, np.random.default_rng(1))
+    assert not any(
+        seat.observe(one.x, one.labels, str(place)).any() for place, one in enumerate(benign)
+    )
 
 
 def test_a_row_asked_twice_alarms_nobody(victim: Victim) -> None:
@@ -299,8 +354,9 @@ def test_a_row_asked_twice_alarms_nobody(victim: Victim) -> None:
     x[1::2] = x[::2]
     labels = victim.predict(x).labels
     strict = Calibration(0.01, 100, 99)
-    assert not alarms(deployed(SEAT(5, 500, strict), victim), x, labels).any()
-    assert alarms(deployed(SEAT(1, 500, strict), victim), x, labels).any()
+    five, one = (SEAT(k, 1, 500, "calibrated", strict) for k in (5, 1))
+    assert not alarms(deployed(five, victim), x, labels).any()
+    assert alarms(deployed(one, victim), x, labels).any()
 
 
 # VarDetect
@@ -313,25 +369,42 @@ def test_discrepancies_are_those_of_the_definition() -> None:
         rng.normal(3, 1, size=(9, 2)),
         rng.normal(1, 1, (5, 2)),
     )
-    ratio = Ratio.of(usual, strange)
+    ratio, distance = Discrepancy.ratio(usual, strange), Discrepancy.distance(usual)
 
     def mmd(a: Array, b: Array) -> float:
         def mean(p: Array, q: Array) -> float:
-            pairs = [np.exp(-ratio.gamma * ((i - j) ** 2).sum()) for i in p for j in q]
-            return float(sum(pairs) / len(pairs))
+            apart = [((i - j) ** 2).sum() for i in p for j in q]
+            return float(np.mean([sum(np.exp(-g * a) for g in gammas) for a in apart]))
 
         return mean(a, a) + mean(b, b) - 2 * mean(a, b)
 
-    def score(z: Array) -> float:
-        own, to = ratio.kernel(z, z).mean(), ratio.to_references(z).mean(axis=0)
-        return float(ratio(float(own), to))
+    def score(rule: Discrepancy, z: Array) -> float:
+        n = len(z)
+        return float(rule.scores(rule.kernel(z, z), rule.to_references(z), [n], n)[0])
 
+    gammas = ratio.gammas
     near, far = mmd(z, usual), mmd(z, strange)
     assert near > 0
     assert far > 0
-    assert score(z) == pytest.approx(near / (near + far))
-    assert score(usual) == pytest.approx(0, abs=1e-12)
-    assert score(strange) == pytest.approx(1, abs=1e-12)
+    assert score(ratio, z) == pytest.approx(near / (near + far))
+    assert score(ratio, usual) == pytest.approx(0, abs=1e-12)
+    assert score(ratio, strange) == pytest.approx(1, abs=1e-12)
+    gammas = distance.gammas
+    median = np.median(pdist(usual))
+    assert gammas == pytest.approx([1 / (2 * (w * median) ** 2) for w in (0.25, 0.5, 1, 2, 4)])
+    assert score(distance, z) == pytest.approx(np.sqrt(mmd(z, usual)))
+
+
+def test_sliding_windows_score_as_each_alone() -> None:
+    rng = np.random.default_rng(0)
+    rule, z = Discrepancy.distance(rng.normal(size=(20, 3))), rng.normal(size=(30, 3))
+    kernel, to = rule.kernel(z, z), rule.to_references(z)
+    sliding = rule.scores(kernel, to, range(10, 31), 10)
+    alone = [
+        rule.scores(kernel[e - 10 : e, e - 10 : e], to[e - 10 : e], [10], 10)[0]
+        for e in range(10, 31)
+    ]
+    np.testing.assert_allclose(sliding, alone, atol=1e-9)
 
 
 def test_the_encoder_is_the_posterior_mean_at_the_greatest_likelihood() -> None:
@@ -363,7 +436,7 @@ def test_the_encoder_is_the_posterior_mean_at_the_greatest_likelihood() -> None:
 def test_outliers_are_valid_and_half_of_them_shuffled_by_feature() -> None:
     space = InputSpace((*InputSpace.box(2).features, Categorical("c", ("r", "g", "b"))))
     x = space.sample(100, np.random.default_rng(0))
-    strange = outliers(x, space, np.random.default_rng(1))
+    strange = outliers(x, space, np.random.default_rng(1), ["shuffled", "uniform"])
     assert space.valid(strange).all()
     assert np.sort(strange[:50], axis=0).tolist() == np.sort(x[:50], axis=0).tolist()
     assert not any((row == x).all(axis=1).any() for row in strange[50:])
@@ -386,7 +459,7 @@ def test_the_score_is_one_minus_pearson_and_one_for_a_flat_histogram() -> None:
 
 
 def test_every_full_window_is_scored(victim: Victim) -> None:
-    monitor = HODA(4, 4, 3, LOOSE)
+    monitor = hoda(stages=4, epochs=4, when="sliding", window=3)
     monitor._usual = np.array([5.0, 3, 1, 1])
     hard = np.array([0, 0, 1, 3, 3])
     windows = [np.bincount(hard[i : i + 3], minlength=4).astype(float) for i in range(3)]
@@ -395,13 +468,40 @@ def test_every_full_window_is_scored(victim: Victim) -> None:
     assert not len(monitor._scores(hard[:2]))
 
 
+@pytest.mark.parametrize("spacing", ["even", "geometric"])
 @pytest.mark.parametrize(("stages", "epochs"), [(11, 50), (5, 5), (11, 11), (2, 100)])
-def test_epochs_grow_to_the_last(stages: int, epochs: int) -> None:
-    found = HODA(stages, epochs, 100, LOOSE)._epochs()
+def test_epochs_grow_to_the_last(stages: int, epochs: int, spacing: str) -> None:
+    found = hoda(stages=stages, epochs=epochs, spacing=spacing)._epochs()
     assert len(found) == stages
     assert found[0] == 1
     assert found[-1] == epochs
     assert (np.diff(found) > 0).all()
+
+
+def test_published_stages_are_the_first_epoch_and_each_tenth() -> None:
+    assert hoda(epochs=100)._epochs() == [1, *range(10, 101, 10)]
+
+
+def test_an_account_is_judged_once_as_published(victim: Victim) -> None:
+    monitor = deployed(hoda(stages=4, epochs=4, window=40), victim)
+    x, labels = strangers(victim, 100)
+    scores = np.concatenate(
+        [monitor.score(x[i : i + 7], labels[i : i + 7], "a") for i in range(0, 100, 7)]
+    )
+    assert np.flatnonzero(scores > -inf).tolist() == [39]
+
+
+def test_many_accounts_that_are_judged_once_are_scored_as_each_alone(victim: Victim) -> None:
+    monitor, rng = hoda(stages=4, epochs=4, window=40), np.random.default_rng(0)
+    monitor._usual = np.array([50.0, 30, 10, 1])
+    hard = rng.integers(4, size=500)
+    rows = [rng.integers(500, size=100) for _ in range(20)]
+    alone = [float(monitor._scores(hard[r[:40]])[0]) for r in rows]
+    np.testing.assert_allclose(monitor._greatest(hard, rows), alone, atol=1e-9)
+
+
+def test_the_published_threshold_is_the_greatest_of_40000() -> None:
+    assert Calibration(2.5e-5, 100, 40_000).threshold(list(range(40_000))) == 39_999
 
 
 @pytest.mark.parametrize(
@@ -415,7 +515,7 @@ def test_epochs_grow_to_the_last(stages: int, epochs: int) -> None:
 def test_stages_come_to_agree_with_the_victim(
     family: str, architecture: dict[str, object], victim: Victim
 ) -> None:
-    monitor = HODA(4, 40, 50, LOOSE)
+    monitor = hoda(stages=4, epochs=40, spacing="geometric", window=50)
     deployed(monitor, replace(victim, family=family, architecture=architecture))
     truth = victim.predict(victim.shares.x_test).labels
     agreement = (monitor._stages.labels(victim.shares.x_test) == truth).mean(axis=1)
@@ -503,15 +603,24 @@ def test_both_strategies_share_the_false_positives(victim: Victim) -> None:
             lambda: ExtractionWarning("both", 8, 50, 0.5, Calibration(0.1, 10, 9)),
             "accounts must be a whole number of at least 19, got 9",
         ),
-        (lambda: MarginCounter(0.0, 0.3, 50, LOOSE), "margin must be a number between 0 and 1"),
-        (lambda: MarginCounter(0.1, 1.3, 50, LOOSE), "tau must be a number from 0 to 1, got 1.3"),
-        (lambda: MarginCounter(0.1, 0.3, 0, LOOSE), "least must be a whole number of at least 1"),
-        (lambda: SEAT(0, 500, LOOSE), "neighbours must be a whole number of at least 1, got 0"),
-        (lambda: SEAT(5, 4, LOOSE), "memory must be a whole number of at least 5, got 4"),
-        (lambda: VarDetect(0, 50, 10, LOOSE), "latents must be a whole number of at least 1"),
-        (lambda: VarDetect(8, 1, 10, LOOSE), "window must be a whole number of at least 2"),
-        (lambda: HODA(1, 50, 100, LOOSE), "stages must be a whole number of at least 2"),
-        (lambda: HODA(11, 10, 100, LOOSE), "epochs must be a whole number of at least 11, got 10"),
+        (lambda: margin_counter(margin="near"), "margin must be leaf or label, got 'near'"),
+        (lambda: margin_counter(width=0.0), "width must be a number between 0 and 1"),
+        (lambda: margin_counter(tau=1.3), "tau must be a number from 0 to 1, got 1.3"),
+        (lambda: margin_counter(least=0), "least must be a whole number of at least 1"),
+        (lambda: seat(neighbours=0), "neighbours must be a whole number of at least 1, got 0"),
+        (lambda: seat(memory=4), "memory must be a whole number of at least 5, got 4"),
+        (lambda: seat(close=0), "close must be a whole number of at least 1, got 0"),
+        (lambda: seat(threshold_from="it"), "threshold_from must be published or calibrated"),
+        (lambda: vardetect(latents=0), "latents must be a whole number of at least 1"),
+        (lambda: vardetect(window=1), "window must be a whole number of at least 2"),
+        (lambda: vardetect(score="mmd"), "score must be published or ratio, got 'mmd'"),
+        (lambda: vardetect(outliers=["odd"]), "outliers must be shuffled or uniform or noise"),
+        (lambda: vardetect(outliers="noise"), "outliers must be a list of kinds, got 'noise'"),
+        (lambda: hoda(stages=1), "stages must be a whole number of at least 2"),
+        (lambda: hoda(epochs=10), "epochs must be a whole number of at least 11, got 10"),
+        (lambda: hoda(when="often"), "when must be once or sliding, got 'often'"),
+        (lambda: hoda(spacing="odd"), "spacing must be even or geometric, got 'odd'"),
+        (lambda: DADD(1, False, LOOSE), "window must be a whole number of at least 2, got 1"),
     ],
 )
 def test_a_bad_knob_is_told_what_is_allowed(make: Callable[[], Monitor], message: str) -> None:
@@ -527,7 +636,7 @@ def test_a_victim_without_stages_has_no_hardness(
     family: str | None, reason: str, victim: Victim
 ) -> None:
     with pytest.raises(ValueError, match=reason):
-        deployed(HODA(8, 20, 40, LOOSE), replace(victim, family=family))
+        deployed(MONITORS["hoda"](LOOSE), replace(victim, family=family))
 
 
 @pytest.mark.parametrize("name", ["both", "margin_counter", "hoda"])

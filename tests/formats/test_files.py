@@ -10,11 +10,21 @@ import numpy as np
 import onnx_writer
 import pandas as pd
 import pytest
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble import (
+    GradientBoostingClassifier,
+    HistGradientBoostingClassifier,
+    RandomForestClassifier,
+    VotingClassifier,
+)
+from sklearn.feature_selection import SelectKBest
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
+from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.tree import DecisionTreeClassifier
 
 from moatbench.data import Dataset
 from moatbench.data.frame import from_frame
@@ -103,6 +113,33 @@ def test_histogram_boosting_needs_no_trusted_types(people: pd.DataFrame, tmp_pat
     rows = same_rows(people, victim)
     assert accuracy(victim) == model.score(as_categories(people).loc[rows.index], rows.label) > 0.8
     assert victim.family == "gradient_boosting"
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        DecisionTreeClassifier(max_depth=4),
+        RandomForestClassifier(5, max_depth=4),
+        GradientBoostingClassifier(n_estimators=5),
+        MLPClassifier((4,), max_iter=5),
+        CalibratedClassifierCV(LogisticRegression(), cv=2),
+        VotingClassifier([("l", LogisticRegression()), ("t", DecisionTreeClassifier(max_depth=3))]),
+    ],
+    ids=lambda last: type(last).__name__,
+)
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer", "ignore:lbfgs failed")
+def test_what_is_scikit_learns_own_need_not_be_vouched_for(
+    people: pd.DataFrame, tmp_path: Path, last: Any
+) -> None:
+    import skops.io
+
+    columns = [("n", SimpleImputer(), NUMBERS), ("c", OneHotEncoder(), ["city"])]
+    steps = ColumnTransformer(columns, remainder="passthrough")
+    model = make_pipeline(steps, SelectKBest(k=4), last).fit(people[RAW], people.label)
+    skops.io.dump(model, tmp_path / "m.skops")
+    victim = served(people, tmp_path / "m.skops")
+    rows = same_rows(people, victim)
+    assert accuracy(victim) == model.score(rows[RAW], rows.label)
 
 
 @pytest.mark.parametrize("form", ["json", "ubj"])

@@ -10,6 +10,7 @@ import pytest
 
 from moatbench.formats.look import look
 from moatbench.formats.opened import opened
+from moatbench.formats.readers.sound_trees import require_sound
 
 
 def repacked(source: Path, target: Path, change: Any, compression: int = 0) -> None:
@@ -62,6 +63,24 @@ def test_only_partials_of_a_check_of_arrays_are_trusted(boosting: Path, tmp_path
     repacked(boosting, tmp_path / "m.skops", evil)
     with pytest.raises(ValueError, match=r"trusted types only, got functools\.partial, .*system"):
         opened(tmp_path / "m.skops", {})
+
+
+@pytest.mark.parametrize(
+    ("array", "value"), [("left_child", 0), ("right_child", 10**6), ("feature", 2), ("feature", -1)]
+)
+def test_a_tree_that_cannot_be_walked_is_refused(array: str, value: int) -> None:
+    from sklearn.ensemble import RandomForestClassifier
+
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(60, 2)), rng.integers(2, size=60)
+    model = RandomForestClassifier(2, max_depth=3, random_state=0).fit(x, y)
+    require_sound(model)
+    tree = model.estimators_[1].tree_
+    state = tree.__getstate__()
+    state["nodes"][array][0] = value
+    tree.__setstate__(state)
+    with pytest.raises(ValueError, match="whose branches lead downwards"):
+        require_sound([{"a": model}])
 
 
 def test_a_file_that_ends_its_reader_does_not_end_the_run(tmp_path: Path) -> None:

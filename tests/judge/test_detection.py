@@ -35,7 +35,7 @@ def test_a_theft_is_that_of_the_undefended_run(toy: Victim) -> None:
 
 def test_a_monitor_that_is_shown_a_theft_sounds_as_in_the_run(toy: Victim) -> None:
     def monitor() -> SEAT:
-        return SEAT(1, 500, Calibration(0.9, 5, 9))  # easily alarmed
+        return SEAT(1, 1, 500, "calibrated", Calibration(0.9, 5, 9))  # easily alarmed
 
     run = Extraction(
         toy, QueryMonitoring(monitor(), Defense()), EquationSolving(True), CHECKPOINTS, 3

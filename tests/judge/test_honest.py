@@ -296,6 +296,16 @@ def test_seconds_added_are_those_of_the_defense(toy: Victim) -> None:
     assert 0.001 / BATCH <= traffic.seconds_added() < 0.01 / BATCH
 
 
+@pytest.mark.parametrize("added", [[-0.5, -0.25, -0.5], [-1.0, 1.0, 0.5], [0.5], []])
+def test_time_that_no_clock_can_tell_is_none_and_never_negative(
+    toy: Victim, added: list[float]
+) -> None:
+    traffic = customers(toy, Defense())
+    traffic.keep_pace(BUDGET // 10)
+    traffic._added[:] = added
+    assert traffic.seconds_added() == 0.0
+
+
 def test_a_victim_of_labels_only_leaves_no_confidences_to_compare(toy: Victim) -> None:
     labels = replace(toy, predict=lambda x: Reply(toy.predict(x).labels))
     seen = report(labels, Defense())

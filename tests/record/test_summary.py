@@ -163,3 +163,10 @@ def test_todays_flags_come_back_as_they_are() -> None:
     made = summary(flags=told, defense="mad")
     assert Summary.from_json(made.to_json()).flags == told
     assert made.to_json()["marks"] == ["A: invalid", "C: not converged"]
+
+
+def test_time_added_is_never_negative_wherever_a_record_is_shown() -> None:
+    """Earlier versions wrote a clock's noise: terminal, MLflow's note and a report read it here."""
+    made = summary(summaries={"a": {"honest_seconds_added": -1e-4, "area": -0.5}})
+    read = Summary.from_json(made.to_json())
+    assert read.summaries["a"] == {"honest_seconds_added": 0.0, "area": -0.5}

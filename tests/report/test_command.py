@@ -153,6 +153,20 @@ def test_the_command_writes_every_part(
     assert list(frame.queries) == [10, 20, 50, 10, 20, 50]
 
 
+def test_a_scale_that_there_is_not_is_refused_with_those_there_are(
+    store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = [
+        "experiment=bench",
+        f"out={tmp_path / 'x'}",
+        f"tracking.uri={store}",
+        "scale=nines",
+    ]
+    monkeypatch.setattr(sys, "argv", ["moatbench-report", *arguments])
+    with pytest.raises(SystemExit, match="scale must be one of auto, log, linear, whole, got"):
+        report.main()
+
+
 def test_errors_are_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     arguments = ["experiment=a", f"out={tmp_path / 'x'}", f"tracking.uri=sqlite:///{tmp_path}/no"]
     monkeypatch.setattr(sys, "argv", ["moatbench-report", *arguments])

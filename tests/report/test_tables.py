@@ -16,6 +16,7 @@ from moatbench.report.write import methods
 from moatbench.report.write.contents import tables
 from moatbench.report.write.numerals import percent, share
 from moatbench.report.write.tables import Group, Head, Table, latex, markdown, tex
+from moatbench.tracking.read import Logged
 
 
 def test_one_seed_shows_no_interval_and_the_page_says_so() -> None:
@@ -53,7 +54,8 @@ def test_markdown_keeps_its_columns() -> None:
 @pytest.mark.needs("pdflatex")
 def test_every_latex_table_compiles(tmp_path: Path) -> None:
     found = sample()
-    texts = [latex(table) for table in tables(found, fields(found))]
+    made = tables(found, fields(found))
+    texts = [latex(table, narrow=narrow) for table in made for narrow in (False, True)]
     document = "\n".join([*texts, tex(methods.paragraph(found, fields(found)))])
     (tmp_path / "t.tex").write_text(
         "\\documentclass{article}\\usepackage{booktabs}\\begin{document}x\n"
@@ -62,6 +64,67 @@ def test_every_latex_table_compiles(tmp_path: Path) -> None:
     batch = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
     done = subprocess.run(batch, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:]
+
+
+def test_a_caption_has_at_most_25_words_and_the_rest_are_notes() -> None:
+    found = sample()
+    for table in tables(found, fields(found)):
+        for narrow in (False, True):
+            text = latex(table, narrow=narrow)
+            captions = [line for line in text.splitlines() if line.startswith(r"\caption")]
+            assert captions or not text
+            assert all(len(line.split()) <= 25 for line in captions), captions
+        assert tex(table.notes) in latex(table)
+
+
+def test_a_matrix_has_the_maximum_with_its_accuracy_and_the_best_in_bold() -> None:
+    def told(defense: str, attack: str, fidelity: float, **row: Any) -> Logged:
+        ends = (0.1, 0.1, fidelity)
+        return run(defense, attack, fidelity=ends, row={"accuracy": fidelity - 0.25, **row})
+
+    runs = [told(d, a, f) for d, a, f in (("none", "a", 1.0), ("none", "b", 0.5))]
+    runs += [told("label_only", "a", 0.75), told("label_only", "b", 0.875)]
+    runs += [told("mad", "a", 0.25, honest_label_agreement=0.0)]
+    table = cells("attacks_test", *runs)
+    assert (table["none"]["maximum"], table["none"]["accuracy"]) == ("100.0", "75.0")
+    assert (table["label_only"]["maximum"], table["label_only"]["accuracy"]) == (
+        "**87.5**",
+        "**62.5**",
+    )
+    assert table["mad"] == {"defense": "mad", "maximum": "25.0", "accuracy": "0.0"} | {
+        "A": "25.0",
+        "B": "-",
+    }
+
+
+def test_an_interval_is_told_by_its_longer_arm() -> None:
+    assert share(Interval(0.976, 0.936, 1.0, 3)) == "97.6 +- 4.0"
+    assert share(Interval(1.0, 1.0, 1.0, 3)) == "100.0 +- 0"
+    assert share(Interval(0.9998, 0.9995, 1.0, 3)) == "99.98 +- 0.03"
+    assert r"97.6 $\pm$ 4.0" in tex("97.6 +- 4.0")
+
+
+def test_readers_are_shown_names_and_no_code() -> None:
+    runs = [run(d, a) for d in ("none", "label_only", "my_own") for a in ("top1_pool", "tuned")]
+    found = select(runs)
+    for table in tables(found, fields(found)):
+        for text in (latex(table), latex(table, narrow=True)):
+            assert not any(line.startswith(r"label\_only") for line in text.splitlines())
+        if table.name == "leaderboard":
+            assert "Labels only & " in latex(table)
+            assert "My own & " in latex(table)
+            assert "Top-1 pool +1" in latex(table)
+
+
+def test_a_table_longer_than_a_page_goes_on_in_another_float() -> None:
+    rows = [[f"{k}", "x"] for k in range(100)]
+    table = Table("t", "T", "C.", [Head("a"), Head("b", narrow=True)], [Group("", rows)])
+    text = latex(table)
+    assert text.count(r"\begin{table*}") == 2
+    assert text.count(r"\label") == 1
+    assert "T, continued." in text
+    assert latex(table, narrow=True).count(r"\begin{table}") == 2
+    assert latex(replace(table, columns=[Head("a"), Head("b")]), narrow=True) == ""
 
 
 def test_what_groups_of_customers_pay_is_the_worst_over_attacks_and_the_mean_over_seeds() -> None:

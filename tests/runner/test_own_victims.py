@@ -1,14 +1,16 @@
 """A number that is measured on a victim that is less than a model is marked as such."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from shop import Run, by_hand
 
-from moatbench.record.flag import BOUND, INVALID
+from moatbench.record.flag import BOUND, INVALID, NOTE
 from moatbench.record.summary import Summary
 from moatbench.reply import Reply
 from moatbench.runner.card import first_line
@@ -49,6 +51,39 @@ def test_the_flag_names_the_encoding_under_which_a_model_is_better() -> None:
     (flag,) = of_victim(victim)
     assert flag.mark == "constant victim"
     assert "with victim.encoding=scaled it is right on 8" in flag.text
+
+
+@pytest.mark.parametrize(
+    ("stated", "grade", "said"),
+    [
+        (
+            0.99,
+            INVALID,
+            r"right on 90\.0 % of 150 test rows .* its owner states 99\.0 %; is it asked",
+        ),
+        (0.93, "", ""),  # 150 rows may err so far
+        (0.6, NOTE, r"states 60\.0 %; was it trained on these rows"),
+        (None, "", ""),
+    ],
+)
+def test_the_accuracy_that_an_owner_states_is_held_against_the_measured_one(
+    stated: float | None, grade: str, said: str
+) -> None:
+    data = bundled("breast_cancer")
+    ask = np.random.default_rng(0)
+    victim = own_model(data, ask, lambda x: (x[:, 0] < 15).astype(int), accuracy=stated)
+    labels = victim.predict(victim.shares.x_test[:150]).labels
+    y = np.where(np.arange(150) < 135, labels, 1 - labels)
+    shares = replace(victim.shares, x_test=victim.shares.x_test[:150], y_test=y)
+    flags = of_victim(replace(victim, shares=shares))
+    assert "".join(flag.grade for flag in flags) == grade
+    assert all(re.search(said, flag.text) for flag in flags)
+
+
+@pytest.mark.parametrize("wrong", [89, -0.1, True, "high"])
+def test_an_accuracy_is_stated_as_a_share(wrong: Any) -> None:
+    with pytest.raises(ValueError, match=r"victim\.accuracy must be .*0\.89 for 89 %"):
+        own_model(bundled("iris"), np.random.default_rng(0), lambda x: x, accuracy=wrong)
 
 
 def test_a_victim_that_varies_bounds_what_can_be_measured(toy: Victim) -> None:

@@ -177,7 +177,7 @@ def test_the_leaderboard_tells_what_is_confirmed_and_what_is_not() -> None:
     made = {t.name: t for t in tables(selection, fields(selection))}
     place = [c.heading for c in made["leaderboard"].columns].index("confirmed")
     cells = {row[0]: row[place] for row in made["leaderboard"].groups[0].rows}
-    assert cells == {"mad": "60.0 [60.0, 60.0], n=3", "grid": "not confirmed"}
+    assert cells == {"mad": "60.0 +- 0, n=3", "grid": "not confirmed"}
     told = " ".join(notices(selection, fields(selection)))
     assert "1 of 2 worst cases not confirmed on fresh seeds" in told
     assert "run again on 3 fresh seeds" in paragraph(selection, fields(selection))

@@ -102,3 +102,9 @@ def test_a_sweep_of_strengths_is_counted_run_and_found_again(moatbench: Run, tra
     again = moatbench("-m", "defense=rounding", "defense.rounding.decimals=2", *QUICK)[1]
     assert "sweep of 1 runs" in again
     assert "already in MLflow" in again
+
+
+def test_a_single_run_says_that_strengths_are_for_sweeps(moatbench: Run) -> None:
+    status, out, err = moatbench("strengths=true", "defense=none", *QUICK, "tracking.enabled=false")
+    assert status == 0
+    assert "strengths=true is for sweeps" in out + err

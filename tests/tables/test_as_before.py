@@ -60,3 +60,15 @@ def test_a_set_of_openml_is_read_as_it_was(monkeypatch: pytest.MonkeyPatch) -> N
     before = datasets.from_frame(frame, "x", "label", ["rounded"], "drop", ["rank"], {})
     assert_equal(now, before)
     assert "openml-7: " in now.notes["understood"]
+
+
+def test_a_set_of_openml_has_marks_for_missing_values_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = plain(1)
+    frame["town"] = frame["town"].astype("category")
+    monkeypatch.setattr(datasets, "fetched", lambda _: frame)
+    knobs = {"drop": [], "missing": "drop", "categorical": []}
+    shares = {"test_share": 0.3, "pool_share": 0.25}
+    table = datasets.openml(7, "label", **knobs, **shares, missing_marks=["Basel", -50]).table
+    gone = frame["town"].eq(" Basel") | frame["whole"].eq(-50) | frame.isna().any(axis=1)
+    assert table.notes["rows_dropped"] == gone.sum()
+    assert f"town {frame['town'].eq(' Basel').sum()} (first in row 1)" in table.notes["warnings"][0]

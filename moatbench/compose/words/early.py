@@ -6,12 +6,17 @@ to load. In a sweep each run tells its own, and the others go on.
 
 import sys
 import traceback
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from difflib import get_close_matches
+from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+import numpy as np
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
+from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
 
 from moatbench.api import valid_checkpoints
@@ -19,7 +24,11 @@ from moatbench.compose.build import build_one, check_attacks
 from moatbench.compose.limits import check_run
 from moatbench.compose.repeat import PARTS
 from moatbench.compose.words.errors import WANTS_TRACEBACK, explain, missing
+from moatbench.data.shares import check_sharing
 from moatbench.record.inputs import targets
+
+OURS = "moatbench."
+GIVEN = {"data": set[str](), "victim": {"data", "rng"}}  # what a run adds to the knobs
 
 
 class Checked(Callback):
@@ -55,11 +64,55 @@ def check(cfg: DictConfig, attack: str) -> None:
             raise ValueError(missing(absent[0]))
     for part in ("data", "victim"):
         _require_file(part, cfg[part], Path(str(cfg.data_dir)))
-    for node in cfg.defense.values():
-        if _is_ours(node):
-            build_one(node)
+    for layer in cfg.defense.values():
+        if _is_ours(layer):
+            build_one(layer)
+    for part, check_part in {"data": check_data, "victim": check_victim}.items():
+        node: Any = OmegaConf.to_container(cfg[part], resolve=True)
+        if str(node.get("_target_")).startswith(OURS):
+            make = get_method(node["_target_"])
+            knobs = {key: value for key, value in node.items() if not key.startswith("_")}
+            require_known(part, knobs, make)
+            check_part(make, knobs)
     if _is_ours(cfg.attack):
         check_attacks(cfg.attack, attack)
+
+
+class Reached(Exception):
+    """A victim has found no fault with its knobs: it wants its data."""
+
+
+class Unread:
+    """Data that are not read yet."""
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise Reached(name)
+
+
+def require_known(part: str, knobs: Mapping[str, Any], make: Callable[..., Any]) -> None:
+    """Refuse a knob that what makes a part does not take."""
+    known = [name for name in signature(make).parameters if name not in GIVEN[part]]
+    if unknown := sorted(set(knobs) - set(known)):
+        raise ValueError(f"no knob {unknown[0]!r} in {part}. Known: {', '.join(known)}")
+
+
+def check_data(make: Callable[..., Any], knobs: Mapping[str, Any]) -> None:
+    """Check how data are shared out, before they are read."""
+    names = signature(check_sharing).parameters
+    check_sharing(**{name: knobs[name] for name in names if name in knobs})
+
+
+def check_victim(make: Callable[..., Any], knobs: Mapping[str, Any]) -> None:
+    """Make one of our victims up to where it wants its data, before which its knobs are checked.
+
+    Raises:
+        ValueError: names the knob.
+    """
+    given = {k: None if isinstance(v, dict) and "_target_" in v else v for k, v in knobs.items()}
+    if "registry_uri" in given:  # its files are not copied yet
+        given |= {"path": "", "version": ""}
+    with suppress(Reached):
+        make(Unread(), np.random.default_rng(0), **given)
 
 
 def _is_ours(node: Any) -> bool:

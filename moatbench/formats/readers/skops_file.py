@@ -8,12 +8,21 @@ from zipfile import BadZipFile, ZipFile
 
 from moatbench.formats.model import Model, Names
 from moatbench.formats.readers.estimator import estimator
+from moatbench.formats.readers.sound_trees import require_sound
 from moatbench.formats.sizes import check_size
 
-# What every pipeline with a OneHotEncoder, and HistGradientBoosting, need; neither runs anything.
+# Scikit-learn's own, and NumPy's: none runs anything that a file says. Of trees see `sound_trees`.
 TRUSTED = {
     "numpy.dtype",
+    "sklearn.calibration._CalibratedClassifier",
+    "sklearn.calibration._SigmoidCalibration",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.feature_selection._univariate_selection.f_classif",
+    "sklearn.multiclass._ConstantPredictor",
+    "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
+    "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
+    "sklearn.tree._tree.Tree",
+    "sklearn.utils._bunch.Bunch",
     "sklearn.utils.validation.check_array",
 }
 PARTIAL, CHECK = "functools.partial", ("sklearn.utils.validation", "check_array")
@@ -37,11 +46,13 @@ def open_skops(path: Path, names: Names, trusted: Sequence[str]) -> Model:
                 f"victim.path must hold trusted types only, got {', '.join(unknown)} in {path}; if "
                 f"the file is yours, vouch for them with 'victim.trusted=[{','.join(unknown)}]'"
             )
-        return estimator(skops.io.load(path, trusted=sorted({*types, *trusted})), names)
+        model = skops.io.load(path, trusted=sorted({*types, *trusted}))
     except (BadZipFile, KeyError) as error:
         raise ValueError(
             f"victim.path must be a file of skops, got {path} ({error}); save it with skops.io.dump"
         ) from error
+    require_sound(model)
+    return estimator(model, names)
 
 
 def open_pickle(path: Path, names: Names) -> Model:

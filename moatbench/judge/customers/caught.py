@@ -17,6 +17,7 @@ from moatbench.randomness import stream
 from moatbench.types import Array, Generator, Mask
 from moatbench.victim import Victim
 
+TURN = 10  # queries of each account, where monitors judge accounts together
 ACCOUNTS, QUERIES = 200, 500  # customers, and what each asks, at most all test rows
 RATE = 0.01  # of customers that may be alarmed
 LEVEL = 0.95  # of fidelity on the test data
@@ -111,8 +112,22 @@ class Verdict:
 
     def _greatest(self, monitor: Monitor, streams: Sequence[Stream]) -> Array:
         """(streams,) the greatest score of each, as a new account of a deployed monitor."""
+        if monitor.shared:
+            return self._in_turn(monitor, streams)
         found = [self._scores(monitor, one) for one in streams]
         return np.array([scores.max(initial=-inf) for scores in found])
+
+    def _in_turn(self, monitor: Monitor, streams: Sequence[Stream]) -> Array:
+        """(streams,) the same where accounts are judged together: all ask in turn, nobody else."""
+        twin = deepcopy(monitor, {id(self._owned): self._owned})
+        greatest, turn = np.full(len(streams), -inf), 1 if self._singly else TURN
+        for start in range(0, max((len(one.x) for one in streams), default=0), turn):
+            for place, one in enumerate(streams):
+                x, labels = one.x[start : start + turn], one.labels[start : start + turn]
+                if len(x):
+                    found = twin.score(x, labels, f"{self._someone}-{place}")
+                    greatest[place] = max(greatest[place], float(found.max()))
+        return greatest
 
     def _scores(self, monitor: Monitor, one: Stream) -> Array:
         """(n,) what the monitor makes of each row of a stream."""

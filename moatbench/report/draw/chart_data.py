@@ -4,42 +4,55 @@ from collections.abc import Mapping, Sequence
 from math import isnan
 from typing import Any
 
-from moatbench.record.columns import WORST_CASE, shown
+from moatbench.record.column import SHARE
+from moatbench.record.columns import LARGER, WORST_CASE, shown
 from moatbench.record.flag import NOTE
-from moatbench.report.draw.style import looks
+from moatbench.report.draw.lines import leading
+from moatbench.report.draw.style import PALETTE, looks
+from moatbench.report.measure.baselines import baselines_first
 from moatbench.report.measure.leaderboard import Standing, standings
 from moatbench.report.measure.statistics import Interval
 from moatbench.report.measure.worst import UNDEFENDED, Field, number, worst
 from moatbench.report.select.records import Curve
+from moatbench.verdict import names as parts
 
 
-def chart_data(fields: Sequence[Field]) -> dict[str, Any]:
+def chart_data(fields: Sequence[Field], scale: str = "auto") -> dict[str, Any]:
     """What the charts draw, as plain JSON; shares to five significant digits."""
     names = list(dict.fromkeys(d for field in fields for d in field.defenses))
-    look = looks(names)
+    look = looks(names, leading(fields))
     measured = {key for f in fields for g in f.curves.values() for c in g for key in c.last}
+    attacks = dict.fromkeys(a for field in fields for a in field.attacks)
     return {
         "worst": WORST_CASE,
+        "scale": scale,
+        "names": {code: parts.shown(code) for code in (*names, *attacks)},
         "looks": {
-            name: {"colour": look[name].colour, "marker": look[name].marker}
-            | {"dash": look[name].dash, "ink": name == UNDEFENDED}
+            name: {
+                "colour": PALETTE.index(look[name].colour) if look[name].colour in PALETTE else -1
+            }
+            | {"marker": look[name].marker, "dash": look[name].dash, "ink": name == UNDEFENDED}
             for name in names
         },
         "metrics": [
-            {"key": c.name, "label": c.heading} for c in shown("chart") if c.name in measured
+            {"key": c.name, "label": c.heading, "log": (c.worse, c.scale) == (LARGER, SHARE)}
+            for c in shown("chart")
+            if c.name in measured
         ],
         "settings": [_setting(field) for field in fields],
     }
 
 
 def _setting(field: Field) -> dict[str, Any]:
+    rows = standings(field)
+    ranked = [row.defense for row in baselines_first(rows)]
     return {
         "name": str(field.setting),
         "checkpoints": field.checkpoints,
-        "defenses": field.defenses,
+        "defenses": [*ranked, *(d for d in field.defenses if d not in ranked)],
         "attacks": field.attacks,
         "skips": {f"{d}|{a}": reason for (d, a), reason in field.skips.items()},
-        "standings": [_point(row) for row in standings(field)],
+        "standings": [_point(row) for row in rows],
         "curves": [
             *(_worst_curve(field, d) for d in field.defenses if field.against(d)),
             *(_attack_curve(field, d, a) for d, a in field.curves),

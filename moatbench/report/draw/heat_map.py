@@ -4,37 +4,50 @@ from collections.abc import Sequence
 from math import isnan
 from typing import TYPE_CHECKING
 
+from moatbench.display.style import SOFT
 from moatbench.report.draw.style import PANELS, POINTS, sized
+from moatbench.report.measure.baselines import baselines_first
+from moatbench.report.measure.leaderboard import standings
 from moatbench.report.measure.worst import Field, over_seeds
 from moatbench.report.write.numerals import percent
+from moatbench.verdict.names import folded, shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 BESIDE = 5  # attacks; beyond, the two panels of a heat map stand one above the other
+TALLEST = 8.5  # inches: what a page can hold
+NAME = 26  # letters of a row
+Panels = Sequence[tuple[str, str]]
 
 
-def heat_map(field: Field, width: float) -> "Figure":
-    """Mean fidelity at the budget of each attack on each defense, test data and uniform inputs."""
-    names, attacks = field.defenses, [a for a in field.attacks if _measured(field, a)]
+def heat_maps(field: Field) -> dict[str, Panels]:
+    """Name the figures that show the matrix: one, or one for each panel where a page is short."""
+    if _height(field, len(PANELS)) <= TALLEST:
+        return {"attacks_page": PANELS}
+    return {f"attacks_{m.removeprefix('fidelity_')}_page": [(m, on)] for m, on in PANELS}
+
+
+def heat_map(field: Field, width: float, panels: Panels = PANELS) -> "Figure":
+    """Mean fidelity at the budget of each attack on each defense; equal rows are one."""
+    attacks = [a for a in field.attacks if _measured(field, a)]
+    rows = _rows(field, attacks)
     stacked = len(attacks) > BESIDE
-    rows = len(names) * (2 if stacked else 1)
-    figure = sized(width, 1.0 + 0.2 * rows + 0.05 * max(map(len, attacks)))
-    shape = (2, 1) if stacked else (1, 2)
-    axes = figure.subplots(*shape, sharex=True, sharey=True)
-    cells = {m: [[_mean(field, d, a, m) for a in attacks] for d in names] for m, _ in PANELS}
+    figure = sized(width, _height(field, len(panels)))
+    shape = (len(panels), 1) if stacked else (1, len(panels))
+    axes = list(figure.subplots(*shape, sharex=True, sharey=True, squeeze=False).flat)
+    cells = {m: [[_mean(field, d[0], a, m) for a in attacks] for d in rows] for m, _ in panels}
     known = [v for grid in cells.values() for line in grid for v in line if not isnan(v)]
     floor = 10 * int(min(*known, 90) // 10)  # colours tell differences, not the distance from zero
-    for axis, (metric, where) in zip(axes, PANELS, strict=True):
+    for axis, (metric, where) in zip(axes, panels, strict=True):
         image = axis.imshow(cells[metric], cmap="cividis", vmin=floor, vmax=100, aspect="auto")
         _write_values(
-            axis, cells[metric], [[(d, a) in field.skips for a in attacks] for d in names]
+            axis, cells[metric], [[(d[0], a) in field.skips for a in attacks] for d in rows]
         )
-        axis.set_xticks(
-            range(len(attacks)), attacks, rotation=35, ha="right", rotation_mode="anchor"
-        )
-        axis.set_yticks(range(len(names)), names)
+        names = [shown(attack) for attack in attacks]
+        axis.set_xticks(range(len(attacks)), names, rotation=35, ha="right", rotation_mode="anchor")
+        axis.set_yticks(range(len(rows)), [folded(names, NAME) for names in rows])
         axis.tick_params(length=0)
         axis.set_title(f"on {where}")
         axis.spines[["left", "bottom"]].set_visible(False)
@@ -42,6 +55,23 @@ def heat_map(field: Field, width: float) -> "Figure":
     bar.set_label("fidelity (%)")
     bar.outline.set_visible(False)
     return figure
+
+
+def _height(field: Field, panels: int) -> float:
+    attacks = [a for a in field.attacks if _measured(field, a)]
+    rows = len(_rows(field, attacks)) * (panels if len(attacks) > BESIDE else 1)
+    return 1.0 + 0.17 * rows + 0.05 * max(map(len, attacks))
+
+
+def _rows(field: Field, attacks: Sequence[str]) -> list[list[str]]:
+    """Return the defenses of each row, baselines first and then ranked; equal ones share a row."""
+    order = [row.defense for row in baselines_first(standings(field))]
+    rows: dict[str, list[str]] = {}
+    for name in order:
+        cells = [[_mean(field, name, a, m) for a in attacks] for m, _ in PANELS]
+        skipped = [(name, a) in field.skips for a in attacks]
+        rows.setdefault(repr((cells, skipped)), []).append(name)
+    return list(rows.values())
 
 
 def _write_values(
@@ -59,7 +89,7 @@ def _write_values(
                 ha="center",
                 va="center",
                 fontsize=POINTS - 1,
-                color="white" if dark else "black",
+                color=SOFT if isnan(value) else "white" if dark else "black",
             )
 
 

@@ -5,21 +5,21 @@ from itertools import pairwise
 from math import ceil, isnan
 from typing import TYPE_CHECKING, Any
 
-from moatbench.report.draw.style import COLUMN, POINTS, Look, looks, sized
+from moatbench.report.draw.notes import write
+from moatbench.report.draw.style import COLUMN, Look, looks, sized
 from moatbench.report.measure.baselines import baselines_first, is_baseline
 from moatbench.report.measure.leaderboard import Standing
 from moatbench.report.measure.statistics import Interval
 from moatbench.report.measure.strengths import Strengths
+from moatbench.verdict.names import shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.transforms import Bbox
 
 COSTS = (("l1", "honest cost (mean L1, a refusal counts 2)"), ("lost", "accuracy lost (points)"))
 STEPS, HALF = 24, 4.0  # boxes along a segment, half the side of a mark, in pixels
 AWAY = (7.0, 14.0)  # points from a mark to its label
-SIDES = ((1, 0), (0.7, 0.7), (0, 1), (-0.7, 0.7), (-1, 0), (-0.7, -0.7), (0, -1), (0.7, -0.7))
 
 
 def strength_figure(
@@ -37,9 +37,9 @@ def strength_figure(
     axes = figure.subplots(1, len(costs), sharey=True, squeeze=False)[0]
     for axis, (cost, said) in zip(axes, costs, strict=True):
         for row in points:
-            _draw(axis, [row], cost, look[row.defense], row.defense)
+            _draw(axis, [row], cost, look[row.defense], shown(row.defense))
         for line in lines:
-            _draw(axis, line.rows, cost, look[line.name], f"{line.name}, by {line.knob}")
+            _draw(axis, line.rows, cost, look[line.name], f"{shown(line.name)}, by {line.knob}")
         axis.set_xlabel(said)
         axis.grid(alpha=0.25, linewidth=0.5)
         axis.margins(x=0.1, y=0.1)
@@ -116,31 +116,4 @@ def _label(axis: "Axes", lines: Sequence[Strengths], cost: str, look: dict[str, 
     by_end = sorted(marks, key=lambda m: m[4] not in (0, len(m[3].values) - 1))
     for x, y, value, line, _ in by_end:
         if not isnan(x.mean):
-            _write(axis, f"{value:g}", (x.mean, y.mean), look[line.name].colour, taken)
-
-
-def _write(
-    axis: "Axes", text: str, at: tuple[float, float], colour: str, taken: list["Bbox"]
-) -> None:
-    """Try the places around a mark; leave the label out where each would cover something."""
-    note: Any = axis.annotate(
-        text,
-        at,
-        xytext=(0, 0),
-        textcoords="offset points",
-        ha="center",
-        va="center",
-        fontsize=POINTS - 1,
-        color=colour,
-        annotation_clip=False,
-    )
-    inside = axis.get_window_extent()
-    for away in AWAY:
-        for right, up in SIDES:
-            note.set_position((away * right * 1.2, away * up))
-            box = note.get_window_extent()
-            within = inside.x0 <= box.x0 and box.x1 <= inside.x1 and inside.y0 <= box.y0
-            if within and box.y1 <= inside.y1 and not any(box.overlaps(t) for t in taken):
-                taken.append(box)
-                return
-    note.remove()
+            write(axis, [f"{value:g}"], (x.mean, y.mean), look[line.name].colour, taken, AWAY)

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from moatbench.display.style import COLOURS
+from moatbench.display.style import FAINT
 from moatbench.report.measure.worst import UNDEFENDED
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Without the yellow, which is faint on white
-PALETTE = COLOURS[:6]
+# Without the yellow, which is faint on white; in the order in which neighbours differ most
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = "os^Dv<>P"
 DASHES = ("solid", "dashed", "dashdot", "dotted")
 INK = "#222222"
@@ -36,23 +36,41 @@ RC: Any = {
 
 @dataclass(frozen=True)
 class Look:
-    """How a defense is drawn: three channels, so that colour is never the only one."""
+    """How a defense is drawn: three channels, so that colour is never the only one.
+
+    Args:
+        colour: that nothing else in the picture has; FAINT for all that do not stand out.
+        marker: its shape.
+        dash: of its line.
+    """
 
     colour: str
     marker: str
     dash: str
 
+    @property
+    def strong(self) -> bool:
+        """Whether it stands out."""
+        return self.colour != FAINT
 
-def looks(defenses: Sequence[str]) -> dict[str, Look]:
-    """Give each defense its look, in order; the undefended API is ink."""
+
+def looks(defenses: Sequence[str], leading: Sequence[str] | None = None) -> dict[str, Look]:
+    """Give each defense its look: the undefended API is ink, and few others have a colour.
+
+    Args:
+        defenses: in their order.
+        leading: those that should stand out, the first of them first; None takes the order.
+    """
     others = [name for name in defenses if name != UNDEFENDED]
+    first = [name for name in (leading or others) if name in others][: len(PALETTE)]
+    ranked = [*first, *(name for name in others if name not in first)]
     out = {
         name: Look(
-            PALETTE[place % len(PALETTE)],
+            PALETTE[place] if place < len(first) else FAINT,
             MARKERS[1 + place % (len(MARKERS) - 1)],
-            DASHES[place // len(PALETTE) % len(DASHES)],
+            DASHES[place % len(DASHES)],
         )
-        for place, name in enumerate(others)
+        for place, name in enumerate(ranked)
     }
     return out | ({UNDEFENDED: Look(INK, MARKERS[0], "solid")} if UNDEFENDED in defenses else {})
 

@@ -14,12 +14,15 @@ from moatbench.report.measure.strengths import strengths
 from moatbench.report.measure.worst import Field, worst
 from moatbench.report.select.records import base_name
 from moatbench.report.write.numerals import INTERVAL, percent, share, significant
-from moatbench.report.write.tables import NOTHING, Group, Head, Table
+from moatbench.report.write.table import NOTHING, Group, Head, Table
 
 MARKS = (
     "A: the number is not what it is called; B: it is one side of the truth only; why is told "
     "below, and notes (C) on a page of their own. baseline: for comparison"
 )
+WEB = ("honest_l1_max", "honest_ece_undefended")  # for which paper has no room
+NARROW = ("honest_label_agreement", "honest_accuracy_lost", "honest_l1_mean", "honest_refused")
+BY = "the worst on test data; +n: so many others equal it"
 
 
 def leaderboard(boards: Sequence[tuple[Field, list[Standing]]]) -> Table:
@@ -27,25 +30,27 @@ def leaderboard(boards: Sequence[tuple[Field, list[Standing]]]) -> Table:
     return Table(
         "leaderboard",
         "Defense leaderboard",
-        "Fidelity in % at the budget: the worst case over the attacks of the mean over seeds, "
-        f"{INTERVAL}; one seed has no interval. Honest cost: mean L1 distance of honest "
-        "customers' answers from the victim's, a refused query counted as 2. Front: no other "
-        "defense has both a lower worst case on test data and a lower cost, by the means. "
-        "Confirmed: the same attack on fresh seeds, which had no part in choosing it; the maximum "
-        f"of means is biased upwards. {told_missing([field for field, _ in boards])}".rstrip(),
+        f"Worst-case fidelity (%) over the attacks at the budget, {INTERVAL}, beside what honest "
+        "customers pay. The worst case is of the mean over seeds; one seed has no interval. Honest "
+        "cost: mean L1 distance of honest customers' answers from the victim's, a refused query "
+        "counted as 2. Front: no other defense has both a lower worst case on test data and a "
+        "lower cost, by the means. Confirmed: the same attack on fresh seeds, which had no part in "
+        "choosing it; the maximum of means is biased upwards. "
+        f"{told_missing([field for field, _ in boards])}".rstrip(),
         [
-            Head("defense", number=False),
-            Head("marks", MARKS, number=False),
-            Head("test data", "worst-case fidelity on test data"),
+            Head("defense", number=False, narrow=True, named=True),
+            Head("marks", MARKS, number=False, narrow=True),
+            Head("test data", "worst-case fidelity on test data", narrow=True),
             Head("uniform inputs", "worst-case fidelity on uniform valid inputs"),
             Head(
                 "gain",
                 "on test data, the worst case: what was extracted beyond an attacker without the "
                 "API, in % of what that one leaves; 0 is nothing",
+                paper=False,
             ),
-            Head("by attack", "the worst on test data; +n: so many others equal it", number=False),
+            Head("by attack", BY, number=False, named=True),
             Head("confirmed", "on test data, that attack on n fresh seeds", number=False),
-            Head("honest cost"),
+            Head("honest cost", narrow=True),
             Head(
                 "labels changed",
                 "% of honest customers' answered queries: of the labels told or of the top "
@@ -109,13 +114,13 @@ def equal_cost(boards: Sequence[tuple[Field, list[Standing]]]) -> Table:
         "equal_cost",
         "At equal honest cost",
         "The lowest worst-case fidelity (%, test data, at the budget) among the defenses whose "
-        "honest cost is within the limit. Lowest by the means: whether it is more than chance, the "
+        "honest cost is within a limit. Lowest by the means: whether it is more than chance, the "
         "paired comparisons say.",
         [
-            Head("honest cost", "mean L1; a refused query counts 2"),
+            Head("honest cost", "mean L1; a refused query counts 2", narrow=True),
             Head("defenses within"),
-            Head("lowest worst case"),
-            Head("of", number=False),
+            Head("lowest worst case", narrow=True),
+            Head("of", number=False, narrow=True, named=True),
             Head("marks", MARKS, number=False),
         ],
         groups,
@@ -146,15 +151,15 @@ def strength_table(boards: Sequence[tuple[Field, list[Standing]]]) -> Table:
     return Table(
         "strengths",
         "Strengths of a defense",
-        "Fidelity in % on test data at the budget, the worst case over the attacks of the mean "
-        f"over seeds, {INTERVAL}, beside what honest customers pay. A defense that holds only at "
-        "a price that nobody would pay does not hold.",
+        f"Worst-case fidelity (%, test data) at the budget, {INTERVAL}, beside what honest "
+        "customers pay. The worst case is over the attacks, of the mean over seeds. A defense that "
+        "holds only at a price that nobody would pay does not hold.",
         [
-            Head("defense", number=False),
-            Head("strength", number=False),
-            Head("worst case"),
-            Head("by attack", "the worst; +n: so many others equal it", number=False),
-            Head("honest cost", "mean L1; a refused query counts 2"),
+            Head("defense", number=False, narrow=True, named=True),
+            Head("strength", number=False, narrow=True),
+            Head("worst case", narrow=True),
+            Head("by attack", BY, number=False, named=True),
+            Head("honest cost", "mean L1; a refused query counts 2", narrow=True),
             Head("accuracy lost", "percentage points, on answered queries"),
             Head("marks", MARKS, number=False),
         ],
@@ -177,12 +182,14 @@ def honest(boards: Sequence[tuple[Field, list[Standing]]]) -> Table:
     return Table(
         "honest",
         "What honest customers pay",
-        "Means over seeds on the instance under attack; of several attacks, the one under which "
-        "the measure is worst. "
+        "Means over seeds on the instance under attack, of the attack under which each is worst. "
         f"{_clock([field for field, _ in boards])}",
         [
-            Head("defense", number=False),
-            *(Head(c.heading, _unit(c)) for c in customers),
+            Head("defense", number=False, narrow=True, named=True),
+            *(
+                Head(c.heading, _unit(c), paper=c.name not in WEB, narrow=c.name in NARROW)
+                for c in customers
+            ),
             Head("ms added", "milliseconds a query, by the clock"),
             Head("s waited", "virtual seconds a query"),
             *(Head(f"{c.heading} (shifted)", _unit(c), paper=False) for c in unusual),

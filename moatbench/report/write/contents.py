@@ -8,12 +8,12 @@ from moatbench.report.measure.statistics import t_interval
 from moatbench.report.measure.worst import Field
 from moatbench.report.select.records import Curve, Selection
 from moatbench.report.write.alarm_table import monitors
-from moatbench.report.write.attack_tables import compared, cost_multipliers, heat
+from moatbench.report.write.attack_tables import compared, cost_multipliers, matrix
 from moatbench.report.write.board_tables import equal_cost, honest, leaderboard, strength_table
 from moatbench.report.write.flag_tables import flags, reasons
 from moatbench.report.write.group_table import groups
 from moatbench.report.write.numerals import INTERVAL, share
-from moatbench.report.write.tables import NOTHING, Group, Head, Table
+from moatbench.report.write.table import NOTHING, Group, Head, Table
 
 
 def tables(selection: Selection, fields: Sequence[Field]) -> list[Table]:
@@ -28,8 +28,8 @@ def tables(selection: Selection, fields: Sequence[Field]) -> list[Table]:
         honest(boards),
         cost_multipliers(fields, "fidelity_test"),
         cost_multipliers(fields, "fidelity_uniform"),
-        heat(fields, "fidelity_test"),
-        heat(fields, "fidelity_uniform"),
+        matrix(fields, "fidelity_test"),
+        matrix(fields, "fidelity_uniform"),
         monitors(fields, selection.plan),
         *[
             compared(fields, measure, against_none=against_none)
@@ -69,15 +69,15 @@ def settings(fields: Sequence[Field]) -> Table:
     return Table(
         "settings",
         "What was attacked",
-        "A row for each victim and data set. Accuracy in %, on the judge's test points, "
-        f"{INTERVAL}. With n test points, no disagreement seen bounds the rate below 3/n.",
+        f"Victims, their accuracy in % on the judge's test points ({INTERVAL}), and budgets. "
+        "With n test points, no disagreement seen bounds the rate below 3/n.",
         [
-            Head("victim", number=False),
-            Head("data", number=False),
+            Head("victim", number=False, narrow=True, named=True),
+            Head("data", number=False, narrow=True, named=True),
             Head("sha256", "of the data's content, first 12 digits", number=False),
-            Head("test points"),
-            Head("accuracy"),
-            Head("seeds"),
+            Head("test points", narrow=True),
+            Head("accuracy", narrow=True),
+            Head("seeds", narrow=True),
             Head("checkpoints (queries)", number=False),
         ],
         [Group("", rows)],
@@ -95,7 +95,10 @@ def not_applicable(fields: Sequence[Field]) -> Table:
         "not_applicable",
         f"Attacks that do not apply ({len(rows)})",
         "They are no part of a worst case.",
-        [Head(h, number=False) for h in ("setting", "defense", "attack", "reason")],
+        [
+            Head(h, number=False, named=h in ("defense", "attack"))
+            for h in ("setting", "defense", "attack", "reason")
+        ],
         [Group("", rows)],
         folded=True,
     )

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from moatbench.record.flag import GRADES, NOTE, Flag
 from moatbench.report.measure.leaderboard import Standing
 from moatbench.report.measure.worst import Field
-from moatbench.report.write.tables import Group, Head, Table
+from moatbench.report.write.table import Group, Head, Table
 
 Boards = Sequence[tuple[Field, list[Standing]]]
 GRADED = "; ".join(f"{grade} {says}" for grade, says in GRADES.items())
@@ -23,9 +23,12 @@ def reasons(boards: Boards) -> Table:
     return Table(
         "reasons",
         "Rows with A or B, and why",
-        "A: the number is not what it is called. B: it is one side of the truth only. All other "
-        "rows are what they seem; notes (C) are on a page of their own.",
-        [Head(h, number=False) for h in (*_heads(boards), "defense", "grade", "mark", "why")],
+        "Rows whose number is not what it is called (A), or one side of the truth only (B). All "
+        "other rows are what they seem; notes (C) are on a page of their own.",
+        [
+            Head(h, number=False, named=h == "defense")
+            for h in (*_heads(boards), "defense", "grade", "mark", "why")
+        ],
         [Group("", rows)],
     )
 
@@ -41,9 +44,10 @@ def flags(boards: Boards) -> Table:
     return Table(
         "flags",
         f"All flags ({len(rows)})",
+        "What runs and rows say against themselves, the gravest first. "
         f"{GRADED}. Of the runs with these seeds, or of the row where there is none.",
         [
-            Head(h, number=False)
+            Head(h, number=False, named=h == "defense")
             for h in ("setting", "defense", "grade", "mark", "what is said", "seeds")
         ],
         [Group("", sorted(rows, key=lambda line: line[2]))],

@@ -7,7 +7,7 @@ from moatbench.record.harm import Harm, worst_of
 from moatbench.report.measure.statistics import t_interval
 from moatbench.report.measure.worst import Field
 from moatbench.report.write.numerals import percent, significant
-from moatbench.report.write.tables import Group, Head, Table
+from moatbench.report.write.table import Group, Head, Table
 
 MEASURES = [column(f"honest_{name}") for name in ("refused", *OF_A_GROUP)]
 
@@ -25,10 +25,13 @@ def groups(fields: Sequence[Field]) -> Table:
     return Table(
         "groups",
         "What groups of customers pay",
-        "Honest customers by their true class, and in and out of a named subgroup: means over "
+        "Honest customers by their true class, and in and out of a named subgroup. Means over "
         "seeds; of several attacks, the one under which the measure is worst.",
         [
-            *(Head(h, number=False) for h in ("setting", "defense", "customers")),
+            *(
+                Head(h, number=False, named=h == "defense")
+                for h in ("setting", "defense", "customers")
+            ),
             *(Head(c.heading, f"{'%, ' if c.unit == 'share' else ''}{c.says}") for c in MEASURES),
         ],
         [Group("", rows)],

@@ -14,6 +14,9 @@ from moatbench.report.measure.leaderboard import standings
 from moatbench.report.measure.strengths import strengths_seen
 from moatbench.report.measure.worst import UNDEFENDED, Field
 from moatbench.report.select.records import Selection
+from moatbench.verdict.words import named
+
+SOME = 6  # defenses that a notice names; the page of flags has all
 
 
 def paragraph(selection: Selection, fields: Sequence[Field]) -> str:
@@ -95,7 +98,7 @@ def notices(selection: Selection, fields: Sequence[Field]) -> list[str]:
         )
     if once := _once(fields):
         lines.append(
-            f"Measured at one strength only, so nothing is said of others: {', '.join(once)}. "
+            f"Measured at one strength only, so nothing is said of others: {named(once, SOME)}. "
             "moatbench -m experiment=strength defense=NAME runs all that are published."
         )
     if any(UNDEFENDED not in f.defenses for f in fields):

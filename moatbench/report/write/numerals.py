@@ -4,25 +4,31 @@ from math import isfinite, isinf, isnan
 
 from moatbench.report.measure.multipliers import Multiplier, Reach
 from moatbench.report.measure.statistics import Interval
-from moatbench.report.write.tables import NOTHING
+from moatbench.report.write.table import NOTHING
 
-INTERVAL = "[95 % interval]"  # how a table names it
+INTERVAL = "+- 95 % interval"  # how a table names it
 
 
 def share(value: Interval) -> str:
-    """A share in % with its interval; the mean alone where there is none."""
+    """A share in % with the longer arm of its interval; the mean alone where there is none."""
     if not value.n:
         return NOTHING
-    if isnan(value.low):
-        return percent(value.mean)
-    return f"{percent(value.mean)} [{percent(value.low)}, {percent(value.high)}]"
+    mean, half = percent(value.mean), 100 * arm(value)
+    if isnan(half) or mean.startswith(">"):
+        return mean
+    digits = 2 if 0 < half < 0.05 or len(mean.partition(".")[2]) > 1 else 1
+    return f"{mean} +- {half:.{digits}f}" if half else f"{mean} +- 0"
 
 
 def points(value: Interval) -> str:
     """A difference of shares in percentage points, with its sign and interval."""
-    low, high = (f"{100 * end:+.2f}" for end in (value.low, value.high))
-    ends = "" if isnan(value.low) else f" [{low}, {high}]"
-    return f"{100 * value.mean:+.2f}{ends}"
+    half = "" if isnan(value.low) else f" +- {100 * arm(value):.2f}"
+    return f"{100 * value.mean:+.2f}{half}"
+
+
+def arm(value: Interval) -> float:
+    """The longer arm of an interval that may be cut at an end of its scale; NaN for none."""
+    return max(value.high - value.mean, value.mean - value.low)
 
 
 def percent(value: float) -> str:

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from moatbench import __version__
 from moatbench.report.draw.chart_data import chart_data
 from moatbench.report.draw.figures import slug
+from moatbench.report.draw.heat_map import heat_maps
 from moatbench.report.measure.cases import verdict_of
 from moatbench.report.measure.worst import Field
 from moatbench.report.select.records import Selection
@@ -35,17 +36,18 @@ SECTIONS = (
 )
 FLAGS = "flags.html"
 CAPTIONS = {
-    "curves": "Lines: the mean over seeds; bands: the 95 % interval, none with one "
-    "seed. The worst case takes, at each checkpoint, the attack with the worst mean (the tip names "
-    "it). Hollow: a fit had not converged, a lower bound, or had not begun.",
+    "curves": "A line for the worst case of each defense: the mean over seeds. Equal lines are "
+    "one, and a label names them all under the pointer; few have a colour, and their 95 % interval "
+    "as a band. The worst case takes, at each checkpoint, the attack with the worst mean (the tip "
+    "names it). Hollow: a fit had not converged, a lower bound, or had not begun.",
     "tradeoff": "Left and low is where a defender wants to be. Filled, and on the dotted line: the "
-    "Pareto front of the means. Bars: 95 % intervals.",
+    "Pareto front of the means. Bars: 95 % intervals. Defenses at one place share a label.",
     "strengths": "Worst-case fidelity on test data at the budget, against what honest customers "
     "pay: a line joins the strengths of a defense in their order, and the numbers are its knob's. "
     "Left and low is where a defender wants to be; none and label_only are what a line must beat. "
     "Bars: 95 % intervals.",
-    "heat": "At the budget, in %, mean over seeds. Framed: the worst attack on the defense. A "
-    "star: a lower bound.",
+    "heat": "At the budget, in %, mean over seeds; the strongest attacks to the left. Framed: the "
+    "worst attack on the defense. A star: a lower bound.",
 }
 
 
@@ -56,6 +58,7 @@ def page(
     experiment: str,
     source: str = "",
     pictures: Mapping[str, bytes] = MappingProxyType({}),
+    scale: str = "auto",
 ) -> str:
     """Write the page.
 
@@ -66,6 +69,7 @@ def page(
         experiment: the name at the head.
         source: the command that asked for the page.
         pictures: SVG files of figures/ that the page shows as they are, by name.
+        scale: of the charts at first: one of `scale.SCALES`.
     """
     parts = {
         "title": escape(f"{experiment}: moatbench report"),
@@ -81,7 +85,7 @@ def page(
         "css": _template("page.css"),
         "js": _template("charts.js"),
         # In a script element, only this could end the JSON early
-        "data": json.dumps(chart_data(fields), separators=(",", ":")).replace("</", "<\\/"),
+        "data": json.dumps(chart_data(fields, scale), separators=(",", ":")).replace("</", "<\\/"),
     }
     return _filled("page.html", parts)
 
@@ -141,7 +145,7 @@ def _sections(
         parts = [f"<section id={name}>", f"<h2>{escape(title)}</h2>"]
         parts += [_chart(chart, fields)] if chart else []
         parts += [_picture(n, svg) for n, svg in pictures.items() if n.startswith(f"{name}_")]
-        parts += [html(table) + _files([f"tables/{table.name}"], ("md", "tex")) for table in shown]
+        parts += [html(table) + _table_files(table) for table in shown]
         out.append("\n".join([*parts, "</section>"]))
     return out
 
@@ -152,18 +156,22 @@ def _of(made: Sequence[Table], names: Sequence[str]) -> list[Table]:
 
 def _chart(name: str, fields: Sequence[Field]) -> str:
     controls = [f"<label>victim <select id={name}-setting></select></label>"]
+    if name == "curves":
+        controls.append("<label>attack <select id=curves-attack></select></label>")
     if name != "tradeoff":
         controls.append(f"<label>measure <select id={name}-metric></select></label>")
-    if name == "curves":
-        controls.insert(1, "<label>attack <select id=curves-attack></select></label>")
-        controls.append("<label><input type=checkbox id=curves-whole> whole scale</label>")
-    legend = "" if name == "heat" else f"<div class=legend id={name}-legend></div>"
-    figures = {
-        "curves": ("curves_column", "curves_page"),
-        "tradeoff": ("tradeoff_column",),
-        "heat": ("attacks_page",),
-    }
-    stems = [f"figures/{figure}_{slug(f.setting)}" for f in fields for figure in figures[name]]
+    legend = ""
+    if name != "heat":
+        controls.append(f"<label>scale <select id={name}-scale></select></label>")
+        legend = (
+            "<details class=choose><summary>Choose defenses</summary>"
+            f"<div class=legend id={name}-legend></div></details>"
+        )
+    stems = [
+        f"figures/{figure}_{slug(f.setting)}"
+        for f in fields
+        for figure in (heat_maps(f) if name == "heat" else (f"{name}_column", f"{name}_page"))
+    ]
     return (
         f"<p class=caption>{escape(CAPTIONS[name])}</p><div class=controls>{''.join(controls)}"
         f"</div>{legend}<div class=chart id={name}-chart></div>{_files(stems, ('pdf', 'svg'))}"
@@ -181,15 +189,26 @@ def _picture(name: str, svg: bytes) -> str:
     )
 
 
+def _table_files(table: Table) -> str:
+    """Link to a table's files; the one-column one where there is one."""
+    stem = f"tables/{table.name}"
+    narrow = any(column.narrow for column in table.columns)
+    return _files([stem], ("md", "tex", *(("_column.tex",) if narrow else ())))
+
+
 def _files(stems: Sequence[str], endings: Sequence[str]) -> str:
     """Link to files beside the page; nothing is fetched unless somebody clicks."""
     spans = (
         f"<span>{escape(stem)} "
-        + " ".join(f'<a href="{escape(stem)}.{e}">.{e}</a>' for e in endings)
+        + " ".join(f'<a href="{escape(stem + e)}">{e}</a>' for e in map(_ending, endings))
         + "</span>"
         for stem in stems
     )
     return f"<p class=files>{''.join(spans)}</p>"
+
+
+def _ending(name: str) -> str:
+    return name if name.startswith("_") else f".{name}"
 
 
 def _methods(selection: Selection, fields: Sequence[Field]) -> str:

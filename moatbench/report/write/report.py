@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def report(experiment: str, out: Path, uri: str, condition: str = "") -> Selection:
+def report(
+    experiment: str, out: Path, uri: str, condition: str = "", scale: str = "auto"
+) -> Selection:
     """Write a report of the finished runs of an experiment.
 
     Args:
@@ -21,6 +23,7 @@ def report(experiment: str, out: Path, uri: str, condition: str = "") -> Selecti
         out: the folder to write to: new, empty, or with an earlier report, which is replaced.
         uri: of the MLflow store.
         condition: MLflow's search syntax, to choose among the runs.
+        scale: of fidelity in charts and figures, one of `draw.scale.SCALES`.
 
     Raises:
         StoreUnreadable: the store is gone, locked, or has no such experiment.
@@ -30,13 +33,16 @@ def report(experiment: str, out: Path, uri: str, condition: str = "") -> Selecti
     require_free(out)
     selection = select(logged_runs(uri, experiment, condition))
     chosen = f" filter={shlex.quote(condition)}" if condition else ""
+    chosen += f" scale={scale}" if scale != "auto" else ""
     source = f"moatbench-report tracking.uri={uri} experiment={shlex.quote(experiment)}{chosen}"
     with written(out) as folder:
-        write(selection, folder, experiment, source)
+        write(selection, folder, experiment, source, scale)
     return selection
 
 
-def write(selection: Selection, folder: Path, experiment: str, source: str = "") -> None:
+def write(
+    selection: Selection, folder: Path, experiment: str, source: str = "", scale: str = "auto"
+) -> None:
     """Write every file of the report into a folder; `source` is the command that asked for it."""
     from moatbench.report.draw import figures
     from moatbench.report.measure.worst import fields
@@ -52,7 +58,9 @@ def write(selection: Selection, folder: Path, experiment: str, source: str = "")
     for table in made:
         _write(folder / "tables" / f"{table.name}.md", markdown(table))
         _write(folder / "tables" / f"{table.name}.tex", latex(table))
-    drawn = figures.draw(sorted_fields, folder / "figures")
+        if column := latex(table, narrow=True):
+            _write(folder / "tables" / f"{table.name}_column.tex", column)
+    drawn = figures.draw(sorted_fields, folder / "figures", scale)
     pictures = {
         name: (folder / "figures" / name).read_bytes()
         for name in drawn
@@ -65,7 +73,7 @@ def write(selection: Selection, folder: Path, experiment: str, source: str = "")
     frame = tidy(selection)
     frame.to_csv(folder / "curves.csv", index=False)
     frame.to_parquet(folder / "curves.parquet", index=False)
-    text = page(selection, sorted_fields, made, experiment, source, pictures)
+    text = page(selection, sorted_fields, made, experiment, source, pictures, scale)
     _write(folder / "index.html", text)
     if any(table.name == "flags" for table in made):
         _write(folder / FLAGS, flags_page(made, experiment))

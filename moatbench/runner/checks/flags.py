@@ -38,6 +38,7 @@ from moatbench.runner.checks.doubts import (
     more_queries_gave_less,
     more_steps_gave_other,
 )
+from moatbench.runner.checks.stated import unlike_stated
 from moatbench.sweep.strengths import published_of
 from moatbench.victim import Shares, Victim
 
@@ -133,6 +134,7 @@ def of_victim(victim: Victim) -> list[Flag]:
     way = _units(shares)
     labels, shown = victim.predict(shares.x_test).labels, constant_accuracy(victim)
     right = float((labels == shares.y_test).mean())
+    flags += unlike_stated(victim, right, way)
     if len(np.unique(labels)) == 1:
         text = f"the victim answers {victim.classes[labels[0]]!r} to every test row; {way}"
         return [*flags, Flag(INVALID, text, CONSTANT)]

@@ -1,0 +1,154 @@
+"""Serve a model behind its defense over HTTP, to whoever has a key (moatbench-key create).
+
+Victim, data and defense are chosen as for a run. It speaks MLflow's /invocations and the Open
+Inference Protocol v2; /docs tells all routes. What was asked is kept in the folder `state`, so that
+a restart forgets nothing. The owner's page is on a port of its own.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from moatbench.cli.options import BadOption, whole
+from moatbench.compose.words.overrides import explain_composition
+
+if TYPE_CHECKING:
+    import socket
+
+    from moatbench.compose.deployed import Deployed
+    from moatbench.serving.front import Front, Limits
+    from moatbench.serving.state import State
+
+STATE = "runs/serve"
+EXTRA = ("fastapi", "uvicorn", "uvloop", "httptools", "msgspec", "orjson", "prometheus_client")
+CHOICES = ("keep", "new")
+USAGE = "moatbench-serve victim=... data=... defense=... [port=8080] [state=FOLDER] [KEY=...]"
+OPTIONS = {
+    "victim, data, defense, ...": "overrides of a run: victim=model victim.path=mine.skops",
+    "port": "where clients ask (8080; 0 is any that is free)",
+    "admin_port": "where the owner's page and /metrics are (8081)",
+    "host": "from where clients reach it (127.0.0.1: this machine alone)",
+    "admin_host": "from where the owner does (127.0.0.1)",
+    "state": f"its folder ({STATE}); where it holds another deployment's past also keep or new",
+    "durable": "process (what was asked outlives its end) or machine (the power's end as well)",
+    "record": "folder of a run on this defense: the owner's page tells what a thief could have",
+    "max_rows, max_body": "of a request (10000 rows, 16777216 bytes)",
+}
+OWN = ("port", "admin_port", "host", "admin_host", "durable", "record", "max_rows", "max_body")
+
+
+def main() -> None:
+    """Serve until it is told to stop."""
+    arguments = sys.argv[1:]
+    if {"-h", "--help"} & set(arguments):
+        width = max(map(len, OPTIONS))
+        print(f"usage: {USAGE}\n\n{__doc__}")
+        print("\n".join(f"  {name:{width}}  {what}" for name, what in OPTIONS.items()))
+        return
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing its own message
+    try:
+        own, choice, given = read(arguments)
+        _serve(own, choice, given)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in EXTRA:
+            raise
+        hint = "run: pip install 'moatbench[serve]'"
+        sys.exit(f"moatbench-serve: {error.name} is not installed; {hint}")
+    except Exception as error:
+        sys.exit(f"moatbench-serve: {explain_composition(error, arguments)}")
+
+
+def read(arguments: Sequence[str]) -> tuple[dict[str, str], str | None, list[str]]:
+    """Tell the service's own options, and the choice for its past, from the overrides of a run.
+
+    Raises:
+        BadOption: what is no key=value, or belongs to a run alone.
+    """
+    own, choice, given = {"state": STATE}, None, []
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        if not equals and not argument.startswith("~"):
+            raise BadOption(f"{argument!r} is no key=value; usage: {USAGE}")
+        if key == "state" and value in CHOICES:
+            choice = value
+        elif key in (*OWN, "state"):
+            own[key] = value
+        elif key in ("attack", "secret", "experiment") or key.startswith("attack."):
+            why = "is drawn once, by the system" if key == "secret" else "belongs to a run"
+            raise BadOption(f"{key}= must be left out, as it {why}")
+        else:
+            given.append(argument)
+    return own, choice, given
+
+
+def _serve(own: dict[str, str], choice: str | None, given: Sequence[str]) -> None:
+    """Build, replay, listen."""
+    from moatbench.runner.job import one_pool
+    from moatbench.serving.front import Limits
+    from moatbench.serving.owner import owner_page
+    from moatbench.serving.servers import HOST, listening, serve
+    from moatbench.serving.state import State
+
+    port = whole(own.get("port", "8080"), "port", 0, 65535)
+    admin_port = whole(own.get("admin_port", "8081"), "admin_port", 0, 65535)
+    host, admin_host = own.get("host", HOST), own.get("admin_host", HOST)
+    usual = Limits()
+    limits = Limits(
+        whole(own.get("max_body", str(usual.body)), "max_body", 1),
+        whole(own.get("max_rows", str(usual.rows)), "max_rows", 1),
+    )
+    state = State(Path(own["state"]), own.get("durable", "process"), choice)
+    try:
+        with listening(port, host) as clients, listening(admin_port, admin_host) as owner:
+            parts = _deployed(given)
+            with one_pool(parts.threads):
+                app = _application(parts, state, limits)
+                curve = Path(own["record"]) if "record" in own else None
+                page = owner_page(app, state.owner_key(), curve)
+                _say(own["state"], app, clients, owner, state)
+                serve(app, page, clients, owner)
+    finally:
+        state.close()
+
+
+def _deployed(given: Sequence[str]) -> "Deployed":
+    from moatbench.compose.deployed import deployed
+
+    return deployed(given)
+
+
+def _application(parts: "Deployed", state: "State", limits: "Limits") -> "Front":
+    """Deploy the defense with the system's secret, replay its past, and put HTTP before it."""
+    import numpy as np
+
+    from moatbench.serving.app import application
+    from moatbench.serving.deployment import Served
+    from moatbench.serving.protocols.columns import Columns
+    from moatbench.serving.service import Service
+
+    state.adopt(parts.identity)
+    rng = np.random.default_rng(state.secret())
+    service = Service(Served(parts.victim, parts.defense, rng), state.store, parts.price)
+    card = service.card
+    columns = Columns(card.space, card.partial, parts.constants, parts.order)
+    return application(service, columns, parts.name, limits)
+
+
+def _say(
+    folder: str, app: "Front", clients: "socket.socket", owner: "socket.socket", state: "State"
+) -> None:
+    """Tell where it listens, what it remembers, and what to do first."""
+    at, admin = (":".join(map(str, one.getsockname()[:2])) for one in (clients, owner))
+    told = [
+        f"{app.name}: http://{at}, routes at http://{at}/docs",
+        f"owner's page: http://{admin}/?key={state.owner_key()}",
+    ]
+    if app.service.replayed:
+        told.append(f"replayed {app.service.replayed} queries of {folder}")
+    if not any(a.revoked is None for a in state.store.accounts()):
+        told.append(f"no key yet: moatbench-key create name=alice state={folder}")
+    print("\n".join(told), flush=True)

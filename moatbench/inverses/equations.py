@@ -1,0 +1,84 @@
+"""From perturbed answers to a surrogate, by the equations among them that stand."""
+
+import numpy as np
+from scipy.special import softmax
+
+from moatbench.client import Card, Surrogate
+from moatbench.inverses.agreement import Agreement, Equations, agreements
+from moatbench.learners.published import smooth_learner
+from moatbench.learners.purchases import Purchases
+from moatbench.models.linear import Linear
+from moatbench.reply import Reply, from_outputs
+from moatbench.solvers.reconstruction import in_units
+from moatbench.types import Array, Mask
+
+FAMILIES = frozenset({"logistic", "softmax"})  # whose log-odds are linear in known features
+
+
+class StandingEquations:
+    """Solves what most entries of perturbed answers agree on.
+
+    Nothing is known of the defense. Where two models answer in turn, the one is meant that is the
+    surest of customers' inputs: a model is trained on such.
+
+    Args:
+        card: tells the family, the classes and the space.
+        pool: (m, d) inputs like the customers'.
+    """
+
+    def __init__(self, card: Card, pool: Array) -> None:
+        self._card, self._pool = card, pool
+        self._learner = smooth_learner("softmax", card)
+
+    @property
+    def applies(self) -> bool:
+        """Whether the family is one whose log-odds are linear, told whole."""
+        return self._card.family in FAMILIES and self._card.full
+
+    def __call__(self, bought: Purchases) -> Surrogate | None:
+        """Return the model that the answers agree on; None where they agree on none."""
+        outputs = bought.outputs
+        told = np.asarray(np.isfinite(outputs).all(axis=1) & (outputs >= 0).all(axis=1))
+        enough = told.sum() * max(self._learner.k - 1, 1) > self._learner.unknowns
+        if not self.applies or not enough:
+            return None
+        equations = Equations.of(self._features(bought.x), np.where(told[:, None], outputs, 0.0))
+        found = agreements(equations, bought.labels, self._learner.k)
+        if not found:
+            return None
+        best = max(found, key=lambda one: self._sureness(one.w)) if len(self._pool) else found[0]
+        return self._surrogate(best, told, len(found))
+
+    def _features(self, x: Array) -> Array:
+        model = self._learner.model(x)
+        assert isinstance(model, Linear)
+        return model.a
+
+    def _sureness(self, w: Array) -> float:
+        """Return how sure a model is of the customers' inputs, on average."""
+        return float(self._outputs(w, self._pool).max(axis=1).mean())
+
+    def _outputs(self, w: Array, x: Array) -> Array:
+        scores = self._features(x) @ w
+        if self._learner.k == 2:
+            scores = np.hstack([np.zeros_like(scores), scores])
+        return np.asarray(softmax(scores, axis=1))
+
+    def _surrogate(self, one: Agreement, told: Mask, models: int) -> Surrogate:
+        w = one.w
+
+        def predict(x: Array) -> Reply:
+            return from_outputs(self._outputs(w, x))
+
+        entries, rows = one.stands[told].mean(), one.rows[told].mean()
+        note = (
+            f"{entries:.1%} of the equations stand, in {rows:.1%} of the answers; solved by these"
+        )
+        if models > 1:
+            note += f"; {models} models answer in turn"
+        return Surrogate(predict, self._parameters(w), True, note)
+
+    def _parameters(self, w: Array) -> dict[str, Array]:
+        whole = np.hstack([np.zeros_like(w), w]) if self._learner.k == 2 else w
+        model = self._learner.model(self._card.space.low[None])
+        return in_units(model.parameters(whole.T.ravel()), self._card.space)

@@ -1,0 +1,69 @@
+"""Accounts are API keys: made once, kept as hashes, looked up without a hint by time."""
+
+import hashlib
+import secrets
+
+from moatbench.serving.store import Account, Store
+
+PREFIX = "mb_"
+BYTES = 32  # of randomness in a key
+
+
+def create(store: Store, name: str, budget: int | None = None) -> tuple[int, str]:
+    """Make an account; return its id, and the key that is told this once."""
+    if not 0 < len(name) <= 100 or not name.isprintable():
+        raise ValueError(f"name must be 1 to 100 printable characters, got {name!r:.120}")
+    if any(a.name == name and a.revoked is None for a in store.accounts()):
+        raise ValueError(f"name must be new, got {name!r}; revoke the old one, or choose another")
+    key = PREFIX + secrets.token_urlsafe(BYTES)
+    return store.add(name, digest(key.encode()), secrets.token_hex(8), budget), key
+
+
+def revoke(store: Store, who: str) -> Account:
+    """End the account of this name or id; return it as it was."""
+    found = [a for a in store.accounts() if a.revoked is None and who in (a.name, str(a.id))]
+    if not found:
+        known = ", ".join(a.name for a in store.accounts() if a.revoked is None) or "none"
+        raise ValueError(f"name must be one of {known}, got {who!r:.120}")
+    store.revoke(found[0].id)
+    return found[0]._replace(revoked=0.0)
+
+
+def digest(key: bytes) -> bytes:
+    """Return what is kept of a key; it is random, so one round is enough."""
+    return hashlib.sha256(key).digest()
+
+
+class Keys:
+    """The keys that are valid now.
+
+    The hash is looked up, never the key: what a comparison takes tells of the hash, from which
+    nobody finds a key. A wrong key, a revoked one and none go the same way.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store, self._version = store, -1
+        self._valid: dict[bytes, Account] = {}
+
+    def of(self, key: bytes) -> Account | None:
+        """Return the account of a key, as it was made; None where there is none."""
+        version = self._store.changes()
+        if version != self._version:
+            self.reload()
+            self._version = version
+        return self._valid.get(digest(key))
+
+    def reload(self) -> None:
+        """Read the accounts again."""
+        self._valid = {a.digest: a for a in self._store.accounts() if a.revoked is None}
+
+
+def presented(headers: list[tuple[bytes, bytes]]) -> bytes:
+    """Return the key of a request: Authorization: Bearer, or X-API-Key; b'' for none."""
+    for name, value in headers:
+        if name == b"authorization":
+            scheme, _, key = value.partition(b" ")
+            return key.strip() if scheme.lower() == b"bearer" else b""
+        if name == b"x-api-key":
+            return value.strip()
+    return b""

@@ -1,0 +1,179 @@
+"""What a service must not forget, in SQLite: accounts, queries, alarms, answers to be repeated."""
+
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from moatbench.types import Array
+
+FILE = "state.db"
+DURABLE = {"process": "NORMAL", "machine": "FULL"}
+KEPT = 24 * 3600.0  # seconds that an answer is kept for a retry with the same Idempotency-Key
+TABLES = """
+create table if not exists accounts(
+    id integer primary key, name text not null, digest blob not null unique,
+    token text not null unique, budget integer, created real not null, revoked real,
+    queries integer not null default 0, refused integer not null default 0,
+    waits_until real not null default 0);
+create table if not exists log(
+    seq integer primary key autoincrement, account integer not null, time real not null,
+    rows integer not null, x blob, reply blob);
+create table if not exists replies(
+    account integer not null, key text not null, digest blob not null, time real not null,
+    status integer not null, kind text not null, body blob not null, primary key(account, key));
+create table if not exists alarms(
+    account integer primary key, time real not null, queries integer not null);
+create table if not exists meta(name text primary key, value text not null);
+"""
+
+
+class Account(NamedTuple):
+    """A client as the service knows it; its key is known as a hash alone."""
+
+    id: int
+    name: str
+    digest: bytes
+    token: str
+    budget: int | None
+    created: float
+    revoked: float | None
+    queries: int
+    refused: int
+    waits_until: float
+
+
+class Entry(NamedTuple):
+    """What one request leaves behind.
+
+    `x` (n, d) is None where counts are enough; `reply` is the model's own, where it varies;
+    `repeat` is (key, digest of the body, status, content type, body) of an Idempotency-Key;
+    `alarm` the number of the query that raised the account's first alarm.
+    """
+
+    account: int
+    time: float
+    rows: int
+    refused: int
+    waits_until: float
+    x: Array | None = None
+    reply: bytes | None = None
+    repeat: tuple[str, bytes, int, str, bytes] | None = None
+    alarm: int | None = None
+
+
+class Store:
+    """The file of a service's state.
+
+    Args:
+        folder: where it lies; it is made, for its owner alone.
+        durable: `process` outlives the process, whatever ends it; `machine` the power as well.
+    """
+
+    def __init__(self, folder: Path, durable: str = "process") -> None:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.file = folder / FILE
+        self.file.touch(mode=0o600)
+        self.db = sqlite3.connect(self.file, isolation_level=None, check_same_thread=False)
+        self.db.execute("pragma busy_timeout = 10000")
+        self.db.execute("pragma journal_mode = wal")
+        self.db.execute(f"pragma synchronous = {DURABLE[durable]}")
+        self.db.executescript(TABLES)
+
+    def close(self) -> None:
+        """Close the file."""
+        self.db.close()
+
+    # ---- accounts ---------------------------------------------------------------------------
+
+    def accounts(self) -> list[Account]:
+        """All accounts, in the order in which they were made."""
+        names = ", ".join(Account._fields)
+        rows = self.db.execute(f"select {names} from accounts order by id")
+        return [Account(*row) for row in rows]
+
+    def add(self, name: str, digest: bytes, token: str, budget: int | None) -> int:
+        """Add an account; return its id."""
+        made = self.db.execute(
+            "insert into accounts(name, digest, token, budget, created) values(?, ?, ?, ?, ?)",
+            (name, digest, token, budget, time.time()),
+        )
+        return int(made.lastrowid or 0)
+
+    def revoke(self, account: int) -> None:
+        """End an account; what it asked stays."""
+        self.db.execute(
+            "update accounts set revoked = ? where id = ? and revoked is null",
+            (time.time(), account),
+        )
+
+    def changes(self) -> int:
+        """Return a number that another process's write changes."""
+        return int(self.db.execute("pragma data_version").fetchone()[0])
+
+    # ---- the log ----------------------------------------------------------------------------
+
+    def write(self, entries: Sequence[Entry]) -> None:
+        """Write what requests leave behind, at once; when it returns, it is not forgotten."""
+        db = self.db
+        db.execute("begin immediate")
+        try:
+            for e in entries:
+                db.execute(
+                    "update accounts set queries = queries + ?, refused = refused + ?, "
+                    "waits_until = ? where id = ?",
+                    (e.rows, e.refused, e.waits_until, e.account),
+                )
+                if e.x is not None:
+                    db.execute(
+                        "insert into log(account, time, rows, x, reply) values(?, ?, ?, ?, ?)",
+                        (e.account, e.time, e.rows, e.x.tobytes(), e.reply),
+                    )
+                if e.alarm is not None:
+                    db.execute(
+                        "insert or ignore into alarms values(?, ?, ?)", (e.account, e.time, e.alarm)
+                    )
+                if e.repeat is not None:
+                    db.execute("delete from replies where time < ?", (e.time - KEPT,))
+                    key, digest, status, kind, body = e.repeat
+                    db.execute(
+                        "insert or replace into replies values(?, ?, ?, ?, ?, ?, ?)",
+                        (e.account, key, digest, e.time, status, kind, body),
+                    )
+        except BaseException:
+            db.execute("rollback")
+            raise
+        db.execute("commit")
+
+    def logged(self, d: int) -> Iterator[tuple[int, float, Array, bytes | None]]:
+        """Yield account, time, rows (n, d) and the model's reply, in the order of arrival."""
+        rows = self.db.execute("select account, time, x, reply from log order by seq")
+        for account, when, x, reply in rows:
+            yield account, when, np.frombuffer(x, np.float64).reshape(-1, d), reply
+
+    def repeated(self, account: int, key: str) -> tuple[bytes, int, str, bytes] | None:
+        """Return what was answered under an Idempotency-Key: digest, status, type, body."""
+        found = self.db.execute(
+            "select digest, status, kind, body from replies where account = ? and key = ? "
+            "and time >= ?",
+            (account, key, time.time() - KEPT),
+        ).fetchone()
+        return found and tuple(found)
+
+    # ---- alarms and facts -------------------------------------------------------------------
+
+    def alarms(self) -> dict[int, tuple[float, int]]:
+        """Return time and number of queries of each account's first alarm; a fact that stays."""
+        return {a: (when, n) for a, when, n in self.db.execute("select * from alarms")}
+
+    def get(self, name: str) -> str | None:
+        """Return a fact that was kept."""
+        found: Any = self.db.execute("select value from meta where name = ?", (name,)).fetchone()
+        return found and str(found[0])
+
+    def set(self, name: str, value: str) -> None:
+        """Keep a fact."""
+        self.db.execute("insert or replace into meta values(?, ?)", (name, value))

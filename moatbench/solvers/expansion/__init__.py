@@ -1,0 +1,1 @@
+"""Sums of trees as sums of products of steps, told apart by answers: exact where answers are."""

@@ -1,0 +1,203 @@
+"""What was answered, and what a sum of products leaves over of it."""
+
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+
+from moatbench.solvers.expansion.coordinates import Coordinates
+from moatbench.solvers.expansion.scale import Scale
+from moatbench.solvers.expansion.switches import NUMBER, Switches
+from moatbench.types import Array, Mask
+
+Term = tuple[int, ...]  # sorted numbers of switches; () is the constant
+MOST_GAPS = 8  # of thresholds, that one answer may settle
+ROWS = 2048  # evaluated at a time
+
+
+class Terms:
+    """A sum of weights; each counts where all switches of its term are on."""
+
+    def __init__(self, k: int) -> None:
+        self.place: dict[Term, int] = {}
+        self.weights = np.zeros((0, k))
+        self.members = np.zeros((0, 0), dtype=np.float32)  # (T, V)
+        self.sizes = np.zeros(0, dtype=np.float32)
+
+    def __len__(self) -> int:
+        return len(self.place)
+
+    def add(self, term: Term, weight: Array, switches: int) -> None:
+        """Add (k,) to the weight of a term."""
+        if term in self.place:
+            self.weights[self.place[term]] += weight
+            return
+        self.place[term] = len(self.place)
+        row = np.zeros((1, switches), dtype=np.float32)
+        row[0, list(term)] = 1
+        wider = np.zeros((len(self.members), switches - self.members.shape[1]), dtype=np.float32)
+        self.members = np.vstack([np.hstack([self.members, wider]), row])
+        self.sizes = np.append(self.sizes, np.float32(len(term)))
+        self.weights = np.vstack([self.weights, weight])
+
+    def total(self, on: Mask) -> Array:
+        """(n, k) sums at rows of which (n, V) switches are on."""
+        known = self.members.shape[1]
+        parts = [
+            (on[i : i + ROWS, :known].astype(np.float32) @ self.members.T == self.sizes)
+            @ self.weights
+            for i in range(0, len(on), ROWS)
+        ]
+        return np.concatenate([np.zeros((0, self.weights.shape[1])), *parts])
+
+
+@dataclass(frozen=True)
+class Sum:
+    """A sum as it stood: what a surrogate keeps."""
+
+    switches: Switches
+    terms: Terms
+
+    def __call__(self, values: Array) -> Array:
+        """(n, k) at (n, J) values."""
+        parts = [
+            self.terms.total(self.switches.on(values[i : i + ROWS]))
+            for i in range(0, len(values), ROWS)
+        ]
+        return np.concatenate([np.zeros((0, self.terms.weights.shape[1])), *parts])
+
+
+class Book:
+    """Answers in the order in which they came, and their residuals: answer minus sum.
+
+    Args:
+        at: coordinates of the inputs.
+        scale: on which the answers add up.
+
+    Attributes:
+        switches: that are known.
+        terms: that are known.
+        changes: how often either was changed.
+        places: where the answer to values stands, by their bytes; None where none came.
+        values: (capacity, J), `outputs` (capacity, classes) as answered, `targets` and `residual`
+            (capacity, k), `slack` (capacity,) what is as good as zero, `on` (capacity, V); of all
+            of them the first `n` rows count.
+    """
+
+    def __init__(self, at: Coordinates, scale: Scale) -> None:
+        self.at, self.scale = at, scale
+        self.switches, self.terms = Switches(at), Terms(scale.width)
+        self.n = self.changes = 0
+        self.values = np.empty((1024, len(at.anchor)))
+        self.outputs = np.empty((1024, scale.k))
+        self.targets, self.residual = np.empty((2, 1024, scale.width))
+        self.slack = np.empty(1024)
+        self.on: Mask = np.zeros((1024, 64), dtype=bool)
+        self.places: dict[bytes, int | None] = {}
+
+    def place(self, values: Array) -> int | None:
+        """Return where the answer to (J,) values stands; None where none came."""
+        return self.places.get(values.tobytes())
+
+    def __contains__(self, values: Array) -> bool:
+        return values.tobytes() in self.places
+
+    def note(self, asked: Array, place: int | None) -> None:
+        """Note where the answer to (J,) values stands, if it was answered as other ones."""
+        self.places.setdefault(asked.tobytes(), place)
+
+    def add(self, values: Array, outputs: Array) -> None:
+        """Take in (m, J) values and the (m, classes) outputs answered."""
+        start, stop = self.n, self.n + len(values)
+        if stop > len(self.slack):
+            self._grow(max(stop, 2 * len(self.slack)))
+        on = self.switches.on(values)
+        self.values[start:stop], self.outputs[start:stop] = values, outputs
+        self.targets[start:stop], self.slack[start:stop] = self.scale.read(outputs)
+        self.on[start:stop, : on.shape[1]] = on
+        self.residual[start:stop] = self.targets[start:stop] - self.terms.total(on)
+        self.n = stop
+        for i, row in enumerate(values, start):
+            self.places[row.tobytes()] = i
+
+    def rescale(self, scale: Scale) -> None:
+        """Read the answers anew."""
+        self.scale = scale
+        self.targets[: self.n], self.slack[: self.n] = scale.read(self.outputs[: self.n])
+        total = self.terms.total(self.on[: self.n, : len(self.switches)])
+        self.residual[: self.n] = self.targets[: self.n] - total
+
+    def open(self, i: int) -> bool:
+        """Whether something of an answer is left over."""
+        return bool(np.abs(self.residual[i]).max() > self.slack[i])
+
+    @property
+    def left(self) -> Mask:
+        """(n,) of which answers something is left over."""
+        return np.asarray(np.abs(self.residual[: self.n]).max(axis=1) > self.slack[: self.n])
+
+    def add_term(self, term: Term, weight: Array) -> None:
+        """Add to a term's weight, and take it off the residuals."""
+        self.changes += 1
+        self.terms.add(term, weight, len(self.switches))
+        self.residual[: self.n][self._all_on(term)] -= weight
+
+    def add_switch(self, j: int, low: float, high: float, name: int = NUMBER) -> int:
+        """Note a test of the model; return its number."""
+        known = len(self.switches)
+        v = self.switches.add(j, low, high, name)
+        if v == known:
+            if v == self.on.shape[1]:
+                self.on = np.hstack([self.on, np.zeros_like(self.on)])
+            self.on[: self.n, v] = self._recoded(v)
+        return v
+
+    def narrow(self, v: int, low: float, high: float) -> None:
+        """Put a threshold into a smaller gap; answers whose side that changes are gone over."""
+        self.changes += 1
+        self.switches.narrow(v, low, high)
+        new = self._recoded(v)
+        changed = np.flatnonzero(new != self.on[: self.n, v])
+        self.on[changed, v] = new[changed]
+        if len(changed):
+            total = self.terms.total(self.on[changed, : len(self.switches)])
+            self.residual[changed] = self.targets[changed] - total
+
+    def settle(self, i: int) -> bool:
+        """Whether nothing is left over once thresholds with an answer in their gap are moved."""
+        gaps = self.switches.within(self.values[i])
+        if not 0 < len(gaps) <= MOST_GAPS:
+            return not self.open(i)
+        on = np.tile(self.on[i, : len(self.switches)], (2 ** len(gaps), 1))
+        on[:, gaps] = np.array(list(product((False, True), repeat=len(gaps))))
+        off = np.abs(self.targets[i] - self.terms.total(on)).max(axis=1)
+        best = int(off.argmin())
+        if off[best] > self.slack[i] or (off <= self.slack[i]).sum() > 1:
+            return not self.open(i)
+        for v in gaps:
+            j = self.switches.feature[v]
+            above = on[best, v] != (self.at.anchor[j] >= self.switches.cut(v))
+            at = float(self.values[i, j])
+            self.narrow(v, -np.inf, at) if above else self.narrow(v, at, np.inf)
+        return True
+
+    def _recoded(self, v: int) -> Mask:
+        j, name, anchor = self.switches.feature[v], self.switches.name[v], self.at.anchor
+        at = self.values[: self.n, j]
+        if name != NUMBER:
+            return np.asarray(at != anchor[j] if name < 0 else at == name)
+        cut = self.switches.cut(v)
+        return np.asarray((at >= cut) != (anchor[j] >= cut))
+
+    def _all_on(self, term: Term) -> Mask:
+        mask = np.ones(self.n, dtype=bool)
+        for v in term:
+            mask &= self.on[: self.n, v]
+        return mask
+
+    def _grow(self, capacity: int) -> None:
+        for name in ("values", "outputs", "targets", "residual", "slack", "on"):
+            old = getattr(self, name)
+            new = np.zeros((capacity, *old.shape[1:]), dtype=old.dtype)
+            new[: self.n] = old[: self.n]
+            setattr(self, name, new)

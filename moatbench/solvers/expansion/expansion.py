@@ -1,0 +1,137 @@
+"""Extraction of a sum of trees, term by term, by answers."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from moatbench.solvers.expansion.book import Book
+from moatbench.solvers.expansion.sharpening import sharp_questions
+from moatbench.solvers.expansion.shrinking import Shrinking, Steps
+from moatbench.types import Array, Generator
+
+FIRST = 2000  # draws before the first term is searched
+SHARE, DRAWS = 0.25, 3000  # later, of all questions the draws, until there are so many
+CHUNK = 64  # draws at a time
+STALE = 20  # times that draws bring nothing new, and a space may be used up
+SHARP = 32  # questions at a time about gaps of thresholds
+HELD = 10  # every tenth draw judges, and is searched last
+TRIES = 3  # searches at a point that find nothing
+LOOKED = 400  # points with a residual that a search may start from
+
+
+class Expansion:
+    """Asks for draws, then for what tells missing terms, then for the last bits of thresholds.
+
+    Args:
+        book: of the answers; it is filled by whoever asks.
+        draw: returns (n, J) values of ordinary and random inputs.
+        width: searches side by side.
+        rng: draws names, and gaps that are asked about together.
+    """
+
+    def __init__(
+        self, book: Book, draw: Callable[[int], Array], width: int, rng: Generator
+    ) -> None:
+        self.book, self._draw, self._width, self._rng = book, draw, width, rng
+        self.drawn: list[bytes] = []
+        self._tried: dict[int, int] = {}
+        self._searches: list[tuple[Shrinking, Steps[bool], Array]] = []
+        self._changed = book.changes, 0
+        self._asked = self._stale = self._seen = 0
+
+    @property
+    def clean(self) -> int:
+        """Draws since the sum last changed, if nothing is left over of any of them."""
+        return 0 if self.book.left.any() else len(self.drawn) - self._changed[1]
+
+    def questions(self) -> Iterator[Array]:
+        """Yield (m, J) values to ask, new ones; their answers are in the book when it goes on."""
+        book = self.book
+        none = np.empty((0, len(book.at.anchor)))
+        while True:
+            for i in range(self._seen, book.n):
+                book.settle(i)
+            self._seen = book.n
+            self._resume()
+            self._begin()
+            if book.changes != self._changed[0]:
+                self._changed = book.changes, len(self.drawn)
+            wanted = [values for _, _, values in self._searches]
+            behind = int(SHARE * self._asked) - len(self.drawn)
+            extra = max(0, behind) if len(self.drawn) < DRAWS else 0
+            if not wanted:
+                wanted = [sharp_questions(book, SHARP, self._rng)]
+                extra = len(wanted[0]) or CHUNK
+            draws = self.draws(extra) if extra else none
+            yield from self._new(np.vstack([*wanted, draws]))
+
+    def draws(self, n: int) -> Array:
+        """(n, J) values of inputs that nobody chose."""
+        values = self._draw(n)
+        self.drawn += [row.tobytes() for row in values]
+        return values
+
+    @property
+    def held(self) -> set[int]:
+        """The places of every tenth draw: they judge, and are searched last."""
+        places = self.book.places
+        found = (places.get(key) for key in self.drawn[HELD - 1 :: HELD])
+        return {place for place in found if place is not None}
+
+    def _new(self, values: Array) -> Iterator[Array]:
+        """Yield what was not asked yet; where draws bring nothing new for long, the same again."""
+        unique = {row.tobytes(): row for row in values if row not in self.book}
+        self._stale = 0 if unique else self._stale + 1
+        if unique or self._stale > STALE:
+            self._asked += len(unique)
+            yield np.array(list(unique.values())) if unique else values
+
+    def _resume(self) -> None:
+        """Let each search go on as far as it comes without a further question."""
+        going = []
+        for search, steps, _ in self._searches:
+            wanted = self._advanced(search, steps)
+            if wanted is not None:
+                going.append((search, steps, wanted))
+        self._searches = going
+
+    def _advanced(self, search: Shrinking, steps: Steps[bool]) -> Array | None:
+        """Return the next new questions of a search; None where it has ended."""
+        try:
+            while True:
+                new = [row for row in next(steps) if row not in self.book]
+                if new:
+                    return np.array(new)
+        except StopIteration as end:
+            if not end.value and self.book.changes == search.begun:
+                self._tried[search.start] = self._tried.get(search.start, 0) + 1
+            return None
+
+    def _begin(self) -> None:
+        """Begin searches where fewest switches are on, at different residuals."""
+        book = self.book
+        room = self._width - len(self._searches)
+        if not room:
+            return
+        left = np.flatnonzero(book.left)
+        late = np.isin(left, list(self.held))
+        order = np.lexsort((book.on[left].sum(axis=1), late))
+        for i in left[order][:LOOKED].tolist():
+            if not room:
+                return
+            if self._tried.get(i, 0) >= TRIES or book.settle(i) or self._alike(i):
+                continue
+            search = Shrinking(book, i, self._rng)
+            steps = search.steps()
+            wanted = self._advanced(search, steps)
+            if wanted is not None:
+                self._searches.append((search, steps, wanted))
+                room -= 1
+
+    def _alike(self, i: int) -> bool:
+        """Whether a search under way is about the same residual."""
+        book = self.book
+        return any(
+            np.abs(search.residual - book.residual[i]).max() <= 2 * book.slack[i]
+            for search, _, _ in self._searches
+        )

@@ -1,0 +1,76 @@
+"""Answers on the scale on which trees add up, and back."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from moatbench.models.forward import logistic, softmax
+from moatbench.solvers.readings import completed, decimals
+from moatbench.types import Array
+
+FLOOR = 1e-8  # of exact answers, what is as good as zero
+SINGLE = 2.0**-22  # of answers in single precision, relative: sums of trees lose two bits
+DIGITS = 12  # of a share of trees
+FAINT = 1e-300  # a probability that is not told is not known
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What trees add to: log-odds, centred log-probabilities, or the outputs themselves.
+
+    Args:
+        k: classes; 1 is a regression.
+        logs: whether it is logarithms.
+        step: half of what two answers may differ by and still be told alike, in probability.
+        single: whether answers come in single precision.
+        full: whether they are whole distributions.
+    """
+
+    k: int
+    logs: bool
+    step: float = 0.0
+    single: bool = False
+    full: bool = True
+
+    @classmethod
+    def of(cls, outputs: Array, logs: bool, full: bool = True) -> "Scale":
+        """Return the scale that (n, k) outputs speak for, n at least 1."""
+        places = decimals(outputs)
+        step = 0.0 if places is None else 0.5 * 10.0**-places
+        single = places is None and bool((outputs == outputs.astype(np.float32)).all())
+        return cls(outputs.shape[1], logs and full, step, single, full)
+
+    @property
+    def width(self) -> int:
+        """Numbers of an answer."""
+        return 1 if self.k == 1 or (self.k == 2 and self.full) else self.k
+
+    def read(self, outputs: Array) -> tuple[Array, Array]:
+        """(n, width) answers on this scale, and (n,) how far from the truth they may be."""
+        relative = SINGLE if self.single else 0.0
+        if not self.logs:
+            targets = outputs[:, -self.width :]
+            return targets, FLOOR + self.step + relative * np.abs(outputs).max(axis=1)
+        told = completed(outputs)
+        p = np.maximum(told, self.step / 2 or FAINT)
+        logs = np.log(p)
+        error = ((self.step + relative) / p).max(axis=1)
+        error[(told <= 0).any(axis=1)] = np.inf
+        if self.single:
+            error = error + relative * np.abs(logs).max(axis=1)
+        if self.k == 2:
+            return logs[:, 1:] - logs[:, :1], FLOOR + error
+        return logs - logs.mean(axis=1, keepdims=True), FLOOR + error
+
+    def outputs(self, totals: Array) -> Array:
+        """(n, k) outputs that answers on this scale stand for."""
+        if self.logs:
+            return logistic(totals) if self.k == 2 else softmax(totals)
+        if self.k == 1:
+            return totals
+        told = totals if self.width > 1 else np.hstack([1 - totals, totals])
+        p = np.clip(np.round(told, DIGITS), 0.0, 1.0)  # a tie of the model is one here
+        total = p.sum(axis=1, keepdims=True)
+        if not self.full:
+            return np.asarray(p / np.maximum(total, 1))
+        return np.asarray(np.where(total > 0, p / np.where(total > 0, total, 1), 1 / self.k))

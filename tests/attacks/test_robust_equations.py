@@ -1,0 +1,119 @@
+"""Perturbed answers, of which the equations that stand are solved without any knob."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from shop import attack_of, defense_of, victim_of
+
+from moatbench.attack import Attack
+from moatbench.attacks.robust_equations import RobustEquations
+from moatbench.defense import Defense
+from moatbench.defenses.grad2 import GradientRedirection
+from moatbench.defenses.label_only import LabelOnly
+from moatbench.defenses.mad import MAD
+from moatbench.defenses.reverse_sigmoid import ReverseSigmoid
+from moatbench.defenses.rounding import Rounding
+from moatbench.inverses.agreement import Equations, agreements
+from moatbench.models.forward import softmax
+from moatbench.models.linear import design
+from moatbench.runner.extract import Checkpoint, extract
+from moatbench.types import Array
+from moatbench.victim import NotApplicable, Victim
+
+CLOSE = 1e-9
+GRAD2 = GradientRedirection(0.5, False, "signs", 32, 50)
+
+
+def last(victim: Victim, defense: Defense, attack: Attack, queries: int) -> Checkpoint:
+    (*_, point) = extract(victim, defense, attack, checkpoints=[queries])
+    return point
+
+
+@pytest.mark.parametrize(
+    ("defense", "queries"),
+    [
+        (MAD(1.0, False), 650),
+        pytest.param(MAD(0.3, False), 650, marks=pytest.mark.slow),
+        pytest.param(defense_of("modelguard_w"), 1300, marks=pytest.mark.slow),
+        pytest.param(GRAD2, 1300, marks=pytest.mark.slow),
+        (defense_of("dawn"), 650),
+    ],
+    ids=["mad", "mad, weaker", "modelguard_w", "grad2", "dawn"],
+)
+def test_what_stands_gives_the_model_away(defense: Defense, queries: int) -> None:
+    point = last(victim_of("softmax", "digits"), defense, attack_of("robust_equations"), queries)
+    assert point.metrics["fidelity_test"] == point.metrics["fidelity_uniform"] == 1
+    assert point.metrics["tv_uniform"] < CLOSE
+    assert "of the equations stand" in point.note
+
+
+def test_of_two_models_that_answer_in_turn_the_customers_is_the_victim() -> None:
+    """Adaptive misinformation: the other model explains more of the uniform answers."""
+    defense = defense_of("adaptive_misinformation")
+    for name in ("robust_equations", "equation_solving"):
+        point = last(victim_of("softmax", "digits"), defense, attack_of(name), 650)
+        assert "2 models answer in turn" in point.note
+        assert point.metrics["fidelity_test"] == point.metrics["fidelity_uniform"] == 1
+        assert point.metrics["tv_test"] < 1e-3
+
+
+def test_the_parameters_are_the_victims() -> None:
+    victim = victim_of("logistic", "breast_cancer")
+    point = last(victim, defense_of("dawn"), attack_of("robust_equations"), 200)
+    a, b = np.zeros((2, 30))
+    b[0] = 0.1
+    outputs = victim.predict(np.array([a, b])).outputs
+    assert outputs is not None
+    odds = [np.log(p[1] / p[0]) for p in outputs]
+    assert point.parameters["coef"][0, 0] == pytest.approx((odds[1] - odds[0]) / 0.1, rel=1e-6)
+
+
+def answers(n: int, d: int, k: int) -> tuple[Array, Array]:
+    """Features (n, d + 1), and what some softmax regression says of them."""
+    rng = np.random.default_rng(0)
+    a = design(rng.uniform(-1, 1, (n, d)))
+    return a, softmax(a @ rng.normal(size=(d + 1, k)))
+
+
+def test_noise_on_every_entry_leaves_nothing_that_agrees() -> None:
+    a, true = answers(200, 4, 5)
+    told = true * np.exp(np.random.default_rng(1).normal(size=true.shape) * 0.1)
+    assert agreements(Equations.of(a, told), told.argmax(axis=1), 5) == []
+
+
+def test_a_class_that_is_raised_wherever_it_is_large_is_found_where_it_is_small() -> None:
+    a, true = answers(300, 4, 5)
+    told = true.copy()
+    large = true[:, 0] > np.quantile(true[:, 0], 0.35)
+    told[large, 0] += np.random.default_rng(1).uniform(0.1, 0.4, large.sum())
+    (one,) = agreements(Equations.of(a, told), true.argmax(axis=1), 5)
+    np.testing.assert_array_equal(one.stands[:, 0], ~large)
+    assert one.stands[:, 1:].all()
+
+
+def test_equations_that_do_not_stand_leave_the_labels() -> None:
+    """Reverse sigmoid moves every entry."""
+    victim = victim_of("softmax", "iris")
+    point = last(victim, ReverseSigmoid(0.8, 0.2, True), attack_of("robust_equations"), 100)
+    assert point.note == "labels: hardly any equation stands"
+
+
+@pytest.mark.parametrize(
+    ("defense", "reason"),
+    [
+        (Defense(), "nothing to see through"),
+        (Rounding(2), "nothing to see through"),
+        (LabelOnly(), "labels only"),
+    ],
+)
+def test_where_it_does_not_apply_it_says_why(defense: Defense, reason: str, toy: Victim) -> None:
+    with pytest.raises(NotApplicable, match=reason):
+        last(toy, defense, attack_of("robust_equations"), 60)
+
+
+def test_a_share_beyond_all_is_told() -> None:
+    own = attack_of("robust_equations")
+    assert isinstance(own, RobustEquations)
+    with pytest.raises(ValueError, match="robust_equations: pool"):
+        replace(own, pool=1.5)
