@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from moatbench.client import Card, Surrogate
+from moatbench.learners.deep.learner import NET, NetFit, NetLearner
 from moatbench.learners.fit import Fit
 from moatbench.learners.learner import ACTIVATION, HIDDEN, Learner
 from moatbench.learners.trees import FAMILIES as TREE_FAMILIES
@@ -29,20 +30,23 @@ FAMILIES = {
     "kernel_logistic": "rbf",
     "rbf": "rbf",
 }
-LEARNERS = (PUBLISHED, "softmax", "one_vs_rest", "mlp", "poly", "rbf", TREES)
+LEARNERS = (PUBLISHED, "softmax", "one_vs_rest", "mlp", "poly", "rbf", TREES, NET)
 DEGREE = 2  # of a polynomial, where the service does not publish it
-AnyLearner = Learner | TreeLearner | Untold
-AnyFit = Fit | TreeFit | UntoldFit
+AnyLearner = Learner | TreeLearner | Untold | NetLearner
+AnyFit = Fit | TreeFit | UntoldFit | NetFit
 
 
 def learner_for(name: str, card: Card) -> AnyLearner:
     """Return the learner of that name; `published` is the victim's own family, if the card says.
 
-    Where it does not, held-out answers choose between a network and trees.
+    Where it does not, held-out answers choose between a network and trees; pictures of 8-bit pixels
+    are learnt by a convolutional network.
     """
     asked = card.family if name == PUBLISHED else name
     if asked in TREE_FAMILIES:
         return trees_for(card)
+    if asked == NET or (asked not in FAMILIES and card.space.levels):
+        return net_for(card)
     network = smooth_learner(name, card)
     return network if asked in FAMILIES else Untold(network, trees_for(card))
 
@@ -51,6 +55,15 @@ def trees_for(card: Card) -> TreeLearner:
     """Return the learner of trees, on the scale of the victim's family if the card tells one."""
     scales = TREE_FAMILIES.get(card.family or "", TREE_FAMILIES[TREES])
     return TreeLearner(card.space, len(card.classes), scales, unlike(TREES, card))
+
+
+def net_for(card: Card) -> NetLearner:
+    """Return the learner of deep networks: the published architecture, or a usual one."""
+    usual = "cnn" if card.space.image else "mlp"
+    knobs = dict(card.architecture) if card.family == NET else {}
+    note = "" if card.family == NET else f"trained a {usual}: the architecture is not published"
+    name = str(knobs.pop("net", usual))
+    return NetLearner(card.space, len(card.classes), name, knobs, note=note)
 
 
 def unlike(family: str, card: Card) -> str:

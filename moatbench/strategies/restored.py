@@ -74,7 +74,7 @@ class Restored(View):
     def guess_first(self) -> None:
         """Where few answers have one origin, guess a model of linear log-odds by all of them."""
         card, origins = self.card, stacked(self._origins)
-        linear = card.family == "softmax" and len(card.classes) > 2
+        linear = card.family in ("logistic", "softmax")
         if linear and self._name and not self._mostly_certain:
             learner, answers = smooth_learner("softmax", card), Answers.joined(self._told)
             self.guess = linear_guess(learner, answers, origins) or self.guess

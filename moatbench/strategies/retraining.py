@@ -153,6 +153,14 @@ class Retraining:
         self._guide = self._fit(self._guiding, self._guide, brief=True)
         return self._guide
 
+    def bootstraps(self, members: int) -> list[AnyFit]:
+        """Train models on random draws, with repetition, of the purchases: they differ in doubt."""
+        targets, x, rng = self.bought.targets(self._soft), self.bought.x, self._guiding
+        draws = [rng.integers(len(x), size=len(x)) for _ in range(members)]
+        return [
+            self.learner.fit(x[rows], targets[rows], rng, self._guide, brief=True) for rows in draws
+        ]
+
     def surrogate(self) -> Surrogate:
         """Train on all purchases, from scratch; a network goes on from the guide.
 
