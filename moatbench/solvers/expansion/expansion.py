@@ -132,6 +132,6 @@ class Expansion:
         """Whether a search under way is about the same residual."""
         book = self.book
         return any(
-            np.abs(search.residual - book.residual[i]).max() <= 2 * book.slack[i]
+            np.abs(search.residual - book.residual[i]).max() <= 2 * book.limit(i)
             for search, _, _ in self._searches
         )
