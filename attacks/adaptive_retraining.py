@@ -20,8 +20,8 @@ class AdaptiveRetraining(Trainer):
 
     Args:
         answers: what to train on: `confidences` (the label where there are none) or `labels`.
-        learner: `published` (the victim's own family; an mlp where it is not told), `softmax`,
-            `one_vs_rest`, `mlp`, `poly` or `rbf`.
+        learner: `published` (the victim's own family; where it is not told, an mlp or trees),
+            `softmax`, `one_vs_rest`, `mlp`, `poly`, `rbf` or `trees`.
         inputs: the raw `cube`, as in the paper's released code, or `valid` inputs only.
         first: uniform queries before the first round, as a share of the answers that would
             determine the surrogate.
@@ -48,5 +48,7 @@ class AdaptiveRetraining(Trainer):
 
     def run(self, target: Target, rng: Generator) -> Iterator[Surrogate]:
         """Go on between rounds from the last fit."""
-        retraining = Retraining(target.api, self.answers, self.learner, self.inputs, rng)
+        retraining = Retraining(
+            target.api, self.answers, self.learner, self.inputs, rng, target.pool
+        )
         yield from retraining.adapt(self.first, self.growth, self.uniform_share)

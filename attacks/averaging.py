@@ -100,7 +100,11 @@ class Averaged(View):
             near = neighbours(asked[moved], self.card.space, self._reach, self._rng)
             asked[moved] = near
         answers = self._api.query(asked, account)
-        return averaged(x, owner[answers.rows], answers, len(self.card.classes))
+        # What was asked may lie on steps beside it: the first of the copies tells
+        first = np.isin(answers.rows, np.flatnonzero(np.diff(owner, prepend=-1)))
+        at = x.copy()
+        at[owner[answers.rows[first]]] = answers.x[first]
+        return averaged(at, owner[answers.rows], answers, len(self.card.classes))
 
 
 def neighbours(x: Array, space: InputSpace, reach: float, rng: Generator) -> Array:

@@ -19,7 +19,7 @@ from moatbench.models.forward import ACTIVATIONS
 from moatbench.solvers.edges import Edges
 from moatbench.solvers.grids import grid_of
 from moatbench.solvers.kernel_reconstruction import KernelReconstruction, kernel_unmet
-from moatbench.solvers.network_solver import probe_plan, probe_points
+from moatbench.solvers.network_solver import probe_plan, probes_in, uneven
 from moatbench.solvers.noise_likelihood import LAWS
 from moatbench.solvers.readings import decimals
 from moatbench.solvers.reconstruction import Known, Reconstruction
@@ -153,13 +153,13 @@ class Survey:
         self._asked: list[Rows] = [np.empty(0, np.intp)]
         self._chosen = np.empty((0, d))
         self._first, count = 0, 0
-        # Probes are a thousandth apart along each column: less than a step, and codes have none
-        exact = not (reconstruct.noisy or card.space.steps.any() or card.space.coded.size)
-        if card.family == "mlp" and exact:
+        # A code has no neighbours
+        if card.family == "mlp" and not reconstruct.noisy and not card.space.coded.size:
             hidden, activation = card.architecture["hidden"], card.architecture["activation"]
-            self._first, count = probe_plan(d, len(card.classes), hidden, activation)
-        half = (card.space.high - card.space.low) / 2
-        self._probes = card.space.low + half + half * probe_points(d, count, rng)
+            coarse, twice = map(len, uneven(card.space))
+            k = len(card.classes)
+            self._first, count = probe_plan(d, k, hidden, activation, coarse, twice)
+        self._probes = probes_in(card.space, count, rng)
 
     def extend(self, checkpoint: int) -> None:
         """Ask until the checkpoint."""

@@ -16,7 +16,7 @@ from moatbench.api import ADVERSARY, PredictionAPI
 from moatbench.attack import Attack, Target
 from moatbench.client import Answers, Card, Surrogate
 from moatbench.knobs import check_choice, check_flag, check_kind, check_number, check_whole
-from moatbench.learners.published import learner_for
+from moatbench.learners.published import smooth_learner
 from moatbench.learners.purchases import Purchases
 from moatbench.reply import Predict, from_outputs
 from moatbench.strategies.accounts import Matched, Sender, Turns
@@ -145,7 +145,7 @@ class Crowd(View):
                 benign -= 1
         rows = np.flatnonzero([len(one.x) > 0 for one in found])
         nothing = Answers(x[:0], rows[:0], np.empty(0, np.int64), None, None)
-        return Answers.joined([nothing, *found])._replace(x=x[rows], rows=rows)
+        return Answers.joined([nothing, *found])._replace(rows=rows)
 
     def _benign(self) -> Array:
         if not self._unasked:
@@ -156,7 +156,7 @@ class Crowd(View):
 
 def softmax_of(card: Card) -> Train:
     """Return what fits a softmax regression to answers, a quick stand-in for any victim."""
-    learner = learner_for("softmax", card)
+    learner = smooth_learner("softmax", card)
 
     def train(bought: Purchases, rng: Generator) -> Predict | None:
         targets, whole = bought.targets(), ~np.isnan(bought.x).any(axis=1)

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from moatbench.attack import Attack, Target
 from moatbench.client import Surrogate
 from moatbench.knobs import check_choice
@@ -20,7 +22,8 @@ class ExtractAndTest(Attack):
 
     Each family is tried on four fifths of the answers and judged by the others; the best is fitted
     to all of them, by equation solving where confidences are told. Where the card publishes a
-    family that can be fitted, it alone is.
+    family that can be fitted, it alone is; where that is an ensemble of trees, every second query
+    is a row of the pool, for as long as there are any.
 
     Args:
         families: to try where none is published, some of `candidates.CANDIDATES`; rbf stands for
@@ -51,8 +54,13 @@ class ExtractAndTest(Attack):
         space, bought = api.card.space, Purchases(api.card)
         draw = space.sample if self.inputs == "valid" else space.sample_cube
         candidates = Candidates(api.card, self.families, fitting)
+        # Trees know nothing of where they were not asked, and all cubes' corners are elsewhere
+        ordinary = asking.permutation(target.pool) if candidates.trees else target.pool[:0]
         for checkpoint in api.checkpoints:
-            answers = api.query(draw(checkpoint - api.queries, asking))
+            x = draw(checkpoint - api.queries, asking)
+            places = np.flatnonzero((api.queries + np.arange(len(x))) % 2)[: len(ordinary)]
+            x[places], ordinary = ordinary[: len(places)], ordinary[len(places) :]
+            answers = api.query(x)
             bought.add(answers)
             if answers.path is not None:
                 candidates.narrow("tree")  # only a tree tests features on the way

@@ -16,7 +16,7 @@ from scipy.special import softmax
 from moatbench.attack import Attack, Needs, Target
 from moatbench.client import Surrogate
 from moatbench.knobs import check_choice
-from moatbench.learners.published import PUBLISHED, learner_for
+from moatbench.learners.published import PUBLISHED, smooth_learner
 from moatbench.models.linear import Linear
 from moatbench.models.one_vs_rest import OneVsRest
 from moatbench.reply import Reply, from_outputs, has_outputs
@@ -92,7 +92,7 @@ class Seeing(Retraining):
         super().__init__(target.api, "labels", "published", knobs.inputs, rng)
         self._knobs, self._pool, self._defense = knobs, target.pool, target.known.defense
         # Labels alone are fitted by softmax
-        self._family = replace(learner_for(PUBLISHED, target.api.card), reduced=True)
+        self._family = replace(smooth_learner(PUBLISHED, target.api.card), reduced=True)
         self._copying, self._drawing = rng.spawn(2)
         self._last: list[Array] = []
 

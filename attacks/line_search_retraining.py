@@ -23,8 +23,8 @@ class LineSearchRetraining(Trainer):
 
     Args:
         answers: what to train on: `confidences` (the label where there are none) or `labels`.
-        learner: `published` (the victim's own family; an mlp where it is not told), `softmax`,
-            `one_vs_rest`, `mlp`, `poly` or `rbf`.
+        learner: `published` (the victim's own family; where it is not told, an mlp or trees),
+            `softmax`, `one_vs_rest`, `mlp`, `poly`, `rbf` or `trees`.
         inputs: the raw `cube`, as in the paper's released code, or `valid` inputs only.
         width: a search ends when its ends are as near as this, on columns in [-1, 1].
         uniform_share: of the queries, those that are uniform, between which searches start.
@@ -49,7 +49,7 @@ class LineSearchRetraining(Trainer):
     def run(self, target: Target, rng: Generator) -> Iterator[Surrogate]:
         """Scatter inputs and search between them in turn."""
         api = target.api
-        retraining = Retraining(api, self.answers, self.learner, self.inputs, rng)
+        retraining = Retraining(api, self.answers, self.learner, self.inputs, rng, target.pool)
         ends = Ends(retraining.uniform(0), np.empty(0, np.int64))
         scattered, searches = 0, None
         while retraining.open:

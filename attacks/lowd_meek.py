@@ -82,7 +82,8 @@ class _Session:
 
     def __init__(self, api: PredictionAPI, pool: Array, rng: Generator) -> None:
         self.api, self.pool, self.rng = api, pool[rng.permutation(len(pool))], rng
-        self.low, self.high = api.card.space.low, api.card.space.high
+        space = api.card.space  # the last step may lie below the upper bound
+        self.low, self.high = space.answered(np.stack([space.low, space.high]))
         self.d = api.card.space.d
         degree = api.card.architecture.get("degree", 1) if api.card.family == POLYNOMIAL else 1
         lift = Monomials(int(degree)) if degree > 1 else None

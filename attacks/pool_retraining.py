@@ -13,7 +13,9 @@ from sklearn.neighbors import NearestNeighbors
 from moatbench.attack import Needs, Target
 from moatbench.client import Surrogate
 from moatbench.knobs import check_whole
+from moatbench.learners.trees import TREES
 from moatbench.space import InputSpace
+from moatbench.strategies.mixes import group_mixes
 from moatbench.strategies.retraining import Retraining, Trainer, check_knobs
 from moatbench.types import Array, Generator, Rows
 
@@ -25,12 +27,13 @@ class PoolRetraining(Trainer):
     """Ask about the pool in random order, then about mixes of its rows, and train on the answers.
 
     A mix lies at a random place of the line between a row and one of its nearest; a category, or a
-    one-hot group, is that of the one or of the other.
+    one-hot group, is that of the one or of the other. Where trees are learnt, each feature is that
+    of the one or the other of any two rows: they test one feature at a time.
 
     Args:
         answers: what to train on: `confidences` (the label where there are none) or `labels`.
-        learner: `published` (the victim's own family; an mlp where it is not told), `softmax`,
-            `one_vs_rest`, `mlp`, `poly` or `rbf`.
+        learner: `published` (the victim's own family; where it is not told, an mlp or trees),
+            `softmax`, `one_vs_rest`, `mlp`, `poly`, `rbf` or `trees`.
         neighbours: how many of the nearest rows a row is mixed with.
 
     Source: Orekondy et al. 2019, "Knockoff Nets" (CVPR), random strategy, with a pool of the
@@ -72,7 +75,10 @@ class PoolRetraining(Trainer):
         """(WAVE, d) inputs between rows; uniform ones where the pool is a single row."""
         if not nearest.size:
             return retraining.uniform(WAVE)
+        if retraining.learner.family == TREES:
+            return group_mixes(pool, WAVE, retraining.space, retraining.rng)
         rng = retraining.rng
         one = rng.integers(len(pool), size=WAVE)
         other = nearest[one, rng.integers(nearest.shape[1], size=WAVE)]
-        return retraining.segments(pool[one], pool[other]).at(rng.random(WAVE))
+        mixes = retraining.segments(pool[one], pool[other]).at(rng.random(WAVE))
+        return retraining.space.answered(mixes)

@@ -14,7 +14,7 @@ from moatbench.attack import Attack, Needs, Target
 from moatbench.client import Surrogate
 from moatbench.defense import Defense
 from moatbench.knobs import check_choice, check_number, check_whole
-from moatbench.learners.fit import Fit
+from moatbench.learners.published import AnyFit
 from moatbench.learners.purchases import Purchases
 from moatbench.learners.restoring import Method, Pairs
 from moatbench.numerics.simplex import normalised
@@ -53,8 +53,8 @@ class Recovery(Attack):
             like the queries and on the pool), `self` (drawn around the answers themselves, and
             then around what they were restored to), `oracle` (the victim's own on the same inputs:
             an upper bound).
-        learner: `published` (the victim's own family; an mlp where it is not told), `softmax`,
-            `one_vs_rest`, `mlp`, `poly` or `rbf`.
+        learner: `published` (the victim's own family; where it is not told, an mlp or trees),
+            `softmax`, `one_vs_rest`, `mlp`, `poly`, `rbf` or `trees`.
         inputs: the raw `cube`, or `valid` inputs only.
         first: uniform queries before the first round, as a share of the answers that would
             determine the surrogate.
@@ -126,7 +126,7 @@ class Undoing:
     target: Target
 
     def __call__(
-        self, bought: Purchases, fit: Fit, estimates: Array | None, rng: Generator
+        self, bought: Purchases, fit: AnyFit, estimates: Array | None, rng: Generator
     ) -> Array:
         """Estimate the true answers (n, k) to the purchases that came with outputs.
 
@@ -159,7 +159,7 @@ class Undoing:
         return restored
 
     def _simulated(
-        self, x: Array, outputs: Array, believed: Array, fit: Fit, rng: Generator
+        self, x: Array, outputs: Array, believed: Array, fit: AnyFit, rng: Generator
     ) -> Pairs:
         """Ask the copy about the inputs bought, in their order, and then about more."""
         if self.target.known.defense is None:

@@ -17,8 +17,8 @@ class UniformRetraining(Trainer):
 
     Args:
         answers: what to train on: `confidences` (the label where there are none) or `labels`.
-        learner: `published` (the victim's own family; an mlp where it is not told), `softmax`,
-            `one_vs_rest`, `mlp`, `poly` or `rbf`.
+        learner: `published` (the victim's own family; where it is not told, an mlp or trees),
+            `softmax`, `one_vs_rest`, `mlp`, `poly`, `rbf` or `trees`.
         inputs: the raw `cube`, as in the paper's released code, or `valid` inputs only.
 
     Source: Tramèr et al. 2016, sec. 6.1, "retraining with uniform queries".

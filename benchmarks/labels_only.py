@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 from moatbench.api import Deployment
 from moatbench.compose.build import instantiate
 from moatbench.defense import Defense
-from moatbench.learners.published import PUBLISHED, learner_for
+from moatbench.learners.published import PUBLISHED, smooth_learner
 from moatbench.randomness import stream
 from moatbench.types import Array, Labels
 from moatbench.victim import Victim
@@ -58,7 +58,7 @@ def measured(data: str, family: str, seed: int) -> Iterator[tuple[int, Array]]:
     labels = victim.predict(x).labels
     judged = (victim.shares.x_test, space.sample_cube(3000, rng))
     true = [victim.predict(rows).labels for rows in judged]
-    learner = learner_for(PUBLISHED, card)
+    learner = smooth_learner(PUBLISHED, card)
     for n in BUDGETS:
         if len(np.unique(labels[:n])) < 2:
             continue

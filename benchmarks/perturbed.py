@@ -1,12 +1,14 @@
-"""What is left of the literature's perturbations once their answers are inverted.
+"""What is left of the literature's perturbations once their answers are inverted, or solved.
 
-Run: python benchmarks/perturbed.py [--quick]. One thread; prints two tables, some minutes on one
-core. First answer by answer, for any victim, on uniform inputs of digits: mean L1 error of the
-answers as told, and of those that are restored whole; the share of rows within 1e-4, and of entries
-known exactly, where the true model chooses among several origins. Then whole attacks on softmax
-regression: the worst of the seeds.
+Run: python benchmarks/perturbed.py [--quick] [DEFENSE ...]. One thread; prints two tables, some
+minutes on one core; with names, the second one's rows of these defenses alone. First answer by
+answer, for any victim, on uniform inputs of digits: mean L1 error of the answers as told, and of
+those that are restored whole; the share of rows within 1e-4, and of entries known exactly, where
+the true model chooses among several origins. Then whole attacks on softmax regression: the worst of
+the seeds, and the bar (least agreement, largest total variation).
 """
 
+import sys
 import time
 from typing import NamedTuple
 
@@ -28,6 +30,7 @@ from moatbench.reply import Reply
 from moatbench.runner.extract import extract
 from moatbench.victim import Victim
 
+ONLY = [name for name in sys.argv[1:] if not name.startswith("-")]  # defenses, of all
 SEEDS = (0,) if QUICK else (0, 1, 2)
 ROWS = 200 if QUICK else 1300
 CLOSE = 1e-4
@@ -36,29 +39,58 @@ BY_ANSWER = ("mad", "mad_argmax", "grad2", "modelguard_w", "shuffle")
 
 
 class Row(NamedTuple):
-    """A defense, how many queries its inversion has, and what the attacker knows of its knobs."""
+    """A defense, how many queries its attacker has, and the bar: agreement in percent, and TV.
+
+    `knobs` are overrides of the attack's or the defense's.
+    """
 
     defense: str
     queries: int
-    knowledge: str = "exact"
+    attack: str
+    knobs: tuple[str, ...] = ()
+    bar: tuple[float, float, float] = (100.0, 100.0, 1e-9)
 
 
+FAMILY, NONE = ("attack.knowledge=family",), ("attack.knowledge=none",)
+STRONG = ("defense.grad2.epsilon=1",)
 ROWS_OF_ATTACKS = (
-    Row("mad", 650),
-    Row("mad_argmax", 1300),
-    Row("modelguard_w", 1300),
-    Row("grad2", 1300),
-    Row("shuffle", 1300),
-    Row("mad", 650, "family"),
-    Row("mad_argmax", 1300, "family"),
-    Row("modelguard_w", 1300, "family"),
-    Row("grad2", 1300, "family"),
+    Row("mad", 650, "inversion"),
+    Row("mad_argmax", 1300, "inversion", bar=(100, 100, 1e-4)),
+    Row("modelguard_w", 1300, "inversion"),
+    Row("grad2", 1300, "inversion", bar=(99.9, 99.5, 1)),
+    Row("grad2", 2600, "inversion", STRONG, (99.9, 99.5, 1)),
+    Row("shuffle", 1300, "inversion"),
+    Row("mad", 650, "inversion", FAMILY, (99, 99, 1)),
+    Row("mad_argmax", 1300, "inversion", FAMILY, (99, 99, 1)),
+    Row("modelguard_w", 1300, "inversion", FAMILY, (99, 99, 1)),
+    Row("grad2", 1300, "inversion", FAMILY, (98.9, 98.5, 1)),
+    Row("mad", 650, "inversion", NONE, (99, 99, 1)),
+    Row("grad2", 1300, "inversion", NONE, (98.9, 98.5, 1)),
+    Row("mad", 650, "robust_equations"),
+    Row("modelguard_w", 1300, "robust_equations"),
+    Row("grad2", 2600, "robust_equations", (), (99.9, 99.5, 1)),
+    Row("grad2", 2600, "robust_equations", STRONG, (99.9, 99.5, 1)),
+    Row("dawn", 650, "robust_equations"),
+    Row("adaptive_misinformation", 650, "robust_equations", (), (100, 0, 1e-3)),
+    Row("adaptive_misinformation", 650, "equation_solving", (), (100, 0, 1e-3)),
+    Row("modelguard_s", 2600, "robust_equations", (), (99, 97, 1)),
 )
 
 
 def main() -> None:
     """Print the tables."""
     register()
+    if not ONLY:
+        by_answer()
+    print("| defense | attack | queries | test, uniform | TV | CPU seconds | bar | met |")
+    print("|---|---|---:|---:|---:|---:|---:|---|")
+    chosen = [row for row in ROWS_OF_ATTACKS if not ONLY or row.defense in ONLY]
+    for row in chosen[:1] if QUICK else chosen:
+        print(line(row), flush=True)
+
+
+def by_answer() -> None:
+    """Print what inverses give back, answer by answer."""
     print("| victim | defense | L1 told | restored | rows | entries | one origin | no origin |")
     print("|---|---|---:|---:|---:|---:|---:|---:|")
     for family in VICTIMS:
@@ -66,14 +98,26 @@ def main() -> None:
         for name in BY_ANSWER:
             print(f"| {family} | {name} | {restored(victim, defense_of(name))} |", flush=True)
     print()
-    print("| defense | knobs | queries | test | uniform | TV, uniform | CPU seconds |")
-    print("|---|---|---:|---:|---:|---:|---:|")
-    for row in ROWS_OF_ATTACKS[:1] if QUICK else ROWS_OF_ATTACKS:
-        runs = [attacked(row, seed) for seed in SEEDS]
-        test, uniform = (100 * min(run[i] for run in runs) for i in (0, 1))
-        far, seconds = (max(run[i] for run in runs) for i in (2, 3))
-        known = f"{row.defense} | {row.knowledge} | {row.queries}"
-        print(f"| {known} | {test:.1f} | {uniform:.1f} | {far:.0e} | {seconds:.1f} |", flush=True)
+
+
+def line(row: Row) -> str:
+    """Attack with each seed; return the worst beside the bar, as a row of the table."""
+    runs = [attacked(row, seed) for seed in SEEDS]
+    test, uniform = (100 * min(run[i] for run in runs) for i in (0, 1))
+    far, seconds = (max(run[i] for run in runs) for i in (2, 3))
+    least, of_uniform, most = row.bar
+    met = test >= least and uniform >= of_uniform and far <= most
+    cells = [
+        row.defense,
+        " ".join([row.attack, *(knob.partition(".")[2] for knob in row.knobs)]),
+        f"{row.queries:,}",
+        f"{test:.1f}, {uniform:.1f}",
+        f"{far:.0e}",
+        f"{seconds:.1f}",
+        f"{least:g}, {of_uniform:g}, {most:g}",
+        "yes" if met else "no",
+    ]
+    return f"| {' | '.join(cells)} |"
 
 
 def restored(victim: Victim, defense: Defense) -> str:
@@ -99,15 +143,18 @@ def restored(victim: Victim, defense: Defense) -> str:
 
 
 def attacked(row: Row, seed: int) -> tuple[float, float, float, float]:
-    """Fidelity on test data and uniform inputs, total variation on these, and CPU seconds."""
+    """Fidelity on test data and uniform inputs, total variation, and CPU seconds.
+
+    Where only some inputs are answered with the truth, the variation is that on test data.
+    """
     victim, start = victim_of("softmax", seed), time.process_time()
-    attack = attack_of(row.knowledge)
-    (point,) = extract(
-        victim, defense_of(row.defense), attack, checkpoints=[row.queries], seed=seed
-    )
-    spent = time.process_time() - start
-    metrics = point.metrics
-    return metrics["fidelity_test"], metrics["fidelity_uniform"], metrics["tv_uniform"], spent
+    of_attack = [knob for knob in row.knobs if knob.startswith("attack.")]
+    attack = attack_of(row.attack, *of_attack)
+    defense = defense_of(row.defense, *(knob for knob in row.knobs if knob not in of_attack))
+    (point,) = extract(victim, defense, attack, checkpoints=[row.queries], seed=seed)
+    spent, metrics = time.process_time() - start, point.metrics
+    far = metrics["tv_uniform" if row.bar[1] else "tv_test"]
+    return metrics["fidelity_test"], metrics["fidelity_uniform"], far, spent
 
 
 def victim_of(family: str, seed: int) -> Victim:
@@ -118,17 +165,17 @@ def victim_of(family: str, seed: int) -> Victim:
     return victim
 
 
-def defense_of(name: str) -> Defense:
+def defense_of(name: str, *knobs: str) -> Defense:
     """Build a defense of conf/."""
     with initialize_config_module("moatbench.conf", version_base="1.3"):
-        return build_defense(compose("config", [f"defense={name}"]).defense)
+        return build_defense(compose("config", [f"defense={name}", *knobs]).defense)
 
 
-def attack_of(knowledge: str) -> Attack:
-    """Build the inversion."""
+def attack_of(name: str, *knobs: str) -> Attack:
+    """Build an attack of conf/."""
     with initialize_config_module("moatbench.conf", version_base="1.3"):
-        cfg = compose("config", ["attack=inversion", f"attack.knowledge={knowledge}"])
-    return build_attacks(cfg.attack, "inversion")["inversion"]
+        cfg = compose("config", [f"attack={name}", *knobs])
+    return build_attacks(cfg.attack, name)[name]
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit
 
+from moatbench.data.strange import outliers
 from moatbench.defense import Defense
 from moatbench.knobs import check_number, check_whole
 from moatbench.models.forward import affine, softmax
@@ -72,7 +73,7 @@ class AdaptiveMisinformation(Defense):
         victim.require_training_rows("adaptive_misinformation")
         known = victim.shares.x_train
         known = known[rng.permutation(len(known))[: self.rows]]
-        x = np.concatenate([known, victim.space.sample(len(known), rng)])
+        x = np.concatenate([known, outliers(victim, len(known), rng)])
         self._space = victim.space
         self._weights, self._bias = wrong_model(
             victim.space.encode(x), victim.predict(x).labels, len(victim.classes), rng

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import logsumexp, softmax
 
+from moatbench.data.strange import outliers
 from moatbench.defense import Defense
 from moatbench.knobs import check_number, check_whole
 from moatbench.models.linear import design
@@ -76,9 +77,9 @@ class EnsembleOfDiverseModels(Defense):
         victim.require_training_rows("edm")
         x, y = victim.shares.x_train, victim.shares.y_train
         rows = rng.permutation(len(x))[:MOST_ROWS]
-        outliers = victim.space.sample(OUTLIERS, rng)
+        odd = outliers(victim, OUTLIERS, rng)
         self._space, k = victim.space, len(victim.classes)
-        known, strange = (victim.space.encode(part) for part in (x[rows], outliers))
+        known, strange = (victim.space.encode(part) for part in (x[rows], odd))
         self.networks = self._trained(known, np.eye(k)[y[rows]], strange, rng)
         self._hash = hash_network(known, rng)
 

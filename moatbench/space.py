@@ -2,18 +2,16 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar
+from math import prod
 
 import numpy as np
-from numpy.typing import NDArray
 
 from moatbench.feature import OFF as OFF
 from moatbench.feature import ON as ON
 from moatbench.feature import Categorical as Categorical
 from moatbench.feature import Numeric as Numeric
 from moatbench.types import Array, Generator, Mask, Rows
-
-T = TypeVar("T", bound=np.generic)
+from moatbench.types import fixed as fixed
 
 
 @dataclass(frozen=True)
@@ -26,18 +24,22 @@ class InputSpace:
 
     Args:
         features: in the order of the columns.
-        image: (height, width), where the columns are the pixels of a picture.
+        image: (channels, height, width), where the columns are the pixels of a picture, channel
+            by channel and row by row; (height, width) is one of one channel.
     """
 
     features: tuple[Numeric | Categorical, ...]
-    image: tuple[int, int] | None = None
+    image: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        if self.image is not None and self.image[0] * self.image[1] != self.d:
-            raise ValueError(f"an image of {self.image} needs as many columns, got {self.d}")
+        if self.image is not None:
+            image = (1, *self.image) if len(self.image) == 2 else tuple(self.image)
+            object.__setattr__(self, "image", image)
+            if len(image) != 3 or prod(image) != self.d:
+                raise ValueError(f"an image of {image} needs as many columns, got {self.d}")
 
     @classmethod
-    def box(cls, d: int, image: tuple[int, int] | None = None) -> "InputSpace":
+    def box(cls, d: int, image: tuple[int, ...] | None = None) -> "InputSpace":
         """Return the cube [-1, 1]^d."""
         return cls(tuple(Numeric(f"x{i}") for i in range(d)), image)
 
@@ -67,6 +69,14 @@ class InputSpace:
         """(d,) the step of each numeric column; 0 where any number is taken, and for names."""
         steps = [f.step if isinstance(f, Numeric) else 0.0 for f in self.features]
         return fixed(np.repeat(steps, [f.width for f in self.features]))
+
+    @cached_property
+    def levels(self) -> int | None:
+        """How many values every column has (256 for 8-bit pixels); None where they differ."""
+        if not self.numeric.all() or not self.steps.all():
+            return None
+        counts = np.rint((self.high - self.low) / self.steps).astype(np.int64) + 1
+        return int(counts[0]) if np.ptp(counts) == 0 else None
 
     @cached_property
     def groups(self) -> tuple[slice, ...]:
@@ -238,9 +248,3 @@ class InputSpace:
     def _name(self, column: int) -> str:
         """Name the feature of a column."""
         return [f.name for f in self.features for _ in range(f.width)][column]
-
-
-def fixed(array: NDArray[T]) -> NDArray[T]:
-    """Return an array that can only be read: who writes to what is everybody's fails at once."""
-    array.setflags(write=False)
-    return array

@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from moatbench.reply import Predict, Reply
 from moatbench.space import InputSpace
-from moatbench.types import Array, Labels, Rows
+from moatbench.types import Array, Labels, Rows, fixed
 
 SIMPLEX_TOLERANCE = 1e-6
 
@@ -17,9 +18,30 @@ class NotApplicable(ValueError):
     """An attack or a defense lacks what it needs of this victim; the message is the reason."""
 
 
+class Kept:
+    """Rows of a share, kept in bytes where they can be, and widened whenever they are looked at."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, shares: Any, owner: type) -> Any:
+        return self if shares is None else np.asarray(shares.__dict__[self.name], np.float64)
+
+    def __set__(self, shares: Any, rows: NDArray[Any]) -> None:
+        space: InputSpace = shares.space
+        whole = bool(space.numeric.all() and (space.steps == 1).all())
+        if whole and rows.dtype != np.uint8 and space.low.min() >= 0 and space.high.max() <= 255:
+            small = fixed(rows.astype(np.uint8))
+            rows = small if np.array_equal(small, rows) else rows
+        shares.__dict__[self.name] = rows
+
+
 @dataclass(frozen=True)
 class Shares:
-    """One data set in three disjoint shares: the defender's, the attacker's, the judge's."""
+    """One data set in three disjoint shares: the defender's, the attacker's, the judge's.
+
+    Rows of 8-bit images are kept in bytes (see `packed`); to everybody else they are float64.
+    """
 
     space: InputSpace
     classes: tuple[str, ...]
@@ -31,6 +53,16 @@ class Shares:
     provenance: Mapping[str, Any] = field(default_factory=dict)  # name, sha256, rows dropped, ...
     test_rows: Rows | None = None  # which rows of the table the judge's are
     y_pool: Labels | None = None  # the pool's true labels: for baselines, never for an attack
+    outliers: Array | None = None  # the defender's: inputs of no class, disjoint from the pool
+
+    def packed(self, name: str) -> NDArray[Any]:
+        """(n, d) the rows of `x_train`, `pool` or `x_test` as they are kept, not widened."""
+        rows: NDArray[Any] = self.__dict__[name]
+        return rows
+
+
+for _rows in ("x_train", "pool", "x_test"):
+    setattr(Shares, _rows, Kept(_rows))
 
 
 @dataclass(frozen=True)

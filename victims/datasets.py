@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # Known beforehand: by its own range, a pixel that is never lit would become 0, mid-grey
 RANGES = {"digits": (0.0, 16.0)}
-IMAGES = {"digits": (8, 8)}
+IMAGES = {"digits": (1, 8, 8)}
 
 
 def bundled(name: str, test_share: float = 0.3, pool_share: float = 0.25) -> Dataset:
@@ -156,12 +156,21 @@ def openml(
     pool_share: float,
     steps: bool = True,
     missing_marks: str | Sequence[str] | None = None,
+    image: Sequence[int] | None = None,
 ) -> Dataset:
-    """Fetch a set from OpenML by its number; see `csv`."""
+    """Fetch a set from OpenML by its number; see `csv`.
+
+    Where its columns are 8-bit pixels, `image` is their (channels, height, width).
+    """
     from moatbench.tables.read import from_typed
     from moatbench.tables.told import knobs
 
     check_whole("data.data_id", data_id, 1)
+    if image is not None:
+        from moatbench.victims.pictures import openml_pictures
+
+        pictures: Dataset = openml_pictures(data_id, target, image, test_share, pool_share)
+        return pictures
     name = f"openml-{data_id}"
     chosen = knobs(
         target=target,

@@ -22,7 +22,7 @@ COMMAND = Command(
     {
         "name": "whose key it is; revoke takes the id of the list as well",
         "budget": "rows that it may ask in all; else any number",
-        "state": f"folder of the service ({STATE})",
+        "state": f"folder of the service ({STATE}); create takes those of several shards: a,b,c",
     },
 )
 ACTIONS = ("create", "revoke", "list")
@@ -52,17 +52,33 @@ def done(arguments: Sequence[str]) -> str:
     name = options.get("name", "")
     if action != "list" and not name:
         raise BadOption(f"name= missing; usage: {COMMAND.usage}")
-    store = Store(Path(options.get("state", STATE)))
+    place, *others = options.get("state", STATE).split(",")
+    store = Store(Path(place))
     try:
         if action == "create":
             budget = whole(options["budget"], "budget", 1) if "budget" in options else None
-            return keys.create(store, name, budget)[1]
+            account, key = keys.create(store, name, budget)
+            for other in others:
+                _copied(store, account, other)
+            return key
         if action == "revoke":
             ended = keys.revoke(store, name)
             return f"{ended.name} ({ended.id}) is revoked; it asked {ended.queries} rows"
         return _listed(store)
     finally:
         store.close()
+
+
+def _copied(store: "Store", account: int, folder: str) -> None:
+    """Make the same account in the folder of another shard."""
+    from moatbench.serving.store import Store
+
+    made = next(a for a in store.accounts() if a.id == account)
+    other = Store(Path(folder))
+    try:
+        other.add(made.name, made.digest, made.token, made.budget)
+    finally:
+        other.close()
 
 
 def _listed(store: "Store") -> str:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 STATE = "runs/serve"
 EXTRA = ("fastapi", "uvicorn", "uvloop", "httptools", "msgspec", "orjson", "prometheus_client")
 CHOICES = ("keep", "new")
+UNBOUNDED = {"PRADA", "ExtractionWarning"}
+WEIGHT = 12  # bytes a column of what they keep of a query, measured
 USAGE = "moatbench-serve victim=... data=... defense=... [port=8080] [state=FOLDER] [KEY=...]"
 OPTIONS = {
     "victim, data, defense, ...": "overrides of a run: victim=model victim.path=mine.skops",
@@ -149,6 +151,10 @@ def _say(
     ]
     if app.service.replayed:
         told.append(f"replayed {app.service.replayed} queries of {folder}")
+    grown = [type(m).__name__ for m in app.service.deployment.watching.monitors]
+    if heavy := sorted({*grown} & UNBOUNDED):
+        each = WEIGHT * app.service.card.space.d
+        told.append(f"{' and '.join(heavy)} keeps every row: {each} bytes a query, ever slower")
     if not any(a.revoked is None for a in state.store.accounts()):
         told.append(f"no key yet: moatbench-key create name=alice state={folder}")
     print("\n".join(told), flush=True)

@@ -59,7 +59,7 @@ def build(cfg: DictConfig, attack: str) -> Parts:
     seed = cfg.seed if cfg.victim_seed is None else cfg.victim_seed
     # Cheap parts first: a bad knob, or file, is told before a victim is trained, or a suite built.
     defense = build_defense(cfg.defense)
-    data = instantiate(cfg.data)
+    data = build_data(cfg)
     tell(data.table.notes)
     attacks = build_attacks(cfg.attack, attack)
     inside = None if cfg.subgroup is None else members(cfg.subgroup, data.table)
@@ -74,6 +74,13 @@ def build(cfg: DictConfig, attack: str) -> Parts:
         )
     subgroup = {} if inside is None else {str(cfg.subgroup): inside[rows]}
     return Parts(victim, defense, attacks, checkpoints(cfg.checkpoints, victim), subgroup)
+
+
+def build_data(cfg: DictConfig) -> Dataset:
+    """Read the data, and the pool and the outliers that come from others."""
+    data: Dataset = instantiate(cfg.data)
+    others = [None if cfg[key] is None else instantiate(cfg[key]) for key in ("pool", "outliers")]
+    return data.with_others(*others) if any(others) else data
 
 
 def tell(notes: Mapping[str, Any]) -> None:
@@ -150,7 +157,9 @@ def suite(node: DictConfig) -> list[str]:
     known = [n for n in options("attack") if n != SUITE]
     if node.suite is not None:
         check_suite(node.suite)
-    chosen = known if node.suite is None else [str(name) for name in node.suite]
+    apart = node.get("apart") or ()
+    chosen = [str(name) for name in node.suite or (n for n in known if n not in apart)]
+    _refuse_unknown([str(name) for name in apart], known, "attack.apart")
     _refuse_unknown(chosen, known, "attack.suite")
     _refuse_unknown([str(k) for k in node.knobs], chosen, "attack.knobs")
     return chosen

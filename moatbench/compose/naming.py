@@ -9,11 +9,20 @@ from omegaconf import DictConfig
 from moatbench.tables.opened import bare
 
 # Configs of which everybody has a content of their own
-BROUGHT = {"csv", "openml", "own", "model", "skops", "module", "mlflow"}
+BROUGHT = {"csv", "npz", "images", "idx", "openml", "own", "model", "skops", "module", "mlflow"}
 
 
 def data_name(cfg: DictConfig, choice: str, overrides: Iterable[str], cwd: Path) -> str:
-    """Name the data: `data.name=`, the file's stem, or the config."""
+    """Name the data: `data.name=`, the file's stem, or the config; and a pool of other data."""
+    pool: Any = cfg.get("pool")
+    if pool is None:
+        return _one_name(cfg, choice, overrides, cwd)
+    path = pool.get("name") or pool.get("path")
+    other = stem(str(path), cwd, str(cfg.data_dir)) if path else _short(str(pool._target_))
+    return f"{_one_name(cfg, choice, overrides, cwd)} (pool {other.rpartition('.')[2]})"
+
+
+def _one_name(cfg: DictConfig, choice: str, overrides: Iterable[str], cwd: Path) -> str:
     node = cfg.data
     if node.get("name"):
         return str(node.name)

@@ -11,7 +11,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from moatbench.record.command import Command
 
-PARTS = ("data", "victim", "defense", "attack")
+PARTS = ("data", "pool", "outliers", "victim", "defense", "attack")
+DATA = ("data", "pool", "outliers")
 DATA_DIR = "MOATBENCH_DATA_DIR"
 OURS = "moatbench"
 CODE = ("_target_", "module")  # keys that name a class or function
@@ -26,8 +27,9 @@ def repeating(cfg: DictConfig, hydra: Any) -> Command:
         hydra: Hydra's own.
     """
     # Each in its place: a node that is taken out of the tree loses what it refers to.
-    parts = {n: OmegaConf.to_container(cfg[n], resolve=True) for n in PARTS if n in cfg}
-    values, data = list(_strings(parts)), list(_strings(parts.get("data", {})))
+    parts = {n: OmegaConf.to_container(cfg[n], resolve=True) for n in PARTS if cfg.get(n)}
+    values = list(_strings(parts))
+    data = [value for n in DATA for value in _strings(parts.get(n, {}))]
     cwd, environment = Path(hydra.runtime.cwd), _imports(cfg, hydra)
     if os.environ.get(DATA_DIR) and any(v.startswith(str(cfg.data_dir)) for v in data):
         environment[DATA_DIR] = str(cwd / os.environ[DATA_DIR])

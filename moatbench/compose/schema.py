@@ -21,6 +21,8 @@ class Schema:
     """One run. The groups are plain YAML; their constructors check them."""
 
     data: Any = MISSING
+    pool: Any = None
+    outliers: Any = None
     victim: Any = MISSING
     defense: dict[str, Any] = field(default_factory=dict)
     attack: Any = MISSING

@@ -1,11 +1,14 @@
 """Tables, and their three disjoint shares: the defender's, the attacker's, the judge's."""
 
-from dataclasses import dataclass
-from typing import get_args
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from moatbench.data.encoding import Encoding, Units, encoded, first_equal
+from moatbench.data.foreign import as_ours
 from moatbench.data.table import Table
 from moatbench.knobs import check_choice, check_flag, check_number
 from moatbench.space import fixed
@@ -34,6 +37,11 @@ class Dataset:
         units: of the numbers that an API takes, unless a victim asks for others: `own`, as they
             stand in the data; `scaled`, to [-1, 1].
         steps: whether such an API takes numbers of the data's own units to the last decimal seen.
+        test: (m,) rows that are the judge's, where the data have a split of their own; `test_share`
+            is then not used.
+        pool: another table, whose rows are the attacker's; None gives it its share of this one.
+        outliers: another table, whose rows are the defender's, of no class; none of the pool's.
+        resize: whether these pictures may be resized where they serve as pool or outliers.
     """
 
     table: Table
@@ -41,6 +49,10 @@ class Dataset:
     pool_share: float = 0.25
     units: Units = "scaled"
     steps: bool = True
+    test: Rows | None = None
+    pool: Table | None = None
+    outliers: Table | None = None
+    resize: bool = False
 
     def __post_init__(self) -> None:
         check_sharing(self.test_share, self.pool_share, self.units, self.steps)
@@ -73,17 +85,26 @@ class Dataset:
         odd = table.y != table.y[first]  # equal to a row of another class
         units = units or self.units
         space, x = encoded(table, encoding, units, self.steps)
+        others = {"pool": self.pool, "outliers": self.outliers}
+        given = {
+            name: fixed(encoded(other, encoding, units, self.steps).x)
+            for name, other in others.items()
+            if other is not None
+        }
+        _refuse_shared(given)
         return Shares(
             space=space,
             classes=table.classes,
             x_train=fixed(x[train]),
             y_train=table.y[train],
-            pool=fixed(x[pool]),
+            pool=given.get("pool", fixed(x[pool])),
             x_test=fixed(x[test]),
             y_test=table.y[test],
             test_rows=test,
-            y_pool=table.y[pool],
+            y_pool=None if self.pool else table.y[pool],
+            outliers=given.get("outliers"),
             provenance={
+                **{name: _told(other) for name, other in others.items() if other is not None},
                 "name": table.name,
                 "sha256": table.sha256(),
                 "rows": len(table.y),
@@ -99,7 +120,19 @@ class Dataset:
             },
         )
 
+    def with_others(self, pool: "Dataset | None", outliers: "Dataset | None") -> "Dataset":
+        """Return these data with a pool, or outliers, of other data."""
+        given = {"pool": pool, "outliers": outliers}
+        tables = {
+            key: as_ours(other.table, self.table, other.resize, key)
+            for key, other in given.items()
+            if other is not None
+        }
+        return replace(self, pool=tables.get("pool"), outliers=tables.get("outliers"))
+
     def _split(self, rng: Generator, first: Rows) -> tuple[Rows, Rows, Rows]:
+        if self.test is not None:
+            return self._given(rng, first, self.test)
         order = rng.permutation(len(first))
         tests = round(self.test_share * len(order))
         pools = round(self.pool_share * (len(order) - tests))
@@ -107,3 +140,27 @@ class Dataset:
         share[order] = np.repeat([2, 1, 0], [tests, pools, len(order) - tests - pools])
         share = share[first][order]
         return order[share == 0], order[share == 1], order[share == 2]
+
+    def _given(self, rng: Generator, first: Rows, test: Rows) -> tuple[Rows, Rows, Rows]:
+        """Share out what the data's own split leaves, without rows that the judge has as well."""
+        rest = np.flatnonzero(~np.isin(first, first[test]))
+        order = rest[rng.permutation(len(rest))]
+        pools = round(self.pool_share * len(order))
+        return order[pools:], order[:pools], test
+
+
+def _told(table: Table) -> dict[str, Any]:
+    return {"name": table.name, "sha256": table.sha256(), "rows": len(table.y)}
+
+
+def _refuse_shared(given: Mapping[str, NDArray[Any]]) -> None:
+    """Raise where the defender's outliers are the attacker's questions."""
+    if len(given) < 2:
+        return
+    pool = {row.tobytes() for row in given["pool"]}
+    shared = sum(row.tobytes() in pool for row in given["outliers"])
+    if shared:
+        raise ValueError(
+            f"outliers must be none of the pool's rows, got {shared} that are; choose other data "
+            "for one of both (another data_seed, for generated ones)"
+        )

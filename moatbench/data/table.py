@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from moatbench.types import Array, Labels
 
@@ -25,6 +26,7 @@ class Column:
         bounds: the declared range of a numeric feature; None takes the table's own.
         dtype: of the column in the owner's data frame; None is float64, or object for names.
         originals: what stands in the owner's data frame for each category; None is its name.
+        grid: the declared step of a numeric feature; None finds the last decimal seen.
     """
 
     name: str
@@ -33,6 +35,7 @@ class Column:
     bounds: tuple[float, float] | None = None
     dtype: Any = None
     originals: tuple[Any, ...] | None = None
+    grid: float | None = None
 
     @property
     def range(self) -> tuple[float, float]:
@@ -52,6 +55,8 @@ class Column:
     @property
     def step(self) -> float:
         """The last decimal that the numbers are written with: 1 for whole ones, 0 for any."""
+        if self.grid is not None:
+            return self.grid
         seen = np.unique(np.concatenate([self.values, self.range]))
         for decimals in range(DECIMALS + 1):
             scale = 10.0**decimals
@@ -71,16 +76,18 @@ class Table:
         columns: the features, in order.
         y: (n,) the class of each row.
         classes: the names of the classes.
-        image: (height, width) where the columns are pixels.
+        image: (channels, height, width) where the columns are pixels.
         notes: how it was read: source, rows dropped, missing values.
+        pixels: (n, d) all columns as one array of bytes, where they are 8-bit pixels.
     """
 
     name: str
     columns: tuple[Column, ...]
     y: Labels
     classes: tuple[str, ...]
-    image: tuple[int, int] | None = None
+    image: tuple[int, ...] | None = None
     notes: Mapping[str, Any] = field(default_factory=dict)
+    pixels: NDArray[np.uint8] | None = None
 
     def __post_init__(self) -> None:
         if not self.columns:
@@ -93,6 +100,10 @@ class Table:
         digest = hashlib.sha256()
         names = [(c.name, c.categories, c.bounds) for c in self.columns]
         digest.update(json.dumps([names, self.classes]).encode())
+        if self.pixels is not None:
+            digest.update(np.ascontiguousarray(self.pixels).data)
+            digest.update(self.y.astype(np.float64).tobytes())
+            return digest.hexdigest()
         for values in (*(c.values for c in self.columns), self.y.astype(np.float64)):
             digest.update(np.ascontiguousarray(values, dtype=np.float64).tobytes())
         return digest.hexdigest()

@@ -5,7 +5,7 @@ from scipy.special import softmax
 
 from moatbench.client import Card, Surrogate
 from moatbench.inverses.agreement import Agreement, Equations, agreements
-from moatbench.learners.published import learner_for
+from moatbench.learners.published import smooth_learner
 from moatbench.learners.purchases import Purchases
 from moatbench.models.linear import Linear
 from moatbench.reply import Reply, from_outputs
@@ -28,7 +28,7 @@ class StandingEquations:
 
     def __init__(self, card: Card, pool: Array) -> None:
         self._card, self._pool = card, pool
-        self._learner = learner_for("softmax", card)
+        self._learner = smooth_learner("softmax", card)
 
     @property
     def applies(self) -> bool:

@@ -22,8 +22,8 @@ def spoken_for(inverses: Sequence[Inverse], told: Origins) -> int | None:
 
     A weak defense could have told almost anything. So of those that explain the answers, that one
     is meant which explains the fewest controls, mixes of these answers with one another. A model
-    seldom says that a class is impossible: an origin counts where it says so of none, if most
-    answers have such a one.
+    seldom says that a class is impossible: inverses that need it to do so are passed over, where
+    others do not.
     """
     some = told.take(np.arange(min(SAMPLE, len(told.rows))))
     if not len(some.rows) or not inverses:
@@ -31,12 +31,12 @@ def spoken_for(inverses: Sequence[Inverse], told: Origins) -> int | None:
     mixed = np.mean([np.roll(some.low, turn, axis=0) for turn in range(MIXED)], axis=0)
     labels = mixed.argmax(axis=1).astype(np.int64)
     controls = replace(some, low=mixed, high=mixed, labels=labels)
-    explained = np.array([_share(inverse, some, whole=True) for inverse in inverses])
-    if explained.max() < EXPLAINED:
-        explained = np.array([_share(inverse, some) for inverse in inverses])
+    explained = np.array([_share(inverse, some) for inverse in inverses])
     if explained.max() < EXPLAINED:
         return None
     good = np.flatnonzero(explained == explained.max())
+    whole = [_share(inverses[int(i)], some, whole=True) >= EXPLAINED for i in good]
+    good = good[whole] if any(whole) else good
     by_chance = [_share(inverses[int(i)], controls) for i in good]
     return int(good[np.argmin(by_chance)]) if min(by_chance) <= 1 - SPEAKS else None
 

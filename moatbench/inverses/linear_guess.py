@@ -17,6 +17,7 @@ RIDGE, STEPS = 1e-3, 100  # of the fit to the labels, from which all starts
 ROUNDS = 8  # of choosing origins, and looking for what stands
 ORDERINGS = 60  # of values that are told out of order
 NARROW = 0.3  # scale of residuals in log-odds, once there is a guess
+MIRRORINGS, WIDE, SHRINKING = 100, 3.0, 0.8  # rounds of two classes, and their scale in log-odds
 TINY = 1e-15  # a confidence below has no log to speak of
 STAYS, MOST = 1e-10, 0.98  # that most answers are as the model says
 
@@ -25,7 +26,7 @@ def linear_guess(learner: Learner, answers: Answers, origins: Origins) -> Predic
     """Return a model of the answers' origins; None where they tell too little.
 
     Args:
-        learner: of a family with linear log-odds and three classes or more.
+        learner: of a family with linear log-odds.
         answers: as they were told.
         origins: of them.
     """
@@ -41,7 +42,10 @@ def linear_guess(learner: Learner, answers: Answers, origins: Origins) -> Predic
     start = fit_at(RIDGE, hard, np.zeros(model.a.shape[1] * learner.k), iterations=STEPS).theta
     w = model.coef(start)
     mixed = bool(origins.mixed.any())
-    w = _ordered(model.a, origins, w) if mixed else _stood(model.a, told, origins, w)
+    if learner.k == 2:
+        w = _mirrored(model.a, origins, w)
+    else:
+        w = _ordered(model.a, origins, w) if mixed else _stood(model.a, told, origins, w)
     theta = w.T.ravel()
 
     def predict(x: Array) -> Reply:
@@ -59,6 +63,26 @@ def _stood(a: Array, told: Array, origins: Origins, w: Array) -> Array:
         if np.nanquantile(np.abs(chosen - guess).max(axis=1), MOST) < STAYS:
             break
         w, _ = standing(a, _logs(chosen), known & (chosen > TINY), w, NARROW)
+    return w
+
+
+def _mirrored(a: Array, origins: Origins, w: Array) -> Array:
+    """Choose one of the two origins of each answer of two classes, and fit to their log-odds.
+
+    Both cannot be linear: where the one that a model is near to lies is what most answers agree on.
+    """
+    scale = WIDE
+    for _ in range(MIRRORINGS):
+        chosen, known = nearest(origins, softmax(a @ w, axis=1))
+        usable = np.asarray((known & (chosen > TINY)).all(axis=1))
+        logs = _logs(chosen)
+        odds, scores = logs[:, 1] - logs[:, 0], a @ (w[:, 1] - w[:, 0])
+        weights = usable / (1 + ((odds - scores) / scale) ** 2) ** 2
+        normal = a.T @ (a * weights[:, None])
+        normal[np.diag_indices(len(normal))] += 1e-10
+        half = np.linalg.solve(normal, a.T @ (weights * odds)) / 2
+        w = np.stack([-half, half], axis=1)
+        scale = max(scale * SHRINKING, STAYS)
     return w
 
 

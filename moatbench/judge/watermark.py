@@ -15,7 +15,8 @@ from moatbench.defense import Marks
 from moatbench.judge.checked import answers
 from moatbench.judge.floor import public_card
 from moatbench.learners.fit import Fit
-from moatbench.learners.published import PUBLISHED, learner_for
+from moatbench.learners.published import PUBLISHED, AnyFit, learner_for
+from moatbench.learners.untold import Untold
 from moatbench.types import Array, Generator, Labels
 from moatbench.victim import Victim
 
@@ -61,20 +62,23 @@ class Owner:
         return (hits + 1) / (len(self.independent) * len(marks.labels) + 2)
 
     @cached_property
-    def independent(self) -> list[Fit]:
+    def independent(self) -> list[AnyFit]:
         """Models of the published family, each of a bootstrap sample with true labels.
 
         They are trained once, on the pool, or where its labels are not known on the judge's rows.
         """
         x, y = self._labelled()
         learner = learner_for(PUBLISHED, public_card(self._victim))
+        learner = learner.network if isinstance(learner, Untold) else learner
         targets = np.eye(len(self._victim.classes))[y]
         first = learner.fit(x, targets, self._rng, brief=True)  # chooses the ridge, for all
-        fits = []
+        fits: list[AnyFit] = []
         for _ in range(MODELS):
             rows = self._rng.integers(len(x), size=len(x))
-            begin = first
-            if first.learner.family == "mlp":  # elsewhere the start does not decide the end
+            begin: AnyFit = first
+            if (
+                isinstance(first, Fit) and first.learner.family == "mlp"
+            ):  # elsewhere the start does not decide the end
                 start = first.learner.model(x[:1]).begin(self._rng)
                 begin = replace(first, thetas=(start,))
             fits.append(learner.fit(x[rows], targets[rows], self._rng, begin))

@@ -60,6 +60,11 @@ class Fit:
         """(n,) the most probable class."""
         return from_outputs(self.outputs(x)).labels
 
+    @property
+    def in_steps(self) -> bool:
+        """Whether the outputs are constant but for steps."""
+        return False
+
     def uncertain(self, candidates: Array, n: int, known: Array) -> Rows:
         """Choose n of the candidates (m, d) on the boundary that would tell the fit most.
 

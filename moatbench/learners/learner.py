@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from moatbench.models.one_vs_rest import OneVsRest
 from moatbench.numerics.newton import STEPS, Logistic, descend_path
 from moatbench.space import InputSpace
 from moatbench.types import Array, Generator
+
+if TYPE_CHECKING:
+    from moatbench.learners.published import AnyFit
 
 HIDDEN, ACTIVATION = 20, "tanh"  # where the service does not publish them
 STARTS = 3  # of a network
@@ -108,7 +112,7 @@ class Learner:
         x: Array,
         targets: Array,
         rng: Generator,
-        resume: Fit | None = None,
+        resume: "AnyFit | None" = None,
         brief: bool = False,
     ) -> Fit:
         """Train.
@@ -120,6 +124,7 @@ class Learner:
             resume: an earlier fit to go on from, on a path cut to its ridge's neighbours.
             brief: whether the fit only serves to choose the next queries, and need not end.
         """
+        resume = resume if isinstance(resume, Fit) else None
         if self.family == "rbf" and self.embedding is None:
             known = resume.learner.embedding if resume else None
             embedding = gaussian(self.space.encode(x), targets, known, self.gamma)

@@ -6,7 +6,12 @@ from typing import Any
 import numpy as np
 
 from moatbench.client import Card, Surrogate
+from moatbench.learners.deep.learner import NET, NetFit, NetLearner
+from moatbench.learners.fit import Fit
 from moatbench.learners.learner import ACTIVATION, HIDDEN, Learner
+from moatbench.learners.trees import FAMILIES as TREE_FAMILIES
+from moatbench.learners.trees import TREES, TreeFit, TreeLearner
+from moatbench.learners.untold import Untold, UntoldFit
 from moatbench.models.embedding import Monomials
 from moatbench.reply import Reply, from_outputs
 from moatbench.space import InputSpace
@@ -25,17 +30,57 @@ FAMILIES = {
     "kernel_logistic": "rbf",
     "rbf": "rbf",
 }
-LEARNERS = (PUBLISHED, "softmax", "one_vs_rest", "mlp", "poly", "rbf")
+LEARNERS = (PUBLISHED, "softmax", "one_vs_rest", "mlp", "poly", "rbf", TREES, NET)
 DEGREE = 2  # of a polynomial, where the service does not publish it
+AnyLearner = Learner | TreeLearner | Untold | NetLearner
+AnyFit = Fit | TreeFit | UntoldFit | NetFit
 
 
-def learner_for(name: str, card: Card) -> Learner:
-    """Return the learner of that name; `published` is the victim's own family, if the card says."""
+def learner_for(name: str, card: Card) -> AnyLearner:
+    """Return the learner of that name; `published` is the victim's own family, if the card says.
+
+    Where it does not, held-out answers choose between a network and trees; pictures of 8-bit pixels
+    are learnt by a convolutional network.
+    """
+    asked = card.family if name == PUBLISHED else name
+    if asked in TREE_FAMILIES:
+        return trees_for(card)
+    if asked == NET or (asked not in FAMILIES and card.space.levels):
+        return net_for(card)
+    network = smooth_learner(name, card)
+    return network if asked in FAMILIES else Untold(network, trees_for(card))
+
+
+def trees_for(card: Card) -> TreeLearner:
+    """Return the learner of trees, on the scale of the victim's family if the card tells one."""
+    scales = TREE_FAMILIES.get(card.family or "", TREE_FAMILIES[TREES])
+    return TreeLearner(card.space, len(card.classes), scales, unlike(TREES, card))
+
+
+def net_for(card: Card) -> NetLearner:
+    """Return the learner of deep networks: the published architecture, or a usual one."""
+    usual = "cnn" if card.space.image else "mlp"
+    knobs = dict(card.architecture) if card.family == NET else {}
+    note = "" if card.family == NET else f"trained a {usual}: the architecture is not published"
+    name = str(knobs.pop("net", usual))
+    return NetLearner(card.space, len(card.classes), name, knobs, note=note)
+
+
+def unlike(family: str, card: Card) -> str:
+    """Say that a smooth family cannot represent trees, or trees a smooth one; '' where it may."""
+    victim = TREES if card.family in TREE_FAMILIES else FAMILIES.get(card.family or "")
+    if victim is None or (family == TREES) == (victim == TREES):
+        return ""
+    return f"{family} cannot represent the victim's {card.family}: choose learner=published"
+
+
+def smooth_learner(name: str, card: Card) -> Learner:
+    """Return the learner of a differentiable family; a network where none is published."""
     asked = card.family if name == PUBLISHED else name
     family = FAMILIES.get(asked or "", FALLBACK)
     same = FAMILIES.get(card.family or "") == family
     published: Mapping[str, Any] = card.architecture if same else {}
-    note = ""
+    note = unlike(family, card)
     if asked not in FAMILIES:
         note = f"trained an {FALLBACK}: the family is {asked or 'not published'}"
     return Learner(

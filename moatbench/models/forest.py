@@ -14,7 +14,7 @@ ROWS = 4096  # walked at a time: bounds the memory of rows x trees
 
 @dataclass(frozen=True)
 class Forest:
-    """The sum of what T trees say; a row goes left where x <= threshold, in single precision.
+    """The sum of what T trees say; a row goes left where x <= threshold.
 
     Args:
         roots: (T,) the first node of each tree.
@@ -23,6 +23,7 @@ class Forest:
         left: (m,) child nodes.
         right: (m,) child nodes.
         values: (m, k) what a walk that ends at the node adds.
+        single: whether rows are taken in single precision first.
     """
 
     roots: Rows
@@ -31,11 +32,12 @@ class Forest:
     left: Rows
     right: Rows
     values: Array
+    single: bool = True
 
     def total(self, x: Array) -> Array:
         """(n, k) sums over the trees. The same bits for a row in any batch."""
-        # scikit-learn grows its trees on single precision
-        short = np.asarray(x, dtype=np.float32).astype(np.float64)
+        # scikit-learn grows its trees on single precision, but those on histograms
+        short = np.asarray(x, dtype=np.float32).astype(np.float64) if self.single else x
         parts = [self._total(short[i : i + ROWS]) for i in range(0, len(x), ROWS)]
         return np.concatenate([np.empty((0, self.values.shape[1])), *parts])
 
@@ -73,4 +75,23 @@ def forest(grown: Sequence[Any], values: Sequence[Array]) -> Forest:
         left=left.astype(np.intp),
         right=joined("children_right", nodes=True).astype(np.intp),
         values=np.concatenate(values).astype(np.float64),
+    )
+
+
+def forest_of_histograms(grown: Sequence[Any], values: Sequence[Array]) -> Forest:
+    """Join the nodes of scikit-learn's trees on histograms, with the values that each adds."""
+    roots = np.cumsum([0, *(len(nodes) for nodes in grown[:-1])])
+
+    def child(name: str) -> Rows:
+        return np.concatenate([n[name] + root for n, root in zip(grown, roots, strict=True)])
+
+    nodes = np.concatenate(list(grown))
+    return Forest(
+        roots=roots.astype(np.intp),
+        feature=np.where(nodes["is_leaf"], LEAF, nodes["feature_idx"]).astype(np.intp),
+        threshold=nodes["num_threshold"].astype(np.float64),
+        left=child("left").astype(np.intp),
+        right=child("right").astype(np.intp),
+        values=np.concatenate(values).astype(np.float64),
+        single=False,
     )

@@ -39,7 +39,7 @@ VARIES = "victim varies"
 NAIVE = "naive only"
 CONSTANT = "constant victim"  # it answers one label to all
 WORSE = "no better than a constant"
-UNLIKE = "not as accurate as stated"
+UNLIKE = "accuracy not as stated"
 VARYING = "the victim varies"  # from call to call
 ORDER = "order of stages"
 

@@ -84,7 +84,8 @@ class Summary:
         floor: the one of them that a gain is above.
         not_applicable: attacks that do not apply, each with the reason.
         failed: attacks that raised, each with the error; '' is the run itself.
-        repeated: what a defense's twin answered to the same question again, by layer.
+        repeated: what a defense's twin answered to the same question again, by layer; and how many
+            confidences of an answer kept their odds (`standing`, of `entries`).
         harm: under each attack, what honest customers lost, by class and subgroup.
         victim_accuracy: on the judge's test rows; null for a regression.
         name: of the experiment in MLflow.

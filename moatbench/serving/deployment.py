@@ -23,13 +23,23 @@ Logged = tuple[str, float, Array, bytes | None]  # token, time, rows, the model'
 class Served(Deployment):
     """A deployment that tells what the model replied, and takes replies that are known.
 
+    Args:
+        victim: the model.
+        defense: what stands before it.
+        rng: of its secrets.
+        whole: whether blocks of rows are filled up before the model is asked; then an answer does
+            not depend on who asks at the same time, even where the model's last bits do.
+
     Attributes:
         watching: what the owner sees.
         keeps: what the log must hold of each query: `none`, `counts` or `rows`.
     """
 
-    def __init__(self, victim: Victim, defense: Defense, rng: Generator) -> None:
+    def __init__(
+        self, victim: Victim, defense: Defense, rng: Generator, *, whole: bool = True
+    ) -> None:
         super().__init__(victim, defense, rng)
+        self._whole = whole
         self.watching, self.keeps = Watching(defense), keeps(defense)
         self.varies = not _steady(victim)
         self._known: Reply | None = None
@@ -47,7 +57,7 @@ class Served(Deployment):
         replies = []
         for start in range(0, n, BLOCK):
             block = x[start : start + BLOCK]
-            if len(block) < BLOCK:  # filled up with a row that is valid
+            if self._whole and len(block) < BLOCK:  # filled up with a row that is valid
                 block = np.concatenate([block, np.repeat(block[:1], BLOCK - len(block), axis=0)])
             replies.append(super().predict(block))
         whole = replies[0] if len(replies) == 1 else concatenated(replies)

@@ -81,11 +81,11 @@ class Front:
             told = await self._told(route, client, scope, receive)
             headers = _rate(client)
         except Problem as problem:
-            told, headers = _said(problem, scope["path"]), problem.headers
+            told, headers = said(problem, scope["path"]), problem.headers
             self.service.meters.rejected()
         except Exception:
             log.exception("a request failed")
-            told = _said(_failed(), scope["path"])
+            told = said(_failed(), scope["path"])
             self.service.meters.rejected()
         await reply(send, told, headers)
         took = time.perf_counter() - begun
@@ -123,7 +123,7 @@ class Front:
 
         def written(answers: Answers) -> Told:
             if not len(answers.rows):
-                return _said(_refused(len(x)), "/invocations")
+                return said(_refused(len(x)), "/invocations")
             return 200, JSON, self.writer.mlflow(answers, len(x), rounded)
 
         return await self.service.ask(client, x, written, repeat)
@@ -137,7 +137,7 @@ class Front:
 
         def written(answers: Answers) -> Told:
             if not len(answers.rows):
-                return _said(_refused(len(x)), f"/v2/models/{self.name}/infer")
+                return said(_refused(len(x)), f"/v2/models/{self.name}/infer")
             return 200, JSON, self.writer.v2(answers, len(x), rounded, wanted)
 
         return await self.service.ask(client, x, written, repeat)
@@ -157,7 +157,7 @@ class Front:
         except Exception:
             log.exception("a request failed")
             if not started:
-                await reply(send, _said(_failed(), scope["path"]), {})
+                await reply(send, said(_failed(), scope["path"]), {})
         _note(scope, status, time.perf_counter() - begun, None)
 
 
@@ -188,7 +188,8 @@ async def reply(send: Send, told: Told, headers: MutableMapping[str, str]) -> No
     await send({"type": "http.response.body", "body": body})
 
 
-def _said(problem: Problem, path: str) -> Told:
+def said(problem: Problem, path: str) -> Told:
+    """Write a problem as an answer."""
     return problem.status, KIND, problem.body(path)
 
 

@@ -37,13 +37,14 @@ def digest(key: bytes) -> bytes:
 class Keys:
     """The keys that are valid now.
 
-    The hash is looked up, never the key: what a comparison takes tells of the hash, from which
-    nobody finds a key. A wrong key, a revoked one and none go the same way.
+    `valid` holds them by their hashes. The hash is looked up, never the key: what a comparison
+    takes tells of the hash, from which nobody finds a key. A wrong key, a revoked one and none go
+    the same way.
     """
 
     def __init__(self, store: Store) -> None:
         self._store, self._version = store, -1
-        self._valid: dict[bytes, Account] = {}
+        self.valid: dict[bytes, Account] = {}
 
     def of(self, key: bytes) -> Account | None:
         """Return the account of a key, as it was made; None where there is none."""
@@ -51,11 +52,11 @@ class Keys:
         if version != self._version:
             self.reload()
             self._version = version
-        return self._valid.get(digest(key))
+        return self.valid.get(digest(key))
 
     def reload(self) -> None:
         """Read the accounts again."""
-        self._valid = {a.digest: a for a in self._store.accounts() if a.revoked is None}
+        self.valid = {a.digest: a for a in self._store.accounts() if a.revoked is None}
 
 
 def presented(headers: list[tuple[bytes, bytes]]) -> bytes:

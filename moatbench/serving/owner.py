@@ -129,8 +129,7 @@ def measured(front: Front) -> bytes:
     service.refresh()
     clients = service.clients.values()
     revoked = sum(client.account.revoked is not None for client in clients)
-    folder = service.store.file.parent
-    size = sum(file.stat().st_size for file in folder.glob(f"{service.store.file.name}*"))
+    size = service.store.size()
     alarms = sum(client.alarm is not None for client in clients)
     return service.meters.text(len(clients) - revoked, revoked, alarms, size)
 

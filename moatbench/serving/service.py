@@ -62,9 +62,12 @@ class Service:
         deployment: freshly deployed, with the secret of the state; the past is replayed through it.
         store: of the state.
         price: US dollars an answer.
+        apart: whether the model must be asked from a thread, as it answers on the event loop.
     """
 
-    def __init__(self, deployment: Served, store: Store, price: float = 0.0) -> None:
+    def __init__(
+        self, deployment: Served, store: Store, price: float = 0.0, *, apart: bool = False
+    ) -> None:
         self.deployment, self.store = deployment, store
         self.card: Card = deployment.card(price)
         self.keys, self.meters = Keys(store), Meters()
@@ -76,7 +79,7 @@ class Service:
         self._entries: list[tuple[Entry, _Job, Told]] = []
         self._flying: dict[tuple[int, str], asyncio.Future[Any]] = {}
         self.replayed = self._replay()
-        self._seconds = self._measured()
+        self._apart, self._seconds = apart, self._measured()
 
     # ---- who asks ---------------------------------------------------------------------------
 
@@ -94,14 +97,15 @@ class Service:
                 "a valid key must be sent; add the header Authorization: Bearer KEY",
                 headers={"www-authenticate": "Bearer"},
             )
-        return self._client(account)
+        return self.known(account)
 
     def refresh(self) -> None:
         """See accounts that were made, or ended, by another process."""
         for account in self.store.accounts():
-            self._client(account).account = account
+            self.known(account).account = account
 
-    def _client(self, account: Account) -> Client:
+    def known(self, account: Account) -> Client:
+        """Return an account as it is at this moment."""
         known = self.clients.get(account.id)
         if known is None:
             known = Client(account, account.queries, account.refused, account.waits_until)
@@ -140,7 +144,8 @@ class Service:
         done: asyncio.Future[Told] = asyncio.get_running_loop().create_future()
         job = _Job(client, x, written, repeat, done)
         client.reserved += len(x)
-        if self._worker is None and self._seconds * max(1.0, len(x) / BLOCK) < FAST:
+        fast = not self._apart and self._seconds * max(1.0, len(x) / BLOCK) < FAST
+        if fast and self._worker is None:
             self._finish(job, self._answered(job))
         else:
             self._jobs.append(job)
@@ -227,7 +232,10 @@ class Service:
                 jobs, self._jobs = self._jobs, []
                 loop = asyncio.get_running_loop()
                 for job, found in await loop.run_in_executor(self._thread, self._together, jobs):
-                    self._finish(job, found)
+                    try:
+                        self._finish(job, found)
+                    except Exception as error:  # of one request: the others go on
+                        job.done.set_exception(error)
         finally:
             self._worker = None
 
@@ -316,7 +324,7 @@ class Service:
         """Meet the past again; return how many queries that was."""
         accounts = {a.id: a for a in self.store.accounts()}
         for account in accounts.values():
-            self._client(account)
+            self.known(account)
         total = 0
         if self.deployment.keeps == "counts":
             for account in accounts.values():

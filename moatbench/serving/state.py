@@ -37,7 +37,7 @@ class State:
             raise ValueError(f"durable must be {' or '.join(DURABLE)}, got {durable!r}")
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.folder, self.choice, self._durable = folder, choice, durable
-        self._lock = FileLock(folder / "lock", timeout=0)
+        self._lock = FileLock(folder / "lock", timeout=0, thread_local=False)
         try:
             self._lock.acquire()
         except Timeout:

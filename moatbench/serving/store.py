@@ -69,19 +69,26 @@ class Store:
     """The file of a service's state.
 
     Args:
-        folder: where it lies; it is made, for its owner alone.
+        folder: where it lies; it is made, for its owner alone. None is memory.
         durable: `process` outlives the process, whatever ends it; `machine` the power as well.
     """
 
-    def __init__(self, folder: Path, durable: str = "process") -> None:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.file = folder / FILE
-        self.file.touch(mode=0o600)
-        self.db = sqlite3.connect(self.file, isolation_level=None, check_same_thread=False)
+    def __init__(self, folder: Path | None, durable: str = "process") -> None:
+        self.file = None if folder is None else folder / FILE
+        if self.file is not None:
+            self.file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.file.touch(mode=0o600)
+        place = self.file or ":memory:"
+        self.db = sqlite3.connect(place, isolation_level=None, check_same_thread=False)
         self.db.execute("pragma busy_timeout = 10000")
         self.db.execute("pragma journal_mode = wal")
         self.db.execute(f"pragma synchronous = {DURABLE[durable]}")
         self.db.executescript(TABLES)
+
+    def size(self) -> int:
+        """Return the bytes that it takes on disk."""
+        files = self.file.parent.glob(f"{FILE}*") if self.file else ()
+        return sum(file.stat().st_size for file in files)
 
     def close(self) -> None:
         """Close the file."""

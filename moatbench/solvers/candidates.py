@@ -12,8 +12,17 @@ import numpy as np
 from moatbench.client import Answers, Card, Surrogate
 from moatbench.learners.grown_tree import tree_surrogate
 from moatbench.learners.learner import HIDDEN
-from moatbench.learners.published import DEGREE, FAMILIES, ignorant, learner_for
+from moatbench.learners.published import (
+    DEGREE,
+    FAMILIES,
+    ignorant,
+    learner_for,
+    smooth_learner,
+    trees_for,
+)
 from moatbench.learners.purchases import Purchases
+from moatbench.learners.trees import FAMILIES as TREE_FAMILIES
+from moatbench.learners.trees import TREES
 from moatbench.models.embedding import Monomials
 from moatbench.reply import Reply, has_outputs
 from moatbench.solvers.reconstruction import Reconstruction
@@ -21,8 +30,9 @@ from moatbench.solvers.screening import EXACT, exact, gaps, recurring, subset, t
 from moatbench.space import InputSpace
 from moatbench.types import Array, Generator
 
-CANDIDATES = ("softmax", "one_vs_rest", "poly", "rbf", "mlp", "tree")  # the simplest first
-CARD_FAMILY = {**FAMILIES, "kernel_logistic": "rbf", "tree": "tree"}
+# The simplest first
+CANDIDATES = ("softmax", "one_vs_rest", "poly", "rbf", "mlp", "tree", TREES)
+CARD_FAMILY = {**FAMILIES, **dict.fromkeys(TREE_FAMILIES, TREES), "tree": "tree"}
 SOLVED = ("softmax", "one_vs_rest", "mlp")  # as equations, where confidences are told
 ACTIVATIONS = ("tanh", "logistic", "relu")
 HELD_OUT = 5  # every fifth purchase judges
@@ -49,6 +59,9 @@ class Candidates:
         self._card = card if known else replace(card, architecture={})
         self._families = (known,) if known else fitting(card, families)
         self._source = "published" if known else f"of {', '.join(self._families)}"
+        self.trees = known == TREES
+        if self.trees:
+            self._source = f"as of a {card.family}"
         self._name, self._gaps = self._families[0], dict[str, Array]()
         self._solver: tuple[Card, Reconstruction] | None = None
         self._last: Surrogate | None = None
@@ -120,10 +133,13 @@ class Candidates:
             predicted = tree_surrogate(self._card, train, self._screening).predict(exam.x).outputs
             assert predicted is not None
             return gaps(predicted, exam)
-        return trial(learner_for(name, self._named(name)), train, exam, self._screening, steps)
+        if name == TREES:
+            trees, rng = trees_for(self._named(name)), self._screening.spawn(1)[0]
+            return gaps(trees.fit(train.x, train.targets(), rng).outputs(exam.x), exam)
+        return trial(smooth_learner(name, self._named(name)), train, exam, self._screening, steps)
 
     def _choose_activation(self, train: Purchases, exam: Purchases) -> None:
-        learner, rng = learner_for("mlp", self._named("mlp")), self._screening
+        learner, rng = smooth_learner("mlp", self._named("mlp")), self._screening
         tried = {
             name: float(trial(replace(learner, activation=name), train, exam, rng, SHORT).mean())
             for name in ACTIVATIONS
@@ -198,7 +214,7 @@ def fitting(card: Card, families: Sequence[str]) -> tuple[str, ...]:
         "poly": Monomials(DEGREE).size(columns) > MONOMIALS,
     }
     # Only a tree's node answers the confidence of its label alone.
-    unfit |= {name: True for name in CANDIDATES if name != "tree" and not card.full}
+    unfit |= {name: True for name in CANDIDATES if name not in ("tree", TREES) and not card.full}
     return tuple(name for name in names if not unfit.get(name)) or names
 
 

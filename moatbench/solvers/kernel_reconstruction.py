@@ -7,7 +7,7 @@ import numpy as np
 from scipy.special import softmax
 
 from moatbench.client import Card, Surrogate
-from moatbench.learners.published import learner_for
+from moatbench.learners.published import smooth_learner
 from moatbench.learners.purchases import Purchases
 from moatbench.models import forward
 from moatbench.models.kernel_logistic import KernelLogistic, kernel_scores
@@ -68,7 +68,7 @@ class KernelReconstruction:
         places = readings.decimals(answers)
         if places is None and (fit := self._solve(x, answers)) is not None:
             return self._surrogate(fit, "equations solved")
-        linear = learner_for("softmax", self._card).fit(bought.x, bought.targets(), self._rng)
+        linear = smooth_learner("softmax", self._card).fit(bought.x, bought.targets(), self._rng)
         if places and self._intervals:
             gap = float(np.abs(linear.outputs(x) - answers).mean())
             if (fit := self._approximate(x, answers, places, gap)) is not None:

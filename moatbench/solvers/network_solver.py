@@ -9,6 +9,7 @@ from moatbench.models.linear import design
 from moatbench.models.network import Network
 from moatbench.numerics.minimise import Solution, levenberg_marquardt
 from moatbench.numerics.objectives import CrossEntropy, LogOdds
+from moatbench.space import InputSpace
 from moatbench.types import Array, Generator, Rows
 
 DECAYS = (1e-3, 3e-4, 1e-4)  # ridges of the fits to start from
@@ -19,6 +20,8 @@ NEARLY = 1e-4  # the same in the subspace, which finite differences tilt a littl
 SUBSPACE = 2.8  # equations an unknown of the subspace that probes need beside them
 UNIFORM = 2.5  # equations an unknown with which answers to uniform queries alone suffice
 PAYS = 1.25  # times as many queries as with probes, and probes are asked
+ALIKE = 1e-6  # ways that differ by less differ by rounding errors
+FINE, COARSE = 0.005, 0.1  # of half a column's range
 NOISE = 1.0  # and what exact answers do not leave, whatever the local minimum
 
 
@@ -35,7 +38,7 @@ def solve_network(
         model: on the rows that were answered.
         answers: (n, k) probabilities.
         rng: draws the starts.
-        probes: the rows of a point and of its d neighbours, one step along each column; any number.
+        probes: the rows of a point and of its neighbours, one step along a column each; any number.
             Not used where classes are left out.
 
     Source: Tramèr et al. 2016, sec. 4.1.2, minimises a loss instead, and needs more queries.
@@ -93,32 +96,65 @@ def _through_subspace(
 ) -> Solution:
     """Solve on the few directions that the network sees, then on all rows and columns.
 
-    The gradient of every log-odds lies in the span of W, of dimension `hidden`.
+    The gradient of every log-odds lies in the span of W, of dimension `hidden`. Columns without a
+    neighbour stand beside these directions as they are.
     """
     odds = LogOdds(answers)
     logs = odds.logs - odds.logs.mean(axis=1, keepdims=True)
-    steps = np.hstack([(logs[rows[1:]] - logs[rows[0]]) for rows in probes])
+    moved = (model.a[probes[0][1:], :-1] != model.a[probes[0][0], :-1]).argmax(axis=1)
+    fine = np.unique(moved)
+    others = np.setdiff1d(np.arange(model.a.shape[1] - 1), fine)
+    steps = np.hstack([_slopes(model, logs, rows, moved) for rows in probes])
     span = np.linalg.svd(steps, full_matrices=False)[0][:, : model.hidden]
     rest = np.setdiff1d(np.arange(len(answers)), np.concatenate(probes))
-    small = replace(model, a=design(model.a[rest, :-1] @ span))
+    if len(others) or len(moved) > len(fine):  # as `probe_plan` counts
+        rest = np.append(rest, [rows[0] for rows in probes])
+    inputs = model.a[rest, :-1]
+    seen = np.hstack([inputs[:, fine] @ span, inputs[:, others]]) if len(others) else inputs @ span
+    small = replace(model, a=design(seen))
     w, out = small.layers(_search(small, answers[rest], rng, NEARLY).theta)
-    theta = model.join(np.vstack([span @ w[:-1], w[-1:]]), out)
-    return _polish(model, odds, theta, 1e-6)
+    whole = np.empty((model.a.shape[1], model.hidden))
+    directions = span.shape[1]
+    whole[fine], whole[others], whole[-1] = span @ w[:directions], w[directions:-1], w[-1]
+    return _polish(model, odds, model.join(whole, out), 1e-6)
 
 
-def probe_plan(d: int, k: int, hidden: int, activation: str) -> tuple[int, int]:
+def _slopes(model: Network, logs: Array, rows: Rows, moved: Rows) -> Array:
+    """(m, k) how fast log-odds rise along each column that has a neighbour, to a common factor.
+
+    Args:
+        model: on the rows that were answered.
+        logs: (n, k) centred logarithms of the answers.
+        rows: of a point and its neighbours.
+        moved: the column of each; a column's second lies on the other side of the point.
+    """
+    fine = np.unique(moved)
+    start = np.full(len(fine), rows[0])
+    start[np.searchsorted(fine, moved[len(fine) :])] = rows[1 + len(fine) :]
+    end = rows[1 : 1 + len(fine)]
+    ways = (model.a[end, fine] - model.a[start, fine])[:, None]
+    ways = ways / np.abs(ways).min()
+    ways = np.where(np.abs(ways - 1) < ALIKE, 1.0, ways)
+    return np.asarray((logs[end] - logs[start]) / ways)
+
+
+def probe_plan(
+    d: int, k: int, hidden: int, activation: str, coarse: int = 0, twice: int = 0
+) -> tuple[int, int]:
     """Say after how many uniform queries to ask probes, and how many points: (0, 0) where none.
 
     As early as they can help, and whatever the budget: later uniform queries find the same place.
     They pay where uniform queries alone need markedly more. Kinks hide units from them, so a
-    rectifier network gets none.
+    rectifier network gets none. Of the d columns, `coarse` get no neighbour, and `twice` get two.
     """
-    count = -(-hidden // (k - 1))
-    small = (hidden + 1) * (hidden + k - 1)  # unknowns in the subspace
+    count, fine = -(-hidden // (k - 1)), d - coarse
+    small = (hidden + 1) * (hidden + k - 1) + coarse * hidden  # unknowns in the subspace
     large = (d + 1) * hidden + (hidden + 1) * (k - 1)
     first, from_uniform = int(SUBSPACE * small) // (k - 1), UNIFORM * large / (k - 1)
-    pays = from_uniform >= PAYS * (first + count * (d + 1))
-    return (first, count) if pays and hidden < d and activation != "relu" else (0, 0)
+    if coarse or twice:
+        first -= count  # the points themselves tell as much
+    pays = from_uniform >= PAYS * (first + count * (fine + twice + 1))
+    return (first, count) if pays and hidden < fine and activation != "relu" else (0, 0)
 
 
 def probe_points(d: int, count: int, rng: Generator, step: float = 1e-3) -> Array:
@@ -126,3 +162,25 @@ def probe_points(d: int, count: int, rng: Generator, step: float = 1e-3) -> Arra
     points = rng.uniform(-0.6, 0.6, (count, 1, d)).repeat(d + 1, axis=1)
     points[:, 1:] += step * np.eye(d)
     return points
+
+
+def probes_in(space: InputSpace, count: int, rng: Generator) -> Array:
+    """Lay such points out in a space: (count, m + 1, d), m neighbours each.
+
+    Along a column with steps a neighbour lies a step away; on both sides, last, where that is far.
+    """
+    half, low = (space.high - space.low) / 2, space.low
+    if not space.steps.any():
+        return low + half + half * probe_points(space.d, count, rng)
+    coarse, twice = uneven(space)
+    ways = np.diag(np.maximum(1e-3 * half, space.steps))
+    ways = np.vstack([np.zeros(space.d), np.delete(ways, coarse, axis=0), -ways[twice]])
+    base = low + half + half * probe_points(space.d, count, rng, 0.0)[:, 0]
+    points = space.answered(base)[:, None] + ways
+    return space.answered(points.reshape(-1, space.d)).reshape(points.shape)
+
+
+def uneven(space: InputSpace) -> tuple[Rows, Rows]:
+    """Columns with so few steps that a curved function has no slope there, and with not many."""
+    step = space.steps / ((space.high - space.low) / 2)
+    return np.flatnonzero(step > COARSE), np.flatnonzero((step > FINE) & (step <= COARSE))

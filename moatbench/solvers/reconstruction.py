@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import softmax
 
 from moatbench.client import Card, Surrogate
-from moatbench.learners.published import PUBLISHED, learner_for
+from moatbench.learners.published import PUBLISHED, smooth_learner
 from moatbench.learners.purchases import Purchases
 from moatbench.models.linear import Linear
 from moatbench.models.network import Network
@@ -65,7 +65,7 @@ class Reconstruction:
 
     def __init__(self, card: Card, intervals: bool, rng: Generator, known: Known = NOTHING) -> None:
         self._space = card.space
-        self._learner = replace(learner_for(PUBLISHED, card), reduced=True)
+        self._learner = replace(smooth_learner(PUBLISHED, card), reduced=True)
         self._intervals, self._rng = intervals, rng
         self._rounded = Rounded(self._learner, rng)
         self._noisy = Noisy(self._learner, known.law, rng) if known.law is not None else None

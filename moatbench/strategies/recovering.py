@@ -9,7 +9,7 @@ import numpy as np
 
 from moatbench.api import PredictionAPI
 from moatbench.client import Surrogate
-from moatbench.learners.fit import Fit
+from moatbench.learners.published import AnyFit
 from moatbench.learners.purchases import Purchases
 from moatbench.numerics.simplex import normalised
 from moatbench.reply import has_outputs
@@ -25,7 +25,7 @@ class CannotRestore(ValueError):
 
 
 # From the purchases, the best model so far and the last estimates (None at first), (n, k) estimates
-Restore = Callable[[Purchases, Fit, Array | None, Generator], Array]
+Restore = Callable[[Purchases, AnyFit, Array | None, Generator], Array]
 
 
 class Recovering(Retraining):
@@ -83,7 +83,7 @@ class Recovering(Retraining):
         best, targets = fit.labels(x[held]) == labels[held], None
         note, estimates = "labels: restored answers predict held-out labels no better", None
 
-        def tried(soft: Array, name: str) -> Fit:
+        def tried(soft: Array, name: str) -> AnyFit:
             nonlocal best, targets, note
             fit = self._on_restored.fit(x[~held], soft[~held], deepcopy(self._training))
             right = fit.labels(x[held]) == labels[held]

@@ -13,7 +13,7 @@ from moatbench.inverses.linear_guess import linear_guess
 from moatbench.inverses.origins import Origins, stacked
 from moatbench.inverses.settling import settled
 from moatbench.inverses.steps import ALL
-from moatbench.learners.published import PUBLISHED, learner_for
+from moatbench.learners.published import PUBLISHED, learner_for, smooth_learner
 from moatbench.reply import Predict, Reply, has_outputs
 from moatbench.strategies.view import View
 from moatbench.types import Array, Rows
@@ -74,9 +74,9 @@ class Restored(View):
     def guess_first(self) -> None:
         """Where few answers have one origin, guess a model of linear log-odds by all of them."""
         card, origins = self.card, stacked(self._origins)
-        linear = card.family == "softmax" and len(card.classes) > 2
+        linear = card.family in ("logistic", "softmax")
         if linear and self._name and not self._mostly_certain:
-            learner, answers = learner_for("softmax", card), Answers.joined(self._told)
+            learner, answers = smooth_learner("softmax", card), Answers.joined(self._told)
             self.guess = linear_guess(learner, answers, origins) or self.guess
 
     @property

@@ -12,9 +12,17 @@ from moatbench.api import PredictionAPI
 from moatbench.attack import Attack
 from moatbench.client import Surrogate
 from moatbench.knobs import check_choice
-from moatbench.learners.fit import Fit
-from moatbench.learners.published import LEARNERS, PUBLISHED, ignorant, learner_for
+from moatbench.learners.learner import STALE, Learner
+from moatbench.learners.published import (
+    LEARNERS,
+    PUBLISHED,
+    AnyFit,
+    AnyLearner,
+    ignorant,
+    learner_for,
+)
 from moatbench.learners.purchases import Purchases
+from moatbench.learners.trees import TREES
 from moatbench.search.boundary import Segments, bisect, opposites, project
 from moatbench.types import Array, Generator, Labels, Rows
 
@@ -41,24 +49,35 @@ class Retraining:
         learner: what to train, one of `learner.LEARNERS`.
         inputs: what to ask about: the raw `cube`, or `valid` inputs only.
         rng: spawns the streams of queries and of training.
+        pool: (n, d) inputs of the attacker's own, where it may ask about them.
     """
 
     def __init__(
-        self, api: PredictionAPI, answers: str, learner: str, inputs: str, rng: Generator
+        self,
+        api: PredictionAPI,
+        answers: str,
+        learner: str,
+        inputs: str,
+        rng: Generator,
+        pool: Array | None = None,
     ) -> None:
         self.api, self.space = api, api.card.space
         self.bought = Purchases(api.card)
         self._told = answers == "confidences" and api.card.confidences
-        self.learner = learner_for(learner, api.card)
-        if learner == PUBLISHED and self.learner.family == "one_vs_rest" and not self._told:
+        chosen = learner_for(learner, api.card)
+        apart = isinstance(chosen, Learner) and chosen.family == "one_vs_rest"
+        if learner == PUBLISHED and apart and not self._told:
             # Softmax regression has the same boundaries, and a unique minimum.
-            self.learner = replace(self.learner, family="softmax")
-        if not self._told:
-            self.learner = self.learner.for_labels()
+            chosen = learner_for("softmax", api.card)
+        self.learner: AnyLearner = chosen if self._told else chosen.for_labels()
         self.rng, self._guiding, self._training = rng.spawn(3)
         self._due = list(api.checkpoints)
-        self._guide: Fit | None = None
+        self._guide: AnyFit | None = None
+        self._guided_by = 0  # answers
         self._soft, self._valid = answers == "confidences", inputs == "valid"
+        self._ordinary = np.empty((0, self.space.d))
+        if self.learner.family == TREES and pool is not None:
+            self._ordinary = pool[self.rng.permutation(len(pool))]
 
     @property
     def rows_needed(self) -> int:
@@ -92,6 +111,11 @@ class Retraining:
             free = np.setdiff1d(np.arange(self.space.d), self._categories)
             high = self.rng.random((n, len(free))) < 0.5
             x[::2, free] = np.where(high, self.space.high[free], self.space.low[free])[::2]
+        # What trees learn in one place tells them nothing of another
+        ordinary, self._ordinary = np.split(
+            self._ordinary, [min(len(x[1::2]), len(self._ordinary))]
+        )
+        x[1 : 2 * len(ordinary) : 2] = ordinary
         return x
 
     @property
@@ -117,10 +141,25 @@ class Retraining:
                 yield self.surrogate()
         return labels
 
-    def guide(self) -> Fit | None:
-        """Go on training, to choose what to ask next; None while there is nothing to learn."""
+    def guide(self) -> AnyFit | None:
+        """Go on training, to choose what to ask next; None while there is nothing to learn.
+
+        Trees begin anew each time: for that there must be a fifth more answers.
+        """
+        fresh = len(self.bought) < STALE * self._guided_by
+        if self._guide is not None and self._guide.in_steps and fresh:
+            return self._guide
+        self._guided_by = len(self.bought)
         self._guide = self._fit(self._guiding, self._guide, brief=True)
         return self._guide
+
+    def bootstraps(self, members: int) -> list[AnyFit]:
+        """Train models on random draws, with repetition, of the purchases: they differ in doubt."""
+        targets, x, rng = self.bought.targets(self._soft), self.bought.x, self._guiding
+        draws = [rng.integers(len(x), size=len(x)) for _ in range(members)]
+        return [
+            self.learner.fit(x[rows], targets[rows], rng, self._guide, brief=True) for rows in draws
+        ]
 
     def surrogate(self) -> Surrogate:
         """Train on all purchases, from scratch; a network goes on from the guide.
@@ -135,13 +174,15 @@ class Retraining:
         blank = ignorant(self.api.card, self.bought.labels)
         return replace(blank, note="all answers alike") if len(self.bought) else blank
 
-    def _fit(self, rng: Generator, resume: Fit | None = None, brief: bool = False) -> Fit | None:
+    def _fit(
+        self, rng: Generator, resume: AnyFit | None = None, brief: bool = False
+    ) -> AnyFit | None:
         targets = self.bought.targets(self._soft)
         if not len(targets) or targets.min(axis=0).max() == 1:  # one label, and no confidences
             return None
         return self.learner.fit(self.bought.x, targets, rng, resume, brief)
 
-    def questions(self, guide: Fit | None, n: int, uniform_share: float) -> Array:
+    def questions(self, guide: AnyFit | None, n: int, uniform_share: float) -> Array:
         """(n, d) inputs on the guide's boundary, and this share of them uniform."""
         uncertain = self.uniform(0)
         if guide is not None:
@@ -159,7 +200,7 @@ class Retraining:
             growth: size of a round, as a share of the queries before it.
             uniform_share: of a round's queries, those that are uniform.
         """
-        guide: Fit | None = None
+        guide: AnyFit | None = None
         n = max(1, ceil(first * self.rows_needed))
         while self.open:
             yield from self.buy(self.questions(guide, n, uniform_share))
@@ -170,14 +211,19 @@ class Retraining:
         """Lay paths between inputs."""
         return Segments.between(start, end, self.space, self._valid, self.rng)
 
-    def boundary(self, fit: Fit, n: int) -> Array:
-        """Find up to n inputs on a fit's boundary: of many, those that would tell it most."""
-        candidates = self._crossings(fit, max(n, min(CHOICE * n, MOST)))
+    def boundary(self, fit: AnyFit, n: int) -> Array:
+        """Find up to n inputs on a fit's boundary: of many, those that would tell it most.
+
+        A boundary made of steps has no place that tells more than its surroundings: there the
+        uniform inputs do that are most in doubt.
+        """
+        m = max(n, min(CHOICE * n, MOST))
+        candidates = self.uniform(m) if fit.in_steps else self._crossings(fit, m)
         if len(candidates) <= n:
             return candidates
         return candidates[fit.uncertain(candidates, n, self.bought.x)]
 
-    def _crossings(self, fit: Fit, m: int) -> Array:
+    def _crossings(self, fit: AnyFit, m: int) -> Array:
         """Find up to m inputs on a fit's boundary, one on the way between two of its classes."""
         plane = None if self._categories.size else fit.plane
         if plane is not None:

@@ -16,6 +16,7 @@ from moatbench.defenses.rounding import Rounding
 from moatbench.defenses.top_k import TopK
 from moatbench.reply import Reply, from_outputs
 from moatbench.runner.extract import Checkpoint, Extraction
+from moatbench.solvers.network_solver import probe_plan, uneven
 from moatbench.space import InputSpace, Numeric
 from moatbench.stack import Stack
 from moatbench.types import Array, Mask
@@ -51,6 +52,35 @@ def assert_stolen(metrics: Mapping[str, float], tv: float, fidelity: float = 1.0
 
 
 # Exact answers
+
+
+def test_a_network_on_steps_is_asked_neighbours_a_step_away() -> None:
+    rng, d, hidden = np.random.default_rng(1), 60, 6
+    steps = [1.0, 1.0, *[0.0] * 18, *[1.0] * 40]
+    highs = [8.0, 90.0, *[1.0] * 18, *[5000.0] * 40]
+    space = InputSpace(
+        tuple(Numeric(f"x{i}", 0, h, s) for i, (h, s) in enumerate(zip(highs, steps, strict=True)))
+    )
+    w, b = rng.normal(size=(d, hidden)) / 6, rng.normal(size=hidden) / 2
+    v = rng.normal(size=(hidden, 4))
+
+    def predict(x: Array) -> Reply:
+        return from_outputs(softmax(np.tanh(space.scaled(x) @ w + b) @ v, axis=1))
+
+    known = {"hidden": hidden, "activation": "tanh"}
+    victim = by_hand(
+        predict,
+        space.sample(600, rng),
+        (200, 300),
+        space,
+        tuple("abcd"),
+        "mlp",
+        known,
+    )
+    first, count = probe_plan(d, 4, hidden, "tanh", *map(len, uneven(space)))
+    assert count
+    (point,) = curve(victim, [first + count * (d + 1)], seed=1)
+    assert_stolen(point.metrics, 1e-9)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

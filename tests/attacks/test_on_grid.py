@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 
 from moatbench.api import Deployment, MeteredAPI
 from moatbench.attack import Attack
+from moatbench.attacks.averaging import Averaged
 from moatbench.attacks.on_grid import Snapped
 from moatbench.compose.build import build_attacks, build_defense
 from moatbench.defense import Defense
@@ -51,6 +52,14 @@ def test_it_asks_points_of_the_grid_and_says_so(toy: Victim) -> None:
     np.testing.assert_allclose(answers.x, np.rint(answers.x * 5) / 5, atol=1e-12)
     np.testing.assert_array_equal(answers.outputs, toy.predict(answers.x).outputs)
     assert api.queries == 50
+
+
+def test_means_of_copies_are_told_of_the_points_that_were_asked(toy: Victim) -> None:
+    snapped = Snapped(MeteredAPI(Deployment(toy, Defense(), stream(0, "d")), [50]), 0.1)
+    x = toy.space.sample(10, stream(0, "x"))
+    for jitter in (0.0, 1e-6):
+        answers = Averaged(snapped, 2, jitter, stream(0, "copies")).query(x)
+        np.testing.assert_array_equal(answers.x, toy.space.snap(x, 0.1))
 
 
 @pytest.mark.parametrize(("defense", "knobs"), [("none", ()), ("grid", ("defense.grid.step=0",))])

@@ -11,6 +11,7 @@ REDUCED = {
     "benchmark_page": ["--check"],
     "curve_end": ["--quick"],
     "defense_cost": ["rounding", "bdpl"],
+    "ensembles": ["--quick"],
     "evasion": ["--quick"],
     "inversion": ["--quick"],
     "isolation": ["--quick"],
@@ -19,15 +20,17 @@ REDUCED = {
     "leakage": ["--quick"],
     "metering": ["--quick"],
     "monitors": ["--quick"],
+    "neural": ["loop", "--quick"],
     "parts": ["--check"],
     "perturbed": ["--quick"],
     "report": ["--runs", "20"],
+    "serving": ["--quick"],
     "same_curves": ["--only", "plain"],
     "solving": ["softmax iris"],
     "sweep": ["--quick"],
     "tracking": ["data=iris", "attack=equation_solving", "checkpoints=[5,10]"],
 }
-PARTS = ("configs", "quick", "thefts")  # what the programs share
+PARTS = ("configs", "load", "quick", "thefts")  # what the programs share
 WITHOUT_TABLE = ("benchmark_page", "kills", "parts", "same_curves", "sweep")
 
 

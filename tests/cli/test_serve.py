@@ -10,6 +10,7 @@ from moatbench.cli import key, serve
 from moatbench.cli.options import BadOption
 from moatbench.serving.front import Limits
 from moatbench.serving.state import State
+from moatbench.serving.store import Store
 
 
 def test_the_services_own_options_are_told_from_the_overrides_of_a_run() -> None:
@@ -72,6 +73,12 @@ def test_a_wrong_word_of_the_key_command_is_told(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match=says):
         key.done(arguments)
+
+
+def test_one_key_opens_every_shard(tmp_path: Path) -> None:
+    key.done(["create", "name=alice", f"state={tmp_path / 'a'},{tmp_path / 'b'}"])
+    one, two = (Store(tmp_path / shard).accounts()[0] for shard in "ab")
+    assert (one.digest, one.token) == (two.digest, two.token)
 
 
 def test_without_accounts_the_list_says_so(tmp_path: Path) -> None:

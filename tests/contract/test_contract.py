@@ -34,7 +34,7 @@ STACKS = [
     "[prada,gaussian_noise,label_only]",
 ]
 RESPONSES = names("response")
-DATA = ("iris", "breast_cancer")  # the first that the victim takes
+DATA = ("iris", "breast_cancer", "digits")  # the first that the victim takes
 CHECKPOINTS = (8, 40)
 # What runs each time; `make slow` has the rest. Each attack meets each victim behind no defense (in
 # the attacks' own contract) and behind the harshest; before one victim of its own it meets one
@@ -48,9 +48,21 @@ OWN = {
     "path_finding": "bigml_tree",
 }
 # To an attack, as another
-ALIKE = ("dp_softmax", "gradient_boosting", "random_forest", "skops", "model", "module", "mlflow")
+ALIKE = (
+    *("dp_softmax", "gradient_boosting", "hist_gradient_boosting", "random_forest"),
+    *("skops", "model", "module", "mlflow"),
+)
+# Deep networks take seconds to train, as victims and as thieves
+DEEP = ("cnn", "net")
+# Of the class of active and boundary
+OF_PAPERS = (
+    *("boundary", "knockoff", "knockoff_adaptive", "copycat"),
+    *("activethief_entropy", "activethief_kcenter", "activethief_dfal"),
+    "activethief_dfal_kcenter",
+)
 # They train as adaptive_retraining does on simpler purchases, or wear it: one victim of each kind.
 SIMPLER = (
+    "committee_retraining",
     "line_search_retraining",
     "model_inversion",
     "pool_retraining",
@@ -113,6 +125,8 @@ def victim_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Victi
             file[1],
         ],
         "module": ["victim.module=elsewhere:Net", f"victim.weights={_weights(folder)}"],
+        "cnn": ["+victim.training.steps=150"],
+        "net": ["+victim.training.steps=150"],
         "own": ["victim.model._target_=elsewhere.make"],
     }
 
@@ -136,6 +150,8 @@ def alike(victim: str, attack: str) -> bool:
     """Whether the pair shows nothing that another pair does not."""
     return (
         (victim in ALIKE and victim != OWN.get(attack))
+        or attack in OF_PAPERS
+        or (victim in DEEP and (victim, attack) != ("net", "active"))
         or (attack in SIMPLER and victim not in ENOUGH)
         or (attack in LEARN_MLP and victim == "mlp")
         or (attack in PRESETS and victim != "softmax")
@@ -155,7 +171,7 @@ def test_a_victim_keeps_the_contract(victim: str, victim_of: Callable[[str], Vic
 @pytest.mark.parametrize(
     ("victim", "defense"),
     [
-        marked(v, d, slow=v in ALIKE or (d in DEAR and v not in ENOUGH))
+        marked(v, d, slow=v in (*ALIKE, *DEEP) or (d in DEAR and v not in ENOUGH))
         for v, d in product(VICTIMS, DEFENSES + STACKS)
     ],
 )
@@ -183,6 +199,8 @@ def test_an_attack_keeps_the_contract(
 
 def needed(victim: str, defense: str, attack: str) -> bool:
     """Whether a triple runs each time."""
+    if attack in OF_PAPERS or victim in DEEP:
+        return (victim, defense, attack) == ("net", HARSHEST, "active")
     if attack in PRESETS:
         return victim == "softmax" and defense == PRESETS[attack]
     if victim == OWN.get(attack, "softmax"):

@@ -174,7 +174,7 @@ def test_the_inputs_cannot_be_written_to() -> None:
 
 def test_digits_is_an_image_box_with_a_declared_range() -> None:
     shares = bundled("digits").shares(np.random.default_rng(0))
-    assert shares.space.image == (8, 8)
+    assert shares.space.image == (1, 8, 8)
     assert (shares.x_train[:, 0] == -1).all()  # a pixel that is never lit stays dark
 
 

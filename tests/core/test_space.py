@@ -107,8 +107,8 @@ def test_no_rows_are_no_problem() -> None:
 
 
 def test_an_image_has_as_many_columns_as_pixels() -> None:
-    assert InputSpace.box(64, (8, 8)).image == (8, 8)
-    with pytest.raises(ValueError, match=r"an image of \(8, 8\) needs as many columns, got 63"):
+    assert InputSpace.box(64, (8, 8)).image == (1, 8, 8)
+    with pytest.raises(ValueError, match=r"an image of \(1, 8, 8\) needs as many columns, got 63"):
         InputSpace.box(63, (8, 8))
 
 

@@ -23,12 +23,17 @@ from moatbench.numerics.simplex import normalised
 from moatbench.solvers.edges import Crossings, Edges, Joint
 from moatbench.solvers.grids import Decimals
 from moatbench.solvers.log_intervals import LogIntervals
-from moatbench.solvers.network_solver import probe_plan, probe_points
+from moatbench.solvers.network_solver import (
+    probe_plan,
+    probe_points,
+    probes_in,
+    uneven,
+)
 from moatbench.solvers.noise_likelihood import Gaussian, Laplace, NoisyAnswers
 from moatbench.solvers.pooled_odds import PooledOdds
 from moatbench.solvers.readings import completed, decimals, explained
 from moatbench.solvers.withheld import Both, Withheld
-from moatbench.space import InputSpace
+from moatbench.space import InputSpace, Numeric
 from moatbench.types import Array
 
 N, D, K = 30, 4, 3
@@ -275,6 +280,19 @@ def test_probes_are_points_of_the_cube_and_steps_along_each_column() -> None:
     assert probes.shape == (2, D + 1, D)
     assert np.abs(probes).max() < 1
     np.testing.assert_allclose(probes[:, 1:] - probes[:, :1], [1e-3 * np.eye(D)] * 2, atol=1e-15)
+
+
+def test_probes_lie_on_steps_and_spare_columns_of_few_steps() -> None:
+    features = (Numeric("age", 17, 90, 1), Numeric("grade", 1, 16, 1), Numeric("rate", 0, 4))
+    space = InputSpace((*features, *(Numeric(f"x{i}") for i in range(5))))
+    assert [c.tolist() for c in uneven(space)] == [[1], [0]]
+    probes = probes_in(space, 3, np.random.default_rng(0))
+    assert probes.shape == (3, 9, 8)
+    assert np.array_equal(space.answered(probes.reshape(-1, 8)), probes.reshape(-1, 8))
+    moved = probes[:, 1:] - probes[:, :1]
+    widths = np.diag([1, 0, 2e-3, *[1e-3] * 5])[[0, 2, 3, 4, 5, 6, 7, 0]]
+    widths[-1] *= -1  # few steps: on both sides
+    np.testing.assert_allclose(moved, [widths] * 3, atol=1e-12)
 
 
 def test_probes_are_planned_only_where_uniform_queries_do_not_suffice() -> None:

@@ -18,6 +18,7 @@ from moatbench.client import Surrogate
 from moatbench.compose.build import build_defense, build_victim, instantiate, options
 from moatbench.defense import Defense, Evidence
 from moatbench.defenses.label_only import LabelOnly
+from moatbench.defenses.mad import MAD
 from moatbench.defenses.noise import Noise
 from moatbench.defenses.random_labels import RandomLabels
 from moatbench.defenses.rounding import Rounding
@@ -28,6 +29,7 @@ from moatbench.reply import Reply
 from moatbench.runner.checks import doubts as inversions
 from moatbench.runner.checks import flags
 from moatbench.runner.checks.selfcheck import of_layers
+from moatbench.runner.checks.standing import stand_of
 from moatbench.stack import Stack
 from moatbench.strategies.retraining import Trainer
 from moatbench.strategies.wrapper import Wrapper
@@ -517,3 +519,29 @@ def test_an_attack_that_was_not_isolated_bounds_the_run_that_it_stands_for() -> 
 
     assert grade(open=1.0, other=0.9) == ["B"]
     assert grade(open=1.0, other=1.0) == grade(open=0.8, other=0.9) == ["C"]
+
+
+# ---- equations left standing -------------------------------------------------------------
+
+
+def test_confidences_that_keep_their_odds_are_counted() -> None:
+    """Of four answers: all, three, a pair, none."""
+    true = np.tile([0.4, 0.3, 0.2, 0.1], (4, 1))
+    told = np.array(
+        [
+            [0.4, 0.3, 0.2, 0.1],
+            [0.7, 0.15, 0.1, 0.05],
+            [0.5, 0.3, 0.15, 0.05],
+            [0.3, 0.35, 0.2, 0.15],
+        ]
+    )
+    told[2, :2] = true[2, :2]
+    counts, most = stand_of(true, told)
+    assert counts.tolist() == [4, 3, 2, 0]
+    assert most.tolist() == [4] * 4
+
+
+def test_the_check_of_a_perturbation_says_what_stands(toy: Victim) -> None:
+    _, seen = of_layers(toy, {"mad": MAD(0.5, False)}, 0)
+    k = len(toy.classes)
+    assert (seen["mad"]["standing"], seen["mad"]["entries"]) == (k - 1 if k > 2 else 0, k)

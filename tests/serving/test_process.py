@@ -196,3 +196,15 @@ def test_what_is_no_http_ends_and_the_service_goes_on(tmp_path: Path) -> None:
         asyncio.run(hostile(port))
         good = request("/invocations", body([0.0] * 4), key)
         assert asyncio.run(sent(port, good))[0] == 200
+
+
+def test_schemathesis_finds_no_failure_of_the_service(tmp_path: Path) -> None:
+    (key,) = accounts(tmp_path, 1)
+    checks = ["not_a_server_error", "status_code_conformance", "content_type_conformance"]
+    with process(tmp_path, "defense=rounding") as (_, port):
+        command = [str(Path(sys.executable).with_name("schemathesis")), "run"]
+        command += [f"http://127.0.0.1:{port}/openapi.json", "--checks", ",".join(checks)]
+        command += ["--header", f"Authorization: Bearer {key}", "--max-examples", "40"]
+        command += ["--phases", "examples,coverage,fuzzing", "--request-timeout", "10"]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout[-4000:]

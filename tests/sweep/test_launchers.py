@@ -20,7 +20,7 @@ def test_a_launcher_runs_all_and_one_failure_stops_no_other(launcher: str, moatb
     status, out, err = moatbench("-m", *QUICK, f"hydra/launcher={launcher}", *broken)
     assert status == 1
     assert "[4/4]" in out, err
-    assert err.count("decimals must be") == 2
+    assert "2 runs (1, 3) failed: defense.rounding: decimals must be" in err
     assert "2 of 4 runs failed" in err
     assert len(list(Path("runs").glob("*/*/*/summary.json"))) == 4
 

@@ -12,7 +12,7 @@ from moatbench.models.tree import LEAF, Tree, indicators, raw_tree
 from moatbench.reply import Reply
 from moatbench.types import Array
 from moatbench.victim import Victim, reply_problem
-from moatbench.victims.ensembles import gradient_boosting, random_forest
+from moatbench.victims.ensembles import gradient_boosting, hist_gradient_boosting, random_forest
 from moatbench.victims.tree import regression_tree, tree, wilson_bound
 
 
@@ -156,6 +156,22 @@ def test_ensembles_answer_probabilities(data: Dataset) -> None:
         data, np.random.default_rng(0), trees=5, leaves=4, learning_rate=0.1
     )
     assert (forest.family, boosted.family) == ("random_forest", "gradient_boosting")
+
+
+def test_boosting_on_histograms_answers_as_scikit_learn_does(data: Dataset) -> None:
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    rng = np.random.default_rng(0)
+    victim = hist_gradient_boosting(
+        data, rng, trees=7, leaves=5, learning_rate=0.2, min_samples_leaf=3
+    )
+    shares, x = victim.shares, victim.shares.x_test
+    theirs = HistGradientBoostingClassifier(
+        max_iter=7, max_leaf_nodes=5, learning_rate=0.2, min_samples_leaf=3
+    ).fit(shares.space.scaled(shares.x_train), shares.y_train)
+    assert victim.family == "gradient_boosting"
+    outputs = victim.predict(x).outputs
+    np.testing.assert_allclose(outputs, theirs.predict_proba(shares.space.scaled(x)), atol=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from moatbench.api import valid_checkpoints
 from moatbench.compose.build import build_one, check_attacks
 from moatbench.compose.limits import check_run
-from moatbench.compose.repeat import PARTS
+from moatbench.compose.repeat import DATA, PARTS
 from moatbench.compose.words.errors import WANTS_TRACEBACK, explain, missing
 from moatbench.data.shares import check_sharing
 from moatbench.record.inputs import targets
@@ -59,10 +59,10 @@ def check(cfg: DictConfig, attack: str) -> None:
     check_run(cfg)
     if cfg.checkpoints is not None:
         valid_checkpoints(tuple(cfg.checkpoints))
-    for part in PARTS:
+    for part in (part for part in PARTS if cfg[part] is not None):
         if absent := sorted(OmegaConf.missing_keys(cfg[part])):
             raise ValueError(missing(absent[0]))
-    for part in ("data", "victim"):
+    for part in (part for part in (*DATA, "victim") if cfg[part] is not None):
         _require_file(part, cfg[part], Path(str(cfg.data_dir)))
     for layer in cfg.defense.values():
         if _is_ours(layer):

@@ -6,6 +6,7 @@ from math import isnan
 from moatbench.record import flag
 from moatbench.record.flag import BOUND, NAIVE, NOTE, ONE_SEED, ONE_STRENGTH, Flag, graded
 from moatbench.record.marks import naive_only
+from moatbench.record.summary import Scores
 from moatbench.report.measure.bootstrap import mean_of_means
 from moatbench.report.measure.statistics import Interval
 from moatbench.report.measure.worst import UNDEFENDED, Field, by_victim, number
@@ -84,6 +85,7 @@ def _of_row(field: Field, defense: str) -> Iterator[Flag]:
     runs = [c.run.summary for group in against.values() for c in group]
     if defense != UNDEFENDED:
         yield from naive_only(runs[0].kinds, [run.aware for run in runs])
+        yield from _standing(runs[0].repeated)
     missing = {a for _, a in field.curves} - set(against)
     missing -= {a for d, a in field.skips if d == defense}
     if missing:
@@ -93,6 +95,17 @@ def _of_row(field: Field, defense: str) -> Iterator[Flag]:
     if fewest < len(field.seeds):
         text = f"some attack has {fewest} of {len(field.seeds)} seeds"
         yield Flag(NOTE, text, f"{LACKS_SEEDS} {fewest} of {len(field.seeds)}")
+
+
+def _standing(seen: Mapping[str, Scores]) -> Iterator[Flag]:
+    """Say how many confidences of an answer keep their odds behind each layer that moves some."""
+    for layer, of in seen.items():
+        if (stands := of.get("standing")) is not None:
+            count = f"{stands:.0f} of {of['entries']:.0f}"
+            text = f"{layer}: equations left standing: {count} confidences of the median answer"
+            if whole := of.get("whole"):
+                text += f"; {whole:.0%} of the answers are told as they are"
+            yield Flag(NOTE, text, f"{count} stand")
 
 
 def holds(worst: Interval, reference: Interval) -> bool:

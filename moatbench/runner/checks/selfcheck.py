@@ -13,6 +13,7 @@ from moatbench.defense import Defense, evidence_of
 from moatbench.record.flag import INVALID, SPARED, Flag
 from moatbench.runner.checks.impartial import Impartiality
 from moatbench.runner.checks.neighbours import beside, mode, of_beside, of_keys, over_keys, spared
+from moatbench.runner.checks.standing import left_standing
 from moatbench.runner.checks.twin import SAME, nobody, same, told, twin
 from moatbench.strategies.simulation import with_knobs
 from moatbench.types import Mask
@@ -59,6 +60,8 @@ def _check(
     deployment = twin(victim, deepcopy(layer), seed)
     again = repeated(deployment, nobody(seed))
     seen |= again._asdict()
+    if standing := left_standing(victim, deepcopy(layer), seed):
+        seen |= standing._asdict()
     found += [Flag(INVALID, line) for line in _variation(victim, layer, again)]
     found += Impartiality(victim, layer, seed).problems(repeats=again.varied == 0)
     if not ours(layer) and (rows := spared(victim, layer, seed)):

@@ -207,6 +207,26 @@ class Columns:
         ][:MOST_ERRORS]
 
 
+def values(space: InputSpace, x: Array) -> list[list[Any]]:
+    """Write rows (n, d) as a client would send them: names for codes, None for what is left out."""
+    columns: list[list[Any]] = []
+    for feature, place in zip(space.features, space.columns, strict=True):
+        part = x[:, place]
+        if isinstance(feature, Numeric):
+            column: list[Any] = part[:, 0].tolist()
+            if feature.step and feature.step % 1 == 0 and feature.low % 1 == 0:
+                column = [value if np.isnan(value) else int(value) for value in column]
+        else:
+            codes = part.argmax(axis=1) if feature.one_hot else np.nan_to_num(part[:, 0])
+            names: tuple[Any, ...] = feature.values
+            if set(names) <= {"False", "True"}:
+                names = tuple(name == "True" for name in names)
+            column = [names[int(code)] for code in codes]
+        gone = np.isnan(part[:, 0])
+        columns.append([None if g else v for v, g in zip(column, gone.tolist(), strict=True)])
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
 def _check_names(names: Sequence[Any], where: str) -> None:
     """Refuse names that are no texts, or stand twice."""
     if not all(isinstance(name, str) for name in names):

@@ -1,0 +1,177 @@
+"""Deep thieves of a deep victim: losses, selections and treatments, beside the field's own way.
+
+Run: python benchmarks/neural.py [losses] [attacks] [loop] [spread] [--quick]. The victim is
+`victim=cnn` on digits, accuracy .97 to .98. One thread; some twenty minutes for seeds 0 to 2. Cells
+are agreement on test data / on uniform inputs / total variation on test data, means over seeds.
+"""
+
+import sys
+from collections.abc import Iterator, Sequence
+from time import process_time
+
+import numpy as np
+import torch
+from configs import composed
+from quick import QUICK
+
+from moatbench.api import Deployment, MeteredAPI
+from moatbench.attack import Attack, Target
+from moatbench.compose.build import instantiate
+from moatbench.defense import Defense
+from moatbench.judge.judge import Judge
+from moatbench.learners.deep.architectures import make
+from moatbench.learners.deep.learner import NetFit, NetLearner
+from moatbench.learners.deep.recipes import Recipe
+from moatbench.learners.deep.training import train
+from moatbench.numerics.spread import k_center
+from moatbench.randomness import stream
+from moatbench.reproduce.markdown import table
+from moatbench.types import Array
+from moatbench.victim import Victim
+
+BUDGETS = (100, 650, 2600)
+SEEDS = (0,) if QUICK else (0, 1, 2)
+METRICS = ("fidelity_test", "fidelity_uniform", "tv_test")
+ATTACKS = {
+    "pool_retraining": ("attack=pool_retraining",),
+    "active, kcenter": ("attack=active",),
+    "active, dfal_kcenter": ("attack=active", "attack.select=dfal_kcenter"),
+    "boundary": ("attack=boundary",),
+    "knockoff": ("attack=knockoff",),
+}
+
+
+def main(parts: Sequence[str]) -> None:
+    """Print each part's table."""
+    for name, part in PARTS.items():
+        if not parts or name in parts:
+            part()
+
+
+def losses() -> None:
+    """Print the field's cross-entropy beside the distance of logarithms, on the same purchases."""
+    rows = []
+    for loss in ("cross_entropy", "l1_log"):
+        found = []
+        for seed in SEEDS:
+            victim = victim_of(seed)
+            x = questions(victim, seed)
+            told, judge = victim.predict(x).outputs, Judge(victim, stream(seed, "judge"))
+            assert told is not None
+            found.append([judged(judge, x[:n], told[:n], loss, victim) for n in BUDGETS])
+        rows.append([loss, *cells(found)])
+    print(table(["loss, 1,500 steps", *map(str, BUDGETS)], rows))
+
+
+def judged(judge: Judge, x: Array, told: Array, loss: str, victim: Victim) -> Array:
+    """(3,) what a network that is trained by one loss reaches."""
+    learner = NetLearner(victim.space, len(victim.classes), "cnn", knobs_of(victim))
+    recipe = Recipe(loss=loss)
+    nets = learner.trained(victim.space.encode(x), told, recipe, np.random.default_rng(0), 1)
+    surrogate = NetFit(learner, nets, loss, 0).surrogate()
+    scored = judge.score(surrogate)
+    return np.array([scored[name] for name in METRICS])
+
+
+def attacks() -> None:
+    """Print what each attack reaches, on confidences and on labels."""
+    for answers in ("confidences", "labels"):
+        rows = []
+        for name, knobs in ATTACKS.items():
+            start, found = process_time(), []
+            for seed in SEEDS:
+                cfg = composed(*knobs, f"attack.answers={answers}")
+                found.append(list(curve(victim_of(seed), instantiate(cfg.attack), seed)))
+            seconds = (process_time() - start) / len(SEEDS)
+            rows.append([name, *cells(found), f"{seconds:.0f}"])
+        print(table([answers, *map(str, BUDGETS), "seconds a seed"], rows))
+
+
+def curve(victim: Victim, attack: Attack, seed: int) -> Iterator[Array]:
+    """Yield (3,) of each checkpoint."""
+    judge = Judge(victim, stream(seed, "judge"))
+    api = MeteredAPI(Deployment(victim, Defense(), stream(seed, "defense")), BUDGETS)
+    run = attack.run(Target(api, victim.shares.pool), stream(seed, "attack"))
+    for _, surrogate in zip(BUDGETS, run, strict=False):
+        scored = judge.score(surrogate)
+        yield np.array([scored[name] for name in METRICS])
+
+
+def loop() -> None:
+    """Print samples a second of our loop, as a share of a bare torch loop's, interleaved."""
+    x, told = np.random.default_rng(0).uniform(-1, 1, (2000, 64)), np.eye(10)[np.arange(2000) % 10]
+    recipe, ratios = Recipe(steps=300 if QUICK else 1500, epochs=0), []
+    for _ in range(3):
+        bare, ours = timed_bare(x, told, recipe), timed_ours(x, told, recipe)
+        ratios.append(bare / ours)
+    print(table(["loop, batch 64, 8 x 8 network", "share"], [["ours", f"{np.median(ratios):.2f}"]]))
+
+
+def timed_ours(x: Array, told: Array, recipe: Recipe) -> float:
+    """Processor seconds of our loop."""
+    net = make("cnn", (1, 8, 8), 10, {})
+    start = process_time()
+    train(net, x, told, recipe, np.random.default_rng(0))
+    return process_time() - start
+
+
+def timed_bare(x: Array, told: Array, recipe: Recipe) -> float:
+    """Processor seconds of the same steps, written as one would by hand."""
+    net = make("cnn", (1, 8, 8), 10, {})
+    start = process_time()
+    rows, labels = torch.from_numpy(x.astype(np.float32)), torch.from_numpy(told.argmax(axis=1))
+    optimiser = torch.optim.AdamW(net.parameters(), recipe.rate, weight_decay=0.0)
+    for _ in range(recipe.steps):
+        batch = torch.randint(len(rows), (64,))
+        loss = torch.nn.functional.cross_entropy(net(rows[batch]), labels[batch])
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+    return process_time() - start
+
+
+def spread() -> None:
+    """Print seconds of one round of k-center."""
+    points = np.random.default_rng(0).dirichlet(np.ones(10), 20_000)
+    start = process_time()
+    k_center(points, points[:1000], 1000)
+    seconds = process_time() - start
+    print(table(["k-center", "seconds"], [["1,000 of 20,000 x 10", f"{seconds:.2f}"]]))
+
+
+def questions(victim: Victim, seed: int) -> Array:
+    """(BUDGETS[-1], d) the pool, then far mixes and uniform inputs, half each."""
+    rng, pool = np.random.default_rng([seed, 5]), victim.shares.pool
+    more = BUDGETS[-1] - len(pool)
+    one, other = rng.integers(len(pool), size=(2, more // 2))
+    share = rng.random((more // 2, 1))
+    mixes = pool[one] * (1 - share) + pool[other] * share
+    rest = np.vstack([mixes, victim.space.sample(more - more // 2, rng)])
+    return np.vstack([pool[rng.permutation(len(pool))], rest[rng.permutation(more)]])
+
+
+def victim_of(seed: int) -> Victim:
+    """Train the victim."""
+    cfg = composed("data=digits", "victim=cnn")
+    victim: Victim = instantiate(cfg.victim, instantiate(cfg.data), stream(seed, "victim"))
+    return victim
+
+
+def knobs_of(victim: Victim) -> dict[str, int]:
+    """Return the knobs that its card tells."""
+    return {k: v for k, v in victim.architecture.items() if k != "net"}
+
+
+def cells(found: Sequence[Sequence[Array]]) -> list[str]:
+    """Write the means over seeds, a cell a budget."""
+    means = np.mean(np.array(found), axis=0)
+    return [" / ".join(f"{value:.3f}" for value in row) for row in means]
+
+
+PARTS = {"losses": losses, "attacks": attacks, "loop": loop, "spread": spread}
+
+
+if __name__ == "__main__":
+    with torch.random.fork_rng(devices=[]):
+        torch.set_num_threads(1)
+        main([argument for argument in sys.argv[1:] if not argument.startswith("--")])

@@ -1,0 +1,1 @@
+"""Deep networks: by name, trained by one loop, kept as plain data."""

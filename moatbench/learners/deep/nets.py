@@ -1,0 +1,127 @@
+"""Trained networks as plain data: a name, knobs, and arrays."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from moatbench.learners.deep.device import one_thread, resolved
+from moatbench.models.forward import BLOCK, softmax
+from moatbench.types import Array, Labels
+
+Weights = NDArray[Any]
+ARCHITECTURES = (
+    *("mlp", "cnn", "lenet", "conv3", "resnet8", "resnet18", "resnet34", "vgg16_bn"),
+    *("wrn_16_4", "wrn_40_2"),
+)
+LEAST = {"cnn": 4, "lenet": 12, "conv3": 8, "vgg16_bn": 32}  # pixels of a side; others take 4
+KNOBS: dict[str, dict[str, Any]] = {
+    "mlp": {"hidden": (128, 128)},
+    "cnn": {"width": 12, "hidden": 64},
+}
+
+
+@dataclass(frozen=True)
+class Net:
+    """A network of `architectures`, with its weights.
+
+    It is asked in blocks of 64 rows, the last filled up with zeros: a row has the same bits
+    whatever stands beside it.
+
+    Args:
+        name: of the architecture.
+        image: (channels, height, width), or (columns,) of a table.
+        k: scores.
+        knobs: of the architecture.
+        state: its weights, by the names that torch gives them.
+        device: that it is asked on; auto is a GPU where there is one.
+    """
+
+    name: str
+    image: tuple[int, ...]
+    k: int
+    knobs: Mapping[str, Any]
+    state: Mapping[str, Weights] = field(repr=False)
+    device: str = "cpu"
+
+    def fresh(self) -> Any:
+        """Return a torch module of its own with these weights."""
+        import torch
+
+        from moatbench.learners.deep.architectures import make
+
+        with torch.random.fork_rng(devices=[]):  # its fresh weights are not used
+            made = make(self.name, self.image, self.k, self.knobs)
+        made.load_state_dict({n: torch.from_numpy(np.array(w)) for n, w in self.state.items()})
+        return made
+
+    @cached_property
+    def module(self) -> Any:
+        """The torch module, in evaluation."""
+        return self.fresh().eval().to(resolved(self.device))
+
+    def scores(self, z: Array) -> Array:
+        """(n, k) scores of rows (n, d), numbers from -1 to 1, in single precision."""
+        import torch
+
+        where, n = resolved(self.device), len(z)
+        rows = np.zeros((n + -n % BLOCK, z.shape[1]), np.float32)
+        rows[:n] = z
+        with one_thread(), torch.inference_mode():
+            parts = [
+                self.module(torch.from_numpy(rows[at : at + BLOCK]).to(where))
+                .double()
+                .cpu()
+                .numpy()
+                for at in range(0, len(rows), BLOCK)
+            ]
+        return np.concatenate(parts)[:n] if parts else np.empty((0, self.k))
+
+    def slopes(self, z: Array, towards: Labels, away: Labels) -> Array:
+        """(n, d) how the score of one class above another's (n,) grows with each column of z."""
+        import torch
+
+        where, rows = resolved(self.device), np.arange(len(z))
+        with one_thread():
+            x = torch.tensor(z, dtype=torch.float32, device=where, requires_grad=True)
+            scores = self.module(x)
+            (scores[rows, towards] - scores[rows, away]).sum().backward()
+        assert x.grad is not None
+        return np.asarray(x.grad.double().cpu().numpy())
+
+    def outputs(self, z: Array) -> Array:
+        """(n, k) probabilities, in double precision."""
+        return softmax(self.scores(z))
+
+
+def kept(module: Any) -> dict[str, Weights]:
+    """Return the weights of a torch module as arrays."""
+    return {n: w.detach().cpu().numpy().copy() for n, w in module.state_dict().items()}
+
+
+def check(name: str, image: Sequence[int], knobs: Mapping[str, Any]) -> None:
+    """Raise a ValueError where `make` would."""
+    if name not in ARCHITECTURES:
+        raise ValueError(f"net must be one of {', '.join(ARCHITECTURES)}, got {name!r}")
+    known = KNOBS.get(name, {})
+    if unknown := sorted(set(knobs) - set(known)):
+        raise ValueError(
+            f"net {name} has the knobs {', '.join(known) or 'none'}, got {', '.join(unknown)}"
+        )
+    if name == "mlp":
+        return
+    if len(image) != 3:
+        raise ValueError(
+            f"net {name} takes pictures, and these data are a table of {prod(image)} columns; "
+            "choose mlp"
+        )
+    least = LEAST.get(name, 4)
+    if min(image[1:]) < least:
+        raise ValueError(
+            f"net {name} needs pictures of at least {least} x {least} pixels, got "
+            f"{image[1]} x {image[2]}; choose cnn or resnet8"
+        )

@@ -1,0 +1,175 @@
+"""The one training loop of torch: victims, surrogates and restorers go through it."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from moatbench.learners.deep.device import resolved
+from moatbench.learners.deep.recipes import Recipe
+from moatbench.types import Array, Generator
+
+LEAST_TOLD = 1e-12  # a probability below is as good as none: logarithms end there
+WARM_UP = 0.1  # of the steps of one_cycle
+
+
+class Diverged(ValueError):
+    """The loss is no number."""
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """Rows of no class, on which a network is to be undecided (outlier exposure).
+
+    Args:
+        z: (m, d) numbers from -1 to 1.
+        weight: of the cross-entropy from the even distribution, on as many rows as a batch has.
+
+    Source: Hendrycks et al. 2019, "Deep Anomaly Detection with Outlier Exposure",
+    arXiv:1812.04606.
+    """
+
+    z: Array
+    weight: float
+
+
+def train(
+    net: nn.Module,
+    z: Array,
+    targets: Array,
+    recipe: Recipe,
+    rng: Generator,
+    exposure: Exposure | None = None,
+) -> nn.Module:
+    """Train a network, in place, and return it in evaluation.
+
+    Args:
+        net: takes rows (n, d) and answers scores (n, k).
+        z: (n, d) numbers from -1 to 1, at least one row.
+        targets: (n, k) labels or soft labels, rows summing to one.
+        recipe: how.
+        rng: draws the order of the rows, and of those of an exposure.
+        exposure: rows of no class to be undecided on.
+
+    Raises:
+        Diverged: the loss became no number.
+    """
+    where = resolved(recipe.device)
+    x = torch.from_numpy(np.ascontiguousarray(z, np.float32)).to(where)
+    told = torch.from_numpy(np.asarray(_told(targets, recipe.loss), np.float32)).to(where)
+    net = net.to(where).train()
+    n, steps = len(x), recipe.steps_for(len(x))
+    size = recipe.batch_for(n)
+    optimiser = _optimiser(net, recipe)
+    schedule = _schedule(optimiser, recipe, steps, max(1, n // size))
+    loss = LOSS[recipe.loss]
+    seed = int(rng.integers(2**31))
+    draws = torch.Generator().manual_seed(seed)
+    image = getattr(net[0], "image", None) if isinstance(net, nn.Sequential) else None
+    low = recipe.precision == "bfloat16"
+    total = torch.zeros((), device=where)
+    if exposure is not None:
+        exposed = torch.from_numpy(np.ascontiguousarray(exposure.z, np.float32)).to(where)
+    for step, rows in zip(range(steps), _batches(n, size, draws), strict=False):
+        taken = x[rows.to(where)]
+        if recipe.augment and image is not None:
+            taken = _moved(taken, image, draws)
+        with torch.autocast(where, torch.bfloat16, enabled=low):
+            scores = net(taken)
+        value = loss(scores.float(), told[rows.to(where)])
+        if exposure is not None:
+            value = value + exposure.weight * _undecided(net, exposed, size, draws)
+        optimiser.zero_grad(set_to_none=True)
+        value.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        schedule.step()
+        total += value.detach()
+        if step % 100 == 99 or step == steps - 1:
+            _check(total, step)
+    return net.eval()
+
+
+def _undecided(net: nn.Module, exposed: Tensor, size: int, draws: torch.Generator) -> Tensor:
+    rows = torch.randint(len(exposed), (size,), generator=draws).to(exposed.device)
+    return -torch.log_softmax(net(exposed[rows]).float(), dim=1).mean()
+
+
+def _check(total: Tensor, step: int) -> None:
+    if not bool(torch.isfinite(total)):
+        raise Diverged(
+            f"training must have a finite loss, got none by step {step + 1}; lower the rate"
+        )
+
+
+def _batches(n: int, size: int, draws: torch.Generator) -> Iterator[Tensor]:
+    """Yield rows of batches without end, each pass in another order; what is left over is left."""
+    while True:
+        order = torch.randperm(n, generator=draws)
+        for at in range(0, n - size + 1, size):
+            yield order[at : at + size]
+
+
+def _moved(x: Tensor, image: tuple[int, ...], draws: torch.Generator) -> Tensor:
+    """Move pictures by up to a pixel, the whole batch alike; what comes in is dark."""
+    down, right = (int(v) for v in torch.randint(-1, 2, (2,), generator=draws))
+    wide = nn.functional.pad(x.reshape(-1, *image), (1, 1, 1, 1), value=-1.0)
+    h, w = image[1:]
+    return wide[:, :, 1 + down : 1 + down + h, 1 + right : 1 + right + w].reshape(len(x), -1)
+
+
+def _told(targets: Array, loss: str) -> Array:
+    """(n, k) what the loss compares with: shares, or centred log-probabilities."""
+    return targets if loss == "cross_entropy" else centred(targets)
+
+
+def centred(p: Array) -> Array:
+    """(n, k) log-probabilities less their mean over the classes."""
+    logs = np.log(np.maximum(p, LEAST_TOLD))
+    return np.asarray(logs - logs.mean(axis=1, keepdims=True))
+
+
+def _cross_entropy(scores: Tensor, told: Tensor) -> Tensor:
+    return -(told * torch.log_softmax(scores, dim=1)).sum(dim=1).mean()
+
+
+def _l1_log(scores: Tensor, told: Tensor) -> Tensor:
+    return (scores - scores.mean(dim=1, keepdim=True) - told).abs().mean()
+
+
+def _squared_log(scores: Tensor, told: Tensor) -> Tensor:
+    return ((scores - scores.mean(dim=1, keepdim=True) - told) ** 2).mean()
+
+
+LOSS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "cross_entropy": _cross_entropy,
+    "l1_log": _l1_log,
+    "squared_log": _squared_log,
+}
+
+
+def _optimiser(net: nn.Module, recipe: Recipe) -> Any:
+    if recipe.optimiser == "adam":
+        return torch.optim.AdamW(net.parameters(), recipe.rate, weight_decay=recipe.decay)
+    return torch.optim.SGD(
+        net.parameters(),
+        recipe.rate,
+        momentum=recipe.momentum,
+        weight_decay=recipe.decay,
+        nesterov=recipe.nesterov,
+    )
+
+
+def _schedule(optimiser: Any, recipe: Recipe, steps: int, a_pass: int) -> Any:
+    schedules = torch.optim.lr_scheduler
+    if recipe.schedule == "one_cycle":
+        return schedules.OneCycleLR(
+            optimiser, recipe.rate, total_steps=steps + 1, pct_start=WARM_UP
+        )
+    if recipe.schedule == "cosine":
+        return schedules.CosineAnnealingLR(optimiser, max(1, steps))
+    if recipe.schedule == "step":
+        return schedules.StepLR(optimiser, recipe.every * a_pass, recipe.fall)
+    return schedules.LambdaLR(optimiser, lambda _: 1.0)

@@ -1,0 +1,104 @@
+"""Query by committee: ask where models of the same answers differ most.
+
+Source: Seung et al. 1992, "Query by Committee" (COLT); members on bootstraps: Abe and Mamitsuka
+1998, "Query Learning Strategies Using Boosting and Bagging".
+"""
+
+from collections.abc import Iterator
+from math import ceil
+
+import numpy as np
+
+from moatbench.attack import Target
+from moatbench.client import Surrogate
+from moatbench.learners.published import AnyFit
+from moatbench.strategies.mixes import group_mixes
+from moatbench.strategies.retraining import Retraining
+from moatbench.types import Array, Generator
+
+KINDS = 2  # mixes and uniform rows: as many questions of the one as of the other
+
+
+class Committee(Retraining):
+    """An attacker that asks ordinary and uniform rows, and those that divide its models.
+
+    Every second question that is not chosen is a row of the pool, in random order, for as long as
+    there are any; of the others half are mixes of two such rows, half uniform valid ones. Mixes
+    need a pool of two rows.
+
+    Args:
+        target: the API and the pool.
+        answers: what to train on, as for `Retraining`.
+        learner: the same.
+        rng: the same.
+        members: of the committee, at least 2.
+        candidates: of which a chosen question is the most divisive, at least 1.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        answers: str,
+        learner: str,
+        rng: Generator,
+        members: int,
+        candidates: int,
+    ) -> None:
+        super().__init__(target.api, answers, learner, "valid", rng)
+        self._members, self._candidates = members, candidates
+        self._pool = target.pool
+        self._unasked = target.pool[self.rng.permutation(len(target.pool))]
+        (self._sampling,) = rng.spawn(1)
+
+    def adapt_by_committee(
+        self, first: float, growth: float, chosen_share: float
+    ) -> Iterator[Surrogate]:
+        """Buy in rounds until the budget is spent.
+
+        Args:
+            first: size of the first round, as a share of the answers that determine a surrogate.
+            growth: size of a round, as a share of the queries before it.
+            chosen_share: of a round's questions, those that the committee chooses.
+        """
+        n, committee = max(1, ceil(first * self.rows_needed)), list[AnyFit]()
+        while self.open:
+            chosen = int(chosen_share * n) if committee else 0
+            x = np.vstack([self.divisive(committee, chosen), self.ordinary(n - chosen)])
+            yield from self.buy(x[self.rng.permutation(len(x))])
+            if self.open:
+                committee, n = self.committee(), ceil(growth * self.api.queries)
+
+    def ordinary(self, n: int) -> Array:
+        """(n, d) rows of the pool, mixes and uniform rows, in random order."""
+        own, self._unasked = np.split(self._unasked, [min(n // 2, len(self._unasked))])
+        rest = n - len(own)
+        mixed = rest // KINDS if len(self._pool) > 1 else 0
+        x = np.vstack([own, self.mixes(mixed), self.uniform(rest - mixed)])
+        return x[self.rng.permutation(n)]
+
+    def mixes(self, n: int) -> Array:
+        """(n, d) rows of which each feature is that of one of two rows of the pool."""
+        return group_mixes(self._pool, n, self.space, self.rng)
+
+    def committee(self) -> list[AnyFit]:
+        """Train each member on a bootstrap of the purchases; none while there is nothing to say."""
+        targets, x = self.bought.targets(self._soft), self.bought.x
+        guide = self.guide()
+        if guide is None:
+            return []
+        fits = []
+        for _ in range(self._members):
+            rows = self._sampling.integers(len(x), size=len(x))
+            fits.append(self.learner.fit(x[rows], targets[rows], self._guiding, guide, brief=True))
+        return fits
+
+    def divisive(self, committee: list[AnyFit], n: int) -> Array:
+        """(n, d) valid inputs on which the members' confidences differ most; half of each kind."""
+        parts = [self.uniform(0)]
+        counts = [n // KINDS, n - n // KINDS] if len(self._pool) > 1 else [0, n]
+        for count, draw in zip(counts, (self.mixes, self.uniform), strict=True):
+            if count:
+                x = draw(self._candidates * count)
+                spread = np.std([fit.outputs(x) for fit in committee], axis=0).sum(axis=1)
+                parts.append(x[np.argsort(-spread, kind="stable")[:count]])
+        return np.vstack(parts)

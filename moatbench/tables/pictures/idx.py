@@ -1,0 +1,69 @@
+"""IDX files, the form in which MNIST and its kin are handed on, packed by gzip or not."""
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from moatbench.tables.pictures.arrays import Read
+from moatbench.tables.pictures.shape import as_pixels
+
+TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
+STEMS = {"train": ("train",), "test": ("t10k", "test")}
+GZIP = b"\x1f\x8b"
+
+
+def read_idx(folder: Path) -> Read:
+    """Read a folder of train-images-idx3-ubyte, train-labels-idx1-ubyte and t10k-..., .gz or not.
+
+    Raises:
+        ValueError: a file is missing, or is none of IDX.
+    """
+    if not folder.is_dir():
+        raise ValueError(
+            f"data.path must be a folder with *-images-idx3-ubyte(.gz) files, got {folder}"
+        )
+    parts = {}
+    for part, stems in STEMS.items():
+        files = [_found(folder, stems, what) for what in ("images", "labels")]
+        if files[0] and files[1]:
+            images = as_pixels(_array(files[0]), "nhw", files[0].name)
+            parts[part] = images, _array(files[1]).ravel()
+    if not parts:
+        raise ValueError(
+            f"data.path must be a folder with train-images-idx3-ubyte(.gz) and "
+            f"train-labels-idx1-ubyte(.gz), got {folder} with "
+            f"{', '.join(sorted(f.name for f in folder.iterdir())[:8]) or 'nothing'}"
+        )
+    for part, (pixels, labels) in parts.items():
+        if len(pixels) != len(labels):
+            raise ValueError(
+                f"{folder}: {part} must have a label for each picture, got {len(labels)} for "
+                f"{len(pixels)}"
+            )
+    pixels, labels = (np.concatenate(both) for both in zip(*parts.values(), strict=True))
+    whole = len(parts) == 2
+    return Read(pixels, labels, len(parts["test"][1]) if whole else 0)
+
+
+def _found(folder: Path, stems: tuple[str, ...], what: str) -> Path | None:
+    fits = [f for s in stems for f in sorted(folder.glob(f"{s}*{what}*")) if f.is_file()]
+    return fits[0] if fits else None
+
+
+def _array(path: Path) -> NDArray[Any]:
+    raw = path.read_bytes()
+    try:
+        raw = gzip.decompress(raw) if raw.startswith(GZIP) else raw
+        zeros, kind, axes = int.from_bytes(raw[:2], "big"), raw[2], raw[3]
+        shape = np.frombuffer(raw, ">u4", axes, 4).astype(np.int64)
+        if zeros or kind not in TYPES:
+            raise ValueError(f"it begins with {raw[:4].hex()}")
+        values = np.frombuffer(raw, TYPES[kind], offset=4 + 4 * axes)
+        return values.reshape(shape).astype(TYPES[kind][1:])
+    except (ValueError, IndexError, OSError, EOFError) as error:
+        raise ValueError(
+            f"{path} must be an IDX file, got another, or part of one: {error}"
+        ) from error

@@ -1,0 +1,108 @@
+"""Query by committee: which questions it asks, and of whom."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from shop import Spy, by_hand
+
+from moatbench.api import Deployment, MeteredAPI
+from moatbench.attack import Attack, Target
+from moatbench.attacks.adaptive_retraining import AdaptiveRetraining
+from moatbench.attacks.committee_retraining import CommitteeRetraining
+from moatbench.attacks.pool_retraining import PoolRetraining
+from moatbench.defense import Defense
+from moatbench.defenses.label_only import LabelOnly
+from moatbench.models import forward
+from moatbench.randomness import stream
+from moatbench.reply import Reply, from_outputs
+from moatbench.runner.extract import extract
+from moatbench.space import Categorical, InputSpace, Numeric
+from moatbench.types import Array
+from moatbench.victim import Victim
+
+SPACE = InputSpace((Numeric("age", 0.0, 10.0), Categorical("day", ("a", "b", "c")), Numeric("x")))
+
+
+def predict(x: Array) -> Reply:
+    z = 2.0 * (x[:, 0] > 6) - 1.5 * (x[:, 1] > 0) * (x[:, -1] > 0.1) + 0.5 * (x[:, -1] < -0.6)
+    return from_outputs(forward.softmax(np.column_stack([z, 0.2 - z])))
+
+
+def victim(pool: int = 80, family: str = "gradient_boosting") -> Victim:
+    x = SPACE.sample(200 + pool, np.random.default_rng(0))
+    return by_hand(predict, x, (100, 200), SPACE, ("no", "yes"), family)
+
+
+def committee(**knobs: Any) -> Attack:
+    base: dict[str, Any] = {"answers": "confidences", "learner": "published", "first": 0.25}
+    own = {"growth": 1.0, "chosen_share": 0.6, "members": 2, "candidates": 3}
+    attack: Attack = CommitteeRetraining(**(base | own | knobs))
+    return attack
+
+
+def asked(target: Victim, attack: Attack, checkpoints: list[int]) -> Array:
+    spy = Spy()
+    api = MeteredAPI(Deployment(target, spy, stream(0, "defense")), checkpoints)
+    list(attack.run(Target(api, target.shares.pool), stream(0, "attack")))
+    return np.vstack(spy.seen)
+
+
+def test_all_questions_are_valid_rows_and_many_are_rows_of_the_pool() -> None:
+    target = victim()
+    x = asked(target, committee(), [120])
+    assert SPACE.valid(x).all()
+    own = (x[:, None] == target.shares.pool[None]).all(axis=2).any(axis=1)
+    assert 15 < own.sum() < 80
+
+
+def test_what_is_asked_does_not_depend_on_the_checkpoints() -> None:
+    one, two = (asked(victim(), committee(), points) for points in ([90], [3, 30, 90]))
+    np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize("defense", [Defense, LabelOnly])
+def test_a_boosted_model_is_learnt_from_a_few_hundred_answers(
+    defense: Callable[[], Defense],
+) -> None:
+    (point,) = extract(victim(), defense(), committee(), checkpoints=[200])
+    assert point.metrics["fidelity_test"] > 0.93
+
+
+@pytest.mark.parametrize("pool", [0, 1])
+def test_a_pool_of_a_row_or_none_leaves_uniform_rows(pool: int) -> None:
+    x = asked(victim(pool), committee(), [60])
+    assert len(x) == 60
+    assert len(np.unique(x, axis=0)) > 55
+
+
+def test_a_pool_of_one_row_leaves_uniform_rows_to_trees() -> None:
+    attack = PoolRetraining(answers="confidences", learner="published", neighbours=5)
+    assert len(np.unique(asked(victim(1), attack, [40]), axis=0)) == 40
+
+
+def test_pool_retraining_mixes_whole_features_where_trees_are_learnt() -> None:
+    target = victim(20)
+    attack = PoolRetraining(answers="confidences", learner="published", neighbours=5)
+    x = asked(target, attack, [60])
+    assert SPACE.valid(x).all()
+    assert np.isin(x[:, 0], target.shares.pool[:, 0]).all()
+
+
+def test_adaptive_retraining_of_trees_asks_about_the_pool_too() -> None:
+    target = victim()
+    attack = AdaptiveRetraining("confidences", "published", "cube", 0.5, 0.5, 0.05)
+    x = asked(target, attack, [40])
+    own = (x[:, None] == target.shares.pool[None]).all(axis=2).any(axis=1)
+    assert own.any()
+    assert not own.all()
+
+
+@pytest.mark.parametrize(
+    ("knob", "value"),
+    [("members", 1), ("candidates", 0), ("growth", 0), ("chosen_share", 1.5), ("learner", "tree")],
+)
+def test_a_bad_knob_is_told(knob: str, value: object) -> None:
+    with pytest.raises(ValueError, match=knob):
+        committee(**{knob: value})

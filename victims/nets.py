@@ -1,0 +1,99 @@
+"""Deep networks, trained by torch and kept as plain data."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+
+from moatbench.data import Dataset
+from moatbench.knobs import check_number
+from moatbench.learners.deep.architectures import make
+from moatbench.learners.deep.device import check_device, one_stream
+from moatbench.learners.deep.learner import NET
+from moatbench.learners.deep.nets import Net, check, kept
+from moatbench.learners.deep.recipes import recipe
+from moatbench.learners.deep.training import Exposure, train
+from moatbench.reply import Reply, from_outputs
+from moatbench.space import InputSpace
+from moatbench.types import Array, Generator
+from moatbench.victim import Victim
+
+MOST_ROWS = 2**18  # remembered; then it begins anew
+
+
+@dataclass(frozen=True)
+class Deep:
+    """A network behind an API of this space; equal rows are computed once.
+
+    Judge, customers and monitors ask about the same rows again and again.
+    """
+
+    space: InputSpace
+    net: Net
+    known: dict[bytes, Array] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def __call__(self, x: Array) -> Reply:
+        """Answer (n, d) rows."""
+        x = np.ascontiguousarray(x)
+        keys = [blake2b(row.data, digest_size=16).digest() for row in x]
+        if len(self.known) + len(x) > MOST_ROWS:
+            self.known.clear()
+        fresh = {key: place for place, key in enumerate(keys) if key not in self.known}
+        if fresh:
+            made = self.net.outputs(self.space.encode(x[list(fresh.values())]))
+            self.known.update(zip(fresh, made, strict=True))
+        empty = np.empty((0, self.net.k))
+        return from_outputs(np.stack([self.known[key] for key in keys]) if keys else empty)
+
+
+def net(
+    data: Dataset,
+    rng: Generator,
+    net: str | None,
+    knobs: Mapping[str, Any],
+    recipe: str,
+    training: Mapping[str, Any],
+    outlier_exposure: float,
+    device: str,
+) -> Victim:
+    """Train a network.
+
+    Args:
+        data: two classes or more.
+        rng: draws the shares, the first weights, and the order of training.
+        net: a name of `architectures`; None is cnn for pictures and mlp for a table.
+        knobs: of the network.
+        recipe: a name of `recipes`.
+        training: changes to it.
+        outlier_exposure: weight of being undecided on the outliers (data@outliers=); 0 for none.
+        device: auto, cpu or cuda, to train on; the victim answers on the CPU.
+    """
+    check_device(device)
+    check_number("victim.outlier_exposure", outlier_exposure, 0)
+    how = recipe_of(recipe, training, device)
+    shares = data.shares(rng)
+    image = shares.space.image or (shares.space.encode(shares.space.low[None]).shape[1],)
+    net = net or ("cnn" if shares.space.image else "mlp")
+    check(net, image, knobs)
+    exposure = None
+    if outlier_exposure:
+        if shares.outliers is None:
+            raise ValueError(
+                "victim.outlier_exposure needs outliers; name some with data@outliers=photos, or "
+                "set it to 0"
+            )
+        exposure = Exposure(shares.space.encode(shares.outliers), outlier_exposure)
+    k = len(shares.classes)
+    with one_stream(int(rng.integers(2**31))):
+        module = make(net, image, k, knobs)
+        z, targets = shares.space.encode(shares.x_train), np.eye(k)[shares.y_train]
+        state = kept(train(module, z, targets, how, rng, exposure))
+    model = Deep(shares.space, Net(net, tuple(image), k, dict(knobs), state))
+    return Victim(shares, model, NET, {"net": net, **knobs})
+
+
+def recipe_of(name: str, training: Mapping[str, Any], device: str) -> Any:
+    """Return the recipe of a victim, on its device."""
+    return recipe(name, {**training, "device": device}, "victim")
