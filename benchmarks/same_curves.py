@@ -85,13 +85,13 @@ quota_floor        attack=uniform_retraining {quota}random_labels
 quota_misinformed  attack=uniform_retraining {quota}adaptive_misinformation
 quota_watermark    attack=uniform_retraining {quota}dawn
 warning            attack=uniform_retraining defense=extraction_warning {far}
-margin             attack=line_search_retraining defense=label_margin {far}
+margin             attack=line_search_retraining defense=margin_counter {far}
 seat               attack=adaptive_retraining defense=seat {far}
 hoda               attack=uniform_retraining defense=hoda {far}
 stack              attack=adaptive_retraining defense=[grid,quota,reverse_sigmoid,rounding]
 stack_backwards    attack=uniform_retraining defense=[rounding,reverse_sigmoid,quota,grid]
 stack_labels_first attack=adaptive_retraining defense=[label_only,gaussian_noise]
-stack_of_monitors  attack=evasion defense=[quota,label_margin,gaussian_noise,label_only]
+stack_of_monitors  attack=evasion defense=[quota,margin_counter,gaussian_noise,label_only]
 stack_of_poison    attack=top1 defense=[dawn,shuffle,rounding]
 seeds              attack=adaptive_retraining seed=3 victim_seed=1 price=0.01 defense=[none]
 suite              attack=suite {light}

@@ -32,7 +32,7 @@ from moatbench.serving.store import Store
 MODEL = ["victim=softmax", "data=digits"]
 OURS = {
     "rounding": "defense=rounding",
-    "seat": "defense=seat response@defense.seat.response=log",
+    "seat": "defense=seat response@defense.seat.response=log defense.seat.monitor.memory=500",
 }
 SECONDS, ROUNDS = (1.0, 1) if QUICK else (3.0, 5)
 BARE = ("pydantic", "raw", "mlflow")

@@ -62,9 +62,13 @@ def model_file(
 def module(
     data: Dataset,
     rng: Generator,
-    module: str,
-    weights: str,
+    module: Any,
+    weights: str | None = None,
     arguments: Mapping[str, Any] | None = None,
+    path: str | None = None,
+    range: Sequence[float] = (0.0, 1.0),
+    mean: Sequence[float] = (),
+    std: Sequence[float] = (),
     family: str | None = None,
     encoding: OwnEncoding | None = None,
     link: str | None = None,
@@ -77,9 +81,13 @@ def module(
     Args:
         data: what the network was trained for: the same columns and classes.
         rng: draws the shares.
-        module: its class, `my_net:Net`.
+        module: its class, `my_net:Net`; or a module, made by `victim.module._target_=my_net.Net`.
         weights: a file of safetensors, or a state_dict that torch.save wrote.
         arguments: of the class.
+        path: the same as `weights`.
+        range: of pictures, what the darkest and the brightest pixel become.
+        mean: of pictures, taken off each channel then.
+        std: of pictures, by which each channel is divided then.
         family: as for `model_file`.
         encoding: the same.
         link: the same, but that None makes probabilities of scores: a softmax, or of a single one
@@ -89,10 +97,20 @@ def module(
         name: of the network, for people; None is that of its file.
     """
     wishes = Wishes(family, encoding, link, stochastic, accuracy)
+    file = weights or path
+    if file is None:
+        raise ValueError(
+            "victim.weights must be a file of safetensors, or of a state_dict, got null; name it "
+            "with victim.weights=net.safetensors"
+        )
     names_of(data)  # where knobs alone are checked, all ends here: torch and their code load below
-    from moatbench.formats.readers.torch_module import open_module
+    from moatbench.formats.readers.torch_module import Pixels, open_module
 
-    held = Held(open_module(module, Path(weights), arguments or {}))
+    pixels = None
+    if (image := data.table.image) is not None and data.table.pixels is not None:
+        low, high = range
+        pixels = Pixels(image, float(low), float(high), tuple(mean), tuple(std))
+    held = Held(open_module(module, Path(file), arguments or {}, pixels))
     victim: Victim = served(data, rng, held, wishes, scores=True)
     return victim
 

@@ -12,7 +12,7 @@ from math import inf
 
 import numpy as np
 
-from moatbench.defenses.monitors.leaf_margin import LeafMargins
+from moatbench.defenses.monitors.leaf_margin import LeafMargins, tree_of
 from moatbench.knobs import check_choice, check_number, check_whole
 from moatbench.monitor import Monitor
 from moatbench.numerics.calibration import Calibration, Latch
@@ -21,7 +21,7 @@ from moatbench.space import InputSpace
 from moatbench.types import Array, Generator, Labels, Mask, Rows
 from moatbench.victim import NotApplicable, Victim
 
-MARGINS = ("leaf", "label")
+MARGINS = ("auto", "leaf", "label")
 ROWS = 1000  # of the defender's data, at most, to calibrate on
 BLOCK = 8192  # probes at a time: bounds memory
 LEAST_IN_LEAF, CHECK_EVERY = 6, 10  # queries before a leaf counts, and from test to test
@@ -46,7 +46,7 @@ class MarginCounter(Monitor):
     rows that it was trained on further from its boundary than customers' rows are.
 
     Args:
-        margin: `leaf` or `label`.
+        margin: `leaf`, `label`, or `auto`: leaf for a tree whose splits are known, else label.
         width: half the margin of `label`, as a share of a column's range, in (0, 1).
         tau: alarm where the status exceeds it, in [0, 1].
         least: queries before the status of `label` is judged.
@@ -61,6 +61,7 @@ class MarginCounter(Monitor):
 
     def __post_init__(self) -> None:
         check_choice("margin_counter: margin", self.margin, MARGINS)
+        self._rule = self.margin
         check_number("margin_counter: width", self.width, 0, 1, above=True, below=True)
         check_number("margin_counter: tau", self.tau, 0, 1)
         check_whole("margin_counter: least", self.least, 1)
@@ -78,7 +79,8 @@ class MarginCounter(Monitor):
         self._latch = Latch()
         x = victim.shares.x_train
         x = x[rng.permutation(len(x))[:ROWS]]
-        if self.margin == "leaf":
+        self._rule = _fitting(victim) if self.margin == "auto" else self.margin
+        if self._rule == "leaf":
             self._leaves = LeafMargins.of(victim, rng)
             self._parts = len(self._leaves.leaves)
         else:
@@ -107,7 +109,7 @@ class MarginCounter(Monitor):
 
     def _placed(self, x: Array) -> tuple[Rows, Mask]:
         """(n,) the part that a row counts for, -1 for none; (n,) whether it lies in the margin."""
-        if self.margin == "leaf":
+        if self._rule == "leaf":
             at, inside = self._leaves(x)
             return at, inside
         return np.zeros(len(x), np.intp), self._near(x)
@@ -118,7 +120,7 @@ class MarginCounter(Monitor):
         parts = at[:, None] == np.arange(self._parts)
         asked = before.asked + np.cumsum(parts, axis=0)
         within = before.inside + np.cumsum(parts & inside[:, None], axis=0)
-        if self.margin == "label":
+        if self._rule == "label":
             return np.where(queries < self.least, -inf, within[:, 0] / asked[:, 0])
         counts = asked >= LEAST_IN_LEAF
         share = np.divide(within, asked, out=np.zeros(asked.shape), where=counts)
@@ -126,6 +128,15 @@ class MarginCounter(Monitor):
 
     def _nothing(self) -> "_Count":
         return _Count(0, np.zeros(self._parts, np.intp), np.zeros(self._parts, np.intp))
+
+
+def _fitting(victim: Victim) -> str:
+    """Name the rule for a victim: leaf where it is a tree whose splits are known."""
+    try:
+        tree_of(victim)
+    except NotApplicable:
+        return "label"
+    return "leaf"
 
 
 @dataclass

@@ -37,7 +37,8 @@ class SeveralAccounts(Monitor):
     columns, classes by their share of the rows.
 
     An account is judged at its `check_every`-th query, then ever later, by `growth`. The threshold
-    is calibrated on honest accounts that ask in turn: it holds where there are not more of them.
+    is calibrated on honest accounts that ask in turn: it holds where there are not more of them. By
+    links it is at least their status, were all linked when last judged.
     A thief's account may put a customer in alarm, who asks what it asks. Left out of the
     description of links, as too little is said of it: e-values, accumulated to 1 / alpha = 1000.
     Verified: statuses on examples by hand.
@@ -91,6 +92,10 @@ class SeveralAccounts(Monitor):
         self._accounts: dict[str, _Seen] = {}
         drawn = self.calibration.draw(len(x), rng, repeats=links)
         self.threshold = self.calibration.threshold(self._greatest(x, labels, drawn))
+        if links and self._accounts:
+            # Customers too are linked in the end, by what sets them all apart from the known rows
+            counts = np.array([seen.counts for seen in self._accounts.values()])
+            self.threshold = max(self.threshold, unlike_shares(counts))
         self._accounts = {}
 
     def observe(self, x: Array, labels: Labels, account: str) -> Mask:
@@ -160,7 +165,7 @@ class SeveralAccounts(Monitor):
     def _greatest(self, x: Array, labels: Labels, drawn: list[Rows]) -> list[float]:
         """Return the greatest score of each honest account; they ask in turn until a judgement."""
         greatest, asked = [-inf] * len(drawn), 0
-        ends = [*self._ends(_Seen(0, 1, self.check_every), len(drawn[0])), len(drawn[0])]
+        ends = list(self._ends(_Seen(0, 1, self.check_every), len(drawn[0])))
         for end in ends:
             for place, rows in enumerate(drawn):
                 part = rows[asked:end]

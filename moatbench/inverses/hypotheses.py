@@ -28,17 +28,26 @@ def spoken_for(inverses: Sequence[Inverse], told: Origins) -> int | None:
     some = told.take(np.arange(min(SAMPLE, len(told.rows))))
     if not len(some.rows) or not inverses:
         return None
-    mixed = np.mean([np.roll(some.low, turn, axis=0) for turn in range(MIXED)], axis=0)
-    labels = mixed.argmax(axis=1).astype(np.int64)
-    controls = replace(some, low=mixed, high=mixed, labels=labels)
     explained = np.array([_share(inverse, some) for inverse in inverses])
     if explained.max() < EXPLAINED:
         return None
     good = np.flatnonzero(explained == explained.max())
     whole = [_share(inverses[int(i)], some, whole=True) >= EXPLAINED for i in good]
     good = good[whole] if any(whole) else good
-    by_chance = [_share(inverses[int(i)], controls) for i in good]
-    return int(good[np.argmin(by_chance)]) if min(by_chance) <= 1 - SPEAKS else None
+    by_chance = np.array([_share(inverses[int(i)], _mixed(some, MIXED)) for i in good])
+    if by_chance.min() > 1 - SPEAKS:
+        return None
+    good = good[by_chance == by_chance.min()]
+    if len(good) == 1:
+        return int(good[0])
+    # Mixes of two are nearer to answers
+    return int(min(good, key=lambda i: _share(inverses[int(i)], _mixed(some, 2))))
+
+
+def _mixed(told: Origins, several: int) -> Origins:
+    """Return the means of several answers in place of each."""
+    means = np.mean([np.roll(told.low, turn, axis=0) for turn in range(several)], axis=0)
+    return replace(told, low=means, high=means, labels=means.argmax(axis=1).astype(np.int64))
 
 
 def _share(inverse: Inverse, told: Origins, whole: bool = False) -> float:

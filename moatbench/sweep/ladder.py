@@ -13,7 +13,7 @@ QUOTA = "quota"
 # What watches best depends on what is asked: distances need numbers, a tree's view does not.
 PICTURES, NUMBERS, WORDS = (
     ("prada", "vardetect"),
-    ("prada", "label_margin"),
+    ("prada", "margin_counter"),
     ("extraction_warning", "seat"),
 )
 

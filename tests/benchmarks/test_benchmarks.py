@@ -8,6 +8,7 @@ import pytest
 from shop import ROOT
 
 REDUCED = {
+    "accounts": ["--quick"],
     "benchmark_page": ["--check"],
     "curve_end": ["--quick"],
     "defense_cost": ["rounding", "bdpl"],

@@ -97,3 +97,14 @@ def test_a_victim_that_is_no_tree_is_told_what_asks_any_classifier(stump: Victim
     other = replace(stump, predict=lambda x: Reply((x[:, 0] > 0).astype(np.int64)))
     with pytest.raises(NotApplicable, match="choose victim=tree, or label_margin"):
         monitor.deploy(other, np.random.default_rng(0))
+
+
+def test_the_rule_is_that_of_leaves_for_a_tree_and_of_labels_for_others(stump: Victim) -> None:
+    other = replace(stump, predict=lambda x: Reply((x[:, 0] > 0).astype(np.int64)))
+    for victim, margin in ((stump, "leaf"), (other, "label")):
+        monitors = [MarginCounter(m, 0.02, 0.3, 50, CALIBRATION) for m in ("auto", margin)]
+        for monitor in monitors:
+            monitor.deploy(victim, np.random.default_rng(0))
+        x = victim.shares.x_test
+        one, two = (m.score(x, victim.predict(x).labels, "a").tolist() for m in monitors)
+        assert one == two

@@ -603,7 +603,7 @@ def test_both_strategies_share_the_false_positives(victim: Victim) -> None:
             lambda: ExtractionWarning("both", 8, 50, 0.5, Calibration(0.1, 10, 9)),
             "accounts must be a whole number of at least 19, got 9",
         ),
-        (lambda: margin_counter(margin="near"), "margin must be leaf or label, got 'near'"),
+        (lambda: margin_counter(margin="near"), "margin must be auto or leaf or label, got 'near'"),
         (lambda: margin_counter(width=0.0), "width must be a number between 0 and 1"),
         (lambda: margin_counter(tau=1.3), "tau must be a number from 0 to 1, got 1.3"),
         (lambda: margin_counter(least=0), "least must be a whole number of at least 1"),

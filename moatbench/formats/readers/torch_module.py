@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +16,24 @@ from moatbench.models.forward import ACTIVATIONS
 SAME = 1e-5  # how near a network must be to the one of its weights
 
 
-def open_module(name: str, weights: Path, arguments: Mapping[str, Any]) -> Model:
+def open_module(
+    name: str | torch.nn.Module,
+    weights: Path,
+    arguments: Mapping[str, Any],
+    pixels: "Pixels | None" = None,
+) -> Model:
     """Make a module, and load its weights.
 
     Args:
-        name: of its class, `my_net:Net` or `my_net.Net`.
+        name: of its class, `my_net:Net` or `my_net.Net`; or a module that was made.
         weights: a file of safetensors, or one that torch.save wrote of a state_dict.
         arguments: of the class.
+        pixels: how pictures are handed to it; None where it takes rows.
 
     Raises:
         ValueError: there is no such class, or the weights are of another kind or module.
     """
-    module = _class_of(name)(**arguments)
+    module = _class_of(name)(**arguments) if isinstance(name, str) else name
     if not isinstance(module, torch.nn.Module):
         raise ValueError(f"victim.module must be a torch.nn.Module, got {name}, which is none")
     state = _weights(weights)
@@ -37,12 +44,14 @@ def open_module(name: str, weights: Path, arguments: Mapping[str, Any]) -> Model
             f"victim.weights must fit {name}, got {weights}: {' '.join(str(error).split())[:300]}; "
             "give victim.arguments as it was made with"
         ) from error
-    return describe(module)
+    return describe(module, pixels)
 
 
-def describe(module: torch.nn.Module) -> Model:
+def describe(module: torch.nn.Module, pixels: "Pixels | None" = None) -> Model:
     """Describe a module, in evaluation: dropout is off, batch normalisation learns nothing."""
     module.eval()
+    if pixels is not None:
+        return _of_pictures(module, pixels)
     kind = next((p.dtype for p in module.parameters()), torch.float32)
 
     def ask(asked: Any) -> Any:
@@ -59,6 +68,66 @@ def describe(module: torch.nn.Module) -> Model:
         family=family,
         architecture=architecture,
     )
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """How a network takes pictures.
+
+    Args:
+        image: (channels, height, width).
+        low: what the darkest pixel becomes.
+        high: what the brightest becomes.
+        mean: taken off each channel then; () takes nothing off.
+        std: by which each channel is divided then.
+    """
+
+    image: tuple[int, ...]
+    low: float = 0.0
+    high: float = 1.0
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if len(values) not in (0, 1, self.image[0]):
+                raise ValueError(
+                    f"victim.{name} must have a number for each of {self.image[0]} channels, got "
+                    f"{list(values)}"
+                )
+        if not self.low < self.high or any(s <= 0 for s in self.std):
+            raise ValueError(
+                f"victim.range must be [darkest, brightest] and victim.std above 0, got "
+                f"[{self.low}, {self.high}] and {list(self.std)}"
+            )
+
+    def __call__(self, rows: Any) -> Any:
+        """(n, channels, height, width) of rows (n, d) of pixels from 0 to 255."""
+        lit = np.asarray(rows, dtype=np.float64).reshape(-1, *self.image) / 255
+        made = self.low + lit * (self.high - self.low)
+        if self.mean:
+            made = made - np.reshape(self.mean, (-1, 1, 1))
+        return made / np.reshape(self.std, (-1, 1, 1)) if self.std else made
+
+
+def _of_pictures(module: torch.nn.Module, pixels: Pixels) -> Model:
+    kind = next((p.dtype for p in module.parameters()), torch.float32)
+
+    def ask(asked: Any) -> Any:
+        with torch.inference_mode():
+            told = module(torch.tensor(pixels(asked), dtype=kind))
+        return told.double().numpy()
+
+    shown = np.zeros((1, int(np.prod(pixels.image))))
+    try:
+        ask(shown)
+    except RuntimeError as error:
+        raise ValueError(
+            f"{type(module).__name__} must take pictures of {' x '.join(map(str, pixels.image))}, "
+            f"and says: {' '.join(str(error).split())[:200]}"
+        ) from error
+    count = sum(p.numel() for p in module.parameters())
+    return Model(ask, f"{type(module).__name__}, {count:,} weights", width=shown.shape[1])
 
 
 def _class_of(name: str) -> Any:
