@@ -184,7 +184,7 @@ class _Session:
         if anchor is None:
             self._at.anchor = book.values[0].copy()
             anchor = 0
-        book.add_term((), book.targets[anchor].copy())
+        book.add_term((), anchor)
         self._book = book
         self._expansion = Expansion(book, self._draw, self._attack.width, self._naming)
         self._expansion.drawn = [row.tobytes() for row in drawn]

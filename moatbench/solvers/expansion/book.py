@@ -8,10 +8,11 @@ import numpy as np
 from moatbench.solvers.expansion.coordinates import Coordinates
 from moatbench.solvers.expansion.scale import Scale
 from moatbench.solvers.expansion.switches import NUMBER, Switches
-from moatbench.types import Array, Mask
+from moatbench.types import Array, Mask, Rows
 
 Term = tuple[int, ...]  # sorted numbers of switches; () is the constant
 MOST_GAPS = 8  # of thresholds, that one answer may settle
+DEVIATIONS = 3.0  # of a sum of weights, each measured on its own, that are chance
 ROWS = 2048  # evaluated at a time
 
 
@@ -21,16 +22,18 @@ class Terms:
     def __init__(self, k: int) -> None:
         self.place: dict[Term, int] = {}
         self.weights = np.zeros((0, k))
+        self.doubts = np.zeros(0)  # squares of what the weights may be off by
         self.members = np.zeros((0, 0), dtype=np.float32)  # (T, V)
         self.sizes = np.zeros(0, dtype=np.float32)
 
     def __len__(self) -> int:
         return len(self.place)
 
-    def add(self, term: Term, weight: Array, switches: int) -> None:
+    def add(self, term: Term, weight: Array, doubt: float, switches: int) -> None:
         """Add (k,) to the weight of a term."""
         if term in self.place:
             self.weights[self.place[term]] += weight
+            self.doubts[self.place[term]] += doubt
             return
         self.place[term] = len(self.place)
         row = np.zeros((1, switches), dtype=np.float32)
@@ -39,16 +42,20 @@ class Terms:
         self.members = np.vstack([np.hstack([self.members, wider]), row])
         self.sizes = np.append(self.sizes, np.float32(len(term)))
         self.weights = np.vstack([self.weights, weight])
+        self.doubts = np.append(self.doubts, doubt)
 
     def total(self, on: Mask) -> Array:
         """(n, k) sums at rows of which (n, V) switches are on."""
-        known = self.members.shape[1]
+        return self.sums(on)[:, :-1]
+
+    def sums(self, on: Mask) -> Array:
+        """(n, k + 1) the same, and the squares of what the weights may be off by."""
+        known, added = self.members.shape[1], np.column_stack([self.weights, self.doubts])
         parts = [
-            (on[i : i + ROWS, :known].astype(np.float32) @ self.members.T == self.sizes)
-            @ self.weights
+            (on[i : i + ROWS, :known].astype(np.float32) @ self.members.T == self.sizes) @ added
             for i in range(0, len(on), ROWS)
         ]
-        return np.concatenate([np.zeros((0, self.weights.shape[1])), *parts])
+        return np.concatenate([np.zeros((0, added.shape[1])), *parts])
 
 
 @dataclass(frozen=True)
@@ -80,8 +87,8 @@ class Book:
         changes: how often either was changed.
         places: where the answer to values stands, by their bytes; None where none came.
         values: (capacity, J), `outputs` (capacity, classes) as answered, `targets` and `residual`
-            (capacity, k), `slack` (capacity,) what is as good as zero, `on` (capacity, V); of all
-            of them the first `n` rows count.
+            (capacity, k), `slack` (capacity,) what an answer may be off by, `spread` (capacity,)
+            the square of what the sum may be, `on` (capacity, V); the first `n` rows count.
     """
 
     def __init__(self, at: Coordinates, scale: Scale) -> None:
@@ -91,7 +98,7 @@ class Book:
         self.values = np.empty((1024, len(at.anchor)))
         self.outputs = np.empty((1024, scale.k))
         self.targets, self.residual = np.empty((2, 1024, scale.width))
-        self.slack = np.empty(1024)
+        self.slack, self.spread = np.empty((2, 1024))
         self.on: Mask = np.zeros((1024, 64), dtype=bool)
         self.places: dict[bytes, int | None] = {}
 
@@ -115,8 +122,8 @@ class Book:
         self.values[start:stop], self.outputs[start:stop] = values, outputs
         self.targets[start:stop], self.slack[start:stop] = self.scale.read(outputs)
         self.on[start:stop, : on.shape[1]] = on
-        self.residual[start:stop] = self.targets[start:stop] - self.terms.total(on)
         self.n = stop
+        self._sum(slice(start, stop))
         for i, row in enumerate(values, start):
             self.places[row.tobytes()] = i
 
@@ -124,23 +131,35 @@ class Book:
         """Read the answers anew."""
         self.scale = scale
         self.targets[: self.n], self.slack[: self.n] = scale.read(self.outputs[: self.n])
-        total = self.terms.total(self.on[: self.n, : len(self.switches)])
-        self.residual[: self.n] = self.targets[: self.n] - total
+        self._sum(slice(0, self.n))
+
+    def _sum(self, rows: slice | Rows) -> None:
+        """Sum anew at some of the answers."""
+        sums = self.terms.sums(self.on[rows, : len(self.switches)])
+        self.residual[rows], self.spread[rows] = self.targets[rows] - sums[:, :-1], sums[:, -1]
 
     def open(self, i: int) -> bool:
         """Whether something of an answer is left over."""
-        return bool(np.abs(self.residual[i]).max() > self.slack[i])
+        return bool(np.abs(self.residual[i]).max() > self.limit(i))
+
+    def limit(self, rows: int | slice) -> Array:
+        """Return what is as good as zero at some of the answers."""
+        return np.asarray(self.slack[rows] + DEVIATIONS * np.sqrt(self.spread[rows]))
 
     @property
     def left(self) -> Mask:
         """(n,) of which answers something is left over."""
-        return np.asarray(np.abs(self.residual[: self.n]).max(axis=1) > self.slack[: self.n])
+        known = slice(0, self.n)
+        return np.asarray(np.abs(self.residual[known]).max(axis=1) > self.limit(known))
 
-    def add_term(self, term: Term, weight: Array) -> None:
-        """Add to a term's weight, and take it off the residuals."""
+    def add_term(self, term: Term, place: int) -> None:
+        """Let a term explain an answer, and take it off the residuals."""
         self.changes += 1
-        self.terms.add(term, weight, len(self.switches))
-        self.residual[: self.n][self._all_on(term)] -= weight
+        weight, doubt = self.residual[place].copy(), float(self.slack[place] ** 2)
+        self.terms.add(term, weight, doubt, len(self.switches))
+        here = self._all_on(term)
+        self.residual[: self.n][here] -= weight
+        self.spread[: self.n][here] += doubt
 
     def add_switch(self, j: int, low: float, high: float, name: int = NUMBER) -> int:
         """Note a test of the model; return its number."""
@@ -160,8 +179,7 @@ class Book:
         changed = np.flatnonzero(new != self.on[: self.n, v])
         self.on[changed, v] = new[changed]
         if len(changed):
-            total = self.terms.total(self.on[changed, : len(self.switches)])
-            self.residual[changed] = self.targets[changed] - total
+            self._sum(changed)
 
     def settle(self, i: int) -> bool:
         """Whether nothing is left over once thresholds with an answer in their gap are moved."""
@@ -172,7 +190,8 @@ class Book:
         on[:, gaps] = np.array(list(product((False, True), repeat=len(gaps))))
         off = np.abs(self.targets[i] - self.terms.total(on)).max(axis=1)
         best = int(off.argmin())
-        if off[best] > self.slack[i] or (off <= self.slack[i]).sum() > 1:
+        limit = self.limit(i)
+        if off[best] > limit or (off <= limit).sum() > 1:
             return not self.open(i)
         for v in gaps:
             j = self.switches.feature[v]
@@ -196,7 +215,7 @@ class Book:
         return mask
 
     def _grow(self, capacity: int) -> None:
-        for name in ("values", "outputs", "targets", "residual", "slack", "on"):
+        for name in ("values", "outputs", "targets", "residual", "slack", "spread", "on"):
             old = getattr(self, name)
             new = np.zeros((capacity, *old.shape[1:]), dtype=old.dtype)
             new[: self.n] = old[: self.n]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from moatbench.solvers.expansion.book import Book
-from moatbench.solvers.expansion.sharpening import sharp_questions
+from moatbench.solvers.expansion.sharpening import Gap, sharp_questions
 from moatbench.solvers.expansion.shrinking import Shrinking, Steps
 from moatbench.types import Array, Generator
 
@@ -13,6 +13,7 @@ FIRST = 2000  # draws before the first term is searched
 SHARE, DRAWS = 0.25, 3000  # later, of all questions the draws, until there are so many
 CHUNK = 64  # draws at a time
 STALE = 20  # times that draws bring nothing new, and a space may be used up
+LEAST = 8  # draws beside questions about gaps
 SHARP = 32  # questions at a time about gaps of thresholds
 HELD = 10  # every tenth draw judges, and is searched last
 TRIES = 3  # searches at a point that find nothing
@@ -38,6 +39,7 @@ class Expansion:
         self._searches: list[tuple[Shrinking, Steps[bool], Array]] = []
         self._changed = book.changes, 0
         self._asked = self._stale = self._seen = 0
+        self._done: set[Gap] = set()
 
     @property
     def clean(self) -> int:
@@ -60,8 +62,8 @@ class Expansion:
             behind = int(SHARE * self._asked) - len(self.drawn)
             extra = max(0, behind) if len(self.drawn) < DRAWS else 0
             if not wanted:
-                wanted = [sharp_questions(book, SHARP, self._rng)]
-                extra = len(wanted[0]) or CHUNK
+                wanted = [sharp_questions(book, SHARP, self._done, self._rng)]
+                extra = max(len(wanted[0]), LEAST) if len(wanted[0]) else CHUNK
             draws = self.draws(extra) if extra else none
             yield from self._new(np.vstack([*wanted, draws]))
 
@@ -132,6 +134,6 @@ class Expansion:
         """Whether a search under way is about the same residual."""
         book = self.book
         return any(
-            np.abs(search.residual - book.residual[i]).max() <= 2 * book.slack[i]
+            np.abs(search.residual - book.residual[i]).max() <= 2 * book.limit(i)
             for search, _, _ in self._searches
         )

@@ -37,7 +37,9 @@ class Scale:
         """Return the scale that (n, k) outputs speak for, n at least 1."""
         places = decimals(outputs)
         step = 0.0 if places is None else 0.5 * 10.0**-places
-        single = places is None and bool((outputs == outputs.astype(np.float32)).all())
+        # A service may add 1 - p to the p of its model
+        short = (outputs == outputs.astype(np.float32)).all(axis=0)
+        single = places is None and bool(short.any())
         return cls(outputs.shape[1], logs and full, step, single, full)
 
     @property
@@ -54,7 +56,7 @@ class Scale:
         told = completed(outputs)
         p = np.maximum(told, self.step / 2 or FAINT)
         logs = np.log(p)
-        error = ((self.step + relative) / p).max(axis=1)
+        error = ((self.step + relative * p.max(axis=1, keepdims=True)) / p).max(axis=1)
         error[(told <= 0).any(axis=1)] = np.inf
         if self.single:
             error = error + relative * np.abs(logs).max(axis=1)

@@ -12,32 +12,45 @@ MOST = 6  # gaps that one question asks about
 APART = 4.0  # times what is as good as zero, between answers that must be told apart
 
 
-def open_gaps(book: Book) -> list[int]:
+Gap = tuple[int, float, float]  # a threshold, and between what it lies
+
+
+def _gap(book: Book, v: int) -> Gap:
+    return v, book.switches.low[v], book.switches.high[v]
+
+
+def _open(book: Book, done: set[Gap]) -> list[int]:
     """Name the thresholds whose gaps still hold an input, those that hold most first."""
-    switches, at = book.switches, book.at
-    gaps = {}
-    for v, name in enumerate(switches.name):
-        j, low, high = switches.feature[v], switches.low[v], switches.high[v]
-        if name == NUMBER and at.between(j, low, high) is not None:
-            gaps[v] = at.share(j, low, high)
+    gaps: dict[int, float] = {}
+    for v, name in enumerate(book.switches.name):
+        gap = _gap(book, v)
+        if name != NUMBER or gap in done:
+            continue
+        if book.at.between(book.switches.feature[v], *gap[1:]) is None:
+            done.add(gap)
+        else:
+            gaps[v] = book.at.share(book.switches.feature[v], *gap[1:])
     return sorted(gaps, key=lambda v: -gaps[v])
 
 
-def sharp_questions(book: Book, n: int, rng: Generator) -> Array:
+def sharp_questions(book: Book, n: int, done: set[Gap], rng: Generator) -> Array:
     """(m, J) at most n values in gaps, whose answers `Book.settle` turns into narrower gaps.
 
     Each starts from a term of the gap that holds most and was not asked about, with its other
-    switches on; further gaps of other features join while all answers would differ.
+    switches on; further gaps of other features join while all answers would differ. `done` are
+    those that hold nothing, or were asked about as they are; it is added to.
     """
-    left = open_gaps(book)
+    left = _open(book, done)
     asked: list[Array] = []
     smallest: dict[int, Term] = {}
     for term in sorted(book.terms.place, key=len):
         for v in term:
             smallest.setdefault(v, term)
     while left and len(asked) < n:
-        at, within = _placed(book, left.pop(0), smallest)
+        first = left.pop(0)
+        at, within = _placed(book, first, smallest)
         if not within:
+            done.add(_gap(book, first))
             continue
         for v in rng.permutation(left).tolist():
             if len(within) == MOST:
@@ -50,6 +63,7 @@ def sharp_questions(book: Book, n: int, rng: Generator) -> Array:
             if _distinct(book, tried, [*within, v]):
                 at, within = tried, [*within, v]
                 left.remove(v)
+        done |= {_gap(book, v) for v in within}
         asked.append(at)
     return np.array(asked).reshape(-1, len(book.at.anchor))
 

@@ -172,7 +172,7 @@ class Shrinking:
         place = book.place(at)
         if place is None or not book.open(place):
             return False
-        book.add_term(tuple(sorted(term)), book.residual[place].copy())
+        book.add_term(tuple(sorted(term)), place)
         return True
 
     def _other(self, e: int, at: Array) -> Array | None:
@@ -192,7 +192,7 @@ class Shrinking:
         alike = other is None
         if place is not None and here is not None and book.open(place):
             gap = np.abs(book.residual[place] - book.residual[here]).max()
-            alike = bool(gap <= 2 * (book.slack[place] + book.slack[here]))
+            alike = bool(gap <= book.limit(place) + book.limit(here))
         return book.add_switch(j, 0.0, 0.0, OTHERS if alike else int(at[j]))
 
     def _threshold(self, j: int, at: Array, near: float) -> Steps[int]:
