@@ -55,9 +55,9 @@ def answering(answer: Callable[[Any], Answer]) -> Iterator[tuple[str, list[Any]]
             status, told, *headers = answer(body)
             data = told if isinstance(told, bytes) else json.dumps(told).encode()
             self.send_response(status)
-            for name, value in (headers[0] if headers else {}).items():
+            said = {"Content-Length": str(len(data))} | dict(headers[0] if headers else {})
+            for name, value in said.items():
                 self.send_header(name, value)
-            self.send_header("Content-Length", str(len(data)))
             self.end_headers()
             self.wfile.write(data)
 

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPResponse, IncompleteRead
 from typing import Any
 
 from moatbench.remote.address import Place, connection
@@ -16,7 +16,7 @@ AGAIN = (502, 504)  # the service, or what stands before it, may be back in a mo
 WAIT = (429, 503)
 FIRST_WAIT = 0.5  # seconds; each further wait is twice as long
 MOST_WAITS = 30  # for one request
-MOST_BYTES = 2**27  # of an answer
+MOST_BYTES, PART = 2**27, 2**16  # of an answer, and of what is read of it at once
 SHOWN = 300  # characters of an answer that nobody understands
 GO_ON = "the same command goes on from here"
 
@@ -104,7 +104,7 @@ class Client:
                 headers | {"Idempotency-Key": again} | self.headers,
             )
             answer = self._connection.getresponse()
-            data = answer.read(MOST_BYTES + 1)
+            data = _read(answer, time.monotonic() + self.timeout)
         except BaseException:
             self.close()
             raise
@@ -133,6 +133,24 @@ class Client:
             )
         else:
             self.sleep(seconds)
+
+
+def _read(answer: HTTPResponse, until: float) -> bytes:
+    """Read an answer to its end, or to more than it may have.
+
+    Raises:
+        IncompleteRead: it ended before.
+        TimeoutError: it came too slowly.
+    """
+    data = bytearray()
+    while len(data) <= MOST_BYTES and (part := answer.read1(PART)):
+        data += part
+        if time.monotonic() > until:
+            raise TimeoutError("its answer came too slowly, see victim.timeout")
+    if len(data) <= MOST_BYTES and answer.length:
+        raise IncompleteRead(bytes(data), answer.length)
+    answer.close()  # the connection is free for the next request
+    return bytes(data)
 
 
 def _seconds(told: str | None) -> float | None:

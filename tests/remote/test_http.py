@@ -227,6 +227,22 @@ def test_waits_and_smaller_batches_are_what_the_service_asks_for(tmp_path: Path)
             victim.predict(x / 2)
 
 
+def test_an_answer_that_is_cut_off_is_asked_for_again() -> None:
+    cut = [False]
+
+    def answer(body: Any) -> Answer:
+        whole = thirds(body)
+        return (*whole, {"Content-Length": "9999", "Connection": "close"}) if cut.pop() else whole
+
+    with answering(lambda body: answer(body) if cut else thirds(body)) as (url, requests):
+        victim = victim_at(url)
+        pause(victim)
+        cut.append(True)
+        requests.clear()
+        assert len(victim.predict(victim.space.sample(3, np.random.default_rng(9)))) == 3
+        assert len(requests) == 2
+
+
 @pytest.mark.parametrize(
     ("status", "headers", "said"),
     [
