@@ -114,7 +114,9 @@ class Recovery(Attack):
         """Ask as adaptive retraining does."""
         api = target.api
         undoing = Undoing(self, target)
-        attacker = Recovering(api, self.learner, self.inputs, rng, undoing, self.rounds)
+        attacker = Recovering(
+            api, self.learner, self.inputs, rng, undoing, self.rounds, target.pool
+        )
         yield from attacker.adapt(self.first, self.growth, self.uniform_share)
 
 

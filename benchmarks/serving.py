@@ -117,6 +117,7 @@ def server(name: str, folder: Path, cores: Sequence[int]) -> Iterator[Server]:
 def bare() -> None:
     """Run a bare service of the same model: `pydantic`, `raw` or `mlflow`."""
     import uvicorn
+    import uvloop
 
     from moatbench.serving.servers import listening
 
@@ -124,9 +125,13 @@ def bare() -> None:
     place = listening(0)
     app = scoring(Path(folder)) if kind == "mlflow" else plain(kind)
     print(f"http://127.0.0.1:{place.getsockname()[1]}", flush=True)
-    fast: Any = {} if kind == "mlflow" else {"loop": "uvloop", "http": "httptools"}
-    config = uvicorn.Config(app, access_log=False, log_level="error", **fast)
-    asyncio.run(uvicorn.Server(config).serve([place]))
+    # MLflow brings neither uvloop nor httptools; `serve` leaves the loop to who runs it
+    own = kind != "mlflow"
+    config = uvicorn.Config(
+        app, access_log=False, log_level="error", http="httptools" if own else "h11"
+    )
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop if own else None) as runner:
+        runner.run(uvicorn.Server(config).serve([place]))
 
 
 def plain(kind: str) -> Any:

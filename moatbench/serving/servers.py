@@ -33,7 +33,9 @@ def listening(port: int, host: str = HOST) -> socket.socket:
     Raises:
         OSError: names the port.
     """
-    made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # Named, or asyncio leaves Nagle's algorithm on, and an answer may wait 40 ms
+    made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         made.bind((host, port))

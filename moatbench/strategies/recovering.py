@@ -44,6 +44,7 @@ class Recovering(Retraining):
         rng: spawns the streams of queries, of training and of restoring.
         restore: estimates the true answers, a row for each purchase that came with outputs.
         rounds: how often, at least 1.
+        pool: as for `Retraining`.
     """
 
     def __init__(
@@ -54,8 +55,9 @@ class Recovering(Retraining):
         rng: Generator,
         restore: Restore,
         rounds: int,
+        pool: Array | None = None,
     ) -> None:
-        super().__init__(api, "labels", learner, inputs, rng)
+        super().__init__(api, "labels", learner, inputs, rng, pool)
         self._restore, self._rounds = restore, rounds
         self._on_restored = self.learner
         (self._restoring,) = rng.spawn(1)
