@@ -104,10 +104,12 @@ def responded(part: Defense, x: Array, reply: Reply, account: str) -> Reply:
     told = part.respond(x, reply, account)
     if isinstance(told, Reply) and len(told) == len(x):
         return told
-    got = f"{len(told)} rows" if isinstance(told, Reply) else type(told).__name__
+    wanted, got = f"a Reply of {len(x)} rows", type(told).__name__
+    if isinstance(told, Reply):
+        wanted, got = f"labels of shape ({len(x)},)", f"({len(told)},)"
     raise ValueError(
-        f"{type(part).__name__}.respond must return a Reply of {len(x)} rows, got {got}; return "
-        "reply as it is, or reply.with_outputs(...)"
+        f"{type(part).__name__}.respond must return {wanted}, got {got}; return reply as it is, or "
+        "reply.with_outputs(...)"
     )
 
 
