@@ -100,16 +100,16 @@ class Defense:
 
 
 def responded(part: Defense, x: Array, reply: Reply, account: str) -> Reply:
-    """Let a part respond; raise a ValueError that names it where that is no reply to x (n, d)."""
+    """Let a part respond to x (n, d); raise a ValueError that names it where that is no reply.
+
+    What is in a reply is checked where customers and thieves are told it.
+    """
     told = part.respond(x, reply, account)
-    if isinstance(told, Reply) and len(told) == len(x):
-        return told
-    wanted, got = f"a Reply of {len(x)} rows", type(told).__name__
     if isinstance(told, Reply):
-        wanted, got = f"labels of shape ({len(x)},)", f"({len(told)},)"
+        return told
     raise ValueError(
-        f"{type(part).__name__}.respond must return {wanted}, got {got}; return reply as it is, or "
-        "reply.with_outputs(...)"
+        f"{type(part).__name__}.respond must return a Reply of {len(x)} rows, got "
+        f"{type(told).__name__}; return reply as it is, or reply.with_outputs(...)"
     )
 
 
