@@ -31,7 +31,7 @@ BREAK = frozenset({"noisy", "perturbs", "relabels", "off_data", "marks", "tells_
 COARSEST = 0.5e-3  # half of a step of the answers, beyond which log-odds tell no terms apart
 CHUNK = 64  # draws at a time
 TRIAL = 500  # draws, after which half as many questions show whether the model is a small one
-HARD = 0.8  # share of answers that terms do not explain then: it is not
+HARD = 0.8  # share of draws that terms do not explain then: it is not
 NEIGHBOURS = 4  # of the anchor, each on a feature of its own
 VARYING = 3  # of them that are all answered otherwise: a tree has no such thresholds
 NEAR = 2.0**-40  # share of a feature's range, to a neighbour
@@ -129,7 +129,7 @@ class _Session:
             yield draw(CHUNK)
         questions, end = self._expansion.questions(), self._api.queries + TRIAL // 2
         while self._api.queries < self._attack.draws:
-            trying = self._api.queries < end or self._book.left.mean() < HARD
+            trying = self._api.queries < end or self._expansion.open_share < HARD
             yield next(questions) if trying else self._expansion.draws(CHUNK)
         for values in questions:
             yield values

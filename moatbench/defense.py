@@ -100,14 +100,16 @@ class Defense:
 
 
 def responded(part: Defense, x: Array, reply: Reply, account: str) -> Reply:
-    """Let a part respond; raise a ValueError that names it where that is no reply to x (n, d)."""
+    """Let a part respond to x (n, d); raise a ValueError that names it where that is no reply.
+
+    What is in a reply is checked where customers and thieves are told it.
+    """
     told = part.respond(x, reply, account)
-    if isinstance(told, Reply) and len(told) == len(x):
+    if isinstance(told, Reply):
         return told
-    got = f"{len(told)} rows" if isinstance(told, Reply) else type(told).__name__
     raise ValueError(
-        f"{type(part).__name__}.respond must return a Reply of {len(x)} rows, got {got}; return "
-        "reply as it is, or reply.with_outputs(...)"
+        f"{type(part).__name__}.respond must return a Reply of {len(x)} rows, got "
+        f"{type(told).__name__}; return reply as it is, or reply.with_outputs(...)"
     )
 
 

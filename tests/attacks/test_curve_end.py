@@ -16,10 +16,18 @@ DEFENSES = {
     "lookup_recovery": "mad_argmax",
     "on_grid": "grid",
     "restorer": "mad_argmax",
+    "robust_equations": "mad_argmax",
     "sybil": "prada",
     **{name: "mad_argmax" for name in ATTACKS if name.startswith("top1")},
 }
-VICTIMS = {"path_finding": "tree", "feature_extraction": "amazon_logistic", "lowd_meek": "logistic"}
+VICTIMS = {
+    "ensemble_expansion": "gradient_boosting",
+    "feature_extraction": "amazon_logistic",
+    "lowd_meek": "logistic",
+    "path_finding": "tree",
+}
+# Choose what of a pool to ask about; for others than networks they want a learner
+POOLED = ("active", "boundary", "knockoff", "copycat")
 TWO = {"logistic": "circles", "amazon_logistic": "circles"}
 # What an attack's plan may hang on: noise, rounding, labels, another family
 OTHERS = (
@@ -41,6 +49,7 @@ def first_point(attack: str, family: str, defense: str, checkpoints: list[int]) 
     """What the judge finds at the first checkpoint."""
     victim = victim_of(family, TWO.get(family, "iris"))
     quick = ["attack.restorer.epochs=1", "attack.pairs=100"] if attack == "restorer" else []
+    quick += ["attack.learner=softmax"] if attack.startswith((*POOLED, "activethief")) else []
     curve = Extraction(victim, defense_of(defense), attack_of(attack, *quick), checkpoints)
     point = next(iter(curve))
     assert point.queries == checkpoints[0]

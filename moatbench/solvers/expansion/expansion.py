@@ -74,6 +74,13 @@ class Expansion:
         return values
 
     @property
+    def open_share(self) -> float:
+        """Share of the draws of which something is left over."""
+        left, places = self.book.left, (self.book.places.get(key) for key in self.drawn)
+        known = [place for place in places if place is not None]
+        return float(left[known].mean()) if known else 1.0
+
+    @property
     def held(self) -> set[int]:
         """The places of every tenth draw: they judge, and are searched last."""
         places = self.book.places
