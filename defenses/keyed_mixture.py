@@ -44,6 +44,7 @@ class KeyedMixture(Defense):
 
     traits = Traits({"perturbs"}, noise=NoiseModel("keyed"))
     harmless: ClassVar[dict[str, Any]] = {"epsilon": 0.0}
+    strengths: ClassVar[dict[str, Any]] = {"epsilon": (0.1, 0.25, 0.5, 1.0, 1.5, 2.0)}
 
     def __post_init__(self) -> None:
         check_number("keyed_mixture: epsilon", self.epsilon, 0, 2, hint="; 0 is no defense")

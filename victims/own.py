@@ -97,13 +97,13 @@ def module(
         name: of the network, for people; None is that of its file.
     """
     wishes = Wishes(family, encoding, link, stochastic, accuracy)
+    names_of(data)  # where knobs alone are checked, all ends here: torch and their code load below
     file = weights or path
     if file is None:
         raise ValueError(
             "victim.weights must be a file of safetensors, or of a state_dict, got null; name it "
             "with victim.weights=net.safetensors"
         )
-    names_of(data)  # where knobs alone are checked, all ends here: torch and their code load below
     from moatbench.formats.readers.torch_module import Pixels, open_module
 
     pixels = None

@@ -68,10 +68,10 @@ def log_run(folder: Path, uri: str) -> str:
     try:
         file = store_file(uri, summary.name)
         if file is not None:
-            experiment, run = str(file.number), _write_to_file(file, summary, rows, folder)
+            experiment = str(file.number)
         else:
             client, experiment = open_store(uri, summary.name, summary.artifacts)
-            run = _write(client, experiment, summary, rows, folder)
+        run = _write(file or client, experiment, summary, rows, folder)
     except Exception as error:  # MLflow raises many kinds, requests and SQLAlchemy add theirs
         later = shlex.join(["moatbench-log", str(folder), f"tracking.uri={uri}"])
         raise NotTaken(
@@ -87,6 +87,19 @@ def log_run(folder: Path, uri: str) -> str:
     except Exception as error:  # the run itself is whole
         log.warning("earlier runs of %s could not be set aside (%s)", summary.title, cause(error))
     return run
+
+
+def _write(
+    place: "StoreFile | MlflowClient",
+    experiment: str,
+    summary: Summary,
+    rows: list[Row],
+    folder: Path,
+) -> str:
+    """Write a run whole, or not at all; return its id."""
+    if isinstance(place, StoreFile):
+        return _write_to_file(place, summary, rows, folder)
+    return _write_by_client(place, experiment, summary, rows, folder)
 
 
 def _supersede(client: "MlflowClient", experiment: str, summary: Summary) -> None:
@@ -154,7 +167,7 @@ def _note(summary: Summary, run: str) -> dict[str, str]:
     return {NOTE: note(summary, picture)} if run else {}
 
 
-def _write(
+def _write_by_client(
     client: "MlflowClient", experiment: str, summary: Summary, rows: list[Row], folder: Path
 ) -> str:
     """Create the run and fill it; one that cannot be filled is deleted again."""

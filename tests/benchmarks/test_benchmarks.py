@@ -13,6 +13,7 @@ REDUCED = {
     "curve_end": ["--quick"],
     "defense_cost": ["rounding", "bdpl"],
     "ensembles": ["--quick"],
+    "ensembles_exact": ["--quick"],
     "evasion": ["--quick"],
     "inversion": ["--quick"],
     "isolation": ["--quick"],

@@ -35,7 +35,7 @@ TRAINED = [name for name in options("victim") if name not in OWN]
 def test_a_kept_victim_is_the_trained_one_bit_for_bit(
     family: str, composed: Compose, tmp_path: Path
 ) -> None:
-    data = "breast_cancer" if family == "logistic" else "iris"
+    data = {"logistic": "breast_cancer", "cnn": "digits"}.get(family, "iris")
     cfg = composed(f"victim={family}", f"data={data}", f"cache={tmp_path}")
     fresh: Victim = instantiate(cfg.victim, instantiate(cfg.data), stream(0, "victim"))
     build_victim(cfg, instantiate(cfg.data), 0)

@@ -159,7 +159,7 @@ def alike(victim: str, attack: str) -> bool:
     return (
         (victim in ALIKE and victim != OWN.get(attack))
         or attack in OF_PAPERS
-        or (victim in DEEP and (victim, attack) != ("net", "active"))
+        or victim in DEEP
         or (attack in SIMPLER and victim not in ENOUGH)
         or (attack in LEARN_MLP and victim == "mlp")
         or (attack in PRESETS and victim != "softmax")

@@ -111,6 +111,8 @@ def check_victim(make: Callable[..., Any], knobs: Mapping[str, Any]) -> None:
     given = {k: None if isinstance(v, dict) and "_target_" in v else v for k, v in knobs.items()}
     if "registry_uri" in given:  # its files are not copied yet
         given |= {"path": "", "version": ""}
+    if "???" in given.values():  # what is missing is told by its own name
+        return
     with suppress(Reached):
         make(Unread(), np.random.default_rng(0), **given)
 
