@@ -124,14 +124,14 @@ def hist_gradient_boosting(
     Raises:
         ValueError: a knob is out of range.
     """
-    from sklearn.ensemble import HistGradientBoostingClassifier
-
     name = "hist_gradient_boosting"
     check_whole(f"{name}: trees", trees, 1)
     check_whole(f"{name}: leaves", leaves, 2)
     check_number(f"{name}: learning_rate", learning_rate, 0, above=True)
     check_whole(f"{name}: min_samples_leaf", min_samples_leaf, 1)
     shares = data.shares(rng)
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
     model = HistGradientBoostingClassifier(
         max_iter=trees,
         max_leaf_nodes=leaves,

@@ -9,12 +9,10 @@ import numpy as np
 
 from moatbench.data import Dataset
 from moatbench.knobs import check_number
-from moatbench.learners.deep.architectures import make
 from moatbench.learners.deep.device import check_device, one_stream
 from moatbench.learners.deep.learner import NET
 from moatbench.learners.deep.nets import Net, check, kept
 from moatbench.learners.deep.recipes import recipe
-from moatbench.learners.deep.training import Exposure, train
 from moatbench.reply import Reply, from_outputs
 from moatbench.space import InputSpace
 from moatbench.types import Array, Generator
@@ -77,6 +75,9 @@ def net(
     image = shares.space.image or (shares.space.encode(shares.space.low[None]).shape[1],)
     net = net or ("cnn" if shares.space.image else "mlp")
     check(net, image, knobs)
+    from moatbench.learners.deep.architectures import make
+    from moatbench.learners.deep.training import Exposure, train
+
     exposure = None
     if outlier_exposure:
         if shares.outliers is None:
