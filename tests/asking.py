@@ -20,6 +20,7 @@ from moatbench.types import Array
 from moatbench.victim import Victim
 
 T = TypeVar("T")
+OPENED: list[State] = []  # closed after each test, or their files would be open to the end
 JSON = {"content-type": "application/json"}
 
 
@@ -115,6 +116,7 @@ def running(
 ) -> Running:
     """Serve, with one account; a folder that has it already goes on."""
     state = State(folder, choice=choice)
+    OPENED.append(state)
     state.adopt({"defense": type(defense).__name__})
     known = {a.name for a in state.store.accounts()}
     key_file = folder / f"{name}.key"

@@ -275,7 +275,7 @@ class Breaks(Thief):
         if self.how == "hangs":
             time.sleep(60)
         if self.how == "floods":
-            for number in range(3, 30):
+            for number in range(3, 300):
                 with suppress(OSError):
                     os.write(number, b"\x80\x04" * 10_000)
             time.sleep(60)

@@ -34,6 +34,15 @@ def one_thread() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def closed() -> Iterator[None]:
+    """Close the states of services that a test has opened."""
+    yield
+    if (asking := sys.modules.get("asking")) is not None:
+        while asking.OPENED:
+            asking.OPENED.pop().close()
+
+
 @pytest.fixture
 def composed() -> Iterator[Compose]:
     """Compose as `shop.composed` does, with Hydra up: a suite composes its attacks by it."""
