@@ -1,13 +1,12 @@
 """Estimates of true answers from those that a defense told, by a network trained on pairs."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from moatbench.knobs import check_number, check_whole
+from moatbench.learners.deep.device import one_stream, one_thread
 from moatbench.learners.restoring import Pairs
 from moatbench.types import Array, Generator, Labels
 
@@ -57,7 +56,7 @@ class DDAE:
         import torch
 
         told, true = (np.ascontiguousarray(part, np.float32) for part in pairs[:2])
-        with _one_stream(int(rng.integers(2**63))):
+        with one_stream(int(rng.integers(2**63))):
             net = _network(told.shape[1])
             self._train(net, torch.from_numpy(told), torch.from_numpy(true))
         return RestoringNet(net.eval())
@@ -90,7 +89,7 @@ class RestoringNet:
         """Estimate; the labels are not looked at."""
         import torch
 
-        with _one_thread(), torch.no_grad():
+        with one_thread(), torch.no_grad():
             scores = self.net(torch.from_numpy(np.ascontiguousarray(told, np.float32))).double()
             return np.asarray(torch.softmax(scores, dim=1).numpy())
 
@@ -109,26 +108,3 @@ def _network(k: int) -> Any:
 def hidden(k: int) -> tuple[int, int]:
     """Units of the hidden layers for k classes."""
     return next((units for most, units in WIDTHS.items() if k <= most), WIDTHS[max(WIDTHS)])
-
-
-@contextmanager
-def _one_stream(seed: int) -> Iterator[None]:
-    """Let torch draw from a seed, and leave its own stream as it was."""
-    import torch
-
-    with _one_thread(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Sums in another order are not the same to the last bit."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

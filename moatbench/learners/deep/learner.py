@@ -10,8 +10,10 @@ from moatbench.client import Surrogate
 from moatbench.learners.deep.device import one_stream
 from moatbench.learners.deep.nets import Net, check, kept
 from moatbench.learners.deep.recipes import Recipe
+from moatbench.learners.fit import held_out
 from moatbench.numerics.spread import k_center
 from moatbench.reply import Reply, from_outputs
+from moatbench.search.selection import margins
 from moatbench.space import InputSpace
 from moatbench.types import Array, Generator, Labels, Mask, Rows
 
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     from moatbench.learners.published import AnyFit
 
 NET = "net"
-HELD_OUT = 5  # every fifth purchase judges
 FEWEST = 25  # purchases, of which a fifth can judge
 STALE = 4  # times as many purchases, and the loss is chosen anew
 MEMBERS = 3  # networks that are averaged, on bare labels
@@ -235,15 +236,3 @@ class NetFit:
             found = nets[0].outputs(z[held]).argmax(axis=1)
             right.append(np.asarray(found == targets[held].argmax(axis=1)))
         return right[0], right[1]
-
-
-def margins(p: Array) -> Array:
-    """(n,) how far the most probable class is above the next, of distributions (n, k)."""
-    top = np.partition(p, -2, axis=1)[:, -2:]
-    return np.asarray(top[:, 1] - top[:, 0])
-
-
-def held_out(n: int) -> Mask:
-    """(n,) the purchases that judge."""
-    held: Mask = np.arange(n) % HELD_OUT == HELD_OUT - 1
-    return held
