@@ -59,7 +59,7 @@ DEEP = ("cnn", "net")
 OF_PAPERS = (
     *("boundary", "knockoff", "knockoff_adaptive", "copycat"),
     *("activethief_entropy", "activethief_kcenter", "activethief_dfal"),
-    "activethief_dfal_kcenter",
+    *("activethief_dfal_kcenter", "jbda", "jbda_tr", "s4l", "smoothing"),
 )
 # They train as adaptive_retraining does on simpler purchases, or wear it: one victim of each kind.
 SIMPLER = (
