@@ -117,4 +117,4 @@ def test_a_step_goes_up_the_class_by_a_share_of_the_range_and_leaves_names() -> 
 )
 def test_knobs_are_checked(knob: str, value: float, told: str) -> None:
     with pytest.raises(ValueError, match=told):
-        replace(PAPER, **{knob: value})  # type: ignore[arg-type]
+        replace(PAPER, **{knob: value})
