@@ -57,7 +57,7 @@ class Active(Trainer):
     growth: float
     uniform_share: float
     mixed: bool
-    polish: bool
+    polish: bool = False
 
     needs: ClassVar[Needs] = Needs(pool=True)
     against: ClassVar[frozenset[str]] = frozenset({"costs", "off_data", "refuses"})

@@ -52,7 +52,7 @@ class JBDA(Trainer):
     steps: int
     copies: int
     redraw: bool
-    polish: bool
+    polish: bool = False
 
     needs: ClassVar[Needs] = Needs(pool=True)
     against: ClassVar[frozenset[str]] = frozenset({"costs"})
