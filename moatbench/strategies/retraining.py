@@ -9,7 +9,7 @@ from math import ceil
 import numpy as np
 
 from moatbench.api import PredictionAPI
-from moatbench.attack import Attack
+from moatbench.attack import Attack, Target
 from moatbench.client import Surrogate
 from moatbench.knobs import check_choice
 from moatbench.learners.learner import STALE, Learner
@@ -20,6 +20,7 @@ from moatbench.learners.published import (
     AnyLearner,
     ignorant,
     learner_for,
+    too_many,
 )
 from moatbench.learners.purchases import Purchases
 from moatbench.learners.trees import TREES
@@ -246,6 +247,11 @@ class Trainer(Attack):
     """An attack that trains on what its knob `answers` says."""
 
     answers: str
+    learner: str
+
+    def unmet(self, target: Target) -> str:
+        """Say also where what it trains has too many unknowns to be trained."""
+        return super().unmet(target) or too_many(self.learner, target.api.card)
 
     @property
     def labels_only(self) -> bool:  # type: ignore[override]

@@ -11,10 +11,10 @@ from moatbench.judge.checked import BrokenAttack
 from moatbench.judge.judge import Judge
 from moatbench.judge.steady import varies
 from moatbench.models.forward import softmax
-from moatbench.reply import Reply, from_outputs
+from moatbench.reply import Predict, Reply, from_outputs
 from moatbench.space import InputSpace
 from moatbench.types import Array
-from moatbench.victim import Predict, Shares, Victim
+from moatbench.victim import Shares, Victim
 
 SPACE = InputSpace.box(3)
 

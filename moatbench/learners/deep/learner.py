@@ -21,6 +21,7 @@ NET, S4L = "net", "s4l"
 STALE = 4  # times as many purchases, and the loss is chosen anew
 MEMBERS = 3  # networks that are averaged, on bare labels
 BRIEF = 300  # steps where the fit only serves to choose the next queries
+LEAST_SHARE = 0.2  # of the steps, of a warm fit
 WIDER = 2  # times as many units as the victim has, to be polished
 CLEARLY = 0.9  # of the distance that is left without, at most, where polishing pays
 DECAY = 1e-3  # of the weights, on bare labels
@@ -116,7 +117,7 @@ class NetLearner:
         members = MEMBERS if hard else 1
         start = last.nets if last and self.warm else ()
         if start:
-            share = max(0.1, 1 - last.taught / len(x)) if last else 1.0
+            share = max(LEAST_SHARE, 1 - last.taught / len(x)) if last else 1.0
             recipe = replace(recipe, steps=int(share * recipe.steps_for(len(x))), epochs=0)
         nets = self.trained(z, targets, recipe, rng, members, start)
         return NetFit(self, nets, loss, chosen_at, len(x), (z, targets))
