@@ -83,9 +83,11 @@ def net_for(card: Card) -> NetLearner:
     return NetLearner(card.space, len(card.classes), name, knobs, note=note)
 
 
-def polishing(learner: AnyLearner, polish: bool) -> AnyLearner:
-    """Return the learner; where it trains deep networks, as one that polishes them or not."""
-    return replace(learner, polish=polish) if isinstance(learner, NetLearner) else learner
+def deepened(learner: AnyLearner, polish: bool, warm: bool) -> AnyLearner:
+    """Return the learner; where it trains deep networks, with these knobs of theirs."""
+    if not isinstance(learner, NetLearner):
+        return learner
+    return replace(learner, polish=polish, warm=warm)
 
 
 def shallow(card: Card, learner: str) -> str:

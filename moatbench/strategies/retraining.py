@@ -12,6 +12,7 @@ from moatbench.api import PredictionAPI
 from moatbench.attack import Attack, Target
 from moatbench.client import Surrogate
 from moatbench.knobs import check_choice
+from moatbench.learners.deep.learner import NET
 from moatbench.learners.learner import STALE, Learner
 from moatbench.learners.published import (
     LEARNERS,
@@ -75,6 +76,7 @@ class Retraining:
         self._due = list(api.checkpoints)
         self._guide: AnyFit | None = None
         self._guided_by = 0  # answers
+        self._earlier: AnyFit | None = None  # of a deep network
         self._soft, self._valid = answers == "confidences", inputs == "valid"
         self._ordinary = np.empty((0, self.space.d))
         if self.learner.family == TREES and pool is not None:
@@ -166,11 +168,13 @@ class Retraining:
         """Train on all purchases, from scratch; a network goes on from the guide.
 
         The other families have one minimum, or nearly. A network has many, and a good one is what
-        the guide has found in all its rounds.
+        the guide has found in all its rounds. Deep networks go on from the last checkpoint's, where
+        they are warm.
         """
-        start = self._guide if self.learner.family == "mlp" else None
+        start = self._guide if self.learner.family == "mlp" else self._earlier
         fit = self._fit(deepcopy(self._training), start)
         if fit is not None:
+            self._earlier = fit if self.learner.family == NET else None
             return fit.surrogate()
         blank = ignorant(self.api.card, self.bought.labels)
         return replace(blank, note="all answers alike") if len(self.bought) else blank

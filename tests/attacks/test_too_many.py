@@ -27,7 +27,8 @@ def reason(attack: str, family: str, space: InputSpace, *knobs: str) -> str:
     x = space.sample(30, np.random.default_rng(0))
     y = np.arange(30) % 10
     shares = Shares(space, tuple("abcdefghij"), x[:10], y[:10], x[10:20], x[20:], y[20:])
-    victim = Victim(shares, predict, family, {"hidden": 20, "activation": "tanh"})
+    told_of = {"hidden": 20, "activation": "tanh"} if family == "mlp" else {}
+    victim = Victim(shares, predict, family, told_of)
     api = MeteredAPI(Deployment(victim, Defense(), stream(0, "d")), (10,))
     told = attack_of(attack, *knobs).unmet(Target(api, shares.pool))
     assert api.queries == 0

@@ -108,6 +108,7 @@ class NetLearner:
             start = last.nets[:1] if last else ()
             nets = self.trained(z, targets, recipe, rng, 1, start)
             return NetFit(self, nets, loss, len(x))
+        last = last if self.warm else None
         loss, chosen_at = self._loss(z, targets, hard, rng, last)
         if self.polish and not hard and len(x) >= FEWEST:
             fit = self._polished(z, targets, loss, rng)
