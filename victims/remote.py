@@ -11,11 +11,14 @@ from moatbench.knobs import check_choice, check_flag, check_number, check_whole
 from moatbench.remote.address import Place
 from moatbench.remote.client import Client
 from moatbench.remote.dry import DryRun
-from moatbench.remote.endpoint import Endpoint, Limits
+from moatbench.remote.endpoint import Endpoint
+from moatbench.remote.guarded import AGREEMENT, REFERENCE, Guarded, Keyring
 from moatbench.remote.learned import learn
 from moatbench.remote.mapping import Mapped
 from moatbench.remote.memo import Memo
+from moatbench.remote.purse import Limits
 from moatbench.remote.reading import P1
+from moatbench.remote.reference import Reference
 from moatbench.types import Generator
 from moatbench.victim import Shares, Victim
 from moatbench.victims.asking import bare
@@ -51,6 +54,10 @@ def http(
     recheck: float = 3600.0,
     stochastic: bool = False,
     dry_run: bool = False,
+    defended: bool = False,
+    keys_env: Sequence[str] = (),
+    customer_keys_env: Sequence[str] = (),
+    reference: Victim | None = None,
     family: str | None = None,
     architecture: Mapping[str, Any] | None = None,
     name: str | None = None,
@@ -85,6 +92,10 @@ def http(
         recheck: seconds after which a service that is remembered is tried again.
         stochastic: whether its answers to a row may vary.
         dry_run: whether nothing is to be sent.
+        defended: whether the service has a defense of its own, which is what is attacked.
+        keys_env: of a defended one, variables with a key for each of an attack's accounts.
+        customer_keys_env: the same, for honest customers; none sends none.
+        reference: the model behind it, for the judge; None judges by agreement with the service.
         family: what the API's card says of the model.
         architecture: the same.
         name: of the service, for people; None is its host.
@@ -94,7 +105,7 @@ def http(
             "victim.key must be left out, as Hydra writes it down with each run; put the key into "
             "a variable, name it with victim.key_env=NAME, and change a key that was written here"
         )
-    mapped = Mapped(protocol, request, probabilities, labels, tuple(outputs))
+    mapped = Mapped(protocol, request, probabilities, labels, tuple(outputs), bool(defended))
     place = mapped.at(Place.of(url))
     if binary is not None:
         check_choice("victim.binary", binary, (P1,))
@@ -102,6 +113,7 @@ def http(
         "i_am_authorized": i_am_authorized,
         "stochastic": stochastic,
         "dry_run": dry_run,
+        "defended": defended,
     }.items():
         check_flag(f"victim.{knob}", flag)
     check_choice("victim.memo", memo, MEMOS)
@@ -118,9 +130,20 @@ def http(
     check_number("victim.timeout", timeout, 0, above=True)
     check_number("victim.most_wait", most_wait, 0)
     check_number("victim.recheck", recheck, 0)
-    headers = _headers(key_env, key_header)
-    shares = _judged(data.shares(rng, "codes", units), judge_rows)
-    client = Client(place, headers, i_am_authorized, timeout, tries, most_wait)
+    _check_keys(defended, keys_env, customer_keys_env, reference)
+
+    def client_of(variable: str | None) -> Client:
+        headers = _headers(variable, key_header)
+        return Client(place, headers, i_am_authorized, timeout, tries, most_wait)
+
+    shares = data.shares(rng, "codes", units)
+    judged: int | None = judge_rows
+    if reference is not None and reference.judged is None:
+        judged = None  # its rows cost nothing
+    else:
+        shares = _judged(shares, judge_rows)
+    own_key = key_env or next(iter((*customer_keys_env, *keys_env)), None)
+    client = client_of(own_key)
     identity = [place, protocol, request, probabilities, labels, list(outputs), units, key_env]
     endpoint = Endpoint(
         client,
@@ -131,13 +154,46 @@ def http(
         stochastic=stochastic,
     )
     if dry_run:
-        raise DryRun(shares, endpoint, judge_rows, classes, binary)
+        count, free = len(customer_keys_env), reference is not None
+        raise DryRun(shares, endpoint, judge_rows, classes, binary, count, free=free)
     if memo == "new":
         endpoint.memo.forget()
     notes = learn(endpoint, shares.x_test, shares.classes, classes, binary)
     about = {"model": f"{protocol} at {place.host}:{place.port}", "asked": units}
+    if not defended:
+        shares = replace(shares, provenance={**shares.provenance, **about, **notes})
+        return Victim(shares, endpoint, family, architecture or {}, judged=judged)
+    known = None if reference is None else Reference.of(reference, shares.space, shares.classes)
+    thieves = Keyring([client_of(name) for name in keys_env] or [client], "victim.keys_env")
+    honest = Keyring([client_of(name) for name in customer_keys_env], "victim.customer_keys_env")
+    about["judged_by"] = AGREEMENT if reference is None else REFERENCE
+    if reference is not None:
+        notes = {}  # what varies is the service, and not what it is judged by
+        about["reference"] = str(reference.shares.provenance.get("model", reference.family))
     shares = replace(shares, provenance={**shares.provenance, **about, **notes})
-    return Victim(shares, endpoint, family, architecture or {}, judged=judge_rows)
+    return Victim(
+        shares, Guarded(endpoint, known, thieves, honest), family, architecture or {}, judged=judged
+    )
+
+
+def _check_keys(
+    defended: bool,
+    keys_env: Sequence[str],
+    customer_keys_env: Sequence[str],
+    reference: Victim | None,
+) -> None:
+    """Raise a ValueError where what a defended service needs is given to a plain one, or twice."""
+    if not defended and (keys_env or customer_keys_env or reference is not None):
+        raise ValueError(
+            "victim.keys_env, customer_keys_env and reference must be left out unless "
+            "victim.defended=true, which says that the service has a defense of its own"
+        )
+    named = [*keys_env, *customer_keys_env]
+    if len(set(named)) < len(named):
+        raise ValueError(
+            "victim.keys_env and victim.customer_keys_env must name each variable once, as each "
+            f"account has a key of its own, got {', '.join(named)}"
+        )
 
 
 def _headers(key_env: str | None, key_header: str | None) -> dict[str, str]:

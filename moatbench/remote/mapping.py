@@ -31,6 +31,11 @@ class Told(NamedTuple):
     label: Any
     outputs: Any
 
+    @property
+    def refused(self) -> bool:
+        """Whether the row got no answer."""
+        return self.label is None and self.outputs is None
+
 
 @dataclass(frozen=True)
 class Mapped:
@@ -42,6 +47,7 @@ class Mapped:
         probabilities: of a template, a JMESPath to n lists, objects or numbers.
         labels: of a template, a JMESPath to n labels.
         outputs: of v2, the names of those that are asked for; () asks for none by name.
+        refusals: whether rows may get no answer: null, or the problem `refused` for all of them.
     """
 
     kind: str
@@ -49,6 +55,7 @@ class Mapped:
     probabilities: str | None = None
     labels: str | None = None
     outputs: tuple[str, ...] = (LABELS, PROBABILITIES)
+    refusals: bool = False
 
     def __post_init__(self) -> None:
         check_choice("victim.protocol", self.kind, KINDS)
@@ -130,7 +137,7 @@ class Mapped:
                 raise Unreadable(_unread(answer, f"{n} predictions were expected, got {held}"))
         none = [None] * n
         told = [Told(*pair) for pair in zip(labels or none, outputs or none, strict=True)]
-        if any(one.label is None and one.outputs is None for one in told):
+        if not self.refusals and any(one.refused for one in told):
             raise Unreadable(_unread(answer, "some rows were refused"))
         return told
 
