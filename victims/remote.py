@@ -18,10 +18,10 @@ from moatbench.remote.mapping import Mapped
 from moatbench.remote.memo import Memo
 from moatbench.remote.purse import Limits
 from moatbench.remote.reading import P1
-from moatbench.remote.reference import Reference
 from moatbench.types import Generator
 from moatbench.victim import Shares, Victim
 from moatbench.victims.asking import bare
+from moatbench.victims.reference import Reference
 
 MEMOS = ("keep", "new", "off")
 

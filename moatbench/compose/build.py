@@ -25,6 +25,7 @@ from moatbench.compose.words.choices import options_of
 from moatbench.compose.words.old_forms import refuse_old_form
 from moatbench.data import Dataset
 from moatbench.defense import Defense
+from moatbench.judge.service import OwnDefense
 from moatbench.randomness import stream
 from moatbench.remote.client import Stopped
 from moatbench.remote.guarded import Guarded
@@ -61,6 +62,11 @@ def build(cfg: DictConfig, attack: str) -> Parts:
     """
     check_run(cfg)
     cfg = fetched(cfg)
+    if cfg.victim.get("defended") and cfg.defense:
+        raise ValueError(
+            "defense must be none before a service with victim.defended=true, which has its own, "
+            f"got {', '.join(map(str, cfg.defense))}; say defense=none"
+        )
     seed = cfg.seed if cfg.victim_seed is None else cfg.victim_seed
     # Cheap parts first: a bad knob, or file, is told before a victim is trained, or a suite built.
     defense = build_defense(cfg.defense)
@@ -72,7 +78,7 @@ def build(cfg: DictConfig, attack: str) -> Parts:
     if not cfg.publish:
         victim = replace(victim, family=None, architecture={})
     if isinstance(victim.predict, Guarded):
-        defense = _its_own(victim.predict, cfg)
+        defense = _its_own(victim.predict)
     rows = victim.shares.test_rows
     if inside is not None and rows is None:
         raise ValueError(
@@ -83,14 +89,11 @@ def build(cfg: DictConfig, attack: str) -> Parts:
     return Parts(victim, defense, attacks, checkpoints(cfg.checkpoints, victim), subgroup)
 
 
-def _its_own(service: Guarded, cfg: DictConfig) -> Defense:
-    """Return the defense of a service; none of ours stands before it."""
-    if cfg.defense:
-        raise ValueError(
-            "defense must be none before a service with victim.defended=true, which has its own, "
-            f"got {', '.join(map(str, cfg.defense))}; leave defense= out"
-        )
-    return service.defense
+def _its_own(service: Guarded) -> Defense:
+    """Return what stands before a service that has a defense of its own."""
+    reading = service.endpoint.reading
+    told = reading is not None and reading.confidences
+    return OwnDefense(outputs=told, keys=len(service.thieves))
 
 
 def build_data(cfg: DictConfig) -> Dataset:

@@ -7,10 +7,10 @@ from urllib.parse import urlsplit
 
 from omegaconf import DictConfig
 
+from moatbench.record.summary import SERVICE
 from moatbench.tables.opened import bare
 
 # Configs of which everybody has a content of their own
-SERVICE = "service"  # the defense of a service that has its own
 BROUGHT = {
     *("csv", "npz", "images", "idx", "openml"),
     *("own", "model", "skops", "module", "mlflow", "http"),

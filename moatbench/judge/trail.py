@@ -6,7 +6,8 @@ from moatbench.api import Deployment
 from moatbench.client import Answers
 from moatbench.defense import Defense
 from moatbench.judge.given import answers_of, seconds_of, to_defend
-from moatbench.remote.guarded import Guarded, OwnDefense
+from moatbench.judge.service import OwnDefense
+from moatbench.remote.guarded import Guarded
 from moatbench.reply import Reply, concatenated
 from moatbench.types import Array, Generator
 from moatbench.victim import Victim
@@ -42,8 +43,8 @@ class Trail(Deployment):
         self.customers: frozenset[str] = frozenset()  # their accounts, once they are known
         if isinstance(victim.predict, Guarded) and not isinstance(defense, OwnDefense):
             raise ValueError(
-                "the defense before a service with one of its own must be victim.predict.defense, "
-                f"got {type(defense).__name__}; attack the plain model with others"
+                "the defense before a service with one of its own must be OwnDefense, got "
+                f" {type(defense).__name__}; attack the plain model with others"
             )
 
     @property

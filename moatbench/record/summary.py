@@ -17,6 +17,7 @@ from moatbench.record.whole import write_text
 MEASUREMENT, CONFIRMATION = "measurement", "confirmation"  # roles of a run
 FINISHED, NOT_APPLICABLE, FAILED = "finished", "not_applicable", "failed"  # its status
 STOPPED = "stopped"  # by a service, or by a cap on what it may cost: the curve so far stands
+SERVICE = "service"  # the defense of a service that has its own, as its name
 FILE = "summary.json"
 ADDED = "honest_seconds_added"  # to a query, by the clock
 VERSION = 3  # of the file: 1 had neither a number nor a plan, 2 flags without grades

@@ -232,6 +232,11 @@ class Endpoint:
         return self.purse.stop(reason)
 
 
+def on_the_way(rows: int) -> int:
+    """Tell how many rows are asked again in the course of so many."""
+    return WATCHED * (rows // EVERY + (rows % EVERY >= LATE))
+
+
 def _height(columns: Mapping[str, list[Any]]) -> int:
     return len(next(iter(columns.values())))
 

@@ -18,12 +18,13 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from moatbench.compose.build import SUITE, Parts, build
-from moatbench.compose.naming import SERVICE, attack_name, data_name, defense_name, victim_name
+from moatbench.compose.naming import attack_name, data_name, defense_name, victim_name
 from moatbench.compose.repeat import as_given, repeating
 from moatbench.defense import Defense
 from moatbench.display.figure import draw
 from moatbench.judge.judge import Judge
 from moatbench.judge.plan import plan
+from moatbench.judge.service import OwnDefense
 from moatbench.judge.steady import varies
 from moatbench.knobs import check_whole
 from moatbench.randomness import stream
@@ -33,10 +34,10 @@ from moatbench.record.folder import LEDGER, sole
 from moatbench.record.hardware import hardware
 from moatbench.record.identity import PACKAGES, config_hash, knobs, version_of
 from moatbench.record.inputs import inputs_of
-from moatbench.record.summary import CONFIRMATION, MEASUREMENT, Summary
+from moatbench.record.summary import CONFIRMATION, MEASUREMENT, SERVICE, Summary
 from moatbench.remote.client import Stopped
 from moatbench.remote.endpoint import LATE
-from moatbench.remote.guarded import OwnDefense, endpoint_of
+from moatbench.remote.guarded import endpoint_of
 from moatbench.runner.card import accuracy, first_line, write_victim
 from moatbench.runner.checks import flags, selfcheck
 from moatbench.runner.gathered import Gathered

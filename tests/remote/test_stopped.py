@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from services import Answer, answering
 from shop import Run, attack_of
 
+from moatbench.data import Dataset
+from moatbench.data.frame import from_frame
 from moatbench.defense import Defense
 from moatbench.record.curve import read
 from moatbench.runner.extract import extract
-from moatbench.victims.datasets import csv
 from moatbench.victims.remote import http
 
 
@@ -59,21 +61,10 @@ def renamed(body: Any) -> Answer:
 
 def command(url: str, folder: Path, *more: str) -> list[str]:
     return [
-        *(
-            "victim=http",
-            f"victim.url={url}",
-            "data=iris",
-            "attack=equation_solving",
-            "checkpoints=[20,60]",
-        ),
-        *(f"hydra.run.dir={folder}/run", f"cache={folder}/cache", "tracking.enabled=false"),
-        *(
-            "victim.family=softmax",
-            "victim.tries=1",
-            "victim.judge_rows=120",
-            "victim.most_wait=0",
-            *more,
-        ),
+        *("victim=http", f"victim.url={url}", "data=iris", "defense=none"),
+        *("victim.family=softmax", "victim.tries=1", "victim.judge_rows=120"),
+        *("attack=equation_solving", "checkpoints=[20,60]", "tracking.enabled=false"),
+        *(f"hydra.run.dir={folder}/run", f"cache={folder}/cache", *more),
     ]
 
 
@@ -125,12 +116,10 @@ def test_a_cap_ends_a_run_with_the_curve_so_far_and_a_larger_one_goes_on(
     assert shop.rows == 208  # and no row twice
 
 
-def test_columns_of_whole_numbers_are_sent_whole_so_that_a_cast_changes_nothing(
-    tmp_path: Path,
-) -> None:
-    table = "\n".join(["a,b,label", *(f"{i % 9},{i % 7},{'xy'[i % 9 > 4]}" for i in range(99))])
-    (tmp_path / "whole.csv").write_text(table)
-    data = csv("whole.csv", target="label", data_dir=str(tmp_path))
+def test_columns_of_whole_numbers_are_sent_whole_so_that_a_cast_changes_nothing() -> None:
+    at = np.arange(99)
+    frame = pd.DataFrame({"a": at % 9, "b": at % 7, "label": np.where(at % 9 > 4, "y", "x")})
+    data = Dataset(from_frame(frame, "whole", "label", [], "drop", [], {}), units="own")
 
     def answer(body: Any) -> Answer:
         a = np.array(body["dataframe_split"]["data"], dtype=float)[:, 0]
