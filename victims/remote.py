@@ -2,8 +2,10 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from moatbench.data import Dataset, Units
 from moatbench.data.frame import Frames
@@ -18,10 +20,14 @@ from moatbench.remote.mapping import Mapped
 from moatbench.remote.memo import Memo
 from moatbench.remote.purse import Limits
 from moatbench.remote.reading import P1
-from moatbench.types import Generator
+from moatbench.space import InputSpace
+from moatbench.types import Array, Generator
 from moatbench.victim import Shares, Victim
 from moatbench.victims.asking import bare
 from moatbench.victims.reference import Reference
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MEMOS = ("keep", "new", "off")
 
@@ -34,10 +40,13 @@ def http(
     request: Any = None,
     probabilities: str | None = None,
     labels: str | None = None,
+    fields: str | None = None,
     classes: Sequence[str] | None = None,
     binary: str | None = None,
     outputs: Sequence[str] = Mapped.outputs,
     units: Units = "own",
+    partial: bool = False,
+    full: bool = True,
     i_am_authorized: bool = False,
     key_env: str | None = None,
     key_header: str | None = None,
@@ -72,10 +81,14 @@ def http(
         request: see `Mapped`, as the next two and `outputs`.
         probabilities: a JMESPath.
         labels: a JMESPath.
+        fields: of a template, a JMESPath to the features tested on the way to an answer.
         classes: what the outputs, or the labels, stand for, in order; None is found out.
         binary: p1 where a single number is the probability of the last class.
         outputs: names of v2's.
         units: of numbers: own, as they stand in the data; scaled, from -1 to 1.
+        partial: whether features may be left out: they are sent as null.
+        full: whether confidences are whole distributions; False where a service tells of some
+            classes only, as of its label.
         i_am_authorized: whether a service beyond this machine may be attacked.
         key_env: the variable that holds the key.
         key_header: the header that takes it; None is Authorization, as Bearer.
@@ -105,7 +118,9 @@ def http(
             "victim.key must be left out, as Hydra writes it down with each run; put the key into "
             "a variable, name it with victim.key_env=NAME, and change a key that was written here"
         )
-    mapped = Mapped(protocol, request, probabilities, labels, tuple(outputs), bool(defended))
+    mapped = Mapped(
+        *(protocol, request, probabilities, labels, tuple(outputs), bool(defended)), fields, full
+    )
     place = mapped.at(Place.of(url))
     if binary is not None:
         check_choice("victim.binary", binary, (P1,))
@@ -114,6 +129,8 @@ def http(
         "stochastic": stochastic,
         "dry_run": dry_run,
         "defended": defended,
+        "partial": partial,
+        "full": full,
     }.items():
         check_flag(f"victim.{knob}", flag)
     check_choice("victim.memo", memo, MEMOS)
@@ -148,10 +165,11 @@ def http(
     endpoint = Endpoint(
         client,
         mapped,
-        Frames(bare(data.table.columns), shares.space),
+        Rows(Frames(bare(data.table.columns), shares.space), shares.space),
         Limits(most_rows, batch, price, most_dollars, recheck),
         Memo({"endpoint": identity}, kept=memo != "off"),
         stochastic=stochastic,
+        names=[feature.name for feature in shares.space.features],
     )
     if dry_run:
         count, free = len(customer_keys_env), reference is not None
@@ -162,7 +180,7 @@ def http(
     about = {"model": f"{protocol} at {place.host}:{place.port}", "asked": units}
     if not defended:
         shares = replace(shares, provenance={**shares.provenance, **about, **notes})
-        return Victim(shares, endpoint, family, architecture or {}, judged=judged)
+        return Victim(shares, endpoint, family, architecture or {}, partial, full, judged)
     known = None if reference is None else Reference.of(reference, shares.space, shares.classes)
     thieves = Keyring([client_of(name) for name in keys_env] or [client], "victim.keys_env")
     honest = Keyring([client_of(name) for name in customer_keys_env], "victim.customer_keys_env")
@@ -171,9 +189,26 @@ def http(
         notes = {}  # what varies is the service, and not what it is judged by
         about["reference"] = str(reference.shares.provenance.get("model", reference.family))
     shares = replace(shares, provenance={**shares.provenance, **about, **notes})
-    return Victim(
-        shares, Guarded(endpoint, known, thieves, honest), family, architecture or {}, judged=judged
-    )
+    service = Guarded(endpoint, known, thieves, honest)
+    return Victim(shares, service, family, architecture or {}, partial, full, judged)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows as the owner's frame; what is left out (NaN) is missing there."""
+
+    frames: Frames
+    space: InputSpace
+
+    def __call__(self, x: Array) -> "pd.DataFrame":
+        """Return the frame of (n, d) rows."""
+        out = np.isnan(x)
+        if not out.any():
+            return self.frames(x)
+        frame = self.frames(np.where(out, self.space.low, x)).astype(object)
+        for feature, columns in zip(self.space.features, self.space.columns, strict=True):
+            frame.loc[out[:, columns.start], feature.name] = None
+        return frame
 
 
 def _check_keys(

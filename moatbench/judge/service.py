@@ -55,7 +55,7 @@ class OwnDefense(Defense):
         reply = endpoint.reading.some(told)
         given = np.ones(len(x), bool) if reply.refused is None else ~reply.refused
         kept = reply.take(given)
-        return Answers(x[given], np.flatnonzero(given), kept.labels, kept.outputs, None)
+        return Answers(x[given], np.flatnonzero(given), kept.labels, kept.outputs, kept.path)
 
     def wait(self, n: int, account: str) -> float:
         """Tell how long the service let an account wait for the rows that it has just asked."""

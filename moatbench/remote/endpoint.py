@@ -32,6 +32,7 @@ class Endpoint:
         limits: of this run.
         memo: of the service.
         stochastic: whether its answers vary: then each row is asked each time.
+        names: of the features, one a column of rows.
 
     Attributes:
         purse: what may still be asked.
@@ -47,9 +48,11 @@ class Endpoint:
         memo: Memo,
         *,
         stochastic: bool = False,
+        names: Sequence[str] = (),
     ) -> None:
         self.client, self.mapped, self.limits, self.memo = client, mapped, limits, memo
         self.stochastic, self.purse = stochastic, Purse(limits, memo)
+        self.names = tuple(names)
         self.reading: Reading | None = None
         self.batch = 1 if mapped.single else limits.batch
         self._inputs, self._lock = inputs, threading.RLock()

@@ -1,6 +1,7 @@
 """What a service must be before it is measured: readable, and the same now as a moment ago."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -40,9 +41,13 @@ def learn(
     x = x[:CANARIES]
     kept, unsure = endpoint.remembered(x), endpoint.unsure(x)
     told = endpoint.fresh(x) if len(kept) < len(x) else list(kept.values())
-    if endpoint.mapped.refusals:
-        return _guarded(endpoint, x, told, Reading.of(_answered(told), classes, known, binary))
-    endpoint.reading = reading = Reading.of(told, classes, known, binary)
+    mapped = endpoint.mapped
+    found = _answered(told) if mapped.refusals else told
+    reading = Reading.of(found, classes, known, binary)
+    reading = replace(reading, full=mapped.full, names=endpoint.names)
+    endpoint.reading = reading
+    if mapped.refusals:
+        return _guarded(endpoint, x, told, reading)
     reading.reply(told)
     if endpoint.stochastic:
         again = reading.reply(endpoint.fresh(x))
@@ -83,7 +88,6 @@ def _guarded(
     endpoint: Endpoint, x: Array, told: Sequence[Told], reading: Reading
 ) -> dict[str, Any]:
     """Note how a defended service is read, and whether it answers alike: it need not."""
-    endpoint.reading = reading
     one, two = reading.some(told), reading.some(endpoint.fresh(x))
     outputs = (
         one.outputs is None

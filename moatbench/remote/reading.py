@@ -27,6 +27,8 @@ class Reading:
         outputs: form of outputs; None where there are labels alone.
         keys: of the outputs, where they come as objects.
         binary: `p1` where a number is the probability of the last class.
+        full: whether outputs are whole distributions.
+        names: of the features, in the order of columns, where each has one.
     """
 
     k: int
@@ -34,6 +36,8 @@ class Reading:
     outputs: Form | None
     keys: tuple[str, ...] = ()
     binary: str | None = None
+    full: bool = True
+    names: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -81,7 +85,7 @@ class Reading:
             found = self._reply(told)
         except (ValueError, TypeError, KeyError) as error:
             raise Unreadable(f"the answer has another form than before ({error})") from None
-        if problem := reply_problem(found, len(told), self.k):
+        if problem := reply_problem(found, len(told), self.k, full=self.full):
             raise Unreadable(f"the service's {problem}")
         return found
 
@@ -114,7 +118,9 @@ class Reading:
                     labels[rows] = self.labels.reply(own).labels
         except (ValueError, TypeError, KeyError) as error:
             raise Unreadable(f"the answer has another form than before ({error})") from None
-        return Reply(labels, outputs, refused=~(whole | bare))
+        given = whole | bare
+        path = self._path(told) if given.all() else None
+        return Reply(labels, outputs, path, refused=~given)
 
     def _reply(self, told: Sequence[Told]) -> Reply:
         labels = None
@@ -122,13 +128,23 @@ class Reading:
             labels = self.labels.reply(np.asarray([one.label for one in told])).labels
         if self.outputs is None:
             assert labels is not None
-            return Reply(labels)
+            return Reply(labels, path=self._path(told))
         raw = _as_array([one.outputs for one in told], self.keys, self.binary)
         found = self.outputs.reply(raw)
         if found.outputs is None:
             return found
         # Its own label where it tells one: in a tie no argmax knows it
-        return Reply(found.labels if labels is None else labels, _whole(found.outputs))
+        outputs = _whole(found.outputs) if self.full else found.outputs
+        return Reply(found.labels if labels is None else labels, outputs, self._path(told))
+
+    def _path(self, told: Sequence[Told]) -> Array | None:
+        """(n, d) 1 for each feature tested on the way, else 0; None unless all rows tell."""
+        if not self.names or any(one.fields is None for one in told):
+            return None
+        tested = np.zeros((len(told), len(self.names)))
+        for row, one in enumerate(told):
+            tested[row, [self.names.index(name) for name in one.fields]] = 1.0
+        return tested
 
 
 def gap_between(reading: Reading, one: Sequence[Told], other: Sequence[Told]) -> float:
