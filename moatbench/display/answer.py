@@ -62,7 +62,9 @@ def _strengths(summary: Summary, curves: Mapping[str, Curve]) -> str:
 
 
 def _table(summary: Summary, curves: Mapping[str, Curve], shown: Sequence[int]) -> str:
-    heads = ["% of test rows stolen, by queries", *(f"{q:,}" for q in shown)]
+    marks = {one.mark for one in summary.flags}
+    what = "% in agreement with the service" if flag.AGREEMENT in marks else "% of test rows stolen"
+    heads = [f"{what}, by queries", *(f"{q:,}" for q in shown)]
     heads += ["test/uniform", f"to {LEVEL} %"]
     groups = folded({name: c for name, c in curves.items() if name != WORST_CASE})
     lines = []
