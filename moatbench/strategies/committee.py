@@ -12,6 +12,7 @@ import numpy as np
 from moatbench.attack import Target
 from moatbench.client import Surrogate
 from moatbench.learners.published import AnyFit
+from moatbench.learners.trees import TREES
 from moatbench.strategies.mixes import group_mixes
 from moatbench.strategies.retraining import Retraining
 from moatbench.types import Array, Generator
@@ -82,10 +83,11 @@ class Committee(Retraining):
 
     def committee(self) -> list[AnyFit]:
         """Train each member on a bootstrap of the purchases; none while there is nothing to say."""
-        targets, x = self.bought.targets(self._soft), self.bought.x
-        guide = self.guide()
-        if guide is None:
+        if not self.teaching:
             return []
+        targets, x = self.bought.targets(self._soft), self.bought.x
+        # Trees begin anew each time: there is nothing to go on from
+        guide = None if self.learner.family == TREES else self.guide()
         fits = []
         for _ in range(self._members):
             rows = self._sampling.integers(len(x), size=len(x))
