@@ -1,8 +1,4 @@
-"""Query by committee: ask where models of the same answers differ most.
-
-Source: Seung et al. 1992, "Query by Committee" (COLT); members on bootstraps: Abe and Mamitsuka
-1998, "Query Learning Strategies Using Boosting and Bagging".
-"""
+"""Query by committee: ask where models of the same answers differ most."""
 
 from collections.abc import Iterator
 from math import ceil
@@ -11,6 +7,7 @@ import numpy as np
 
 from moatbench.attack import Target
 from moatbench.client import Surrogate
+from moatbench.learners.committee import bootstrapped, most_divisive
 from moatbench.learners.published import AnyFit
 from moatbench.learners.trees import TREES
 from moatbench.strategies.mixes import group_mixes
@@ -88,11 +85,8 @@ class Committee(Retraining):
         targets, x = self.bought.targets(self._soft), self.bought.x
         # Trees begin anew each time: there is nothing to go on from
         guide = None if self.learner.family == TREES else self.guide()
-        fits = []
-        for _ in range(self._members):
-            rows = self._sampling.integers(len(x), size=len(x))
-            fits.append(self.learner.fit(x[rows], targets[rows], self._guiding, guide, brief=True))
-        return fits
+        draws = (self._sampling.integers(len(x), size=len(x)) for _ in range(self._members))
+        return bootstrapped(self.learner, (x, targets), draws, self._guiding, guide)
 
     def divisive(self, committee: list[AnyFit], n: int) -> Array:
         """(n, d) valid inputs on which the members' confidences differ most; half of each kind."""
@@ -100,7 +94,5 @@ class Committee(Retraining):
         counts = [n // KINDS, n - n // KINDS] if len(self._pool) > 1 else [0, n]
         for count, draw in zip(counts, (self.mixes, self.uniform), strict=True):
             if count:
-                x = draw(self._candidates * count)
-                spread = np.std([fit.outputs(x) for fit in committee], axis=0).sum(axis=1)
-                parts.append(x[np.argsort(-spread, kind="stable")[:count]])
+                parts.append(most_divisive(committee, draw(self._candidates * count), count))
         return np.vstack(parts)

@@ -12,6 +12,7 @@ from moatbench.api import PredictionAPI
 from moatbench.attack import Attack
 from moatbench.client import Surrogate
 from moatbench.knobs import check_choice
+from moatbench.learners.committee import bootstrapped
 from moatbench.learners.learner import STALE, Learner
 from moatbench.learners.published import (
     LEARNERS,
@@ -169,9 +170,7 @@ class Retraining:
         """Train models on random draws, with repetition, of the purchases: they differ in doubt."""
         targets, x, rng = self.bought.targets(self._soft), self.bought.x, self._guiding
         draws = [rng.integers(len(x), size=len(x)) for _ in range(members)]
-        return [
-            self.learner.fit(x[rows], targets[rows], rng, self._guide, brief=True) for rows in draws
-        ]
+        return bootstrapped(self.learner, (x, targets), draws, rng, self._guide)
 
     def surrogate(self) -> Surrogate:
         """Train on all purchases, from scratch; a network goes on from the guide.
