@@ -13,9 +13,10 @@ OWN_TREE = (
     "against the rest"
 )
 AGE_NAMED = (
-    "Age is a name of 72 values, each split one of them against the rest: 16 to 21 levels, and 57 to "
-    "67 different answers of 159 leaves. With age a number (and '89 or older' 89), as a service that "
-    "looks at its columns takes it, 2,064 queries or fewer suffice, path told, on each of three seeds"
+    "Age is a name of 72 values, each split one of them against the rest: 16 to 21 levels, and 57 "
+    "to 67 different answers of 159 leaves. With age a number (and '89 or older' 89), as a service "
+    "that looks at its columns takes it, 2,064 queries or fewer suffice, path told, on each of "
+    "three seeds"
 )
 FEWER_ROWS = "Of 331 complete rows, 70 % grow the tree; it has fewer leaves than the paper's"
 PATH_TOLD = "The service tells the path, as BigML can; the paper's attack does not use it"
