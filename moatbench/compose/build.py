@@ -39,6 +39,7 @@ from moatbench.victim import Victim
 log = logging.getLogger(__name__)
 
 SUITE = "suite"
+OF_SUITE = (SUITE, "apart", "knobs")  # keys of conf/attack/suite.yaml
 MULTIPLES = (1, 2, 5, 10, 20)
 
 
@@ -225,6 +226,9 @@ def _with_knobs(name: str, knobs: Mapping[str, Any]) -> DictConfig:
     loader = GlobalHydra.instance().config_loader()
     composed = loader.load_configuration(primary, [*given, f"attack={name}"], RunMode.RUN)
     node = composed.attack
+    OmegaConf.set_struct(node, False)
+    for key in OF_SUITE:  # an experiment may choose what its suite holds: not the attack's knobs
+        node.pop(key, None)
     OmegaConf.set_struct(node, True)
     _refuse_unknown([str(k) for k in knobs], [str(k) for k in node], f"attack.knobs.{name}")
     with open_dict(node):
