@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from moatbench.knobs import check_choice
 from moatbench.learners.deep.device import one_thread, resolved
-from moatbench.models.forward import BLOCK, softmax
+from moatbench.models.forward import ACTIVATIONS, BLOCK, softmax
 from moatbench.types import Array, Labels
 
 Weights = NDArray[Any]
@@ -20,7 +21,7 @@ ARCHITECTURES = (
 )
 LEAST = {"cnn": 4, "lenet": 12, "conv3": 8, "vgg16_bn": 32}  # pixels of a side; others take 4
 KNOBS: dict[str, dict[str, Any]] = {
-    "mlp": {"hidden": (128, 128)},
+    "mlp": {"hidden": (128, 128), "activation": "relu"},
     "cnn": {"width": 12, "hidden": 64},
 }
 
@@ -113,6 +114,7 @@ def check(name: str, image: Sequence[int], knobs: Mapping[str, Any]) -> None:
             f"net {name} has the knobs {', '.join(known) or 'none'}, got {', '.join(unknown)}"
         )
     if name == "mlp":
+        check_choice("net mlp: activation", knobs.get("activation", "relu"), tuple(ACTIVATIONS))
         return
     if len(image) != 3:
         raise ValueError(
