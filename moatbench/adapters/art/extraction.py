@@ -104,11 +104,13 @@ class _Session:
         """Steal with so many queries; say so where ART breaks, and spend what it left."""
         if self._attack.strategy == "random":
             self._extend(checkpoint)
+            self._ledger.buy(self._source[self._api.queries : checkpoint])
         self._ledger.restart(checkpoint)
         with one_stream(self._seed), own_draws(self._seed):
             thief, problem = self._net.fresh_thief(self._attack.rate), ""
             try:
-                self._extract(thief, checkpoint)
+                with np.errstate(all="ignore"):
+                    self._extract(thief, checkpoint)
             except Spent:
                 problem = "ART asked for more than the budget"
             except Exception as error:

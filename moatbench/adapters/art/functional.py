@@ -21,6 +21,7 @@ KNOBS = (
     *("delta_0", "fraction_true", "rel_diff_slope", "rel_diff_value", "delta_init_value"),
     *("delta_value_max", "d2_min", "d_step", "delta_sign", "unit_vector_scale", "ftol"),
 )
+FAR = 3.0  # of a normal draw
 FLOOR = 1e-300  # a confidence of zero has no logarithm
 
 
@@ -31,11 +32,11 @@ class ArtFunctionallyEquivalent(Attack):
     ART searches plus and minus the square of the units, with normal steps in every column, and asks
     until it is done, or for ever. Here it is asked with the victim's true number of units and in
     double precision, behind log-probabilities less their mean, which are linear between the kinks;
-    its line is shrunk by `reach`, and what still leaves the API's bounds is moved to them. Where
-    the budget ends first, nothing was learnt: it yields the shares of the labels.
+    its line is shrunk to the API's bounds, and what still leaves them is moved to them. Where the
+    budget ends first, nothing was learnt: it yields the shares of the labels.
 
     Args:
-        reach: of a step of ART's, as a share of half of each feature's range.
+        reach: of the line's ends, as a share of half of each feature's range.
         knobs: of `extract`: delta_0, rel_diff_slope, unit_vector_scale, ...
 
     Source: Jagielski et al. 2020, arXiv:1909.01838, as ART 1.20.1 has it.
@@ -78,7 +79,9 @@ class ArtFunctionallyEquivalent(Attack):
         """Return what ART extracts, or None and why it did not."""
         from art.attacks.extraction import FunctionallyEquivalentExtraction
 
-        card, reach = target.api.card, self.reach
+        card = target.api.card
+        units = int(card.architecture["hidden"])
+        reach = self.reach / (FAR * (units**2 + 1))
 
         def ask(x: Array) -> Array:
             if not np.isfinite(x).all():
@@ -87,7 +90,6 @@ class ArtFunctionallyEquivalent(Attack):
             return np.asarray(told - told.mean(axis=1, keepdims=True))
 
         box = black_box(ask, (card.space.d,), len(card.classes))
-        units = int(card.architecture["hidden"])
         with own_draws(seed), np.errstate(all="ignore"):
             attack = FunctionallyEquivalentExtraction(box, units)
             try:

@@ -8,7 +8,7 @@ import numpy as np
 from moatbench.api import PredictionAPI
 from moatbench.client import Answers
 from moatbench.reply import has_outputs
-from moatbench.types import Array, Labels, Rows
+from moatbench.types import Array, Labels
 
 
 class Spent(Exception):
@@ -56,22 +56,25 @@ class Ledger:
             self._asked[key] += 1
         fresh = [r for r, key in enumerate(keys) if places[r] >= len(self._bought.get(key, ()))]
         payable = fresh[: self._due - self._api.queries]
-        self._buy(x, np.array(payable, np.intp), keys)
+        self._buy(x[payable], [keys[row] for row in payable])
         if len(payable) < len(fresh):
             raise Spent
         return np.stack([self._bought[key][place] for key, place in zip(keys, places, strict=True)])
+
+    def buy(self, x: Array) -> None:
+        """Buy answers to rows (n, d) that a run will ask, in this order."""
+        self._buy(x, [row.tobytes() for row in x])
 
     def spend(self, x: Array) -> None:
         """Ask rows (n, d) for nothing: what an attack left of its budget."""
         if len(x):
             self._told(self._api.query(x), len(x))
 
-    def _buy(self, x: Array, rows: Rows, keys: list[bytes]) -> None:
-        if not len(rows):
+    def _buy(self, x: Array, keys: list[bytes]) -> None:
+        if not len(x):
             return
-        told = self._told(self._api.query(x[rows]), len(rows))
-        for row, answer in zip(rows, told, strict=True):
-            self._bought.setdefault(keys[row], []).append(answer)
+        for key, answer in zip(keys, self._told(self._api.query(x), len(x)), strict=True):
+            self._bought.setdefault(key, []).append(answer)
 
     def _told(self, answers: Answers, n: int) -> Array:
         """(n, k) answers as ART takes them."""
