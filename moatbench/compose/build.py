@@ -34,6 +34,7 @@ from moatbench.victim import Victim
 log = logging.getLogger(__name__)
 
 SUITE = "suite"
+OF_SUITE = ("suite", "apart", "knobs")  # no attack has a knob of such a name
 MULTIPLES = (1, 2, 5, 10, 20)
 
 
@@ -190,6 +191,9 @@ def _with_knobs(name: str, knobs: Mapping[str, Any]) -> DictConfig:
     loader = GlobalHydra.instance().config_loader()
     composed = loader.load_configuration(primary, [*given, f"attack={name}"], RunMode.RUN)
     node = composed.attack
+    with open_dict(node):
+        for key in OF_SUITE:  # which an experiment may set
+            node.pop(key, None)
     OmegaConf.set_struct(node, True)
     _refuse_unknown([str(k) for k in knobs], [str(k) for k in node], f"attack.knobs.{name}")
     with open_dict(node):

@@ -37,13 +37,13 @@ class ArtFunctionallyEquivalent(Attack):
 
     Args:
         reach: of the line's ends, as a share of half of each feature's range.
-        knobs: of `extract`: delta_0, rel_diff_slope, unit_vector_scale, ...
+        extract: knobs of ART's method of that name: delta_0, rel_diff_slope, unit_vector_scale, ...
 
     Source: Jagielski et al. 2020, arXiv:1909.01838, as ART 1.20.1 has it.
     """
 
     reach: float
-    knobs: Mapping[str, Any] = field(default_factory=dict)
+    extract: Mapping[str, Any] = field(default_factory=dict)
 
     needs: ClassVar[Needs] = Needs(
         confidences=True, families=frozenset({"mlp"}), numeric=True, pool=True
@@ -51,8 +51,8 @@ class ArtFunctionallyEquivalent(Attack):
 
     def __post_init__(self) -> None:
         check_number("art: reach", self.reach, 0, 1, above=True)
-        for knob in self.knobs:
-            check_choice("art: knobs", knob, KNOBS)
+        for knob in self.extract:
+            check_choice("art: extract", knob, KNOBS)
         require_art("the attack FunctionallyEquivalentExtraction")
 
     def unmet(self, target: Target) -> str:
@@ -93,7 +93,7 @@ class ArtFunctionallyEquivalent(Attack):
         with own_draws(seed), np.errstate(all="ignore"):
             attack = FunctionallyEquivalentExtraction(box, units)
             try:
-                extracted = attack.extract(inward(card.space, target.pool, reach), **self.knobs)
+                extracted = attack.extract(inward(card.space, target.pool, reach), **self.extract)
             except Spent:
                 found = len(attack.critical_points)
                 return None, f"ART found {found} kinks of {units} within the budget"

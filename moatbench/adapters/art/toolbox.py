@@ -23,6 +23,7 @@ def require_art(who: str) -> None:
             f"{who} needs the Adversarial Robustness Toolbox, which is not installed; run: "
             "pip install 'moatbench[art]'"
         ) from None
+    logging.getLogger("art").setLevel(logging.ERROR)  # it tells of its own doings, line by line
 
 
 @contextmanager
