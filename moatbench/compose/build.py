@@ -79,9 +79,10 @@ def build(cfg: DictConfig, attack: str) -> Parts:
 
 
 def build_data(cfg: DictConfig) -> Dataset:
-    """Read the data, and the pool and the outliers that come from others."""
+    """Read the data, and the pool, the outliers and the foreign set that come from others."""
     data: Dataset = instantiate(cfg.data)
-    others = [None if cfg[key] is None else instantiate(cfg[key]) for key in ("pool", "outliers")]
+    keys = ("pool", "outliers", "foreign")
+    others = [None if cfg[key] is None else instantiate(cfg[key]) for key in keys]
     return data.with_others(*others) if any(others) else data
 
 

@@ -65,7 +65,7 @@ def victim_key(node: Mapping[str, Any], data: Dataset, seed: int, threads: int) 
     """Hash all that can change the victim which `node`, a resolved config, describes."""
     table = data.table
     types = [(str(column.dtype), column.originals) for column in table.columns]
-    others = [other and other.sha256() for other in (data.pool, data.outliers)]
+    others = [other and other.sha256() for other in (data.pool, data.outliers, data.foreign)]
     test = None if data.test is None else (len(data.test), int(data.test.sum()))
     shares = (data.test_share, data.pool_share, data.units, data.steps, others, test)
     shared = (table.name, table.sha256(), types, *shares, dict(table.notes))

@@ -23,6 +23,7 @@ class Schema:
     data: Any = MISSING
     pool: Any = None
     outliers: Any = None
+    foreign: Any = None
     victim: Any = MISSING
     defense: dict[str, Any] = field(default_factory=dict)
     attack: Any = MISSING

@@ -31,7 +31,7 @@ _PART = _PLAN = Key()
 _PLACE = Key(result=False)
 _FOLLOWS = Key(result=False, passed_on=False)
 KEYS = {
-    **dict.fromkeys(("data", "pool", "outliers", "victim", "defense", "attack"), _PART),
+    **dict.fromkeys(("data", "pool", "outliers", "foreign", "victim", "defense", "attack"), _PART),
     **dict.fromkeys(
         ("publish", "side_labels", "subgroup", "transfer", "checkpoints", "price", "isolation"),
         _PLAN,
