@@ -37,6 +37,8 @@ class Schema:
     checkpoints: list[int] | None = None
     price: float = MISSING
     threads: int = MISSING
+    device: str = MISSING
+    precision: str = MISSING
     isolation: str = "auto"
     isolation_limit: float = MISSING
     secret: str | None = None

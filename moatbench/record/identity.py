@@ -41,6 +41,7 @@ KEYS = {
     "seed": Key(free=True, passed_on=False),
     "victim_seed": Key(free=True),
     "threads": Key(free=True),
+    **dict.fromkeys(("device", "precision"), _PLAN),
     "confirmation": Key(free=True, passed_on=False),
     **dict.fromkeys(("data_dir", "cache"), _PLACE),
     **dict.fromkeys(
