@@ -98,9 +98,10 @@ def _its_own(service: Guarded) -> Defense:
 
 
 def build_data(cfg: DictConfig) -> Dataset:
-    """Read the data, and the pool and the outliers that come from others."""
+    """Read the data, and the pool, the outliers and the foreign set that come from others."""
     data: Dataset = instantiate(cfg.data)
-    others = [None if cfg[key] is None else instantiate(cfg[key]) for key in ("pool", "outliers")]
+    keys = ("pool", "outliers", "foreign")
+    others = [None if cfg[key] is None else instantiate(cfg[key]) for key in keys]
     return data.with_others(*others) if any(others) else data
 
 

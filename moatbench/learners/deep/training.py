@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from moatbench.learners.deep.device import resolved
+from moatbench.learners.deep.device import precise, resolved
 from moatbench.learners.deep.recipes import Recipe
 from moatbench.types import Array, Generator
 
@@ -69,7 +69,7 @@ def train(
     seed = int(rng.integers(2**31))
     draws = torch.Generator().manual_seed(seed)
     image = getattr(net[0], "image", None) if isinstance(net, nn.Sequential) else None
-    low = recipe.precision == "bfloat16"
+    low = precise(recipe.precision) == "bfloat16"
     total = torch.zeros((), device=where)
     if exposure is not None:
         exposed = torch.from_numpy(np.ascontiguousarray(exposure.z, np.float32)).to(where)
