@@ -1,7 +1,7 @@
 """The answer of a run on one screen: verdict, curves by strength, what customers pay."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from math import isnan
+from math import inf, isnan
 from textwrap import shorten, wrap
 from typing import Any
 
@@ -96,7 +96,8 @@ def folded(curves: Mapping[str, Curve]) -> list[tuple[list[str], Curve]]:
 
 
 def _strength(curve: Curve) -> tuple[float, float]:
-    return curve[-1][HEADLINE], area_over_log_queries(curve, HEADLINE)
+    both = curve[-1][HEADLINE], area_over_log_queries(curve, HEADLINE)
+    return -inf if isnan(both[0]) else both[0], -inf if isnan(both[1]) else both[1]
 
 
 def together(names: Sequence[str]) -> str:

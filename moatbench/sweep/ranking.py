@@ -107,7 +107,7 @@ def _by_attack(field: Field, row: Standing) -> str:
         attack: (over_seeds(group, "fidelity_test"), over_seeds(group, "fidelity_uniform"))
         for attack, group in field.against(row.defense).items()
     }
-    ranked = sorted(ends.items(), key=lambda item: -item[1][0].mean)
+    ranked = sorted(ends.items(), key=lambda end: (isnan(m := end[1][0].mean), -m))
     lines = [
         [_cut(attack, NAME), *_numbers(test), _percent(uniform.mean)]
         for attack, (test, uniform) in ranked

@@ -1,6 +1,7 @@
 """Several defenses of one model in a sentence: which to deploy, and whether any holds."""
 
 from collections.abc import Sequence
+from math import isnan
 
 from moatbench.verdict.case import UNDEFENDED, Case
 from moatbench.verdict.words import MOST, named, paid, percent, verdict
@@ -14,6 +15,7 @@ def choice(cases: Sequence[Case]) -> str:
     Args:
         cases: of one model; a single one has its own verdict.
     """
+    cases = [c for c in cases if c.invalid or not isnan(c.stolen)] or cases[:1]
     tried = [c for c in cases if not c.is_control and not c.invalid]
     if len(cases) == 1 or not tried:
         return " ".join(verdict(case) for case in cases[:1]) if cases else ""

@@ -29,6 +29,8 @@ def verdict(case: Case) -> str:
         first, more = case.invalid[0].text, len(case.invalid) - 1
         also = f" (and {more} more)" if more else ""
         return f"{GRADES[INVALID].capitalize()}. {first}{also}."
+    if isnan(case.stolen):
+        return f"How much of {case.model} is stolen was not measured."
     if isnan(case.gain):
         return (
             f"Nothing to steal: the best constant answer agrees with {case.model} on every test "

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from math import isnan
 from statistics import fmean
 
 from moatbench.record.curve import HEADLINE, Row, area_over_log_queries
@@ -50,6 +51,8 @@ class Comparison:
 def comparisons(fields: Sequence[Field], measure: str, *, against_none: bool) -> list[Comparison]:
     """Compare defenses on the settings and seeds that both have; a family of tests.
 
+    A run in which the measure is unknown (NaN) has no part in it.
+
     Args:
         fields: the settings.
         measure: a key of `MEASURES`.
@@ -90,5 +93,6 @@ def _scores(
     for field in fields:
         for defense, curves in field.worst_of_seeds.items():
             for seed, curve in curves.items():
-                scores.setdefault(defense, {})[str(field.setting), seed] = measure(curve)
+                if not isnan(score := measure(curve)):
+                    scores.setdefault(defense, {})[str(field.setting), seed] = score
     return scores
