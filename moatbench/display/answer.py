@@ -12,6 +12,7 @@ from moatbench.record.curve import HEADLINE, Row, area_over_log_queries, by_atta
 from moatbench.record.harm import hardest_hit, worst_of
 from moatbench.record.summary import Summary
 from moatbench.verdict.case import of_run as case_of
+from moatbench.verdict.names import shown as part_name
 from moatbench.verdict.words import named, paid, percent
 from moatbench.verdict.words import of_run as verdict_of
 
@@ -103,7 +104,7 @@ def _strength(curve: Curve) -> tuple[float, float]:
 def together(names: Sequence[str]) -> str:
     """Name equal curves by the first of them."""
     more = f" +{len(names) - 1} equal" if len(names) > 1 else ""
-    return shorten(names[0], NAME - len(more) - 2, placeholder="..") + more
+    return shorten(part_name(names[0]), NAME - len(more) - 2, placeholder="..") + more
 
 
 def _line(name: str, curve: Curve, shown: Sequence[int]) -> list[str]:
@@ -183,7 +184,7 @@ def _grade(grade: str) -> str:
 def _skipped(summary: Summary) -> Iterator[str]:
     if names := list(summary.not_applicable):
         count = f"{len(names)} attack{'s' if len(names) > 1 else ''} did not apply"
-        yield one_line(f"{count} (verbose=true says why): {', '.join(names)}")
+        yield one_line(f"{count} (verbose=true says why): {', '.join(map(part_name, names))}")
 
 
 def _sign(row: Row) -> str:

@@ -9,9 +9,10 @@ from statistics import fmean
 from moatbench.record.curve import HEADLINE, Row, area_over_log_queries
 from moatbench.report.measure.statistics import Paired, holm, paired
 from moatbench.report.measure.worst import UNDEFENDED, Field
+from moatbench.report.select.records import Setting
 
 LEVEL = 0.05
-Unit = tuple[str, str]  # setting and seed
+Unit = tuple[Setting, str]  # and the seed
 
 MEASURES: dict[str, Callable[[Sequence[Row]], float]] = {
     "fidelity at the budget, test data": lambda curve: float(curve[-1][HEADLINE]),
@@ -94,5 +95,5 @@ def _scores(
         for defense, curves in field.worst_of_seeds.items():
             for seed, curve in curves.items():
                 if not isnan(score := measure(curve)):
-                    scores.setdefault(defense, {})[str(field.setting), seed] = score
+                    scores.setdefault(defense, {})[field.setting, seed] = score
     return scores
