@@ -16,7 +16,7 @@ FINE = 1e-2  # mean squared error below which single precision is too coarse
 CONVERGED = 1e-20  # of the same: nothing is left to learn
 
 
-def polished(net: Net, z: Array, targets: Array, device: str = "cpu") -> Net:
+def polished(net: Net, z: Array, targets: Array, device: str | None = None) -> Net:
     """Go on from a network by L-BFGS on the squared distance of centred log-probabilities.
 
     In single precision while errors are coarse, for a quarter of the time, then in double.
@@ -25,7 +25,7 @@ def polished(net: Net, z: Array, targets: Array, device: str = "cpu") -> Net:
         net: trained so far; stays as it is.
         z: (n, d) numbers from -1 to 1.
         targets: (n, k) exact probabilities.
-        device: auto, cpu or cuda.
+        device: auto, cpu or cuda; None is the run's.
     """
     module = net.fresh().eval().to(resolved(device))
     left = min(ITERATIONS, PASSES // len(z))

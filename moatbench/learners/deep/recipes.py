@@ -34,8 +34,8 @@ class Recipe:
             from the told ones, both less their mean over the classes.
         augment: whether pictures are moved by a pixel at random.
         rotate: weight of telling by how many quarters each picture of a batch was turned: S4L.
-        precision: float32, or bfloat16 with sums in float32.
-        device: auto, cpu or cuda.
+        precision: float32, or bfloat16 with sums in float32; None is the run's.
+        device: auto, cpu or cuda; None is the run's.
     """
 
     steps: int = 1500
@@ -52,8 +52,8 @@ class Recipe:
     loss: str = "cross_entropy"
     augment: bool = False
     rotate: float = 0.0
-    precision: str = "float32"
-    device: str = "cpu"
+    precision: str | None = None
+    device: str | None = None
 
     def __post_init__(self) -> None:
         check_whole("steps", self.steps, 0)
@@ -69,8 +69,10 @@ class Recipe:
         check_number("fall", self.fall, 0, 1, above=True)
         check_choice("loss", self.loss, LOSSES)
         check_number("rotate", self.rotate, 0)
-        check_choice("precision", self.precision, PRECISIONS)
-        check_choice("device", self.device, DEVICES)
+        if self.precision is not None:
+            check_choice("precision", self.precision, PRECISIONS)
+        if self.device is not None:
+            check_choice("device", self.device, DEVICES)
 
     def batch_for(self, n: int) -> int:
         """Rows a step, of n."""

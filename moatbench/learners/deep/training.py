@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from moatbench.learners.deep.device import resolved
+from moatbench.learners.deep.device import precise, resolved
 from moatbench.learners.deep.recipes import Recipe
 from moatbench.types import Array, Generator
 
@@ -72,7 +72,7 @@ def train(
     loss = LOSS[recipe.loss]
     seed = int(rng.integers(2**31))
     draws = torch.Generator().manual_seed(seed)
-    low = recipe.precision == "bfloat16"
+    low = precise(recipe.precision) == "bfloat16"
     total = torch.zeros((), device=where)
     if exposure is not None:
         exposed = torch.from_numpy(np.ascontiguousarray(exposure.z, np.float32)).to(where)
