@@ -48,6 +48,7 @@ def answering(answer: Callable[[Any], Answer]) -> Iterator[tuple[str, list[Any]]
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = -1  # headers and body in one packet, or each answer waits for an ACK
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))

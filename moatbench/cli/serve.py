@@ -36,9 +36,20 @@ OPTIONS = {
     "state": f"its folder ({STATE}); where it holds another deployment's past also keep or new",
     "durable": "process (what was asked outlives its end) or machine (the power's end as well)",
     "record": "folder of a run on this defense: the owner's page tells what a thief could have",
+    "latency": "seconds that each answer is held, as of a service that is far or slow (0)",
     "max_rows, max_body": "of a request (10000 rows, 16777216 bytes)",
 }
-OWN = ("port", "admin_port", "host", "admin_host", "durable", "record", "max_rows", "max_body")
+OWN = (
+    "port",
+    "admin_port",
+    "host",
+    "admin_host",
+    "durable",
+    "record",
+    "max_rows",
+    "max_body",
+    "latency",
+)
 
 
 def main() -> None:
@@ -103,6 +114,7 @@ def _serve(own: dict[str, str], choice: str | None, given: Sequence[str]) -> Non
     limits = Limits(
         whole(own.get("max_body", str(usual.body)), "max_body", 1),
         whole(own.get("max_rows", str(usual.rows)), "max_rows", 1),
+        _seconds(own.get("latency", "0"), "latency"),
     )
     state = State(Path(own["state"]), own.get("durable", "process"), choice)
     try:
@@ -116,6 +128,17 @@ def _serve(own: dict[str, str], choice: str | None, given: Sequence[str]) -> Non
                 serve(app, page, clients, owner)
     finally:
         state.close()
+
+
+def _seconds(told: str, knob: str) -> float:
+    """Read seconds, up to a minute."""
+    try:
+        seconds = float(told)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= 60:
+        raise BadOption(f"{knob} must be seconds from 0 to 60, got {told!r}; 0.1 is a tenth of one")
+    return seconds
 
 
 def _deployed(given: Sequence[str]) -> "Deployed":

@@ -92,12 +92,16 @@ def smooth_learner(name: str, card: Card) -> Learner:
         note=note,
         embedding=Monomials(int(published.get("degree", DEGREE))) if family == "poly" else None,
         gamma=_gamma(published, card.space),
+        metric=published.get("metric", ()) if family == "rbf" else (),
     )
 
 
 def _gamma(published: Mapping[str, Any], space: InputSpace) -> float | None:
-    """Return the published width of a kernel: on scaled inputs, as encoded ones but for codes."""
-    as_encoded = not space.coded.size
+    """Return the published width of a kernel: between inputs as its metric measures them.
+
+    Without a metric it is between scaled inputs, which are encoded ones but for codes.
+    """
+    as_encoded = "metric" in published or not space.coded.size
     return float(published["gamma"]) if "gamma" in published and as_encoded else None
 
 

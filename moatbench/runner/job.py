@@ -25,6 +25,7 @@ from moatbench.defense import Defense
 from moatbench.display.figure import draw
 from moatbench.judge.judge import Judge
 from moatbench.judge.plan import plan
+from moatbench.judge.service import OwnDefense
 from moatbench.judge.steady import varies
 from moatbench.knobs import check_whole
 from moatbench.learners.deep.device import computing, described
@@ -35,8 +36,10 @@ from moatbench.record.folder import LEDGER, sole
 from moatbench.record.hardware import hardware
 from moatbench.record.identity import PACKAGES, config_hash, knobs, version_of
 from moatbench.record.inputs import inputs_of
-from moatbench.record.summary import CONFIRMATION, MEASUREMENT, Summary
-from moatbench.remote.endpoint import Endpoint
+from moatbench.record.summary import CONFIRMATION, MEASUREMENT, SERVICE, Summary
+from moatbench.remote.client import Stopped
+from moatbench.remote.endpoint import LATE
+from moatbench.remote.guarded import endpoint_of
 from moatbench.runner.card import accuracy, first_line, write_victim
 from moatbench.runner.checks import flags, selfcheck
 from moatbench.runner.gathered import Gathered
@@ -92,12 +95,16 @@ def _measure(cfg: DictConfig, begun: Summary, folder: Path, hydra: Any) -> Summa
         try:
             with staying():
                 parts = build(cfg, begun.attack)
-                if isinstance(parts.victim.predict, Endpoint):
-                    parts.victim.predict.keep_ledger(folder / LEDGER)
+                if (asked := endpoint_of(parts.victim.predict)) is not None:
+                    asked.keep_ledger(folder / LEDGER)
                 if line := first_line(parts.victim):
                     log.info(line)
                 judge = _play(cfg, parts, found, hydra)
                 _doubt(cfg, parts, found, judge)
+        except Stopped as reason:
+            if parts is None and not begun.sweep:
+                raise  # nothing was measured
+            found.cease(reason)
         except Exception as error:
             if parts is None and not begun.sweep:
                 raise  # a mistake, and no measurement: there is nothing to keep
@@ -188,7 +195,9 @@ def _ended(
         summaries=found.summaries,
         not_applicable=found.skipped,
         failed=found.failed,
-        flags=found.flags,
+        stopped=found.stopped,
+        reached=found.reached,
+        flags=[*found.flags, *flags.of_service(found.stopped)],
         repeated=found.repeated,
         harm=found.harm,
         trace=found.trace,
@@ -197,7 +206,7 @@ def _ended(
         command=str(Command.parse(begun.command).keeping(found.secret)),
     )
     if parts is not None:
-        whole = found.curves.keys() - found.failed.keys()
+        whole = found.curves.keys() - found.failed.keys() - found.stopped.keys()
         ended = replace(
             ended,
             plan=plan(parts.victim),
@@ -262,7 +271,8 @@ def _doubt(cfg: DictConfig, parts: Parts, found: Gathered, judge: Judge) -> None
         return
     told = parts.victim.confidences and parts.defense.traits.confidences
     steady = flags.ITSELF not in parts.victim.shares.provenance
-    layers, whole = _layers(cfg, parts), found.curves.keys() - found.failed.keys()
+    ended = found.failed.keys() | found.stopped.keys()
+    layers, whole = _layers(cfg, parts), found.curves.keys() - ended
     found.flags = flags.of_run(
         parts.attacks,
         parts.defense,
@@ -276,6 +286,10 @@ def _doubt(cfg: DictConfig, parts: Parts, found: Gathered, judge: Judge) -> None
     found.flags += flags.of_victim(parts.victim)
     found.flags += flags.of_defense(layers, flags.aware(parts.attacks, parts.defense, whole))
     unknown = hidden(cfg.seed, found.secret)
+    if (asked := endpoint_of(parts.victim.predict)) is not None and not found.stopped:
+        asked.look_again(LATE)
+    if found.stopped or isinstance(parts.defense, OwnDefense):  # nobody is there to be asked
+        return
     doubts, repeated = selfcheck.of_layers(parts.victim, layers, unknown)
     found.flags += [*doubts, *(varies(parts.victim, judge) if steady else ())]
     found.repeated = dict(repeated)
@@ -283,6 +297,8 @@ def _doubt(cfg: DictConfig, parts: Parts, found: Gathered, judge: Judge) -> None
 
 def _layers(cfg: DictConfig, parts: Parts) -> dict[str, Defense]:
     """Name the layers of the defense as the config does; none without a defense."""
+    if isinstance(parts.defense, OwnDefense):
+        return {SERVICE: parts.defense}
     built = parts.defense.layers.values() if cfg.defense else ()
     return dict(zip(map(str, cfg.defense), built, strict=bool(built)))
 

@@ -134,7 +134,7 @@ def _told(app: FastAPI, front: Front) -> None:
             "family": card.family,
             "architecture": dict(card.architecture),
             "price": card.price,
-            "limits": front.limits._asdict(),
+            "limits": {"body": front.limits.body, "rows": front.limits.rows},
         }
 
     @app.get("/usage", tags=["service"])

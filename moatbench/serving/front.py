@@ -1,5 +1,6 @@
 """The routes that predict, on ASGI as it is: each request answered in one of the two protocols."""
 
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -27,10 +28,11 @@ log = logging.getLogger(__name__)
 
 
 class Limits(NamedTuple):
-    """The largest request: bytes of its body, and rows."""
+    """The largest request: bytes of its body, and rows. And the seconds that an answer is held."""
 
     body: int = 16 * 2**20
     rows: int = 10_000
+    latency: float = 0.0
 
 
 class Front:
@@ -56,7 +58,9 @@ class Front:
     ) -> None:
         self.service, self.rest, self.limits = service, rest, limits or Limits()
         self.columns, self.name = columns, name
-        self.writer = Writer(name, service.card.classes, service.card.confidences)
+        card = service.card
+        owners = [feature.name for feature in card.space.features for _ in range(feature.width)]
+        self.writer = Writer(name, card.classes, card.confidences, owners)
         self._bodies = Bodies(columns, self.limits.rows)
         self._tensors = Tensors(columns, self.limits.rows, list(self.writer.outputs))
         self._who = who or (lambda scope: service.client(presented(scope["headers"])))
@@ -79,6 +83,8 @@ class Front:
                 raise Problem(405, "method", "this route takes POST", headers={"allow": "POST"})
             client = self._who(scope)
             told = await self._told(route, client, scope, receive)
+            if self.limits.latency:
+                await asyncio.sleep(self.limits.latency)
             headers = _rate(client)
         except Problem as problem:
             told, headers = said(problem, scope["path"]), problem.headers

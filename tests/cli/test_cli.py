@@ -76,6 +76,14 @@ def test_a_suite_ends_with_its_worst_case(moatbench: Run) -> None:
     assert {r["winner"] for r in curve[4:]} <= {"equation_solving", "uniform_retraining"}
 
 
+def test_an_experiment_may_choose_what_its_suite_holds(moatbench: Run) -> None:
+    few = ("data=breast_cancer", "victim=logistic", "defense=none", "checkpoints=[6]")
+    chosen = ("attack.suite=[pool_retraining]", "tracking.enabled=false", "report=null")
+    status, out, err = moatbench("experiment=deployed", *few, *chosen)
+    assert (status, err) == (0, "")
+    assert "none / suite / logistic on breast_cancer / s0: finished" in out
+
+
 def test_what_does_not_apply_is_a_run_that_says_so(moatbench: Run) -> None:
     status, out, _ = moatbench(*QUICK, "defense=label_only", "tracking.enabled=false")
     assert status == 0
