@@ -6,7 +6,8 @@ from shop import ROOT, attack_of, defense_of, victim_of
 from moatbench.runner.extract import Extraction
 
 FOLDER = ROOT / "conf" / "attack"
-ATTACKS = sorted(file.stem for file in FOLDER.glob("*.yaml") if file.stem != "suite")
+PICTURES = ("s4l", "smoothing")  # for pictures alone; they wear active
+ATTACKS = sorted(f.stem for f in FOLDER.glob("*.yaml") if f.stem not in ("suite", *PICTURES))
 # A defense that lets the attack apply, where no defense at all does not
 DEFENSES = {
     "averaging": "gaussian_noise",
@@ -28,7 +29,7 @@ VICTIMS = {
     "art_fee": "mlp",
 }
 # Choose what of a pool to ask about; for others than networks they want a learner
-POOLED = ("active", "boundary", "knockoff", "copycat")
+POOLED = ("active", "boundary", "knockoff", "copycat", "jbda")
 FEW = {"art_knockoff": 40, "art_knockoff_adaptive": 40, "art_copycat": 40}  # steps of training
 TWO = {"logistic": "circles", "amazon_logistic": "circles"}
 # What an attack's plan may hang on: noise, rounding, labels, another family

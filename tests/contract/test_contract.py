@@ -67,7 +67,7 @@ DEEP = ("cnn", "net")
 OF_PAPERS = (
     *("boundary", "knockoff", "knockoff_adaptive", "copycat"),
     *("activethief_entropy", "activethief_kcenter", "activethief_dfal"),
-    "activethief_dfal_kcenter",
+    *("activethief_dfal_kcenter", "jbda", "jbda_tr", "s4l", "smoothing"),
 )
 # As ART has them: thousands of steps; tests/adapters holds them to the contract with few
 OF_ART = ("art_knockoff", "art_knockoff_adaptive", "art_copycat", "art_fee")

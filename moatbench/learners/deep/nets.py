@@ -1,6 +1,6 @@
 """Trained networks as plain data: a name, knobs, and arrays."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
@@ -82,13 +82,21 @@ class Net:
 
     def slopes(self, z: Array, towards: Labels, away: Labels) -> Array:
         """(n, d) how the score of one class above another's (n,) grows with each column of z."""
+        rows = np.arange(len(z))
+        return self._slopes(z, lambda scores: scores[rows, towards] - scores[rows, away])
+
+    def log_slopes(self, z: Array, labels: Labels) -> Array:
+        """(n, d) how the log-probability of a class (n,) grows with each column of z."""
+        rows = np.arange(len(z))
+        return self._slopes(z, lambda scores: scores.log_softmax(dim=1)[rows, labels])
+
+    def _slopes(self, z: Array, part: Callable[[Any], Any]) -> Array:
         import torch
 
-        where, rows = resolved(self.device), np.arange(len(z))
+        where = resolved(self.device)
         with one_thread():
             x = torch.tensor(z, dtype=torch.float32, device=where, requires_grad=True)
-            scores = self.module.to(where)(x)
-            (scores[rows, towards] - scores[rows, away]).sum().backward()
+            part(self.module.to(where)(x)).sum().backward()
         assert x.grad is not None
         return np.asarray(x.grad.double().cpu().numpy())
 
@@ -100,6 +108,15 @@ class Net:
 def kept(module: Any) -> dict[str, Weights]:
     """Return the weights of a torch module as arrays."""
     return {n: w.detach().cpu().numpy().copy() for n, w in module.state_dict().items()}
+
+
+def widened(name: str, knobs: Mapping[str, Any], times: int) -> dict[str, Any]:
+    """Return the knobs of a network with so many times the units, where its width is a knob."""
+    known = {**KNOBS.get(name, {}), **knobs}
+    return {
+        knob: times * width if isinstance(width, int) else [times * w for w in width]
+        for knob, width in known.items()
+    }
 
 
 def check(name: str, image: Sequence[int], knobs: Mapping[str, Any]) -> None:

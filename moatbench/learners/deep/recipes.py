@@ -33,6 +33,7 @@ class Recipe:
         loss: cross_entropy with soft labels; l1_log and squared_log, distance of log-probabilities
             from the told ones, both less their mean over the classes.
         augment: whether pictures are moved by a pixel at random.
+        rotate: weight of telling by how many quarters each picture of a batch was turned: S4L.
         precision: float32, or bfloat16 with sums in float32; None is the run's.
         device: auto, cpu or cuda; None is the run's.
     """
@@ -50,6 +51,7 @@ class Recipe:
     fall: float = 0.5
     loss: str = "cross_entropy"
     augment: bool = False
+    rotate: float = 0.0
     precision: str | None = None
     device: str | None = None
 
@@ -66,6 +68,7 @@ class Recipe:
         check_whole("every", self.every, 1)
         check_number("fall", self.fall, 0, 1, above=True)
         check_choice("loss", self.loss, LOSSES)
+        check_number("rotate", self.rotate, 0)
         if self.precision is not None:
             check_choice("precision", self.precision, PRECISIONS)
         if self.device is not None:
