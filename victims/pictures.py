@@ -42,7 +42,7 @@ def npz(
         test_share: of all rows, the judge's, where the file has no test set, or split is random.
         pool_share: of the other rows, the attacker's.
         name: in tables and records; None is the file's.
-        resize: whether they may be resized where they serve as pool or outliers.
+        resize: whether they may be resized where they serve as pool, outliers or foreign set.
     """
     file = Path(path).expanduser()
     read = read_npz(file, layout)
@@ -148,7 +148,7 @@ def photos(
 ) -> Dataset:
     """Crop `rows` pictures, at random scales, from the two photographs of scikit-learn.
 
-    The classes are the photographs. Meant as a foreign pool, or as outliers.
+    The classes are the photographs. Meant as a foreign pool, as outliers, or to judge on.
 
     Args:
         rows: how many, at least 10.

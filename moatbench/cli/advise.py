@@ -131,6 +131,7 @@ def _prepared(budget: str | None, seeds: int, given: tuple[str, ...]) -> "Errand
     from moatbench.compose.build import SUITE, build
     from moatbench.compose.naming import data_name
     from moatbench.compose.schema import register
+    from moatbench.learners.deep.device import computing
     from moatbench.runner.job import one_pool
     from moatbench.space import Numeric
     from moatbench.sweep.advise import Errand
@@ -142,7 +143,7 @@ def _prepared(budget: str | None, seeds: int, given: tuple[str, ...]) -> "Errand
         composed = compose("config", _overrides(given), return_hydra_config=True)
         choice = str(composed.hydra.runtime.choices["data"])
         cfg = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
-        with one_pool(cfg.threads):
+        with one_pool(cfg.threads), computing(cfg.device, cfg.precision):
             parts = build(cfg, SUITE)
     space, features = parts.victim.space, parts.victim.space.features
     asked = queries(budget, space.d, cfg.price)

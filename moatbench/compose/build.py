@@ -39,7 +39,11 @@ from moatbench.victim import Victim
 log = logging.getLogger(__name__)
 
 SUITE = "suite"
+<<<<<<< HEAD
 SERVICES = "moatbench.victims.remote.http"
+=======
+OF_SUITE = (SUITE, "apart", "knobs")  # keys of conf/attack/suite.yaml
+>>>>>>> main
 MULTIPLES = (1, 2, 5, 10, 20)
 
 
@@ -97,9 +101,10 @@ def _its_own(service: Guarded) -> Defense:
 
 
 def build_data(cfg: DictConfig) -> Dataset:
-    """Read the data, and the pool and the outliers that come from others."""
+    """Read the data, and the pool, the outliers and the foreign set that come from others."""
     data: Dataset = instantiate(cfg.data)
-    others = [None if cfg[key] is None else instantiate(cfg[key]) for key in ("pool", "outliers")]
+    keys = ("pool", "outliers", "foreign")
+    others = [None if cfg[key] is None else instantiate(cfg[key]) for key in keys]
     return data.with_others(*others) if any(others) else data
 
 
@@ -235,6 +240,9 @@ def _with_knobs(name: str, knobs: Mapping[str, Any]) -> DictConfig:
     loader = GlobalHydra.instance().config_loader()
     composed = loader.load_configuration(primary, [*given, f"attack={name}"], RunMode.RUN)
     node = composed.attack
+    OmegaConf.set_struct(node, False)
+    for key in OF_SUITE:  # an experiment may choose what its suite holds: not the attack's knobs
+        node.pop(key, None)
     OmegaConf.set_struct(node, True)
     _refuse_unknown([str(k) for k in knobs], [str(k) for k in node], f"attack.knobs.{name}")
     with open_dict(node):

@@ -17,6 +17,7 @@ from moatbench.compose.limits import check_run
 from moatbench.compose.schema import register
 from moatbench.data import Dataset
 from moatbench.defense import Defense
+from moatbench.learners.deep.device import computing
 from moatbench.record.identity import version_of
 from moatbench.record.inputs import inputs_within
 from moatbench.tracking.registry import fetched
@@ -34,6 +35,8 @@ class Deployed(NamedTuple):
         name: of the model, for routes and people.
         price: US dollars an answer.
         threads: of BLAS.
+        device: where its networks are asked.
+        precision: in which they were trained.
         constants: columns of the data that never vary, and their value.
         order: the names of all columns, as they stand in the data.
         identity: what the deployment is known by; another is another past.
@@ -44,6 +47,8 @@ class Deployed(NamedTuple):
     name: str
     price: float
     threads: int
+    device: str
+    precision: str
     constants: dict[str, float]
     order: tuple[str, ...]
     identity: dict[str, str]
@@ -51,7 +56,7 @@ class Deployed(NamedTuple):
 
 def deployed(overrides: Sequence[str]) -> Deployed:
     """Build victim and defense as a run would; nothing is attacked or written."""
-    with composed(overrides) as (cfg, choices):
+    with composed(overrides) as (cfg, choices), computing(cfg.device, cfg.precision):
         return _built(cfg, choices["victim"])
 
 
@@ -93,6 +98,8 @@ def _built(cfg: DictConfig, chosen: str) -> Deployed:
         str(cfg.victim.get("name") or chosen),
         float(cfg.price),
         int(cfg.threads),
+        str(cfg.device),
+        str(cfg.precision),
         constants,
         tuple(c.name for c in data.table.columns),
         _identity(cfg, data),
@@ -102,7 +109,8 @@ def _built(cfg: DictConfig, chosen: str) -> Deployed:
 def _identity(cfg: DictConfig, data: Dataset) -> dict[str, str]:
     """Say by what a deployment is known: its parts, the files they name, the code that runs them.
 
-    The threads of BLAS are left out: answers may differ in the last bits, as on other hardware.
+    Threads of BLAS and device are left out: answers may differ in the last bits, as on other
+    hardware.
     """
     tree: Any = OmegaConf.to_container(cfg, resolve=True)
     parts = {part: tree[part] for part in ("victim", "defense")}

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from moatbench.record.summary import SERVICE
 from moatbench.tables.opened import bare
@@ -60,7 +60,7 @@ def defense_name(cfg: DictConfig, overrides: Iterable[str]) -> str:
 
     A service's own, whatever it is, is called `service`.
     """
-    if cfg.victim.get("defended"):
+    if OmegaConf.select(cfg, "victim.defended"):
         return SERVICE
     overrides = list(overrides)
     layers = [

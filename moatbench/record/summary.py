@@ -70,7 +70,8 @@ class Summary:
         inputs: sha256 of each file that the config names, and of other people's code, by name.
         knobs: the config, flat: `defense.rounding.decimals`.
         versions: of Python, of the packages, and of the code with its commit.
-        hardware: that it ran on: cpu, cores, memory, threads, blas, system.
+        hardware: that it ran on: cpu, cores, memory, threads, blas, system, and the device and
+            precision of networks.
         data_provenance: where the data come from, their sha256, and how many rows repeat others.
         checkpoints: cumulative queries, the last is the budget.
         plan: how much was measured.

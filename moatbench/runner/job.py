@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
@@ -27,6 +27,7 @@ from moatbench.judge.plan import plan
 from moatbench.judge.service import OwnDefense
 from moatbench.judge.steady import varies
 from moatbench.knobs import check_whole
+from moatbench.learners.deep.device import computing, described
 from moatbench.randomness import stream
 from moatbench.record.command import Command
 from moatbench.record.curve import Row, by_attack
@@ -87,7 +88,8 @@ def _measure(cfg: DictConfig, begun: Summary, folder: Path, hydra: Any) -> Summa
     """Run the attacks, and leave in the folder and in MLflow what came of them."""
     found = Gathered(folder, is_suite=begun.attack == SUITE)
     parts: Parts | None = None
-    with one_pool(cfg.threads):
+    with one_pool(cfg.threads), computing(cfg.device, cfg.precision):
+        device = described()
         try:
             with staying():
                 parts = build(cfg, begun.attack)
@@ -107,7 +109,7 @@ def _measure(cfg: DictConfig, begun: Summary, folder: Path, hydra: Any) -> Summa
             found.fail("", error)
         if parts is not None:  # not before: no attack is to find the model in the run's folder
             write_victim(parts.victim, folder)
-    _ended(begun, cfg, parts, found).write(folder)
+    _ended(begun, cfg, parts, found, device).write(folder)
     summary = Summary.read(folder)
     if found.rows:
         draw(found.rows, summary, folder)
@@ -170,7 +172,13 @@ def _begun(cfg: DictConfig, hydra: Any) -> Summary:
     )
 
 
-def _ended(begun: Summary, cfg: DictConfig, parts: Parts | None, found: Gathered) -> Summary:
+def _ended(
+    begun: Summary,
+    cfg: DictConfig,
+    parts: Parts | None,
+    found: Gathered,
+    device: Mapping[str, str],
+) -> Summary:
     """Add what came of it."""
     ended = replace(
         begun,
@@ -188,7 +196,7 @@ def _ended(begun: Summary, cfg: DictConfig, parts: Parts | None, found: Gathered
         repeated=found.repeated,
         harm=found.harm,
         trace=found.trace,
-        hardware=hardware(int(cfg.threads)),
+        hardware={**hardware(int(cfg.threads)), **device},
         secret=found.secret,
         command=str(Command.parse(begun.command).keeping(found.secret)),
     )

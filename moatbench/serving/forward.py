@@ -7,6 +7,8 @@ from moatbench.serving.front import Receive, Scope, Send, whole
 if TYPE_CHECKING:
     from aiohttp import ClientSession
 
+JSON = "application/json"
+GONE = b'{"message": "the model does not answer"}'
 MOST = 2**30  # bytes of a request; what stands before it allows less
 
 
@@ -46,13 +48,9 @@ class Forward:
             )
             async with asked as answer:
                 data, status = await answer.read(), answer.status
-                kind = answer.headers.get("content-type", "application/json")
+                kind = answer.headers.get("content-type", JSON)
         except aiohttp.ClientError:
-            data, status, kind = (
-                b'{"message": "the model does not answer"}',
-                502,
-                "application/json",
-            )
+            data, status, kind = GONE, 502, JSON
         start: dict[str, Any] = {"type": "http.response.start", "status": status}
         start["headers"] = [(b"content-type", kind.encode("latin-1"))]
         await send(start)

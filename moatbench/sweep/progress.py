@@ -121,10 +121,11 @@ def result(summary: Summary) -> str:
     if summary.status != FINISHED:
         return f"{summary.status.replace('_', ' ')}: {summary.reason}"
     final = summary.finals
-    test, uniform = final["final_fidelity_test"], final["final_fidelity_uniform"]
+    on = [f"final_fidelity_{sample}" for sample in ("test", "uniform", "foreign")]
+    stolen = "/".join(_percent(final[name]) for name in on if name in final)
     marks = shown(summary.marks)
     flagged = f", {marks}" if marks else ""
-    return f"{_percent(test)}/{_percent(uniform)}{STOLEN}{flagged}"
+    return f"{stolen}{STOLEN}{flagged}"
 
 
 def _fitted(told: str, room: int) -> str:

@@ -9,6 +9,7 @@ from moatbench.record.columns import POOL, WORST_CASE
 from moatbench.record.curve import HEADLINE, LEVELS
 from moatbench.record.flag import BOUND, INVALID, ORACLE, UNISOLATED, Flag, gravest
 from moatbench.record.summary import FINISHED, STOPPED, Summary
+from moatbench.verdict.names import shown
 
 UNDEFENDED = "none"
 CONTROLS = (UNDEFENDED, "random_labels")  # nobody claims that they hold
@@ -22,8 +23,8 @@ class Case:
     """One defense before one victim.
 
     Args:
-        defense: its name.
-        model: the victim on its data.
+        defense: its name in code.
+        model: the victim on its data, as readers are told.
         budget: queries that an attack might ask.
         stolen: test rows on which the worst attack's copy gives the model's label, a share; the
             mean over seeds.
@@ -110,7 +111,7 @@ def of_run(summary: Summary) -> Case | None:
         return None
     return Case(
         defense=named(summary),
-        model=f"{summary.victim} on {summary.data}",
+        model=f"{shown(summary.victim)} on {shown(summary.data)}",
         budget=summary.reached or summary.checkpoints[-1],
         stolen=stolen,
         attack=summary.winner or summary.attack,
