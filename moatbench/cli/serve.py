@@ -126,12 +126,8 @@ def _serve(own: dict[str, str], choice: str | None, given: Sequence[str]) -> Non
     try:
         with listening(port, host) as clients, listening(admin_port, admin_host) as owner:
             parts = _deployed(given)
-<<<<<<< HEAD
             gone = retention.apply(state.store) if retention else 0
-            with one_pool(parts.threads):
-=======
             with one_pool(parts.threads), computing(parts.device, parts.precision):
->>>>>>> main
                 app = _application(parts, state, limits)
                 curve = Path(own["record"]) if "record" in own else None
                 page = owner_page(app, state.owner_key(), curve, accounts=by_account)

@@ -39,11 +39,8 @@ from moatbench.victim import Victim
 log = logging.getLogger(__name__)
 
 SUITE = "suite"
-<<<<<<< HEAD
 SERVICES = "moatbench.victims.remote.http"
-=======
 OF_SUITE = (SUITE, "apart", "knobs")  # keys of conf/attack/suite.yaml
->>>>>>> main
 MULTIPLES = (1, 2, 5, 10, 20)
 
 
