@@ -22,6 +22,7 @@ POINTS = 6  # checkpoints that are shown
 NAME = 36  # letters of a line's name
 FLAGS = 3  # lines of grade A or B
 UNIFORM = "fidelity_uniform"
+FOREIGN = "fidelity_foreign"
 LEVEL = 95  # per cent, in the last column
 BOUND_SPACE = "\0"  # no break here
 SIGNS = {"*": "the fit had not converged", "~": "it had not begun"}
@@ -63,8 +64,11 @@ def _strengths(summary: Summary, curves: Mapping[str, Curve]) -> str:
 
 
 def _table(summary: Summary, curves: Mapping[str, Curve], shown: Sequence[int]) -> str:
-    heads = ["% of test rows stolen, by queries", *(f"{q:,}" for q in shown)]
-    heads += ["test/uniform", f"to {LEVEL} %"]
+    marks = {one.mark for one in summary.flags}
+    what = "% in agreement with the service" if flag.AGREEMENT in marks else "% of test rows stolen"
+    foreign = any(FOREIGN in curve[-1] for curve in curves.values())
+    heads = [f"{what}, by queries", *(f"{q:,}" for q in shown)]
+    heads += ["test/uniform/foreign" if foreign else "test/uniform", f"to {LEVEL} %"]
     groups = folded({name: c for name, c in curves.items() if name != WORST_CASE})
     lines = []
     if worst := curves.get(WORST_CASE):
@@ -192,8 +196,9 @@ def _sign(row: Row) -> str:
 
 
 def _both(scores: Mapping[str, Any]) -> str:
-    """Show what is stolen of test rows and of uniform inputs."""
-    return f"{_cell(scores.get(HEADLINE))}/{_cell(scores.get(UNIFORM))}"
+    """Show what is stolen of test rows, of uniform inputs, and of a foreign set where there is."""
+    told = [HEADLINE, UNIFORM, *([FOREIGN] if FOREIGN in scores else [])]
+    return "/".join(_cell(scores.get(metric)) for metric in told)
 
 
 def _cell(value: float | None) -> str:

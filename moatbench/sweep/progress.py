@@ -9,7 +9,7 @@ from threading import Event, RLock, Thread
 from typing import Any, NamedTuple
 
 from moatbench.record.flag import shown
-from moatbench.record.summary import FAILED, FINISHED, RecordUnreadable, Summary
+from moatbench.record.summary import FAILED, FINISHED, STOPPED, RecordUnreadable, Summary
 from moatbench.sweep.manifest import Entry, entries
 from moatbench.tracking.store import LOGGED
 
@@ -47,6 +47,11 @@ class Job(NamedTuple):
     def lost(self) -> bool:
         """Whether it ended without a word of why."""
         return self.summary is None and not self.entry.error
+
+    @property
+    def stopped(self) -> str:
+        """Why a service, or a cap on what it may cost, ended it early; '' for other runs."""
+        return self.summary.reason if self.summary and self.summary.status == STOPPED else ""
 
     @property
     def unlogged(self) -> bool:
@@ -122,10 +127,11 @@ def result(summary: Summary) -> str:
     if summary.status != FINISHED:
         return f"{summary.status.replace('_', ' ')}: {summary.reason}"
     final = summary.finals
-    test, uniform = final["final_fidelity_test"], final["final_fidelity_uniform"]
+    on = [f"final_fidelity_{sample}" for sample in ("test", "uniform", "foreign")]
+    stolen = "/".join(_percent(final[name]) for name in on if name in final)
     marks = shown(summary.marks)
     flagged = f", {marks}" if marks else ""
-    return f"{_percent(test)}/{_percent(uniform)}{STOLEN}{flagged}"
+    return f"{stolen}{STOLEN}{flagged}"
 
 
 def _fitted(told: str, room: int) -> str:

@@ -17,6 +17,7 @@ from moatbench.report.measure.worst import Field, fields, over_seeds
 from moatbench.report.select.consistency import MixedSelection
 from moatbench.report.select.selection import select
 from moatbench.sweep.progress import Job
+from moatbench.tracking.log import STATES
 from moatbench.tracking.read import Logged
 from moatbench.verdict.names import shown
 from moatbench.verdict.words import named, paid_briefly
@@ -55,7 +56,7 @@ def logged(job: Job) -> Logged:
     assert summary is not None, "a run that left nothing has no record"
     file = job.folder / "curve.csv"
     rows = read(file) if file.exists() else []
-    state, place = ("FINISHED" if not job.failure else "FAILED"), str(job.folder)
+    state, place = STATES.get(summary.status, "FINISHED"), str(job.folder)
     return Logged(place, summary.title, state, summary.started, {"sweep": place}, summary, rows)
 
 

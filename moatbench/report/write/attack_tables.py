@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from math import inf, isnan, nan
 
+from moatbench.record.columns import SAMPLES
 from moatbench.record.curve import LEVELS
 from moatbench.report.measure.baselines import baselines_first
 from moatbench.report.measure.comparisons import LEVEL, MEASURES, Comparison, comparisons
@@ -63,7 +64,7 @@ def cost_multipliers(fields: Sequence[Field], metric: str) -> Table:
 
 def matrix(fields: Sequence[Field], metric: str) -> Table:
     """Defenses by the attacks that matter, with the maximum over all, as papers print it."""
-    on = "test data" if metric == "fidelity_test" else "uniform inputs"
+    on = SAMPLES[metric.removeprefix("fidelity_")]
     chosen = [attack for attack, _ in decisive(fields, metric)[:SHOWN]]
     ran = len({attack for field in fields for _, attack in field.curves})
     less = f" of {ran}, those that the maxima are of" if len(chosen) < ran else ""

@@ -38,7 +38,7 @@ def paragraph(selection: Selection, fields: Sequence[Field]) -> str:
         "checkpoint of one query stream.",
         "Fidelity is the share of inputs on which the surrogate and the undefended victim give the "
         f"same label, on held-out test data and on {selection.plan.uniform_points:,} uniform valid "
-        "inputs, none of which the attack had seen.",
+        f"inputs{_abroad(selection)}, none of which the attack had seen.",
         _floor(selection),
         "A defense's score is the worst case: the largest, over the attacks, of the mean over "
         "seeds; a maximum of means is biased upwards, against the defense.",
@@ -168,6 +168,13 @@ def commands(selection: Selection) -> list[str]:
     """The commands that repeat the runs, a line each."""
     runs = [*selection.runs, *selection.confirming]
     return [str(run.summary.command) for run in runs]
+
+
+def _abroad(selection: Selection) -> str:
+    """Name the foreign sets that were judged on as well; '' without."""
+    told = [run.summary.data_provenance.get("foreign") for run in selection.runs]
+    names = sorted({str(one["name"]) for one in told if one})
+    return f", and on rows of {', '.join(names)} (foreign)" if names else ""
 
 
 def _floor(selection: Selection) -> str:

@@ -35,6 +35,7 @@ class Expansion:
     ) -> None:
         self.book, self._draw, self._width, self._rng = book, draw, width, rng
         self.drawn: list[bytes] = []
+        self.chosen = 0  # inputs that were asked in place of draws, because they tell more
         self._tried: dict[int, int] = {}
         self._searches: list[tuple[Shrinking, Steps[bool], Array]] = []
         self._changed = book.changes, 0
@@ -59,8 +60,9 @@ class Expansion:
             if book.changes != self._changed[0]:
                 self._changed = book.changes, len(self.drawn)
             wanted = [values for _, _, values in self._searches]
-            behind = int(SHARE * self._asked) - len(self.drawn)
-            extra = max(0, behind) if len(self.drawn) < DRAWS else 0
+            drawn = len(self.drawn) + self.chosen
+            behind = int(SHARE * self._asked) - drawn
+            extra = max(0, behind) if drawn < DRAWS else 0
             if not wanted:
                 wanted = [sharp_questions(book, SHARP, self._done, self._rng)]
                 extra = max(len(wanted[0]), LEAST) if len(wanted[0]) else CHUNK
