@@ -3,7 +3,7 @@
 import numpy as np
 
 from moatbench.space import OFF, ON, Categorical, InputSpace
-from moatbench.types import Array, Mask, Rows
+from moatbench.types import Array, Generator, Mask, Rows
 
 GRID = 1000  # of the values that a feature's bisection goes by: of the pool, and evenly spread
 
@@ -48,6 +48,14 @@ class Coordinates:
             else:
                 x[:, first] = values[:, j]
         return x
+
+    def corners(self, n: int, rng: Generator) -> Array:
+        """(n, J) values far from the anchor: numbers at a random end or as there, any names."""
+        space, shape = self.space, (n, len(self.sizes))
+        ends = np.stack([space.low[self._firsts], space.high[self._firsts], self.anchor])
+        values: Array = ends[rng.integers(len(ends), size=shape), np.arange(shape[1])]
+        names = rng.integers(np.maximum(self.sizes, 1), size=shape)
+        return np.where(self.nominal, names, values)
 
     def between(self, j: int, one: float, other: float) -> float | None:
         """Return a value between two, half-way by what is asked; None where there is none."""
