@@ -136,8 +136,10 @@ def test_two_thresholds_within_one_gap_are_told_apart() -> None:
     x = space.sample(90, np.random.default_rng(0))
     target = by_hand(predict, x, (30, 60), space, ("a", "b"), "gradient_boosting")
     (point,) = played(target, Defense(), 900, draws=50)
-    numbers = point.parameters["feature"] == 0
-    assert (point.parameters["up_to"] - point.parameters["above"])[numbers].max() < 1e-12
+    found = point.parameters
+    used = found["terms"][np.abs(found["weights"][:, 0]) > 1e-9].any(axis=0)
+    assert (found["feature"][used] == 0).sum() == 2
+    assert (found["up_to"] - found["above"])[used].max() < 1e-12
 
 
 def test_terms_that_few_draws_meet_are_seen_far_from_the_anchor() -> None:
@@ -175,8 +177,8 @@ def test_equal_rows_with_different_answers_are_noticed_and_learnt_from(boosted: 
 @pytest.mark.parametrize("rows", [0, 1])
 def test_a_pool_of_a_row_or_none_leaves_random_inputs(boosted: Victim, rows: int) -> None:
     shares = replace(boosted.shares, pool=boosted.shares.pool[:rows])
-    (point,) = played(replace(boosted, shares=shares), Defense(), 600)
-    assert point.metrics["fidelity_uniform"] > 0.95
+    (point,) = played(replace(boosted, shares=shares), Defense(), 250)
+    assert point.metrics["fidelity_uniform"] > 0.9
 
 
 def test_what_is_left_out_of_a_row_is_answered_as_for_the_anchor(data: Dataset) -> None:

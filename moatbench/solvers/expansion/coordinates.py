@@ -1,5 +1,7 @@
 """Inputs as one value a feature, seen from an anchor: numbers as they are, names as codes."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from moatbench.space import OFF, ON, Categorical, InputSpace
@@ -49,13 +51,24 @@ class Coordinates:
                 x[:, first] = values[:, j]
         return x
 
-    def corners(self, n: int, rng: Generator) -> Array:
-        """(n, J) values far from the anchor: numbers at a random end or as there, any names."""
-        space, shape = self.space, (n, len(self.sizes))
-        ends = np.stack([space.low[self._firsts], space.high[self._firsts], self.anchor])
-        values: Array = ends[rng.integers(len(ends), size=shape), np.arange(shape[1])]
-        names = rng.integers(np.maximum(self.sizes, 1), size=shape)
-        return np.where(self.nominal, names, values)
+    def spread(self, edges: Sequence[Array], n: int, rng: Generator) -> Array:
+        """(n, J) values that go by cells, not by size: each number's cell is any, and each name.
+
+        Args:
+            edges: of each feature, its inner cells' ends; of names they count for nothing.
+            n: how many; every second is at an end of each number's range.
+            rng: draws.
+        """
+        values = np.empty((n, len(self.sizes)))
+        for j, (first, size) in enumerate(zip(self._firsts, self.sizes, strict=True)):
+            if size:
+                values[:, j] = rng.integers(size, size=n)
+                continue
+            ends = np.sort([self.space.low[first], *edges[j], self.space.high[first]])
+            cell = rng.integers(len(ends) - 1, size=n)
+            values[:, j] = rng.uniform(ends[cell], ends[cell + 1])
+            values[::2, j] = rng.choice(ends[[0, -1]], size=len(values[::2]))
+        return values
 
     def between(self, j: int, one: float, other: float) -> float | None:
         """Return a value between two, half-way by what is asked; None where there is none."""

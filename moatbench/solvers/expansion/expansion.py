@@ -15,7 +15,7 @@ CHUNK = 64  # draws at a time
 STALE = 20  # times that draws bring nothing new, and a space may be used up
 LEAST = 8  # draws beside questions about gaps
 SHARP = 32  # questions at a time about gaps of thresholds
-CORNERS = 16  # questions at a time, once nothing is left over, far from the anchor in all features
+CELLS = 32  # questions at a time, once nothing is left over, in any cells between thresholds
 HELD = 10  # every tenth draw judges, and is searched last
 TRIES = 3  # searches at a point that find nothing
 LOOKED = 400  # points with a residual that a search may start from
@@ -72,8 +72,8 @@ class Expansion:
             if not wanted:
                 wanted = [sharp_questions(book, SHARP, self._done, self._rng)]
                 extra = max(len(wanted[0]), LEAST) if len(wanted[0]) else CHUNK
-                # Where nearly all tests come out otherwise, what few draws meet is seen at once
-                wanted.append(book.at.corners(CORNERS, self._far))
+                # What is in a narrow cell of several features is met by hardly any draw
+                wanted.append(book.at.spread(book.switches.cuts, CELLS, self._far))
             draws = self.draws(extra) if extra else none
             yield from self._new(np.vstack([*wanted, draws]))
 

@@ -10,6 +10,7 @@ from moatbench.types import Array, Generator
 
 MOST = 6  # gaps that one question asks about
 TRIED = 8  # terms of a threshold, at which a question about it is tried
+FINEST = 2.0**-53  # share of inputs in a gap that counts as none: beside 0 there are always bits
 APART = 4.0  # times what is as good as zero, between answers that must be told apart
 
 
@@ -27,10 +28,11 @@ def _open(book: Book, done: set[Gap]) -> list[int]:
         gap = _gap(book, v)
         if name != NUMBER or gap in done:
             continue
-        if book.at.between(book.switches.feature[v], *gap[1:]) is None:
+        share = book.at.share(book.switches.feature[v], *gap[1:])
+        if share <= FINEST or book.at.between(book.switches.feature[v], *gap[1:]) is None:
             done.add(gap)
         else:
-            gaps[v] = book.at.share(book.switches.feature[v], *gap[1:])
+            gaps[v] = share
     return sorted(gaps, key=lambda v: -gaps[v])
 
 
