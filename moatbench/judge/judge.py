@@ -21,6 +21,7 @@ from moatbench.types import Array, Generator, Labels, Mask, Rows
 from moatbench.victim import Victim
 
 UNIFORM_POINTS = 10_000  # no disagreement in 10,000 bounds the rate below 3e-4 at 95 % confidence
+FOREIGN = 10_000  # rows of a foreign set at most
 SAME_VALUE = 1e-6  # of the range of a regression victim's values
 
 
@@ -49,6 +50,8 @@ class Judge:
     Fidelity is the share of points on which both give the same label (1 - R_test on the test data,
     1 - R_unif on uniform valid inputs, Tramèr et al. 2016, sec. 2); `cube`, where the space has
     one-hot groups, is uniform on the raw box, groups ignored, as in that paper's released code.
+    `foreign`, where it is declared, is on rows of other data that nobody trained on or owns: in
+    high dimensions uniform inputs are of one class nearly all, and say little.
 
     For a regression victim, fidelity is the share of points whose values are equal within
     `SAME_VALUE` of the range of the victim's, and `error_<sample>` is the mean absolute difference,
@@ -83,7 +86,9 @@ class Judge:
         *streams, trained, made = rng.spawn(4)
         self._transfer = None if transfer is None else Transfer(victim, transfer, made)
         self._far_stream, self.owner = streams[0], Owner(victim, streams[1])
-        space, n = victim.space, uniform_points(victim.judged, len(victim.shares.x_test))
+        space, foreign = victim.space, victim.shares.foreign
+        given = len(victim.shares.x_test) + (0 if foreign is None else len(foreign[:FOREIGN]))
+        n = uniform_points(victim.judged, given)
         # Where each row costs, all runs are judged on the same
         rng = rng if n == UNIFORM_POINTS else np.random.default_rng(n)
         points = {
@@ -92,6 +97,8 @@ class Judge:
         }
         if space.groups:
             points["cube"] = space.sample_cube(n, rng)
+        if foreign is not None:
+            points["foreign"] = foreign[:FOREIGN]
         self.samples = tuple(Sample(n, x, victim.predict(x)) for n, x in points.items())
         self._y = victim.shares.y_test
         self._regression = len(victim.classes) == 1

@@ -9,7 +9,7 @@ from threading import Event, Thread
 from typing import Any, NamedTuple
 
 from moatbench.record.flag import shown
-from moatbench.record.summary import FAILED, FINISHED, RecordUnreadable, Summary
+from moatbench.record.summary import FAILED, FINISHED, STOPPED, RecordUnreadable, Summary
 from moatbench.sweep.manifest import Entry, entries
 from moatbench.tracking.store import LOGGED
 
@@ -42,6 +42,11 @@ class Job(NamedTuple):
         if self.summary is None:
             return self.entry.error or LOST
         return self.summary.reason if self.summary.status == FAILED else ""
+
+    @property
+    def stopped(self) -> str:
+        """Why a service, or a cap on what it may cost, ended it early; '' for other runs."""
+        return self.summary.reason if self.summary and self.summary.status == STOPPED else ""
 
     @property
     def unlogged(self) -> bool:
@@ -116,10 +121,11 @@ def result(summary: Summary) -> str:
     if summary.status != FINISHED:
         return f"{summary.status.replace('_', ' ')}: {summary.reason}"
     final = summary.finals
-    test, uniform = final["final_fidelity_test"], final["final_fidelity_uniform"]
+    on = [f"final_fidelity_{sample}" for sample in ("test", "uniform", "foreign")]
+    stolen = "/".join(_percent(final[name]) for name in on if name in final)
     marks = shown(summary.marks)
     flagged = f", {marks}" if marks else ""
-    return f"{_percent(test)}/{_percent(uniform)}{STOLEN}{flagged}"
+    return f"{stolen}{STOLEN}{flagged}"
 
 
 def _fitted(told: str, room: int) -> str:

@@ -13,7 +13,7 @@ from moatbench.sweep.strengths import POINTS, PUBLISHED, published, spread
 
 Compose = Callable[..., DictConfig]
 Run = Callable[..., tuple[int, str, str]]
-WITHOUT = {"refuse_invalid", "refuse_partial", "shuffle"}  # there is nothing to be more or less of
+WITHOUT = {"refuse_invalid", "refuse_partial", "shuffle", "art"}  # nothing to be more or less of
 QUICK = ("data=iris", "attack=equation_solving", "seed=0", "checkpoints=[5,10]")
 
 
