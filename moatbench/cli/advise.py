@@ -34,6 +34,8 @@ OPTIONS = {
 }
 LEAST = 32  # queries: of fewer, a curve says little
 ROWS = "rows asked of the model, equal ones counted each time"
+SENT = "rows sent to the service at most, none of them twice"
+CHECKED = 100  # rows beside those of customers, on which a defense is checked
 
 
 def main() -> None:
@@ -194,11 +196,13 @@ def _say(parts: "Parts", errand: "Errand", price: float) -> None:
     elif (right := accuracy(victim)) is not None:
         constant = f"{100 * constant_accuracy(victim):.1f} %"
         print(f"victim: {100 * right:.1f} % right; the best constant answer has {constant}")
-    budget = errand.checkpoints[-1]
+    budget, attacks = errand.checkpoints[-1], len(parts.attacks)
     customers = (how.accounts + how.shifted_accounts) * how.account_queries
     judged = len(victim.shares.x_test) + 2 * how.uniform_points
-    rows = errand.runs * (len(parts.attacks) * (budget + customers) + judged)
+    rows, what = errand.runs * (attacks * (budget + customers) + judged), ROWS
+    if victim.judged is not None:  # a service, which is asked no row twice
+        rows, what = errand.runs * (attacks * budget + CHECKED) + victim.judged, SENT
     paid = f" (${budget * price:,.2f})" if price else ""
     asked = f"a thief may ask {budget:,} queries{paid}; {errand.runs} runs of up to "
-    print(filled(f"{asked}{len(parts.attacks)} attacks: about {rows:,} {ROWS}"))
+    print(filled(f"{asked}{attacks} attacks: about {rows:,} {what}"))
     print("first the bare API, which tells how long the rest takes", flush=True)

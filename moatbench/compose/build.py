@@ -39,6 +39,7 @@ from moatbench.victim import Victim
 log = logging.getLogger(__name__)
 
 SUITE = "suite"
+SERVICES = "moatbench.victims.remote.http"
 OF_SUITE = (SUITE, "apart", "knobs")  # keys of conf/attack/suite.yaml
 MULTIPLES = (1, 2, 5, 10, 20)
 
@@ -68,14 +69,13 @@ def build(cfg: DictConfig, attack: str) -> Parts:
             "defense must be none before a service with victim.defended=true, which has its own, "
             f"got {', '.join(map(str, cfg.defense))}; say defense=none"
         )
-    seed = cfg.seed if cfg.victim_seed is None else cfg.victim_seed
     # Cheap parts first: a bad knob, or file, is told before a victim is trained, or a suite built.
     defense = build_defense(cfg.defense)
     data = build_data(cfg)
     tell(data.table.notes)
     attacks = build_attacks(cfg.attack, attack)
     inside = None if cfg.subgroup is None else members(cfg.subgroup, data.table)
-    victim = build_victim(cfg, data, seed)
+    victim = build_victim(cfg, data, victim_seed(cfg))
     if not cfg.publish:
         victim = replace(victim, family=None, architecture={})
     if isinstance(victim.predict, Guarded):
@@ -128,6 +128,16 @@ def build_one(node: DictConfig) -> Any:
     part = instantiate(node)
     refuse_old_form(part)
     return part
+
+
+def victim_seed(cfg: DictConfig) -> int:
+    """Return the seed of victim and shares: a service is none to be trained, and keeps its shares.
+
+    So that another seed of attacks asks no further test rows.
+    """
+    if cfg.victim_seed is not None:
+        return int(cfg.victim_seed)
+    return 0 if str(cfg.victim.get("_target_", "")) == SERVICES else int(cfg.seed)
 
 
 def build_victim(cfg: DictConfig, data: Dataset, seed: int) -> Victim:

@@ -12,7 +12,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from moatbench.compose.build import build_defense, build_victim, instantiate, tell
+from moatbench.compose.build import build_defense, build_victim, instantiate, tell, victim_seed
 from moatbench.compose.limits import check_run
 from moatbench.compose.schema import register
 from moatbench.data import Dataset
@@ -85,7 +85,7 @@ def _built(cfg: DictConfig, chosen: str) -> Deployed:
     defense = build_defense(cfg.defense)
     data: Dataset = instantiate(cfg.data)
     tell(data.table.notes)
-    victim = build_victim(cfg, data, cfg.seed if cfg.victim_seed is None else cfg.victim_seed)
+    victim = build_victim(cfg, data, victim_seed(cfg))
     if not cfg.publish:
         victim = replace(victim, family=None, architecture={})
     taken = {feature.name for feature in victim.space.features}
@@ -114,7 +114,7 @@ def _identity(cfg: DictConfig, data: Dataset) -> dict[str, str]:
     """
     tree: Any = OmegaConf.to_container(cfg, resolve=True)
     parts = {part: tree[part] for part in ("victim", "defense")}
-    parts["seed"] = tree["seed"] if tree["victim_seed"] is None else tree["victim_seed"]
+    parts["seed"] = victim_seed(cfg)
     found = {name: _hashed(part) for name, part in parts.items()}
     found["data"] = data.table.sha256()
     found["files"] = _hashed(inputs_within({p: tree[p] for p in ("victim", "defense", "data")}))

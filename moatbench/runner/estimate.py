@@ -8,7 +8,14 @@ from hydra.errors import InstantiationException
 from omegaconf import DictConfig
 
 from moatbench.api import valid_checkpoints
-from moatbench.compose.build import MULTIPLES, build_attacks, build_victim, instantiate, tell
+from moatbench.compose.build import (
+    MULTIPLES,
+    build_attacks,
+    build_victim,
+    instantiate,
+    tell,
+    victim_seed,
+)
 from moatbench.compose.limits import check_run
 from moatbench.judge.customers.honest import QUERIES_AN_ACCOUNT
 from moatbench.judge.judge import UNIFORM_POINTS, uniform_points
@@ -40,7 +47,7 @@ def dry_run(cfg: DictConfig) -> DryRun:
     data = instantiate(cfg.data)
     tell(data.table.notes)
     try:
-        build_victim(cfg, data, cfg.seed if cfg.victim_seed is None else cfg.victim_seed)
+        build_victim(cfg, data, victim_seed(cfg))
     except DryRun as dry:
         return dry
     except InstantiationException as error:

@@ -38,7 +38,7 @@ def guarded(
     service = running(iris(), defense, folder)
     for name in NAMES:
         monkeypatch.setenv(name, keys.create(service.state.store, name)[1])
-    service.service.refresh()
+    service.service.clients.refresh()
     with serving(service.app) as url:
         yield url, service
 

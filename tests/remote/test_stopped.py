@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from services import Answer, answering
+from services import Answer, Shop, answering, petals
 from shop import Run, attack_of
 
 from moatbench.data import Dataset
@@ -18,30 +18,6 @@ from moatbench.defense import Defense
 from moatbench.record.curve import read
 from moatbench.runner.extract import extract
 from moatbench.victims.remote import http
-
-
-class Shop:
-    """A service of iris that turns odd after so many rows.
-
-    Args:
-        odd: answers from then on.
-        after: rows.
-    """
-
-    def __init__(self, odd: Callable[[Any], Answer], after: int) -> None:
-        self.odd, self.after, self.rows = odd, after, 0
-        self.well = False
-
-    def __call__(self, body: Any) -> Answer:
-        self.rows += len(body["dataframe_split"]["data"])
-        return petals(body) if self.well or self.rows <= self.after else self.odd(body)
-
-
-def petals(body: Any) -> Answer:
-    """Answer in MLflow's protocol as a softmax of iris, by the length of petals."""
-    z = np.array(body["dataframe_split"]["data"], dtype=float)[:, [2]] * [-2.0, 0.0, 2.0]
-    p = np.exp(z + np.array([6.0, 0.0, -10.0]))
-    return 200, {"predictions": (p / p.sum(axis=1, keepdims=True)).tolist()}
 
 
 def noisy(body: Any) -> Answer:
