@@ -77,7 +77,7 @@ def served(case: Case, folder: Path) -> Iterator[tuple[str, str]]:
 
 def extracted(case: Case) -> list[Row]:
     """Attack the service with as many queries as they did, and with more."""
-    points = [case.queries, 2 * case.queries, 4 * case.queries]
+    points = [case.queries * times for times in ((1,) if QUICK else (1, 2, 4))]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with served(case, folder) as (url, key):
