@@ -10,7 +10,7 @@ import numpy as np
 from moatbench.attack import Needs, Target
 from moatbench.client import Surrogate
 from moatbench.knobs import check_choice, check_flag, check_number
-from moatbench.learners.published import polishing, shallow
+from moatbench.learners.published import deepened, shallow
 from moatbench.search.bandit import Bandit
 from moatbench.search.boundary import bisect, opposites
 from moatbench.search.selection import SELECTIONS, Guide, by_spread
@@ -44,6 +44,7 @@ class Active(Trainer):
         mixed: whether mixes may be asked about; without, it ends with the pool and asks uniform
             inputs.
         polish: whether networks go on after Adam, on exact confidences: a minute for 2,600 answers.
+        warm: whether they go on from the last checkpoint's, or begin anew at each.
 
     Source: the selections of Orekondy et al. 2019, "Knockoff Nets" (CVPR: random, bandit), and Pal
     et al. 2020, "ActiveThief" (AAAI: entropy, kcenter, dfal, dfal_kcenter). The mixes, uniform
@@ -57,7 +58,8 @@ class Active(Trainer):
     growth: float
     uniform_share: float
     mixed: bool
-    polish: bool
+    polish: bool = False
+    warm: bool = True
 
     needs: ClassVar[Needs] = Needs(pool=True)
     against: ClassVar[frozenset[str]] = frozenset({"costs", "off_data", "refuses"})
@@ -65,7 +67,8 @@ class Active(Trainer):
     def __post_init__(self) -> None:
         check_knobs(self.answers, self.learner, "valid")
         check_choice("active: select", self.select, SELECT)
-        check_flag("active: polish", self.polish)
+        for name in ("polish", "warm"):
+            check_flag(f"active: {name}", getattr(self, name))
         check_number("active: first", self.first, 0, above=True)
         check_number("active: growth", self.growth, 0, above=True)
         check_number("active: uniform_share", self.uniform_share, 0, 1)
@@ -77,7 +80,7 @@ class Active(Trainer):
     def run(self, target: Target, rng: Generator) -> Iterator[Surrogate]:
         """Choose each round by the surrogate of all rounds before it."""
         thief = Retraining(target.api, self.answers, self.learner, "valid", rng)
-        thief.learner = polishing(thief.learner, self.polish)
+        thief.learner = deepened(thief.learner, self.polish, self.warm)
         pool = Pool(target.pool, thief, self.mixed)
         bandit = Bandit(target.pool, thief.rng) if self.select == "bandit" else None
         guide: Guide | None = None

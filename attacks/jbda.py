@@ -13,7 +13,7 @@ import numpy as np
 from moatbench.attack import Needs, Target
 from moatbench.client import Surrogate
 from moatbench.knobs import check_flag, check_number, check_whole
-from moatbench.learners.published import polishing, shallow
+from moatbench.learners.published import deepened, shallow
 from moatbench.search.jacobian import stepped
 from moatbench.strategies.retraining import Retraining, Trainer, check_knobs
 from moatbench.types import Array, Generator, Labels
@@ -41,6 +41,7 @@ class JBDA(Trainer):
         copies: moves of an input in a round.
         redraw: whether the class is drawn anew at each step, as in ModelGuard's code.
         polish: as for `active`.
+        warm: as for `active`.
     """
 
     answers: str
@@ -52,7 +53,8 @@ class JBDA(Trainer):
     steps: int
     copies: int
     redraw: bool
-    polish: bool
+    polish: bool = False
+    warm: bool = True
 
     needs: ClassVar[Needs] = Needs(pool=True)
     against: ClassVar[frozenset[str]] = frozenset({"costs"})
@@ -61,7 +63,7 @@ class JBDA(Trainer):
         check_knobs(self.answers, self.learner, "valid")
         for name in ("seeds", "most", "steps", "copies"):
             check_whole(f"jbda: {name}", getattr(self, name), 1)
-        for name in ("targeted", "redraw", "polish"):
+        for name in ("targeted", "redraw", "polish", "warm"):
             check_flag(f"jbda: {name}", getattr(self, name))
         check_number("jbda: reach", self.reach, 0, 1, above=True)
 
@@ -75,7 +77,7 @@ class JBDA(Trainer):
     def run(self, target: Target, rng: Generator) -> Iterator[Surrogate]:
         """Rounds grow with what was bought, never with the budget."""
         thief = Retraining(target.api, self.answers, self.learner, "valid", rng)
-        thief.learner = polishing(thief.learner, self.polish)
+        thief.learner = deepened(thief.learner, self.polish, self.warm)
         order = thief.rng.permutation(len(target.pool))[: self.seeds]
         yield from thief.buy(target.pool[order])
         done = 0

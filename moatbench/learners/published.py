@@ -33,6 +33,7 @@ FAMILIES = {
     "rbf": "rbf",
 }
 LEARNERS = (PUBLISHED, "softmax", "one_vs_rest", "mlp", "poly", "rbf", TREES, NET, S4L)
+MOST_UNKNOWNS = 25_000  # of a smooth family: a fit takes minutes, a curve hours
 DEGREE = 2  # of a polynomial, where the service does not publish it
 AnyLearner = Learner | TreeLearner | Untold | NetLearner
 AnyFit = Fit | TreeFit | UntoldFit | NetFit
@@ -55,6 +56,18 @@ def learner_for(name: str, card: Card) -> AnyLearner:
     return network if asked in FAMILIES else Untold(network, trees_for(card))
 
 
+def too_many(name: str, card: Card) -> str:
+    """Say that a smooth family has too many unknowns in this space; '' where it is none, or not."""
+    learner = learner_for(name, card)
+    learner = learner.network if isinstance(learner, Untold) else learner
+    if not isinstance(learner, Learner) or (unknowns := learner.unknowns) <= MOST_UNKNOWNS:
+        return ""
+    return (
+        f"{learner.family} has {unknowns:,} unknowns here, and more than {MOST_UNKNOWNS:,} take "
+        "hours; choose a smaller space, or attack=active attack.learner=net"
+    )
+
+
 def trees_for(card: Card) -> TreeLearner:
     """Return the learner of trees, on the scale of the victim's family if the card tells one."""
     scales = TREE_FAMILIES.get(card.family or "", TREE_FAMILIES[TREES])
@@ -70,9 +83,11 @@ def net_for(card: Card) -> NetLearner:
     return NetLearner(card.space, len(card.classes), name, knobs, note=note)
 
 
-def polishing(learner: AnyLearner, polish: bool) -> AnyLearner:
-    """Return the learner; where it trains deep networks, as one that polishes them or not."""
-    return replace(learner, polish=polish) if isinstance(learner, NetLearner) else learner
+def deepened(learner: AnyLearner, polish: bool, warm: bool) -> AnyLearner:
+    """Return the learner; where it trains deep networks, with these knobs of theirs."""
+    if not isinstance(learner, NetLearner):
+        return learner
+    return replace(learner, polish=polish, warm=warm)
 
 
 def shallow(card: Card, learner: str) -> str:

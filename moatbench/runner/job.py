@@ -20,6 +20,7 @@ from tqdm import tqdm
 from moatbench.compose.build import SUITE, Parts, build
 from moatbench.compose.naming import attack_name, data_name, defense_name, victim_name
 from moatbench.compose.repeat import as_given, repeating
+from moatbench.compose.words.errors import explain
 from moatbench.defense import Defense
 from moatbench.display.figure import draw
 from moatbench.judge.judge import Judge
@@ -50,6 +51,7 @@ from moatbench.tracking.registry import fetched
 from moatbench.tracking.resume import done_before
 from moatbench.tracking.store import address
 from moatbench.tracking.tried import require_usable
+from moatbench.victim import NotApplicable
 
 log = logging.getLogger(__name__)
 QUIET = 30.0  # seconds before the first line on how far a suite is
@@ -106,7 +108,10 @@ def _measure(cfg: DictConfig, begun: Summary, folder: Path, hydra: Any) -> Summa
         except Exception as error:
             if parts is None and not begun.sweep:
                 raise  # a mistake, and no measurement: there is nothing to keep
-            found.fail("", error)
+            if parts is None and isinstance(error.__cause__, NotApplicable):
+                found.skipped[""] = explain(error)  # as data whose package is not installed
+            else:
+                found.fail("", error)
         if parts is not None:  # not before: no attack is to find the model in the run's folder
             write_victim(parts.victim, folder)
     _ended(begun, cfg, parts, found, device).write(folder)

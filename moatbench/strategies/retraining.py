@@ -9,10 +9,11 @@ from math import ceil
 import numpy as np
 
 from moatbench.api import PredictionAPI
-from moatbench.attack import Attack
+from moatbench.attack import Attack, Target
 from moatbench.client import Surrogate
 from moatbench.knobs import check_choice
 from moatbench.learners.committee import bootstrapped
+from moatbench.learners.deep.learner import NET
 from moatbench.learners.learner import STALE, Learner
 from moatbench.learners.published import (
     LEARNERS,
@@ -21,6 +22,7 @@ from moatbench.learners.published import (
     AnyLearner,
     ignorant,
     learner_for,
+    too_many,
 )
 from moatbench.learners.purchases import Purchases
 from moatbench.learners.trees import TREES
@@ -75,6 +77,7 @@ class Retraining:
         self._due = list(api.checkpoints)
         self._guide: AnyFit | None = None
         self._guided_by = 0  # answers
+        self._earlier: AnyFit | None = None  # of a deep network
         self._soft, self._valid = answers == "confidences", inputs == "valid"
         self._ordinary = np.empty((0, self.space.d))
         if self.learner.family == TREES and pool is not None:
@@ -176,11 +179,13 @@ class Retraining:
         """Train on all purchases, from scratch; a network goes on from the guide.
 
         The other families have one minimum, or nearly. A network has many, and a good one is what
-        the guide has found in all its rounds.
+        the guide has found in all its rounds. Deep networks go on from the last checkpoint's, where
+        they are warm.
         """
-        start = self._guide if self.learner.family == "mlp" else None
+        start = self._guide if self.learner.family == "mlp" else self._earlier
         fit = self._fit(deepcopy(self._training), start)
         if fit is not None:
+            self._earlier = fit if self.learner.family == NET else None
             return fit.surrogate()
         blank = ignorant(self.api.card, self.bought.labels)
         return replace(blank, note="all answers alike") if len(self.bought) else blank
@@ -257,6 +262,11 @@ class Trainer(Attack):
     """An attack that trains on what its knob `answers` says."""
 
     answers: str
+    learner: str
+
+    def unmet(self, target: Target) -> str:
+        """Say also where what it trains has too many unknowns to be trained."""
+        return super().unmet(target) or too_many(self.learner, target.api.card)
 
     @property
     def labels_only(self) -> bool:  # type: ignore[override]

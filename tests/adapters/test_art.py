@@ -1,14 +1,16 @@
 """The Adversarial Robustness Toolbox behind our API, and what is wrong with it."""
 
 import random
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from shop import Spy, attack_of, by_hand, defense_of, deployed, outputs_told, softmax_of
+from shop import Run, Spy, attack_of, by_hand, defense_of, deployed, outputs_told, softmax_of
 
 from moatbench.adapters.art import toolbox
 from moatbench.api import Deployment, MeteredAPI
@@ -219,3 +221,28 @@ def test_what_is_no_classifier_of_art_is_refused() -> None:
         estimator(
             bundled("iris"), np.random.default_rng(0), softmax_of(np.ones((4, 3)), np.ones(3))
         )
+
+
+def classifier() -> Any:
+    """Return logistic regression on iris, as ART wraps it."""
+    from art.estimators.classification import SklearnClassifier
+    from sklearn.datasets import load_iris
+    from sklearn.linear_model import LogisticRegression
+
+    x, y = load_iris(return_X_y=True)
+    return SklearnClassifier(LogisticRegression(max_iter=1000).fit(x, y))
+
+
+@needs_art
+def test_a_run_on_a_classifier_of_art_by_its_name(
+    moatbench: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = ModuleType("elsewhere_of_art")
+    elsewhere.__dict__["make"] = classifier
+    monkeypatch.setitem(sys.modules, "elsewhere_of_art", elsewhere)
+    some = ("data=iris", "attack=uniform_retraining", "checkpoints=[20]", "tracking.enabled=false")
+    status, out, err = moatbench(
+        *some, "victim=art", "victim.estimator._target_=elsewhere_of_art.make"
+    )
+    assert status == 0, err
+    assert "% of test rows" in out

@@ -61,7 +61,7 @@ def bought(victim: Victim, attack: Active, checkpoints: tuple[int, ...]) -> Arra
 
 
 def made(select: str, mixed: bool = True, uniform: float = 0.1) -> Active:
-    return Active(select, "confidences", "softmax", 4, 0.5, uniform, mixed, False)
+    return Active(select, "confidences", "softmax", 4, 0.5, uniform, mixed)
 
 
 @pytest.mark.parametrize("select", SELECT)

@@ -56,7 +56,7 @@ def test_an_experiment_may_name_the_attacks_of_its_suite(moatbench: Run) -> None
     """Found: its `attack.suite` was handed to each of them as a knob, and all runs failed."""
     some = ("data=iris", "victim=softmax", "defense=none", "checkpoints=[10]", "report=null")
     status, out, err = moatbench(
-        "experiment=images_quick", *some, "tracking.enabled=false", "attack.suite=[pool_retraining]"
+        "experiment=deployed", *some, "tracking.enabled=false", "attack.suite=[pool_retraining]"
     )
     assert status == 0, err
     assert "pool_retraining" in out

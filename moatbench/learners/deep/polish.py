@@ -25,7 +25,7 @@ def polished(net: Net, z: Array, targets: Array, device: str | None = None) -> N
         net: trained so far; stays as it is.
         z: (n, d) numbers from -1 to 1.
         targets: (n, k) exact probabilities.
-        device: auto, cpu or cuda; None is that of the run.
+        device: auto, cpu or cuda; None is the run's.
     """
     module = net.fresh().eval().to(resolved(device))
     left = min(ITERATIONS, PASSES // len(z))
