@@ -31,7 +31,7 @@ from moatbench.types import Array
 from moatbench.victim import NotApplicable, Shares, Victim
 
 ROOT = Path(__file__).parents[1]
-DATA_DIR = ROOT.parent / "shared" / "data"
+DATA_DIR = Path(os.environ.get("MOATBENCH_DATA_DIR", ROOT.parent / "shared" / "data"))
 
 Compose = Callable[..., DictConfig]
 Run = Callable[..., tuple[int, str, str]]

@@ -48,7 +48,8 @@ def main() -> None:
     try:
         _advise(arguments)
     except KeyboardInterrupt:
-        sys.exit("moatbench-advise: interrupted; the same command goes on")
+        print("moatbench-advise: interrupted; the same command goes on", file=sys.stderr)
+        sys.exit(130)  # what a shell says of a command that Ctrl-C ended
     except Exception as error:
         sys.exit(f"moatbench-advise: {explain_composition(error, arguments)}")
 

@@ -37,7 +37,8 @@ def finish_sweep(broken: str = "") -> None:
     if not (runs := jobs(manifest_of(folder))):
         return
     _show_sweep(folder, runs)
-    failed = [run for run in runs if run.failure]
+    # Of a sweep that was cut short, those that were under way have not failed
+    failed = [run for run in runs if run.failure and not (broken and run.lost)]
     stopped = [run for run in runs if run.stopped]
     for line in (*failures(failed), *failures(stopped)):
         print(line, file=sys.stderr)
@@ -49,7 +50,7 @@ def finish_sweep(broken: str = "") -> None:
     else:
         _follow_up(runs, lost, broken, as_given(cfg.overrides.hydra))
     if broken:
-        whole = len(runs) - len(failed)
+        whole = sum(not run.failure for run in runs)
         print(f"the sweep ended early; {whole} runs are whole, and the same command does the rest")
     elif failed or lost:
         wrong = [f"{len(failed)} of {len(runs)} runs failed"] if failed else []

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -235,6 +236,7 @@ def _play(cfg: DictConfig, parts: Parts, found: Gathered, hydra: Any) -> Judge:
     each, tells = len(parts.checkpoints), found.is_suite and hydra.mode != RunMode.MULTIRUN
     quiet, told, done = 0.0 if cfg.verbose else QUIET, time.monotonic(), 0
     total = len(parts.attacks) * each
+    tqdm.set_lock(RLock())  # of this process: a worker that is killed leaves no semaphore behind
     with tqdm(total=total, unit="checkpoint", disable=_is_hidden(hydra), leave=False) as bar:
         for event in run_attacks(
             parts.victim,

@@ -5,7 +5,7 @@ import sys
 import time
 from pathlib import Path
 from textwrap import shorten
-from threading import Event, Thread
+from threading import Event, RLock, Thread
 from typing import Any, NamedTuple
 
 from moatbench.record.flag import shown
@@ -44,6 +44,11 @@ class Job(NamedTuple):
         return self.summary.reason if self.summary.status == FAILED else ""
 
     @property
+    def lost(self) -> bool:
+        """Whether it ended without a word of why."""
+        return self.summary is None and not self.entry.error
+
+    @property
     def stopped(self) -> str:
         """Why a service, or a cap on what it may cost, ended it early; '' for other runs."""
         return self.summary.reason if self.summary and self.summary.status == STOPPED else ""
@@ -73,6 +78,7 @@ class Progress(Thread):
         """Look until the sweep is over, then once more."""
         from tqdm import tqdm
 
+        tqdm.set_lock(RLock())  # of this process: one that is killed leaves no semaphore behind
         hidden = not sys.stderr.isatty()
         with tqdm(total=self._total, unit="run", disable=hidden, bar_format=_BAR) as bar:
             while not self._over.wait(POLL):

@@ -21,7 +21,7 @@ from moatbench.reply import Reply, from_outputs
 from moatbench.runner.extract import extract
 from moatbench.space import Categorical, InputSpace, Numeric
 from moatbench.types import Array
-from moatbench.victim import Victim
+from moatbench.victim import NotApplicable, Victim
 
 SPACE = InputSpace((Numeric("age", 0.0, 10.0), Categorical("day", ("a", "b", "c")), Numeric("x")))
 
@@ -104,6 +104,15 @@ def test_who_learns_trees_from_the_cube_asks_about_the_pool_too(attack: Attack) 
     own = (x[:, None] == target.shares.pool[None]).all(axis=2).any(axis=1)
     assert own.any()
     assert not own.all()
+
+
+def test_a_model_that_answers_values_is_none_for_a_committee() -> None:
+    x = SPACE.sample(60, np.random.default_rng(0))
+    values = by_hand(
+        lambda x: Reply(np.zeros(len(x), np.int64), x[:, :1]), x, (20, 40), SPACE, ("value",)
+    )
+    with pytest.raises(NotApplicable, match="class"):
+        list(extract(values, Defense(), committee(), checkpoints=[20]))
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ REDUCED = {
     "benchmark_page": ["--check"],
     "curve_end": ["--quick"],
     "defense_cost": ["rounding", "bdpl"],
+    "ensemble_monitors": ["--quick"],
     "ensembles": ["--quick"],
     "ensembles_exact": ["--quick"],
     "evasion": ["--quick"],
