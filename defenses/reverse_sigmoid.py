@@ -32,9 +32,9 @@ class ReverseSigmoid(Defense):
     The published formula may move the top class: of ten-class answers, 4 to 7 % at beta 0.8, gamma
     0.2. With the guard, beta is halved for a row until its top class leads, by more than a rounding
     error; beta = 0 would do, so that this ends. The answer is a function of the true one alone: its
-    inverse gives the few that it may have been. Verified: each weight falls, where it should rise, on 1.7 %
-    of (0, 1) at (0.21, 0.2) and 7.5 % at (0.8, 0.2), next to 0 and 1; at beta = gamma = 1 it is 1/2
-    everywhere, so that without the guard nothing is told.
+    inverse gives all that it may have been. Verified: each weight falls, where it should rise, on
+    1.7 % of (0, 1) at (0.21, 0.2) and 7.5 % at (0.8, 0.2), next to 0 and 1; at beta = gamma = 1 it
+    is 1/2 everywhere, so that without the guard nothing is told.
 
     Args:
         beta: height of the bump, at least 0; 0 is no defense.
