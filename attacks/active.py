@@ -9,9 +9,8 @@ import numpy as np
 
 from moatbench.attack import Needs, Target
 from moatbench.client import Surrogate
-from moatbench.knobs import check_choice, check_number
-from moatbench.learners.deep.learner import NET
-from moatbench.learners.published import PUBLISHED
+from moatbench.knobs import check_choice, check_flag, check_number
+from moatbench.learners.published import deepened, shallow
 from moatbench.search.bandit import Bandit
 from moatbench.search.boundary import bisect, opposites
 from moatbench.search.selection import SELECTIONS, Guide, by_spread
@@ -44,6 +43,8 @@ class Active(Trainer):
         uniform_share: of a round's queries, those that are uniform.
         mixed: whether mixes may be asked about; without, it ends with the pool and asks uniform
             inputs.
+        polish: whether networks go on after Adam, on exact confidences: a minute for 2,600 answers.
+        warm: whether they go on from the last checkpoint's, or begin anew at each.
 
     Source: the selections of Orekondy et al. 2019, "Knockoff Nets" (CVPR: random, bandit), and Pal
     et al. 2020, "ActiveThief" (AAAI: entropy, kcenter, dfal, dfal_kcenter). The mixes, uniform
@@ -57,6 +58,8 @@ class Active(Trainer):
     growth: float
     uniform_share: float
     mixed: bool
+    polish: bool = False
+    warm: bool = True
 
     needs: ClassVar[Needs] = Needs(pool=True)
     against: ClassVar[frozenset[str]] = frozenset({"costs", "off_data", "refuses"})
@@ -64,24 +67,20 @@ class Active(Trainer):
     def __post_init__(self) -> None:
         check_knobs(self.answers, self.learner, "valid")
         check_choice("active: select", self.select, SELECT)
+        for name in ("polish", "warm"):
+            check_flag(f"active: {name}", getattr(self, name))
         check_number("active: first", self.first, 0, above=True)
         check_number("active: growth", self.growth, 0, above=True)
         check_number("active: uniform_share", self.uniform_share, 0, 1)
 
     def unmet(self, target: Target) -> str:
         """Say why it does not apply: unless told otherwise, it is for networks and pictures."""
-        card = target.api.card
-        shallow = card.family not in (None, NET) or (card.family is None and not card.space.image)
-        if self.learner == PUBLISHED and shallow:
-            return (
-                "trains deep networks, and the victim is none that is known; say attack.learner="
-                "softmax (or another) to run it all the same"
-            )
-        return super().unmet(target)
+        return shallow(target.api.card, self.learner) or super().unmet(target)
 
     def run(self, target: Target, rng: Generator) -> Iterator[Surrogate]:
         """Choose each round by the surrogate of all rounds before it."""
         thief = Retraining(target.api, self.answers, self.learner, "valid", rng)
+        thief.learner = deepened(thief.learner, self.polish, self.warm)
         pool = Pool(target.pool, thief, self.mixed)
         bandit = Bandit(target.pool, thief.rng) if self.select == "bandit" else None
         guide: Guide | None = None

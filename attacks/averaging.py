@@ -20,8 +20,9 @@ from moatbench.strategies.wrapper import Wrapper
 from moatbench.traits import Traits
 from moatbench.types import Array, Generator, Labels, Rows
 
-AUTO = "auto"
+AUTO, VIEWS = "auto", "views"
 NEAR = 1e-3  # of a range: a thousand times the grids that keyed defenses have, and no distance
+PIXEL = -1.0  # in place of a reach: pictures move whole
 COARSE, TINY = 0.05, 1e-300  # of a range: a step of more than that is a distance
 
 
@@ -37,7 +38,8 @@ class Averaging(Wrapper):
         copies: how often each question is asked.
         jitter: share of each numeric column's range by which the copies, all but the first, differ
             from the question at most; 0 repeats it. `auto` repeats where the noise is fresh, and
-            moves by 0.001 where it is keyed to the input.
+            moves by 0.001 where it is keyed to the input. `views` moves pictures by a pixel, and
+            applies before every defense that touches the confidences (smoothing).
     """
 
     attack: Attack
@@ -46,8 +48,8 @@ class Averaging(Wrapper):
 
     def __post_init__(self) -> None:
         check_whole("averaging: copies", self.copies, 2, hint="; 1 is the other attack itself")
-        if self.jitter != AUTO:
-            check_number("averaging: jitter", self.jitter, 0, 1, other=AUTO)
+        if self.jitter not in (AUTO, VIEWS):
+            check_number("averaging: jitter", self.jitter, 0, 1, other=f"{AUTO} or {VIEWS}")
 
     @property
     def against(self) -> frozenset[str]:  # type: ignore[override]
@@ -57,6 +59,12 @@ class Averaging(Wrapper):
     def unmet(self, target: Target) -> str:
         """Say also where there is no noise, or nothing to move."""
         traits = target.known.traits
+        if self.jitter == VIEWS:
+            if not target.api.card.space.image:
+                return "moves pictures, and the inputs are none"
+            if traits is not None and not traits.touches_confidences:
+                return "nothing touches the confidences"
+            return self.attack.unmet(target)
         if traits is not None and traits.noise is None:
             return "the answers carry no noise to average out"
         if self._reach(traits) and not target.api.card.space.numeric.any():
@@ -71,6 +79,8 @@ class Averaging(Wrapper):
 
     def _reach(self, traits: Traits | None) -> float:
         """By how much copies move: where the noise is keyed to the row, repeats tell nothing."""
+        if self.jitter == VIEWS:
+            return PIXEL
         if self.jitter != AUTO:
             return float(self.jitter)
         keyed = traits is not None and traits.noise is not None and traits.noise.mode == "keyed"
@@ -83,7 +93,7 @@ class Averaged(View):
     Args:
         api: what is asked.
         copies: answers that are averaged, about; where checkpoints leave no room, fewer.
-        jitter: reach of the copies, as a share of each numeric column's range.
+        jitter: reach of the copies, as a share of each numeric column's range; or `PIXEL`.
         rng: draws the copies.
     """
 
@@ -97,8 +107,8 @@ class Averaged(View):
         asked = x[owner]
         if self._reach:
             moved = np.diff(owner, prepend=-1) == 0  # the first of each row's copies stays
-            near = neighbours(asked[moved], self.card.space, self._reach, self._rng)
-            asked[moved] = near
+            space, moves = self.card.space, views if self._reach == PIXEL else neighbours
+            asked[moved] = moves(asked[moved], space, self._reach, self._rng)
         answers = self._api.query(asked, account)
         # What was asked may lie on steps beside it: the first of the copies tells
         first = np.isin(answers.rows, np.flatnonzero(np.diff(owner, prepend=-1)))
@@ -121,6 +131,21 @@ def neighbours(x: Array, space: InputSpace, reach: float, rng: Generator) -> Arr
     step *= np.where(near, np.maximum(steps / (max(reach, TINY) * (high - low)), 1), 0)
     at[:, columns] = np.clip(x[:, columns] + step, low, high)
     return at
+
+
+def views(x: Array, space: InputSpace, reach: float, rng: Generator) -> Array:
+    """(n, d) pictures, each moved by a pixel in one of eight ways; edges are repeated."""
+    assert space.image is not None
+    pictures = x.reshape(-1, *space.image)
+    wide = np.pad(pictures, ((0, 0), (0, 0), (1, 1), (1, 1)), mode="edge")
+    ways = rng.integers(8, size=len(x))
+    ways += ways >= 4  # the fifth of nine is to stay
+    h, w = pictures.shape[2:]
+    out = np.empty_like(pictures)
+    for way in range(9):
+        down, right = divmod(way, 3)
+        out[ways == way] = wide[ways == way, :, down : down + h, right : right + w]
+    return out.reshape(x.shape)
 
 
 def averaged(x: Array, owner: Rows, answers: Answers, k: int) -> Answers:

@@ -6,6 +6,7 @@ from, and each answer that it does not explain holds a missing term. Source: our
 """
 
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,7 +15,9 @@ import numpy as np
 from moatbench.attack import Attack, Needs, Target
 from moatbench.client import Answers, Surrogate
 from moatbench.knobs import check_whole
+from moatbench.learners.committee import bootstrapped
 from moatbench.learners.grown_tree import clueless
+from moatbench.learners.published import trees_for
 from moatbench.learners.purchases import Purchases
 from moatbench.reply import has_outputs
 from moatbench.solvers.expansion.book import Book
@@ -35,6 +38,8 @@ HARD = 0.8  # share of draws that terms do not explain then: it is not
 NEIGHBOURS = 4  # of the anchor, each on a feature of its own
 VARYING = 3  # of them that are all answered otherwise: a tree has no such thresholds
 NEAR = 2.0**-40  # share of a feature's range, to a neighbour
+MEMBERS = 4  # boosters that are to differ, where the model is no small one
+DIVISIVE = 0.6  # of the questions then, those on which they do
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,7 @@ class _Session:
     def __init__(self, attack: EnsembleExpansion, target: Target, rng: Generator) -> None:
         self._attack, self._api = attack, target.api
         self._card = target.api.card
-        drawing, self._naming = rng.spawn(2)
+        drawing, self._naming, self._training = rng.spawn(3)
         self._at = Coordinates(self._card.space, target.pool)
         self._mixes = Mixes(self._card.space, target.pool, drawing)
         self._bought = Purchases(self._card)
@@ -127,13 +132,32 @@ class _Session:
         self._reason = self._reason or self._varying() or self._open_book()
         while self._reason or self._expansion is None or self._book is None:
             yield draw(CHUNK)
-        questions, end = self._expansion.questions(), self._api.queries + TRIAL // 2
+        questions, end = self._expansion.questions(), self._api.queries + TRIAL // 4
         while self._api.queries < self._attack.draws:
-            trying = self._api.queries < end or self._expansion.open_share < HARD
-            yield next(questions) if trying else self._expansion.draws(CHUNK)
+            if self._api.queries < end or self._expansion.open_share < HARD:
+                yield next(questions)
+            else:
+                yield self._round(self._expansion)
         for values in questions:
             yield values
             self._look()
+
+    def _round(self, expansion: Expansion) -> Array:
+        """(m, J) as many inputs as were asked before, most of them such as divide models of those.
+
+        These teach the booster more; the draws among them alone judge.
+        """
+        card, bought = self._card, self._bought
+        n = min(self._api.queries, self._attack.draws - self._api.queries)
+        if card.family not in LOGS or not card.full:  # where forests differ is chance
+            return expansion.draws(CHUNK)
+        answered, rng = (bought.x, bought.targets()), self._training
+        size = len(bought)
+        draws = (rng.integers(size, size=size) for _ in range(MEMBERS))
+        committee = bootstrapped(trees_for(card), answered, draws, rng)
+        divisive = self._mixes.divisive(committee, int(DIVISIVE * n))
+        expansion.chosen += len(divisive)
+        return np.vstack([self._at.values(divisive), expansion.draws(n - len(divisive))])
 
     def _draw(self, n: int) -> Array:
         return self._at.values(self._mixes.draw(n))
@@ -204,5 +228,5 @@ class _Session:
         if not len(self._bought):
             return clueless(self._card)
         if self._expansion is None:
-            return learnt(self._card, self._bought, self._card.family in LOGS, self._reason)
-        return chosen(self._expansion, self._card, self._bought)
+            return learnt(self._card, self._bought, deepcopy(self._training), self._reason)
+        return chosen(self._expansion, self._card, deepcopy(self._training))

@@ -13,7 +13,7 @@ from moatbench.client import Answers, Surrogate
 from moatbench.defense import Defense
 from moatbench.inverses.equations import StandingEquations
 from moatbench.knobs import check_choice, check_flag
-from moatbench.learners.published import ignorant
+from moatbench.learners.published import PUBLISHED, ignorant, too_many
 from moatbench.learners.purchases import Purchases
 from moatbench.models.forward import ACTIVATIONS
 from moatbench.solvers.edges import Edges
@@ -69,7 +69,8 @@ class EquationSolving(Attack):
 
     def unmet(self, target: Target) -> str:
         """Say why the attack does not apply: as its needs say, or an unknown architecture."""
-        reason, card = super().unmet(target), target.api.card
+        card = target.api.card
+        reason = super().unmet(target) or too_many(PUBLISHED, card)
         network = card.architecture
         if not reason and card.family == "kernel_logistic":
             return kernel_unmet(card)

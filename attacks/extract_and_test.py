@@ -8,7 +8,7 @@ import numpy as np
 from moatbench.attack import Attack, Target
 from moatbench.client import Surrogate
 from moatbench.knobs import check_choice
-from moatbench.learners.published import ignorant
+from moatbench.learners.published import ignorant, too_many
 from moatbench.learners.purchases import Purchases
 from moatbench.solvers.candidates import CANDIDATES, Candidates
 from moatbench.types import Generator
@@ -46,6 +46,10 @@ class ExtractAndTest(Attack):
         for family in self.families:
             check_choice("extract_and_test: each of families", family, CANDIDATES)
         check_choice("extract_and_test: inputs", self.inputs, INPUTS)
+
+    def unmet(self, target: Target) -> str:
+        """Say also where even a linear model has too many unknowns."""
+        return super().unmet(target) or too_many("softmax", target.api.card)
 
     def run(self, target: Target, rng: Generator) -> Iterator[Surrogate]:
         """Choose anew at each checkpoint, until a family explains all answers exactly."""

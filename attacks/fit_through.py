@@ -16,7 +16,7 @@ from scipy.special import softmax
 from moatbench.attack import Attack, Needs, Target
 from moatbench.client import Surrogate
 from moatbench.knobs import check_choice
-from moatbench.learners.published import PUBLISHED, smooth_learner
+from moatbench.learners.published import PUBLISHED, smooth_learner, too_many
 from moatbench.models.linear import Linear
 from moatbench.models.one_vs_rest import OneVsRest
 from moatbench.reply import Reply, from_outputs, has_outputs
@@ -65,7 +65,7 @@ class FitThrough(Attack):
 
     def unmet(self, target: Target) -> str:
         """Say also where the answers are no known function of the true ones."""
-        if reason := super().unmet(target):
+        if reason := super().unmet(target) or too_many(PUBLISHED, target.api.card):
             return reason
         if not target.api.card.full:
             return "needs whole distributions, and the victim tells of some classes only"

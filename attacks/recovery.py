@@ -14,7 +14,7 @@ from moatbench.attack import Attack, Needs, Target
 from moatbench.client import Surrogate
 from moatbench.defense import Defense
 from moatbench.knobs import check_choice, check_number, check_whole
-from moatbench.learners.published import AnyFit
+from moatbench.learners.published import AnyFit, too_many
 from moatbench.learners.purchases import Purchases
 from moatbench.learners.restoring import Method, Pairs
 from moatbench.numerics.simplex import normalised
@@ -101,7 +101,7 @@ class Recovery(Attack):
 
     def unmet(self, target: Target) -> str:
         """Say also where there is nothing to undo."""
-        if reason := super().unmet(target):
+        if reason := super().unmet(target) or too_many(self.learner, target.api.card):
             return reason
         if not target.api.card.full:
             return "needs whole distributions, and the victim tells of some classes only"

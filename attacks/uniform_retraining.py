@@ -15,6 +15,9 @@ WAVE = 256  # inputs drawn at a time
 class UniformRetraining(Trainer):
     """Spend the budget on uniform inputs and train a surrogate on the answers.
 
+    Where trees are learnt, every second input is a row of the pool, for as long as there are any:
+    of uniform inputs alone they may know less of real data than one constant answer does.
+
     Args:
         answers: what to train on: `confidences` (the label where there are none) or `labels`.
         learner: `published` (the victim's own family; where it is not told, an mlp or trees),
@@ -33,6 +36,8 @@ class UniformRetraining(Trainer):
 
     def run(self, target: Target, rng: Generator) -> Iterator[Surrogate]:
         """Draw waves of one size, so that a larger budget begins with the same inputs."""
-        retraining = Retraining(target.api, self.answers, self.learner, self.inputs, rng)
+        retraining = Retraining(
+            target.api, self.answers, self.learner, self.inputs, rng, target.pool
+        )
         while retraining.open:
-            yield from retraining.buy(retraining.uniform(WAVE))
+            yield from retraining.buy(retraining.among_ordinary(retraining.uniform(WAVE)))

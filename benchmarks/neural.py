@@ -20,7 +20,8 @@ from moatbench.compose.build import instantiate
 from moatbench.defense import Defense
 from moatbench.judge.judge import Judge
 from moatbench.learners.deep.architectures import make
-from moatbench.learners.deep.learner import NetFit, NetLearner
+from moatbench.learners.deep.fit import NetFit
+from moatbench.learners.deep.learner import NetLearner
 from moatbench.learners.deep.recipes import Recipe
 from moatbench.learners.deep.training import train
 from moatbench.numerics.spread import k_center

@@ -13,7 +13,7 @@ from math import sqrt
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.special import ndtri
+from scipy.special import ndtri, softmax
 
 from moatbench.defense import Defense
 from moatbench.knobs import check_choice, check_number
@@ -22,10 +22,12 @@ from moatbench.numerics.simplex import normalised
 from moatbench.reply import Reply
 from moatbench.traits import NoiseModel, Traits
 from moatbench.types import Array, Generator, Rows
-from moatbench.victim import Victim
+from moatbench.victim import NotApplicable, Victim
 
 DISTRIBUTIONS = ("gaussian", "laplace")
 MODES = ("fresh", "keyed")
+SCALES = ("probability", "log")
+TINY = 1e-300  # a probability whose logarithm can still be told
 
 
 @dataclass
@@ -43,12 +45,15 @@ class Noise(Defense):
             of the input under a secret key drawn at deployment, the same for every account).
         grid: keyed only: inputs are snapped to its multiples first, where each
             number spans [-1, 1], so that a repeat with less jitter than that learns nothing new.
+        scale: `probability`; or `log`: noise is added to natural logarithms, and the answer
+            normalised. On many classes the first drowns all but the largest.
     """
 
     distribution: str
     sigma: float
     mode: str
     grid: float
+    scale: str = SCALES[0]
 
     harmless: ClassVar[dict[str, Any]] = {"sigma": 0.0}
     strengths: ClassVar[dict[str, Any]] = {"sigma": (0.01, 0.02, 0.05, 0.1, 0.2)}
@@ -56,11 +61,14 @@ class Noise(Defense):
     def __post_init__(self) -> None:
         check_choice("noise: distribution", self.distribution, DISTRIBUTIONS)
         check_choice("noise: mode", self.mode, MODES)
+        check_choice("noise: scale", self.scale, SCALES)
         check_number("noise: sigma", self.sigma, 0, hint="; 0 is no noise")
         check_number("noise: grid", self.grid, 0, above=True, hint="; for example 1e-6")
 
     def deploy(self, victim: Victim, rng: Generator) -> None:
         """Draw the key and the accounts' streams."""
+        if self.scale == "log" and len(victim.classes) == 1:
+            raise NotApplicable("noise: scale=log needs classes, and the victim answers values")
         self._key, self._space = rng.bytes(32), victim.space
         self._streams = AccountStreams(rng)
 
@@ -70,7 +78,10 @@ class Noise(Defense):
             return reply
 
         def blur(rows: Rows, y: Array) -> Array:
-            noisy = y + self.sigma * self._draw(x[rows], y.shape[1], account)
+            drawn = self.sigma * self._draw(x[rows], y.shape[1], account)
+            if self.scale == "log":
+                return np.asarray(softmax(np.log(np.maximum(y, TINY)) + drawn, axis=1))
+            noisy = y + drawn
             return noisy if y.shape[1] == 1 else normalised(noisy.clip(0, 1))
 
         return reply.perturbed(blur, keep_labels=False)
@@ -79,6 +90,8 @@ class Noise(Defense):
     def traits(self) -> Traits:
         """The law is told before clipping; fresh noise counts the draws of each account."""
         law = NoiseModel(self.mode, self.distribution, self.sigma) if self.sigma else None
+        if law and self.scale == "log":
+            law = NoiseModel(self.mode)  # what is added to a probability has no law of its own
         memory = "counts" if self.mode == "fresh" else "none"
         return Traits({"noisy"}, keeps_labels=False, noise=law, memory=memory)
 

@@ -51,7 +51,7 @@ class NoiseModel(NamedTuple):
 
 
 class AnswerGrid(NamedTuple):
-    """The steps of the confidences told: so many `decimals`, significant `digits`, or `bins`."""
+    """The steps told: `decimals`, `log_decimals` (of logarithms), significant `digits`, `bins`."""
 
     unit: str
     steps: int

@@ -55,6 +55,7 @@ class Shares:
     test_rows: Rows | None = None  # which rows of the table the judge's are
     y_pool: Labels | None = None  # the pool's true labels: for baselines, never for an attack
     outliers: Array | None = None  # the defender's: inputs of no class, disjoint from the pool
+    foreign: Array | None = None  # the judge's, of other data: in none of the other shares
 
     def packed(self, name: str) -> NDArray[Any]:
         """(n, d) the rows of `x_train`, `pool` or `x_test` as they are kept, not widened."""

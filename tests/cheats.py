@@ -65,6 +65,13 @@ class Thief(Attack):
         return Surrogate(predict)
 
 
+class TakesItAlong(Thief):
+    """Would look for the victim where it is pickled."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return dict(vars(self))
+
+
 DIARY = "moatbench-cheat-diary.npy"  # in the folder for temporary files
 DAEMONS = "moatbench-daemons.txt"
 SEEN: list[Array] = []

@@ -86,8 +86,9 @@ def use(python: Path, folder: Path) -> None:
 
 
 def run(*command: str, cwd: Path | None = None) -> None:
-    """Run a command without what points into the repository."""
-    inherited = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    """Run a command without what points into the repository, or wants what a wheel does not."""
+    left = ("PYTHONPATH", "VIRTUAL_ENV", "MOATBENCH_REQUIRE")
+    inherited = {k: v for k, v in os.environ.items() if k not in left}
     subprocess.run(command, check=True, cwd=cwd, env=inherited)
 
 

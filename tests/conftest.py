@@ -16,6 +16,15 @@ from moatbench.runner.job import one_pool
 from moatbench.victim import Victim
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A case of a part of ART's needs ART."""
+    for item in items:
+        called = getattr(item, "callspec", None)
+        values = [] if called is None else called.params.values()
+        if any(isinstance(v, str) and v.split("_")[0] == "art" for v in values):
+            item.add_marker(pytest.mark.needs("art"))
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test for want of a tool; where the tool had to be installed, fail."""
     for mark in item.iter_markers("needs"):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import replace
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Self, TypeVar
@@ -30,7 +31,7 @@ from moatbench.types import Array
 from moatbench.victim import NotApplicable, Shares, Victim
 
 ROOT = Path(__file__).parents[1]
-DATA_DIR = ROOT.parent / "shared" / "data"
+DATA_DIR = Path(os.environ.get("MOATBENCH_DATA_DIR", ROOT.parent / "shared" / "data"))
 
 Compose = Callable[..., DictConfig]
 Run = Callable[..., tuple[int, str, str]]
@@ -206,7 +207,24 @@ def postgresql() -> str | None:
     return str(folders[-1]) if folders else None
 
 
+def package(name: str) -> Callable[[], str | None]:
+    """Return what tells the version of a package of PyPI, where it is installed."""
+
+    def find() -> str | None:
+        try:
+            return version(name)
+        except PackageNotFoundError:
+            return None
+
+    return find
+
+
 TOOLS: dict[str, Callable[[], str | None]] = {
+    "art": package("adversarial-robustness-toolbox"),
+    "mlxtend": package("mlxtend"),
+    "onnxruntime": package("onnxruntime"),
+    "xgboost": package("xgboost-cpu"),
+    "lightgbm": package("lightgbm"),
     "chromium": lambda: shutil.which("chromium") or shutil.which("google-chrome"),
     "pdflatex": lambda: shutil.which("pdflatex"),
     "postgresql": postgresql,

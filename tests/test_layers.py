@@ -43,7 +43,7 @@ FLOORS = [
     {"solvers"},
     {"inverses"},
     {"strategies", "judge", "serving"},
-    {"isolation"},
+    {"isolation", "adapters"},
     {"compose"},
     {"runner"},
     {"testing", "reproduce", "cli"},
@@ -56,6 +56,10 @@ BLIND = {  # these see nothing else of ours
     "models": {"types", "space", "reply", "knobs", "numerics"},
     "formats": {"types", "reply", "knobs", "models"},
     "remote": {"types", "reply", "knobs", "victim", "formats"},
+    "adapters": {  # a wing of parts: it may use what parts may, and victims of one's own
+        *("types", "knobs", "space", "reply", "victim", "client", "traits", "defense", "api"),
+        *("attack", "data", "numerics", "models", "formats", "learners", "strategies", "victims"),
+    },
     "serving": {
         *("types", "knobs", "feature", "space", "reply", "victim", "client", "monitor"),
         *("traits", "defense", "stack", "api", "record"),
@@ -73,7 +77,8 @@ SHARED = {  # parts may use them
 ONLY = {  # libraries, and who may import them
     "mlflow": {"tracking"},
     "hydra.utils": {"compose"},
-    "torch": {"learners", "formats", *PARTS},
+    "art": {"adapters"},
+    "torch": {"learners", "formats", "adapters", *PARTS},
     "matplotlib": {"display", "report", "reproduce"},
     "fastapi": {"serving"},
     "starlette": {"serving"},

@@ -54,7 +54,7 @@ def net(
     recipe: str,
     training: Mapping[str, Any],
     outlier_exposure: float,
-    device: str,
+    device: str | None,
 ) -> Victim:
     """Train a network.
 
@@ -66,9 +66,10 @@ def net(
         recipe: a name of `recipes`.
         training: changes to it.
         outlier_exposure: weight of being undecided on the outliers (data@outliers=); 0 for none.
-        device: auto, cpu or cuda, to train on; the victim answers on the CPU.
+        device: auto, cpu or cuda, to train on; None is the run's, on which it answers.
     """
-    check_device(device)
+    if device is not None:
+        check_device(device)
     check_number("victim.outlier_exposure", outlier_exposure, 0)
     how = recipe_of(recipe, training, device)
     shares = data.shares(rng)
@@ -95,6 +96,6 @@ def net(
     return Victim(shares, model, NET, {"net": net, **knobs})
 
 
-def recipe_of(name: str, training: Mapping[str, Any], device: str) -> Any:
+def recipe_of(name: str, training: Mapping[str, Any], device: str | None) -> Any:
     """Return the recipe of a victim, on its device."""
     return recipe(name, {**training, "device": device}, "victim")

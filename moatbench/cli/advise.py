@@ -34,6 +34,8 @@ OPTIONS = {
 }
 LEAST = 32  # queries: of fewer, a curve says little
 ROWS = "rows asked of the model, equal ones counted each time"
+SENT = "rows sent to the service at most, none of them twice"
+CHECKED = 100  # rows beside those of customers, on which a defense is checked
 
 
 def main() -> None:
@@ -46,7 +48,8 @@ def main() -> None:
     try:
         _advise(arguments)
     except KeyboardInterrupt:
-        sys.exit("moatbench-advise: interrupted; the same command goes on")
+        print("moatbench-advise: interrupted; the same command goes on", file=sys.stderr)
+        sys.exit(130)  # what a shell says of a command that Ctrl-C ended
     except Exception as error:
         sys.exit(f"moatbench-advise: {explain_composition(error, arguments)}")
 
@@ -129,6 +132,7 @@ def _prepared(budget: str | None, seeds: int, given: tuple[str, ...]) -> "Errand
     from moatbench.compose.build import SUITE, build
     from moatbench.compose.naming import data_name
     from moatbench.compose.schema import register
+    from moatbench.learners.deep.device import computing
     from moatbench.runner.job import one_pool
     from moatbench.space import Numeric
     from moatbench.sweep.advise import Errand
@@ -140,7 +144,7 @@ def _prepared(budget: str | None, seeds: int, given: tuple[str, ...]) -> "Errand
         composed = compose("config", _overrides(given), return_hydra_config=True)
         choice = str(composed.hydra.runtime.choices["data"])
         cfg = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
-        with one_pool(cfg.threads):
+        with one_pool(cfg.threads), computing(cfg.device, cfg.precision):
             parts = build(cfg, SUITE)
     space, features = parts.victim.space, parts.victim.space.features
     asked = queries(budget, space.d, cfg.price)
@@ -193,11 +197,13 @@ def _say(parts: "Parts", errand: "Errand", price: float) -> None:
     elif (right := accuracy(victim)) is not None:
         constant = f"{100 * constant_accuracy(victim):.1f} %"
         print(f"victim: {100 * right:.1f} % right; the best constant answer has {constant}")
-    budget = errand.checkpoints[-1]
+    budget, attacks = errand.checkpoints[-1], len(parts.attacks)
     customers = (how.accounts + how.shifted_accounts) * how.account_queries
     judged = len(victim.shares.x_test) + 2 * how.uniform_points
-    rows = errand.runs * (len(parts.attacks) * (budget + customers) + judged)
+    rows, what = errand.runs * (attacks * (budget + customers) + judged), ROWS
+    if victim.judged is not None:  # a service, which is asked no row twice
+        rows, what = errand.runs * (attacks * budget + CHECKED) + victim.judged, SENT
     paid = f" (${budget * price:,.2f})" if price else ""
     asked = f"a thief may ask {budget:,} queries{paid}; {errand.runs} runs of up to "
-    print(filled(f"{asked}{len(parts.attacks)} attacks: about {rows:,} {ROWS}"))
+    print(filled(f"{asked}{attacks} attacks: about {rows:,} {what}"))
     print("first the bare API, which tells how long the rest takes", flush=True)

@@ -6,9 +6,11 @@ This module and what it imports at the top stay light: `--help` and tab completi
 import gc
 import logging
 import os
+import signal
 import sys
 from contextlib import chdir
 from pathlib import Path
+from typing import NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -22,6 +24,7 @@ from moatbench.compose.words.errors import WANTS_TRACEBACK, explain
 from moatbench.compose.words.overrides import explain_composition, refuse_flags
 
 log = logging.getLogger("moatbench")
+INTERRUPTED = 130  # what a shell says of a command that Ctrl-C ended
 
 register()
 # Imports and configs make objects by the hundred thousand, hardly one of them garbage: to look for
@@ -64,6 +67,18 @@ def _job(cfg: DictConfig) -> str | None:
     return None
 
 
+def _interrupted() -> NoReturn:
+    """End what still runs, show what is whole, and exit as a shell expects of Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one would cut the table short
+    from moatbench.sweep.workers import stop_workers
+
+    stop_workers()
+    finish_sweep("interrupted")
+    told = "moatbench: interrupted; the checkpoints that were reached are in curve.csv"
+    print(told, file=sys.stderr)
+    sys.exit(INTERRUPTED)
+
+
 def main() -> None:
     """Run the command line; on an error, say it in one line and exit with 1."""
     # Hydra then raises instead of printing its own, longer message.
@@ -72,8 +87,7 @@ def main() -> None:
         refuse_flags(sys.argv[1:])
         job()
     except KeyboardInterrupt:
-        finish_sweep("interrupted")
-        sys.exit("moatbench: interrupted; the checkpoints that were reached are in curve.csv")
+        _interrupted()
     except Exception as error:
         if WANTS_TRACEBACK:
             raise

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from moatbench.record.command import Command
+from moatbench.record.summary import SERVICE
 
 if TYPE_CHECKING:
     from moatbench.record.summary import Summary
@@ -53,7 +54,9 @@ def after_run(summary: "Summary") -> tuple[str, str]:
     kept = [o for o in ran.overrides if group(o) not in DROPPED]
     if not [o for o in kept if group(o) not in PLACES]:
         given, why = [*kept, QUICKSTART], "rounding beside no defense and labels alone, 3 seeds"
-    elif any(key(o).startswith("defense.") or o.startswith(("+", "~")) for o in kept):
+    elif summary.defense == SERVICE or any(
+        key(o).startswith("defense.") or o.startswith(("+", "~")) for o in kept
+    ):
         given, why = [*kept, SEEDS], "the same on three seeds"
     else:
         if summary.attack != SUITE:

@@ -37,15 +37,20 @@ def finish_sweep(broken: str = "") -> None:
     if not (runs := jobs(manifest_of(folder))):
         return
     _show_sweep(folder, runs)
-    failed = [run for run in runs if run.failure]
-    for line in failures(failed):
+    # Of a sweep that was cut short, those that were under way have not failed
+    failed = [run for run in runs if run.failure and not (broken and run.lost)]
+    stopped = [run for run in runs if run.stopped]
+    for line in (*failures(failed), *failures(stopped)):
         print(line, file=sys.stderr)
     lost = without_record(runs)
     if lost:
         print(_to_log(lost, len(runs)), file=sys.stderr)
-    _follow_up(runs, lost, broken, as_given(cfg.overrides.hydra))
+    if stopped:
+        print(f"{len(stopped)} of {len(runs)} runs ended early; the same command goes on with them")
+    else:
+        _follow_up(runs, lost, broken, as_given(cfg.overrides.hydra))
     if broken:
-        whole = len(runs) - len(failed)
+        whole = sum(not run.failure for run in runs)
         print(f"the sweep ended early; {whole} runs are whole, and the same command does the rest")
     elif failed or lost:
         wrong = [f"{len(failed)} of {len(runs)} runs failed"] if failed else []
@@ -54,16 +59,17 @@ def finish_sweep(broken: str = "") -> None:
 
 
 def failures(failed: "Sequence[Job]") -> Iterator[str]:
-    """Say why runs failed, a line for each reason: those that failed alike are counted."""
+    """Say why runs failed, or ended early, a line for each reason; those alike are counted."""
     alike: dict[str, list[Any]] = {}
     for run in failed:
-        alike.setdefault(run.failure, []).append(run)
+        alike.setdefault(run.failure or run.stopped, []).append(run)
     for why, runs in alike.items():
+        did = "failed" if runs[0].failure else "ended early"
         numbers = [str(run.entry.number) for run in runs]
         named = ", ".join(numbers[:NAMED])
         named += f" and {len(numbers) - NAMED} more" if len(numbers) > NAMED else ""
         what = f"run {named}" if len(runs) == 1 else f"{len(runs)} runs ({named})"
-        yield f"{what} failed: {why} (see {runs[0].folder})"
+        yield f"{what} {did}: {why} (see {runs[0].folder})"
 
 
 def without_record(runs: "list[Job]") -> "list[Job]":

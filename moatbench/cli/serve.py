@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from moatbench.compose.deployed import Deployed
     from moatbench.serving.front import Front, Limits
+    from moatbench.serving.kept.retention import Retention
     from moatbench.serving.state import State
 
 STATE = "runs/serve"
@@ -36,9 +37,22 @@ OPTIONS = {
     "state": f"its folder ({STATE}); where it holds another deployment's past also keep or new",
     "durable": "process (what was asked outlives its end) or machine (the power's end as well)",
     "record": "folder of a run on this defense: the owner's page tells what a thief could have",
+    "forget_after": "30d or 100000: days or rows after which what was asked is forgotten (never)",
+    "metrics.accounts": "true: /metrics tells of each account by its number, 1,000 at most (false)",
+    "latency": "seconds that each answer is held, as of a service that is far or slow (0)",
     "max_rows, max_body": "of a request (10000 rows, 16777216 bytes)",
 }
-OWN = ("port", "admin_port", "host", "admin_host", "durable", "record", "max_rows", "max_body")
+OWN = (
+    "port",
+    "admin_port",
+    "host",
+    "admin_host",
+    "durable",
+    "record",
+    "max_rows",
+    "max_body",
+    "latency",
+)
 
 
 def main() -> None:
@@ -89,8 +103,10 @@ def read(arguments: Sequence[str]) -> tuple[dict[str, str], str | None, list[str
 
 def _serve(own: dict[str, str], choice: str | None, given: Sequence[str]) -> None:
     """Build, replay, listen."""
+    from moatbench.learners.deep.device import computing
     from moatbench.runner.job import one_pool
     from moatbench.serving.front import Limits
+    from moatbench.serving.kept.retention import Retention
     from moatbench.serving.owner import owner_page
     from moatbench.serving.servers import HOST, listening, serve
     from moatbench.serving.state import State
@@ -102,19 +118,51 @@ def _serve(own: dict[str, str], choice: str | None, given: Sequence[str]) -> Non
     limits = Limits(
         whole(own.get("max_body", str(usual.body)), "max_body", 1),
         whole(own.get("max_rows", str(usual.rows)), "max_rows", 1),
+        _seconds(own.get("latency", "0"), "latency"),
     )
+    retention = Retention.of(own["forget_after"]) if "forget_after" in own else None
+    by_account = _flag(own.get("metrics.accounts", "false"), "metrics.accounts")
     state = State(Path(own["state"]), own.get("durable", "process"), choice)
     try:
         with listening(port, host) as clients, listening(admin_port, admin_host) as owner:
             parts = _deployed(given)
-            with one_pool(parts.threads):
+            gone = retention.apply(state.store) if retention else 0
+            with one_pool(parts.threads), computing(parts.device, parts.precision):
                 app = _application(parts, state, limits)
                 curve = Path(own["record"]) if "record" in own else None
-                page = owner_page(app, state.owner_key(), curve)
+                page = owner_page(app, state.owner_key(), curve, accounts=by_account)
                 _say(own["state"], app, clients, owner, state)
-                serve(app, page, clients, owner)
+                if retention:
+                    print(_forgotten(retention, gone, app), flush=True)
+                serve(app, page, clients, owner, retention)
     finally:
         state.close()
+
+
+def _forgotten(retention: "Retention", gone: int, app: "Front") -> str:
+    """Say what is forgotten, and what that means for monitors."""
+    told = f"queries are forgotten after {retention}, {gone} requests by now"
+    if app.service.deployment.keeps == "rows":
+        told += "; the defense remembers rows, and after a start it knows of these no more"
+    return told
+
+
+def _flag(told: str, knob: str) -> bool:
+    """Read true or false."""
+    if told not in ("true", "false"):
+        raise BadOption(f"{knob} must be true or false, got {told!r}")
+    return told == "true"
+
+
+def _seconds(told: str, knob: str) -> float:
+    """Read seconds, up to a minute."""
+    try:
+        seconds = float(told)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= 60:
+        raise BadOption(f"{knob} must be seconds from 0 to 60, got {told!r}; 0.1 is a tenth of one")
+    return seconds
 
 
 def _deployed(given: Sequence[str]) -> "Deployed":

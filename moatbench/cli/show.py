@@ -33,10 +33,12 @@ def show_run(summary: "Summary", folder: Path, *, verbose: bool = False) -> None
     """
     from moatbench.display import answer, table
     from moatbench.record.curve import read
-    from moatbench.record.summary import FINISHED
+    from moatbench.record.summary import FINISHED, STOPPED
 
     print(f"\n{summary.title}: {summary.status.replace('_', ' ')}")
-    if summary.status != FINISHED:
+    if summary.status == STOPPED:
+        print(answer.filled(f"  {summary.reason}", "    "))
+    if summary.status != FINISHED and not summary.finals:
         for name, reason in summary.not_applicable.items():
             print(answer.filled(f"  {name} does not apply: {reason}", "    "))
     else:

@@ -11,11 +11,13 @@ from typing import Any
 import hydra.utils
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import InstantiationException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from moatbench.api import valid_checkpoints
 from moatbench.attack import Attack
+from moatbench.compose.behind import reference_node, replace_victim
 from moatbench.compose.cache import is_known, trained, victim_key
 from moatbench.compose.limits import check_run, check_suite, overrides_given
 from moatbench.compose.subgroup import members
@@ -23,7 +25,10 @@ from moatbench.compose.words.choices import options_of
 from moatbench.compose.words.old_forms import refuse_old_form
 from moatbench.data import Dataset
 from moatbench.defense import Defense
+from moatbench.judge.service import OwnDefense
 from moatbench.randomness import stream
+from moatbench.remote.client import Stopped
+from moatbench.remote.guarded import Guarded
 from moatbench.remote.memo import kept_in
 from moatbench.stack import Stack
 from moatbench.tracking.registry import fetched
@@ -34,6 +39,8 @@ from moatbench.victim import Victim
 log = logging.getLogger(__name__)
 
 SUITE = "suite"
+SERVICES = "moatbench.victims.remote.http"
+OF_SUITE = (SUITE, "apart", "knobs")  # keys of conf/attack/suite.yaml
 MULTIPLES = (1, 2, 5, 10, 20)
 
 
@@ -57,16 +64,22 @@ def build(cfg: DictConfig, attack: str) -> Parts:
     """
     check_run(cfg)
     cfg = fetched(cfg)
-    seed = cfg.seed if cfg.victim_seed is None else cfg.victim_seed
+    if cfg.victim.get("defended") and cfg.defense:
+        raise ValueError(
+            "defense must be none before a service with victim.defended=true, which has its own, "
+            f"got {', '.join(map(str, cfg.defense))}; say defense=none"
+        )
     # Cheap parts first: a bad knob, or file, is told before a victim is trained, or a suite built.
     defense = build_defense(cfg.defense)
     data = build_data(cfg)
     tell(data.table.notes)
     attacks = build_attacks(cfg.attack, attack)
     inside = None if cfg.subgroup is None else members(cfg.subgroup, data.table)
-    victim = build_victim(cfg, data, seed)
+    victim = build_victim(cfg, data, victim_seed(cfg))
     if not cfg.publish:
         victim = replace(victim, family=None, architecture={})
+    if isinstance(victim.predict, Guarded):
+        defense = _its_own(victim.predict)
     rows = victim.shares.test_rows
     if inside is not None and rows is None:
         raise ValueError(
@@ -77,10 +90,18 @@ def build(cfg: DictConfig, attack: str) -> Parts:
     return Parts(victim, defense, attacks, checkpoints(cfg.checkpoints, victim), subgroup)
 
 
+def _its_own(service: Guarded) -> Defense:
+    """Return what stands before a service that has a defense of its own."""
+    reading = service.endpoint.reading
+    told = reading is not None and reading.confidences
+    return OwnDefense(outputs=told, keys=len(service.thieves))
+
+
 def build_data(cfg: DictConfig) -> Dataset:
-    """Read the data, and the pool and the outliers that come from others."""
+    """Read the data, and the pool, the outliers and the foreign set that come from others."""
     data: Dataset = instantiate(cfg.data)
-    others = [None if cfg[key] is None else instantiate(cfg[key]) for key in ("pool", "outliers")]
+    keys = ("pool", "outliers", "foreign")
+    others = [None if cfg[key] is None else instantiate(cfg[key]) for key in keys]
     return data.with_others(*others) if any(others) else data
 
 
@@ -109,18 +130,44 @@ def build_one(node: DictConfig) -> Any:
     return part
 
 
+def victim_seed(cfg: DictConfig) -> int:
+    """Return the seed of victim and shares: a service is none to be trained, and keeps its shares.
+
+    So that another seed of attacks asks no further test rows.
+    """
+    if cfg.victim_seed is not None:
+        return int(cfg.victim_seed)
+    return 0 if str(cfg.victim.get("_target_", "")) == SERVICES else int(cfg.seed)
+
+
 def build_victim(cfg: DictConfig, data: Dataset, seed: int) -> Victim:
     """Train the victim on its stream of the seed, or fetch it where this was done before."""
 
     def train() -> Victim:
         with kept_in(None if cfg.cache is None else Path(cfg.cache) / "remote"):
-            return instantiate(cfg.victim, data, stream(seed, "victim"))  # type: ignore[no-any-return]
+            return _trained(cfg, data, seed)
 
     node: Any = OmegaConf.to_container(cfg.victim, resolve=True)
     if cfg.cache is None or not is_known(node):
         return train()
     key = victim_key(node, data, seed, cfg.threads)
     return trained(Path(cfg.cache) / "victims", key, train)
+
+
+def _trained(cfg: DictConfig, data: Dataset, seed: int) -> Victim:
+    """Instantiate the victim, after the model that stands for the one behind it, if any."""
+    try:
+        if cfg.victim.get("reference") is None:
+            return instantiate(cfg.victim, data, stream(seed, "victim"))  # type: ignore[no-any-return]
+        other = replace_victim(cfg, reference_node(cfg))
+        known = instantiate(fetched(other).victim, data, stream(seed, "victim"))
+        alone = OmegaConf.masked_copy(cfg.victim, [k for k in cfg.victim if k != "reference"])
+        make = hydra.utils.instantiate(alone, _partial_=True, _convert_="all")
+        return make(data, stream(seed, "victim"), reference=known)  # type: ignore[no-any-return]
+    except InstantiationException as error:
+        if isinstance(error.__cause__, Stopped):  # no mistake: the service answers no more
+            raise error.__cause__ from None
+        raise
 
 
 def build_defense(nodes: DictConfig) -> Defense:
@@ -190,6 +237,9 @@ def _with_knobs(name: str, knobs: Mapping[str, Any]) -> DictConfig:
     loader = GlobalHydra.instance().config_loader()
     composed = loader.load_configuration(primary, [*given, f"attack={name}"], RunMode.RUN)
     node = composed.attack
+    OmegaConf.set_struct(node, False)
+    for key in OF_SUITE:  # an experiment may choose what its suite holds: not the attack's knobs
+        node.pop(key, None)
     OmegaConf.set_struct(node, True)
     _refuse_unknown([str(k) for k in knobs], [str(k) for k in node], f"attack.knobs.{name}")
     with open_dict(node):

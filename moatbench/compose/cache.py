@@ -24,6 +24,7 @@ from filelock import FileLock
 import moatbench
 from moatbench.compose.archive import DamagedArchive, NotArchivable, dump, load
 from moatbench.data import Dataset
+from moatbench.learners.deep.device import described
 from moatbench.record.identity import version_of
 from moatbench.record.inputs import inputs_within, targets
 from moatbench.victim import Victim
@@ -56,16 +57,19 @@ ROOMS_ABOVE = {
     "strategies",
     "testing",
 }
-ABOVE = {"attacks", "defenses", *NOUNS_ABOVE, *SHOWN, *ROOMS_ABOVE}
+ABOVE = {"adapters", "attacks", "defenses", *NOUNS_ABOVE, *SHOWN, *ROOMS_ABOVE}
 OURS = sorted({m.name for m in iter_modules(moatbench.__path__)} - ABOVE | {"victims"})
 MOST_BYTES = 2**28  # of a victim with its data; a larger one is trained each time
 
 
 def victim_key(node: Mapping[str, Any], data: Dataset, seed: int, threads: int) -> str:
-    """Hash all that can change the victim which `node`, a resolved config, describes."""
+    """Hash all that can change the victim which `node`, a resolved config, describes.
+
+    The device and the precision are those of the run that asks.
+    """
     table = data.table
     types = [(str(column.dtype), column.originals) for column in table.columns]
-    others = [other and other.sha256() for other in (data.pool, data.outliers)]
+    others = [other and other.sha256() for other in (data.pool, data.outliers, data.foreign)]
     test = None if data.test is None else (len(data.test), int(data.test.sum()))
     shares = (data.test_share, data.pool_share, data.units, data.steps, others, test)
     shared = (table.name, table.sha256(), types, *shares, dict(table.notes))
@@ -75,6 +79,7 @@ def victim_key(node: Mapping[str, Any], data: Dataset, seed: int, threads: int) 
         "data": repr(shared),
         "seed": seed,
         "threads": threads,
+        "on": described(),
         "versions": [sys.version, *(f"{name} {version_of(name)}" for name in LIBRARIES)],
         "readers": _readers(),
         "source": [_source(package) for package in ours],

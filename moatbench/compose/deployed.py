@@ -12,11 +12,12 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from moatbench.compose.build import build_defense, build_victim, instantiate, tell
+from moatbench.compose.build import build_defense, build_victim, instantiate, tell, victim_seed
 from moatbench.compose.limits import check_run
 from moatbench.compose.schema import register
 from moatbench.data import Dataset
 from moatbench.defense import Defense
+from moatbench.learners.deep.device import computing
 from moatbench.record.identity import version_of
 from moatbench.record.inputs import inputs_within
 from moatbench.tracking.registry import fetched
@@ -34,6 +35,8 @@ class Deployed(NamedTuple):
         name: of the model, for routes and people.
         price: US dollars an answer.
         threads: of BLAS.
+        device: where its networks are asked.
+        precision: in which they were trained.
         constants: columns of the data that never vary, and their value.
         order: the names of all columns, as they stand in the data.
         identity: what the deployment is known by; another is another past.
@@ -44,6 +47,8 @@ class Deployed(NamedTuple):
     name: str
     price: float
     threads: int
+    device: str
+    precision: str
     constants: dict[str, float]
     order: tuple[str, ...]
     identity: dict[str, str]
@@ -51,7 +56,7 @@ class Deployed(NamedTuple):
 
 def deployed(overrides: Sequence[str]) -> Deployed:
     """Build victim and defense as a run would; nothing is attacked or written."""
-    with composed(overrides) as (cfg, choices):
+    with composed(overrides) as (cfg, choices), computing(cfg.device, cfg.precision):
         return _built(cfg, choices["victim"])
 
 
@@ -80,7 +85,7 @@ def _built(cfg: DictConfig, chosen: str) -> Deployed:
     defense = build_defense(cfg.defense)
     data: Dataset = instantiate(cfg.data)
     tell(data.table.notes)
-    victim = build_victim(cfg, data, cfg.seed if cfg.victim_seed is None else cfg.victim_seed)
+    victim = build_victim(cfg, data, victim_seed(cfg))
     if not cfg.publish:
         victim = replace(victim, family=None, architecture={})
     taken = {feature.name for feature in victim.space.features}
@@ -93,6 +98,8 @@ def _built(cfg: DictConfig, chosen: str) -> Deployed:
         str(cfg.victim.get("name") or chosen),
         float(cfg.price),
         int(cfg.threads),
+        str(cfg.device),
+        str(cfg.precision),
         constants,
         tuple(c.name for c in data.table.columns),
         _identity(cfg, data),
@@ -102,11 +109,12 @@ def _built(cfg: DictConfig, chosen: str) -> Deployed:
 def _identity(cfg: DictConfig, data: Dataset) -> dict[str, str]:
     """Say by what a deployment is known: its parts, the files they name, the code that runs them.
 
-    The threads of BLAS are left out: answers may differ in the last bits, as on other hardware.
+    Threads of BLAS and device are left out: answers may differ in the last bits, as on other
+    hardware.
     """
     tree: Any = OmegaConf.to_container(cfg, resolve=True)
     parts = {part: tree[part] for part in ("victim", "defense")}
-    parts["seed"] = tree["seed"] if tree["victim_seed"] is None else tree["victim_seed"]
+    parts["seed"] = victim_seed(cfg)
     found = {name: _hashed(part) for name, part in parts.items()}
     found["data"] = data.table.sha256()
     found["files"] = _hashed(inputs_within({p: tree[p] for p in ("victim", "defense", "data")}))

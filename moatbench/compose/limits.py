@@ -11,7 +11,8 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from moatbench.compose.repeat import as_given
 from moatbench.isolation.terms import check_isolation, check_secret
-from moatbench.knobs import check_number, check_whole
+from moatbench.knobs import check_choice, check_number, check_whole
+from moatbench.learners.deep.device import PRECISIONS, check_device
 from moatbench.sweep.strengths import refuse_alone
 
 SECOND = (
@@ -31,6 +32,8 @@ def check_run(cfg: DictConfig) -> None:
         check_number("transfer", cfg.transfer, 0, 1, above=True)
     check_whole("confirm", cfg.confirm, 0)
     check_whole("threads", cfg.threads, 1)
+    check_device(cfg.device)
+    check_choice("precision", cfg.precision, PRECISIONS)
     check_isolation(cfg.isolation)
     check_number("isolation_limit", cfg.isolation_limit, 0, above=True)
     check_secret(cfg.secret)

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
+from moatbench.record.summary import SERVICE
 from moatbench.tables.opened import bare
 
 # Configs of which everybody has a content of their own
@@ -55,7 +56,12 @@ def victim_name(cfg: DictConfig, choice: str, overrides: Iterable[str], cwd: Pat
 
 
 def defense_name(cfg: DictConfig, overrides: Iterable[str]) -> str:
-    """Name the layers of the defense, with a plus sign between; `none` without any."""
+    """Name the layers of the defense, with a plus sign between; `none` without any.
+
+    A service's own, whatever it is, is called `service`.
+    """
+    if OmegaConf.select(cfg, "victim.defended"):
+        return SERVICE
     overrides = list(overrides)
     layers = [
         _with_class(str(name), str(node.get("_target_", "")), overrides, f"defense.{name}")

@@ -1,5 +1,6 @@
 """Whose code a part is: what is ours the contract has tested; what is not, a run must check."""
 
+import dataclasses
 import sys
 from collections.abc import Iterator, Mapping, Sequence, Set
 from functools import partial
@@ -7,12 +8,25 @@ from types import FunctionType, MethodType
 from typing import Any
 
 OURS = "moatbench"
+HOOKS = {"__reduce__", "__reduce_ex__", "__getstate__", "__getnewargs__", "__getnewargs_ex__"}
 LIBRARIES = {"numpy", "scipy", "sklearn", "torch", "omegaconf", "builtins"}
 
 
 def ours(part: Any) -> bool:
     """Whether a part, and all that it holds, is code of this package or of its libraries."""
     return not any(_strange(code) for code in _code(part, set()))
+
+
+def pickled_by_itself(part: Any) -> str:
+    """Name a class, not ours, whose own code would run where a part is pickled; '' for none."""
+    kinds = [k for c in _code(part, set()) if isinstance(c, type) for k in c.__mro__]
+    return next((k.__name__ for k in kinds if _strange(k) and _has_hook(k)), "")
+
+
+def _has_hook(kind: type) -> bool:
+    """Whether a class decides how it is pickled, by other means than a dataclass with slots."""
+    made = getattr(dataclasses, "_dataclass_getstate", None)
+    return any(vars(kind)[hook] is not made for hook in HOOKS & vars(kind).keys())
 
 
 def _code(value: Any, seen: set[int]) -> Iterator[Any]:

@@ -11,8 +11,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from moatbench.record.command import Command
 
-PARTS = ("data", "pool", "outliers", "victim", "defense", "attack")
-DATA = ("data", "pool", "outliers")
+PARTS = ("data", "pool", "outliers", "foreign", "victim", "defense", "attack")
+DATA = ("data", "pool", "outliers", "foreign")
 DATA_DIR = "MOATBENCH_DATA_DIR"
 OURS = "moatbench"
 CODE = ("_target_", "module")  # keys that name a class or function

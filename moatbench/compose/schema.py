@@ -23,6 +23,7 @@ class Schema:
     data: Any = MISSING
     pool: Any = None
     outliers: Any = None
+    foreign: Any = None
     victim: Any = MISSING
     defense: dict[str, Any] = field(default_factory=dict)
     attack: Any = MISSING
@@ -36,6 +37,8 @@ class Schema:
     checkpoints: list[int] | None = None
     price: float = MISSING
     threads: int = MISSING
+    device: str = MISSING
+    precision: str = MISSING
     isolation: str = "auto"
     isolation_limit: float = MISSING
     secret: str | None = None

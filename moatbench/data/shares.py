@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from typing import Any, get_args
 
 import numpy as np
@@ -14,6 +15,8 @@ from moatbench.knobs import check_choice, check_flag, check_number
 from moatbench.space import fixed
 from moatbench.types import Generator, Rows
 from moatbench.victim import Shares
+
+APART = {"outliers": ("pool",), "foreign": ("pool", "test", "training", "outliers")}
 
 
 def check_sharing(
@@ -41,7 +44,8 @@ class Dataset:
             is then not used.
         pool: another table, whose rows are the attacker's; None gives it its share of this one.
         outliers: another table, whose rows are the defender's, of no class; none of the pool's.
-        resize: whether these pictures may be resized where they serve as pool or outliers.
+        foreign: another table, on whose rows the judge compares as well; none of anybody's.
+        resize: whether these pictures may be resized where they serve as one of these.
     """
 
     table: Table
@@ -52,6 +56,7 @@ class Dataset:
     test: Rows | None = None
     pool: Table | None = None
     outliers: Table | None = None
+    foreign: Table | None = None
     resize: bool = False
 
     def __post_init__(self) -> None:
@@ -85,13 +90,14 @@ class Dataset:
         odd = table.y != table.y[first]  # equal to a row of another class
         units = units or self.units
         space, x = encoded(table, encoding, units, self.steps)
-        others = {"pool": self.pool, "outliers": self.outliers}
+        others = {"pool": self.pool, "outliers": self.outliers, "foreign": self.foreign}
         given = {
             name: fixed(encoded(other, encoding, units, self.steps).x)
             for name, other in others.items()
             if other is not None
         }
-        _refuse_shared(given)
+        own = {"pool": x[pool], "test": x[test], "training": x[train]}
+        _refuse_shared({**own, **given})
         return Shares(
             space=space,
             classes=table.classes,
@@ -103,6 +109,7 @@ class Dataset:
             test_rows=test,
             y_pool=None if self.pool else table.y[pool],
             outliers=given.get("outliers"),
+            foreign=given.get("foreign"),
             provenance={
                 **{name: _told(other) for name, other in others.items() if other is not None},
                 "name": table.name,
@@ -120,15 +127,25 @@ class Dataset:
             },
         )
 
-    def with_others(self, pool: "Dataset | None", outliers: "Dataset | None") -> "Dataset":
-        """Return these data with a pool, or outliers, of other data."""
-        given = {"pool": pool, "outliers": outliers}
+    def with_others(
+        self,
+        pool: "Dataset | None",
+        outliers: "Dataset | None",
+        foreign: "Dataset | None" = None,
+    ) -> "Dataset":
+        """Return these data with a pool, outliers, or a set to judge on, of other data."""
+        given = {"pool": pool, "outliers": outliers, "foreign": foreign}
         tables = {
             key: as_ours(other.table, self.table, other.resize, key)
             for key, other in given.items()
             if other is not None
         }
-        return replace(self, pool=tables.get("pool"), outliers=tables.get("outliers"))
+        return replace(
+            self,
+            pool=tables.get("pool"),
+            outliers=tables.get("outliers"),
+            foreign=tables.get("foreign"),
+        )
 
     def _split(self, rng: Generator, first: Rows) -> tuple[Rows, Rows, Rows]:
         if self.test is not None:
@@ -154,13 +171,18 @@ def _told(table: Table) -> dict[str, Any]:
 
 
 def _refuse_shared(given: Mapping[str, NDArray[Any]]) -> None:
-    """Raise where the defender's outliers are the attacker's questions."""
-    if len(given) < 2:
-        return
-    pool = {row.tobytes() for row in given["pool"]}
-    shared = sum(row.tobytes() in pool for row in given["outliers"])
-    if shared:
-        raise ValueError(
-            f"outliers must be none of the pool's rows, got {shared} that are; choose other data "
-            "for one of both (another data_seed, for generated ones)"
-        )
+    """Raise where outliers are the attacker's questions, or the foreign set is anybody's rows."""
+    for name, others in APART.items():
+        mine = _digests(given[name]) if name in given else []
+        for other in others if mine else ():
+            known = set(_digests(given[other])) if other in given else set()
+            if shared := sum(digest in known for digest in mine):
+                raise ValueError(
+                    f"{name} must be none of the {other}'s rows, got {shared} that are; choose "
+                    "other data for one of both (another data_seed, for generated ones)"
+                )
+
+
+def _digests(rows: NDArray[Any]) -> list[bytes]:
+    """Return what tells each row (n, d) from others, whatever type its numbers are kept in."""
+    return [sha256(row.astype(np.float64).tobytes()).digest() for row in rows]

@@ -1,7 +1,7 @@
 """The answer of a run on one screen: verdict, curves by strength, what customers pay."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from math import isnan
+from math import inf, isnan
 from textwrap import shorten, wrap
 from typing import Any
 
@@ -12,6 +12,7 @@ from moatbench.record.curve import HEADLINE, Row, area_over_log_queries, by_atta
 from moatbench.record.harm import hardest_hit, worst_of
 from moatbench.record.summary import Summary
 from moatbench.verdict.case import of_run as case_of
+from moatbench.verdict.names import shown as part_name
 from moatbench.verdict.words import named, paid, percent
 from moatbench.verdict.words import of_run as verdict_of
 
@@ -21,6 +22,7 @@ POINTS = 6  # checkpoints that are shown
 NAME = 36  # letters of a line's name
 FLAGS = 3  # lines of grade A or B
 UNIFORM = "fidelity_uniform"
+FOREIGN = "fidelity_foreign"
 LEVEL = 95  # per cent, in the last column
 BOUND_SPACE = "\0"  # no break here
 SIGNS = {"*": "the fit had not converged", "~": "it had not begun"}
@@ -62,8 +64,11 @@ def _strengths(summary: Summary, curves: Mapping[str, Curve]) -> str:
 
 
 def _table(summary: Summary, curves: Mapping[str, Curve], shown: Sequence[int]) -> str:
-    heads = ["% of test rows stolen, by queries", *(f"{q:,}" for q in shown)]
-    heads += ["test/uniform", f"to {LEVEL} %"]
+    marks = {one.mark for one in summary.flags}
+    what = "% in agreement with the service" if flag.AGREEMENT in marks else "% of test rows stolen"
+    foreign = any(FOREIGN in curve[-1] for curve in curves.values())
+    heads = [f"{what}, by queries", *(f"{q:,}" for q in shown)]
+    heads += ["test/uniform/foreign" if foreign else "test/uniform", f"to {LEVEL} %"]
     groups = folded({name: c for name, c in curves.items() if name != WORST_CASE})
     lines = []
     if worst := curves.get(WORST_CASE):
@@ -96,13 +101,14 @@ def folded(curves: Mapping[str, Curve]) -> list[tuple[list[str], Curve]]:
 
 
 def _strength(curve: Curve) -> tuple[float, float]:
-    return curve[-1][HEADLINE], area_over_log_queries(curve, HEADLINE)
+    both = curve[-1][HEADLINE], area_over_log_queries(curve, HEADLINE)
+    return -inf if isnan(both[0]) else both[0], -inf if isnan(both[1]) else both[1]
 
 
 def together(names: Sequence[str]) -> str:
     """Name equal curves by the first of them."""
     more = f" +{len(names) - 1} equal" if len(names) > 1 else ""
-    return shorten(names[0], NAME - len(more) - 2, placeholder="..") + more
+    return shorten(part_name(names[0]), NAME - len(more) - 2, placeholder="..") + more
 
 
 def _line(name: str, curve: Curve, shown: Sequence[int]) -> list[str]:
@@ -182,7 +188,7 @@ def _grade(grade: str) -> str:
 def _skipped(summary: Summary) -> Iterator[str]:
     if names := list(summary.not_applicable):
         count = f"{len(names)} attack{'s' if len(names) > 1 else ''} did not apply"
-        yield one_line(f"{count} (verbose=true says why): {', '.join(names)}")
+        yield one_line(f"{count} (verbose=true says why): {', '.join(map(part_name, names))}")
 
 
 def _sign(row: Row) -> str:
@@ -190,8 +196,9 @@ def _sign(row: Row) -> str:
 
 
 def _both(scores: Mapping[str, Any]) -> str:
-    """Show what is stolen of test rows and of uniform inputs."""
-    return f"{_cell(scores.get(HEADLINE))}/{_cell(scores.get(UNIFORM))}"
+    """Show what is stolen of test rows, of uniform inputs, and of a foreign set where there is."""
+    told = [HEADLINE, UNIFORM, *([FOREIGN] if FOREIGN in scores else [])]
+    return "/".join(_cell(scores.get(metric)) for metric in told)
 
 
 def _cell(value: float | None) -> str:

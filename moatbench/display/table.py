@@ -8,6 +8,7 @@ from moatbench.record.columns import COLUMNS, FLOORS, OF_A_GROUP, Column, shown
 from moatbench.record.curve import LEVELS, Row, by_attack
 from moatbench.record.harm import hardest_hit, worst_of
 from moatbench.record.summary import FAILED, FINISHED, Summary
+from moatbench.verdict.names import shown as part_name
 from moatbench.verdict.words import of_run as verdict_of
 
 GROUPS = ("refused", *OF_A_GROUP)
@@ -32,7 +33,10 @@ def text(header: Sequence[str], rows: Sequence[Sequence[str]], words: int = 1) -
 
 def of_all(summary: Summary, rows: Sequence[Row]) -> str:
     """Show all that a finished run measured."""
-    head = [f"{name} does not apply: {reason}" for name, reason in summary.not_applicable.items()]
+    head = [
+        f"{part_name(name)} does not apply: {reason}"
+        for name, reason in summary.not_applicable.items()
+    ]
     legend = (
         "fidelity on test / uniform inputs, in %, by queries; * the fit did not converge, "
         "~ it had not begun"
@@ -60,7 +64,9 @@ def of_run(summary: Summary, rows: Sequence[Row]) -> str:
         at = {row["queries"]: row for row in curve}
         cells = [_fidelity(at[q]) if q in at else "-" for q in budgets]
         cells.append(_pair(curve[-1], "gain"))
-        lines.append([attack, *cells, *(_queries_to(summary, attack, v) for v in LEVELS)])
+        lines.append(
+            [part_name(attack), *cells, *(_queries_to(summary, attack, v) for v in LEVELS)]
+        )
     return text(header, lines)
 
 
@@ -80,9 +86,9 @@ def of_honest(summary: Summary, rows: Sequence[Row]) -> str:
     for attack, row in last.items():
         seconds = summary.summaries.get(attack, {})
         times = [_time(_scaled(seconds.get(key), by)) for key, by in TIMES.values()]
-        lines.append([attack, *_cells(row, honest), *times])
+        lines.append([part_name(attack), *_cells(row, honest), *times])
     ours = text(["honest customers under", *(c.heading for c in honest), *TIMES], lines)
-    theirs = [[attack, *_cells(row, shifted)] for attack, row in last.items()]
+    theirs = [[part_name(attack), *_cells(row, shifted)] for attack, row in last.items()]
     return f"{ours}\n\n{text(['shifted customers under', *(c.heading for c in shifted)], theirs)}"
 
 
@@ -120,7 +126,7 @@ def of_watermark(rows: Sequence[Row]) -> str:
         return ""
     lines = [
         [
-            attack,
+            part_name(attack),
             f"{row['watermark_pairs']:.0f}",
             _number(row["watermark_agreement"]),
             _number(row["watermark_independent"]),
@@ -143,7 +149,8 @@ def of_sweep(runs: Sequence[Summary | None]) -> str:
 def _of_sweep(run: Summary | None, runs: Sequence[Summary]) -> list[str]:
     if run is None:
         return [*"?????", FAILED, "-", "-", "-", ""]
-    names = [run.data, run.victim, _defense(run, runs), run.attack, str(run.seed)]
+    parts = map(part_name, (run.data, run.victim, _defense(run, runs), run.attack))
+    names = [*parts, str(run.seed)]
     # A run that failed on the way has numbers for smaller budgets: not to be compared here
     finals = run.finals if run.status == FINISHED else {}
     scores = [_number(finals.get(f"final_fidelity_{s}")) for s in ("test", "uniform")]

@@ -22,7 +22,7 @@ def gridded(told: Origins, said: AnswerGrid) -> Origins:
 
 def _meets(said: AnswerGrid, told: Array) -> Mask:
     """(m,) whether answers are on the grid at all."""
-    if said.unit == "digits":  # too many roundings to tell
+    if grid_of(said).relative:  # too many roundings to tell
         return np.ones(len(told), bool)
     scale = 10.0**said.steps if said.unit == "decimals" else said.steps - 1
     return np.asarray((np.abs(told * scale - np.rint(told * scale)) < CLOSE * scale).all(axis=1))

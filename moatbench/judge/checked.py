@@ -1,6 +1,6 @@
 """What a surrogate answers is checked before it is scored: a broken one is no low score."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -61,16 +61,25 @@ def answers(surrogate: Surrogate, x: Array, where: str, victim: Victim) -> Reply
         BrokenAttack: labels are no (n,) class indices, or outputs no (n, k) probabilities, within
             `SIMPLEX_TOLERANCE`; of a regression victim, no finite values.
     """
+    return concatenated(list(answers_in_pieces(surrogate, x, where, victim, CHUNK)))
+
+
+def answers_in_pieces(
+    surrogate: Surrogate, x: Array, where: str, victim: Victim, size: int
+) -> Iterator[Reply]:
+    """Yield what `answers` does, for so many rows at once."""
     x = x.view()
     x.flags.writeable = False
-    pieces = [x[i : i + CHUNK] for i in range(0, len(x), CHUNK)]
-    replies = [_answer(surrogate, piece, where, victim) for piece in pieces]
-    if len({reply.outputs is None for reply in replies}) > 1:
-        raise BrokenAttack(
-            f"on {where}, the surrogate's outputs must be given to every row or to none, got some "
-            "batches without; answer rows alike, whatever stands beside them"
-        )
-    return concatenated(replies)
+    bare: bool | None = None
+    for at in range(0, len(x), size):
+        reply = _answer(surrogate, x[at : at + size], where, victim)
+        if bare not in (None, reply.outputs is None):
+            raise BrokenAttack(
+                f"on {where}, the surrogate's outputs must be given to every row or to none, got "
+                "some batches without; answer rows alike, whatever stands beside them"
+            )
+        bare = reply.outputs is None
+        yield reply
 
 
 def _answer(surrogate: Surrogate, x: Array, where: str, victim: Victim) -> Reply:

@@ -2,35 +2,27 @@
 
 from collections.abc import Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
 from moatbench.client import Surrogate
-from moatbench.judge.checked import answers, checked
+from moatbench.judge.checked import checked
 from moatbench.judge.customers.groups import groups
 from moatbench.judge.customers.shift import far_cluster
 from moatbench.judge.floor import at_least, best_constant, gains, trained_on_pool
+from moatbench.judge.sample import Heard, Sample, heard, sample_of
 from moatbench.judge.transfer import Transfer
 from moatbench.judge.watermark import Owner
-from moatbench.record.columns import POOL, POOL_LABELS, SAMPLES
+from moatbench.record.columns import POOL, POOL_LABELS
 from moatbench.reply import Reply
 from moatbench.types import Array, Generator, Labels, Mask, Rows
 from moatbench.victim import Victim
 
 UNIFORM_POINTS = 10_000  # no disagreement in 10,000 bounds the rate below 3e-4 at 95 % confidence
+FOREIGN = 10_000  # rows of a foreign set at most
 SAME_VALUE = 1e-6  # of the range of a regression victim's values
-
-
-@dataclass(frozen=True)
-class Sample:
-    """Inputs to judge on, with the *undefended* victim's answers to them."""
-
-    name: str
-    x: Array
-    truth: Reply
 
 
 class Assessment(NamedTuple):
@@ -49,6 +41,8 @@ class Judge:
     Fidelity is the share of points on which both give the same label (1 - R_test on the test data,
     1 - R_unif on uniform valid inputs, Tramèr et al. 2016, sec. 2); `cube`, where the space has
     one-hot groups, is uniform on the raw box, groups ignored, as in that paper's released code.
+    `foreign`, where it is declared, is on rows of other data that nobody trained on or owns: in
+    high dimensions uniform inputs are of one class nearly all, and say little.
 
     For a regression victim, fidelity is the share of points whose values are equal within
     `SAME_VALUE` of the range of the victim's, and `error_<sample>` is the mean absolute difference,
@@ -83,7 +77,9 @@ class Judge:
         *streams, trained, made = rng.spawn(4)
         self._transfer = None if transfer is None else Transfer(victim, transfer, made)
         self._far_stream, self.owner = streams[0], Owner(victim, streams[1])
-        space, n = victim.space, uniform_points(victim.judged, len(victim.shares.x_test))
+        space, foreign = victim.space, victim.shares.foreign
+        given = len(victim.shares.x_test) + (0 if foreign is None else len(foreign[:FOREIGN]))
+        n = uniform_points(victim.judged, given)
         # Where each row costs, all runs are judged on the same
         rng = rng if n == UNIFORM_POINTS else np.random.default_rng(n)
         points = {
@@ -92,7 +88,9 @@ class Judge:
         }
         if space.groups:
             points["cube"] = space.sample_cube(n, rng)
-        self.samples = tuple(Sample(n, x, victim.predict(x)) for n, x in points.items())
+        if foreign is not None:
+            points["foreign"] = foreign[:FOREIGN]
+        self.samples = tuple(sample_of(victim, n, x) for n, x in points.items())
         self._y = victim.shares.y_test
         self._regression = len(victim.classes) == 1
         accuracy = np.mean(self.samples[0].truth.labels == self._y)
@@ -113,9 +111,7 @@ class Judge:
         draws = {"uniform": space.sample, "cube": space.sample_cube}
         points = {s.name: draws[s.name](len(s.x), rng) for s in self.samples if s.name in draws}
         other.samples = tuple(
-            Sample(s.name, points[s.name], self._victim.predict(points[s.name]))
-            if s.name in points
-            else s
+            sample_of(self._victim, s.name, points[s.name]) if s.name in points else s
             for s in self.samples
         )
         return other
@@ -141,11 +137,12 @@ class Judge:
             surrogate: to be judged.
             told: rows of the test data, and the labels that they were told.
         """
-        replies, (rows, labels) = self._ask(surrogate), told
+        asked, (rows, labels) = self._ask(surrogate), told
         known = len(rows) and not self._regression
-        defended = fidelity(replies[0].labels[rows], labels) if known else float("nan")
-        scores = self._scores(replies) | {"fidelity_defended": defended}
-        hits = self._hits(self.samples[0], replies[0])
+        reply = asked[0].reply
+        defended = fidelity(reply.labels[rows], labels) if known else float("nan")
+        scores = self._scores(asked) | {"fidelity_defended": defended}
+        hits = self._hits(self.samples[0], reply)
         if self._transfer is not None:
             scores |= self._transfer.scores(surrogate, hits)
         return Assessment(scores, hits)
@@ -160,24 +157,24 @@ class Judge:
         named = zip(self.samples, answers, strict=True)
         return {f"fidelity_{sample.name}": best_constant(a) for sample, a in named}
 
-    def _ask(self, surrogate: Surrogate) -> list[Reply]:
+    def _ask(self, surrogate: Surrogate) -> list[Heard]:
         surrogate = checked(surrogate)
-        return [answers(surrogate, s.x, SAMPLES[s.name], self._victim) for s in self.samples]
+        return [heard(surrogate, sample, self._victim) for sample in self.samples]
 
-    def _scores(self, replies: Sequence[Reply]) -> dict[str, float]:
-        scores = self._measure(replies)
+    def _scores(self, asked: Sequence[Heard]) -> dict[str, float]:
+        scores = self._measure(asked)
         return scores | gains(scores, self.baselines[self.floor])
 
-    def _measure(self, replies: Sequence[Reply]) -> dict[str, float]:
+    def _measure(self, asked: Sequence[Heard]) -> dict[str, float]:
         scores: dict[str, float] = {}
-        for sample, reply in zip(self.samples, replies, strict=True):
+        for sample, (reply, variation) in zip(self.samples, asked, strict=True):
             name, truth = sample.name, sample.truth
             scores[f"fidelity_{name}"] = float(np.mean(self._hits(sample, reply)))
             if self._regression:
                 scores[f"tv_{name}"] = float("nan")
                 scores[f"error_{name}"] = float(np.abs(values(reply) - values(truth)).mean())
             else:
-                scores[f"tv_{name}"] = total_variation(reply.outputs, truth.outputs)
+                scores[f"tv_{name}"] = variation
             if name == "test":
                 accuracy = fidelity(reply.labels, self._y)
                 scores["accuracy"] = float("nan") if self._regression else accuracy
@@ -205,10 +202,3 @@ def values(reply: Reply) -> Array:
 def fidelity(labels: Labels, truth: Labels) -> float:
     """Share of equal labels, in [0, 1]."""
     return float(np.mean(labels == truth))
-
-
-def total_variation(outputs: Array | None, truth: Array | None) -> float:
-    """Mean over the rows of half the L1 distance between two distributions, in [0, 1]."""
-    if outputs is None or truth is None:
-        return float("nan")
-    return float(0.5 * np.abs(outputs - truth).sum(axis=1).mean())

@@ -19,7 +19,8 @@ def judged_and_bought(
     """Say, a line for each sample, where more judged rows were bought than chance explains.
 
     Chance is what happens to as many rows that nobody was judged on: the defender's training data
-    beside the test data, further draws beside the drawn points. Equal rows count once.
+    beside the test data and a foreign set, further draws beside the drawn points. Equal rows count
+    once.
 
     Args:
         victim: whose spaces and shares they are.
@@ -48,7 +49,7 @@ def judged_and_bought(
     seen: dict[str, list[tuple[int, int, int, int]]] = {}
     for judge in judges:
         for sample in judge.samples:
-            if sample.name == "test":
+            if sample.name in ("test", "foreign"):
                 if sample.name in seen:
                     continue
                 others = victim.shares.x_train

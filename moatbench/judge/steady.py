@@ -9,12 +9,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from moatbench.judge.judge import Judge
+from moatbench.judge.sample import FIRST
 from moatbench.record.flag import INVALID, VARIES, Flag
 from moatbench.reply import Reply, concatenated
 from moatbench.types import Array
 from moatbench.victim import Victim, reply_problem
 
-ROWS, SINGLY = 100, 20
+ROWS, SINGLY = FIRST, 20
 SAME = 1e-4  # of the range: a batch may move the last digits of single precision
 
 
@@ -27,7 +28,7 @@ def varies(victim: Victim, judge: Judge) -> list[Flag]:
             ("one at a time", [row[None] for row in x[:SINGLY]]),
         ):
             n = sum(map(len, parts))
-            before = sample.truth.take(np.arange(len(sample.x)) < n)
+            before = sample.first.take(np.arange(len(sample.first)) < n)
             gap = _gap(before, parts, victim)
             if gap:
                 said = f"of {n} {sample.name} rows, asked {way} after the run, {gap}"

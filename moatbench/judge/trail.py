@@ -6,6 +6,8 @@ from moatbench.api import Deployment
 from moatbench.client import Answers
 from moatbench.defense import Defense
 from moatbench.judge.given import answers_of, seconds_of, to_defend
+from moatbench.judge.service import OwnDefense
+from moatbench.remote.guarded import Guarded
 from moatbench.reply import Reply, concatenated
 from moatbench.types import Array, Generator
 from moatbench.victim import Victim
@@ -38,6 +40,18 @@ class Trail(Deployment):
         self.singly, self._keeps = singly, keeps or bool(defense.monitors)
         self._classes = len(victim.classes)
         self.asked: list[tuple[str, Array]] = []
+        self.customers: frozenset[str] = frozenset()  # their accounts, once they are known
+        if isinstance(victim.predict, Guarded) and not isinstance(defense, OwnDefense):
+            raise ValueError(
+                "the defense before a service with one of its own must be OwnDefense, got "
+                f" {type(defense).__name__}; attack the plain model with others"
+            )
+
+    @property
+    def seats(self) -> int | None:
+        """How many customers may come: a defended service knows them by keys; None is any."""
+        found = self.victim.predict
+        return len(found.customers) if isinstance(found, Guarded) else None
 
     def serve(self, x: Array, account: str) -> tuple[Answers, float]:
         """Answer, and let the account wait: after each row, where rows are asked singly."""
@@ -63,10 +77,16 @@ class Trail(Deployment):
                 part = answers_of(super().answer(rows.copy(), account), len(rows), self._classes)
                 part = part._replace(x=rows[part.rows])
             else:
-                part = super().answer(rows, account)
+                part = self._answered(rows, account)
             parts.append(part._replace(rows=start + part.rows))
             waited += seconds_of(self.defense.wait(len(rows), account)) if waits else 0.0
         return _joined(x, parts), waited
+
+    def _answered(self, x: Array, account: str) -> Answers:
+        """Answer rows; a service with a defense of its own does so itself."""
+        if isinstance(self.defense, OwnDefense):
+            return self.defense.answers(x, account, customer=account in self.customers)
+        return super().answer(x, account)
 
 
 def _joined(x: Array, parts: list[Answers]) -> Answers:

@@ -49,7 +49,7 @@ class Fit:
         embedding, k = self.learner.embedding, self.learner.k
         if isinstance(embedding, Nystrom):
             coef = self.thetas[0].reshape(k, -1).T
-            scores = [embedding.scores(self.learner.space.encode(x), coef)]
+            scores = [embedding.scores(self.learner.encoded(x), coef)]
         else:
             model = self.learner.model(x)
             scores = [model.scores(theta) for theta in self.thetas]

@@ -9,6 +9,7 @@ import numpy as np
 from moatbench.learners.fit import HELD_OUT, LAST, Fit, held_out
 from moatbench.learners.ridge_path import Batch, Split, Thetas, fit_at, walk
 from moatbench.models.embedding import Embedding, gaussian
+from moatbench.models.kernels import Metric, measured
 from moatbench.models.linear import Linear, design
 from moatbench.models.network import Network
 from moatbench.models.one_vs_rest import OneVsRest
@@ -51,6 +52,8 @@ class Learner:
         note: what a surrogate should say about its learner.
         embedding: into the feature space; None where there is none, or it is still to be chosen.
         gamma: of an rbf, where the service publishes it.
+        metric: where its kernel measures distances: a factor for each encoded column, or a row of
+            factors for each coordinate; () is on encoded columns.
         level: where numeric columns have their origin, so that the ridge on all unknowns, the
             intercepts too, takes the classes to be level there.
         in_turn: whether each fifth of few rows is held out in turn to choose the ridge.
@@ -66,6 +69,7 @@ class Learner:
     note: str = ""
     embedding: Embedding | None = None
     gamma: float | None = None
+    metric: Metric = ()
     level: float = 0.0
     in_turn: bool = False
     reduced: bool = False
@@ -97,7 +101,7 @@ class Learner:
     def _origin(self) -> Array:
         """Place of the origin, on encoded columns."""
         numeric = np.delete(self.space.numeric, self.space.coded)
-        width = self._encoded(self.space.low[None]).shape[1]
+        width = self.encoded(self.space.low[None]).shape[1]
         return np.where(np.pad(numeric, (0, width - len(numeric))), self.level, 0.0)
 
     @property
@@ -127,7 +131,7 @@ class Learner:
         resume = resume if isinstance(resume, Fit) else None
         if self.family == "rbf" and self.embedding is None:
             known = resume.learner.embedding if resume else None
-            embedding = gaussian(self.space.encode(x), targets, known, self.gamma)
+            embedding = gaussian(self.encoded(x), targets, known, self.gamma)
             resume = resume.moved(embedding) if resume else None
             return replace(self, embedding=embedding).fit(x, targets, rng, resume, brief)
         model = self.model(x)
@@ -174,7 +178,7 @@ class Learner:
 
     def model(self, x: Array) -> Linear | OneVsRest | Network:
         """Return the model on the rows of x (n, d): scores (n, k) as a function of theta."""
-        z = self._encoded(x)
+        z = self.encoded(x)
         if self.level:
             z = z - self._origin
         a = design(z if self.embedding is None else self.embedding(z))
@@ -182,9 +186,9 @@ class Learner:
             return Network(a, self.k, self.hidden, self.activation)
         return OneVsRest(a, self.k) if self.family == "one_vs_rest" else Linear(a, self.k)
 
-    def _encoded(self, x: Array) -> Array:
+    def encoded(self, x: Array) -> Array:
         """(n, m) the columns that the scores are a function of."""
-        z = self.space.encode(x)
+        z = measured(self.space.encode(x), self.metric)
         if not (self.reduced and self.space.coded.size):
             return z
         sizes = self.space.high[self.space.coded].astype(np.int64) + 1

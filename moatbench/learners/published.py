@@ -1,12 +1,14 @@
 """Which learner an attacker takes: the published family's, or a guess."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from moatbench.client import Card, Surrogate
-from moatbench.learners.deep.learner import NET, NetFit, NetLearner
+from moatbench.learners.deep.fit import NetFit
+from moatbench.learners.deep.learner import NET, S4L, NetLearner
 from moatbench.learners.fit import Fit
 from moatbench.learners.learner import ACTIVATION, HIDDEN, Learner
 from moatbench.learners.trees import FAMILIES as TREE_FAMILIES
@@ -30,7 +32,8 @@ FAMILIES = {
     "kernel_logistic": "rbf",
     "rbf": "rbf",
 }
-LEARNERS = (PUBLISHED, "softmax", "one_vs_rest", "mlp", "poly", "rbf", TREES, NET)
+LEARNERS = (PUBLISHED, "softmax", "one_vs_rest", "mlp", "poly", "rbf", TREES, NET, S4L)
+MOST_UNKNOWNS = 25_000  # of a smooth family: a fit takes minutes, a curve hours
 DEGREE = 2  # of a polynomial, where the service does not publish it
 AnyLearner = Learner | TreeLearner | Untold | NetLearner
 AnyFit = Fit | TreeFit | UntoldFit | NetFit
@@ -45,10 +48,24 @@ def learner_for(name: str, card: Card) -> AnyLearner:
     asked = card.family if name == PUBLISHED else name
     if asked in TREE_FAMILIES:
         return trees_for(card)
+    if asked == S4L:
+        return turning(net_for(card))
     if asked == NET or (asked not in FAMILIES and card.space.levels):
         return net_for(card)
     network = smooth_learner(name, card)
     return network if asked in FAMILIES else Untold(network, trees_for(card))
+
+
+def too_many(name: str, card: Card) -> str:
+    """Say that a smooth family has too many unknowns in this space; '' where it is none, or not."""
+    learner = learner_for(name, card)
+    learner = learner.network if isinstance(learner, Untold) else learner
+    if not isinstance(learner, Learner) or (unknowns := learner.unknowns) <= MOST_UNKNOWNS:
+        return ""
+    return (
+        f"{learner.family} has {unknowns:,} unknowns here, and more than {MOST_UNKNOWNS:,} take "
+        "hours; choose a smaller space, or attack=active attack.learner=net"
+    )
 
 
 def trees_for(card: Card) -> TreeLearner:
@@ -64,6 +81,35 @@ def net_for(card: Card) -> NetLearner:
     note = "" if card.family == NET else f"trained a {usual}: the architecture is not published"
     name = str(knobs.pop("net", usual))
     return NetLearner(card.space, len(card.classes), name, knobs, note=note)
+
+
+def deepened(learner: AnyLearner, polish: bool, warm: bool) -> AnyLearner:
+    """Return the learner; where it trains deep networks, with these knobs of theirs."""
+    if not isinstance(learner, NetLearner):
+        return learner
+    return replace(learner, polish=polish, warm=warm)
+
+
+def shallow(card: Card, learner: str) -> str:
+    """Say why an attack for deep networks is not for this victim, unless a learner is named."""
+    known = card.family is not None
+    if learner != PUBLISHED or (card.family == NET if known else card.space.image):
+        return ""
+    return (
+        "trains deep networks, and the victim is none that is known; say attack.learner="
+        "softmax (or another) to run it all the same"
+    )
+
+
+def turning(learner: NetLearner) -> NetLearner:
+    """Return one that also learns by how much pictures are turned.
+
+    Raises:
+        ValueError: its network is for tables.
+    """
+    if learner.net == "mlp":
+        raise ValueError("learner s4l must be for pictures, got a network for tables; choose net")
+    return replace(learner, recipe=replace(learner.recipe, rotate=1.0))
 
 
 def unlike(family: str, card: Card) -> str:
@@ -92,12 +138,16 @@ def smooth_learner(name: str, card: Card) -> Learner:
         note=note,
         embedding=Monomials(int(published.get("degree", DEGREE))) if family == "poly" else None,
         gamma=_gamma(published, card.space),
+        metric=published.get("metric", ()) if family == "rbf" else (),
     )
 
 
 def _gamma(published: Mapping[str, Any], space: InputSpace) -> float | None:
-    """Return the published width of a kernel: on scaled inputs, as encoded ones but for codes."""
-    as_encoded = not space.coded.size
+    """Return the published width of a kernel: between inputs as its metric measures them.
+
+    Without a metric it is between scaled inputs, which are encoded ones but for codes.
+    """
+    as_encoded = "metric" in published or not space.coded.size
     return float(published["gamma"]) if "gamma" in published and as_encoded else None
 
 

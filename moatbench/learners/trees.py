@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 TREES = "trees"
 FEWEST = 25  # answers, of which a fifth can judge
 SCREENED = 2000  # answers that a choice is made by, at most
-BRIEF = 150, 80  # rounds where the fit only serves to choose the next queries; of bare labels
+BRIEF = 100, 80  # rounds where the fit only serves to choose the next queries; of bare labels
 BRIEF_EACH = 40, 25  # the same of each of many classes
+REHEARSED = 2  # times fewer rounds show, on held-out answers, whether all are worth it
 COPIES = 4  # boosters whose mean stands for a forest of two classes: many would take too long
 A_COLUMN = 10  # answers that say something of a column's place in the trees
 TEMPERATURES: Array = 2.0 ** np.arange(-1.0, 3.25, 0.25)
@@ -63,7 +64,8 @@ class TreeLearner:
     Log-odds where the victim is boosted, class shares where it is a tree or a forest. Where it is
     not known which, or answers of 0 or 1 have no log-odds, held-out answers choose the scale, and
     when to stop: noisy answers are not to be learnt by heart. They choose the mean answer where the
-    trees know no better. Bare labels are classified, and held-out ones cool the confidences.
+    trees know no better. Bare labels are classified; held-out ones cool the confidences, and choose
+    one answer for all rows where that is right more often.
 
     Args:
         space: what the API takes; of partial inputs, what is left out counts as a value of its own.
@@ -106,7 +108,7 @@ class TreeLearner:
             x: (n, d) inputs, in the API's units, at least one.
             targets: (n, k) labels or soft labels, rows summing to one.
             rng: draws the columns that splits choose from.
-            resume: an earlier fit, from which a brief one takes the plan.
+            resume: an earlier fit, of which trees make no use: they begin anew each time.
             brief: whether the fit only serves to choose the next queries.
         """
         seed, quick = int(rng.integers(2**31)), coding_for(self.space, x)  # 32 bits are taken
@@ -116,9 +118,7 @@ class TreeLearner:
             grown = self._classified(a, targets.argmax(axis=1), coding.names, seed, brief)
             return TreeFit(self, coding, grown, None)
         if brief:
-            known = resume.plan if isinstance(resume, TreeFit) else None
-            plan = known or Plan(self.scales[0], rounds_for(self.k))
-            plan = replace(plan, rounds=min(plan.rounds, self._brief[0]))
+            plan = Plan(self.scales[0], self._brief[0])
         else:
             plan = self._plan(quick(x[:SCREENED]), targets[:SCREENED], quick.names)
         return TreeFit(self, coding, _grown(a, targets, plan, coding.names, brief), plan)
@@ -132,7 +132,8 @@ class TreeLearner:
         """Let held-out answers choose, where there is any doubt."""
         doubtful = len(self.scales) > 1 or not targets.all()
         scales = (LOG_ODDS, SHARES) if doubtful and LOG_ODDS in self.scales else self.scales
-        best, most = Plan(self.scales[0], rounds_for(self.k)), rounds_for(self.k)
+        most, shown = rounds_for(self.k), rounds_for(self.k) // REHEARSED
+        best = Plan(self.scales[0], most)
         if len(a) < FEWEST:
             return best
         held = held_out(len(a))
@@ -142,10 +143,10 @@ class TreeLearner:
         for scale in scales:
             if scale == LOG_ODDS and not (train > 0).all(axis=1).any():
                 continue
-            boosted = Boosted.of(a[~held], train, scale, most, names)
+            boosted = Boosted.of(a[~held], train, scale, shown, names)
             for rounds, outputs in boosted.staged(a[held]):
                 if (gap := loss(outputs, exam)) < least:
-                    best, least = Plan(scale, rounds), gap
+                    best, least = Plan(scale, most if rounds == shown else rounds), gap
         return best
 
     def _classified(
@@ -159,6 +160,10 @@ class TreeLearner:
         temperature, held = 1.0, held_out(len(a))
         if len(a) >= FEWEST and len(np.unique(labels[~held])) > 1:
             rehearsed = Classified.of(a[~held], labels[~held], self.k, names, seed)
+            right = rehearsed.outputs(a[held]).argmax(axis=1) == labels[held]
+            shares = np.bincount(labels, minlength=self.k) / len(labels)
+            if right.mean() < (labels[held] == shares.argmax()).mean():
+                return Constant(shares)
             temperature = cooled(rehearsed, a[held], labels[held])
         return replace(Classified.of(a, labels, self.k, names, seed), temperature=temperature)
 

@@ -1,11 +1,27 @@
 """Kernel machines: scores of many rows against support vectors, and surrogates of that kind."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from moatbench.models import forward
 from moatbench.types import Array, Labels
+
+Metric = Sequence[float] | Sequence[Sequence[float]]
+
+
+def measured(x: Array, metric: Metric) -> Array:
+    """(n, r) where a kernel measures the distances of x (n, d): x itself where `metric` is empty.
+
+    Args:
+        x: inputs.
+        metric: a factor for each column, or a row of d factors for each of r coordinates.
+    """
+    if not len(metric):
+        return x
+    factors = np.asarray(metric, dtype=np.float64)
+    return x * factors if factors.ndim == 1 else np.asarray(x @ factors.T)
 
 
 @dataclass(frozen=True)

@@ -26,9 +26,10 @@ def require_whole(summary: Summary, rows: Sequence[Row]) -> None:
 
 
 def _require_curve(summary: Summary, name: str, curve: Sequence[Row], final: float | None) -> None:
-    """Check one attack's rows; one that failed may have ended early, but not before its summary."""
+    """Check one attack's rows; one that did not end may have few, but none after its summary."""
     reached, asked = [row["queries"] for row in curve], list(summary.checkpoints)
-    early = name in summary.failed or "" in summary.failed or name == WORST_CASE
+    ended = {**summary.failed, **summary.stopped}
+    early = name in ended or "" in ended or name == WORST_CASE
     if summary.status == FINISHED:
         early = False
     if reached != asked and (not early or not reached):

@@ -39,9 +39,15 @@ _METER = (
     Column("note", "how the surrogate was come by", kind=str),
     Column("winner", "of a suite's worst case: the attack with the highest fidelity", kind=str),
 )
-SAMPLES = {"test": "test data", "uniform": "uniform inputs", "cube": "the raw cube"}
+SAMPLES = {
+    "test": "test data",
+    "uniform": "uniform inputs",
+    "cube": "the raw cube",
+    "foreign": "the foreign set",
+}
+HEADLINES = ("test", "uniform")  # which every run has
 _TV: dict[str, tuple[Place, ...]]
-_TV = {"test": ("chart", "dashboard"), "uniform": ("chart",), "cube": ()}
+_TV = {"test": ("chart", "dashboard"), "uniform": ("chart",), "cube": (), "foreign": ()}
 _surrogate = partial(Column, group="surrogate")
 _SURROGATE = (
     *(
@@ -52,7 +58,7 @@ _SURROGATE = (
             worse=LARGER,
             scale=SHARE,
             heading=f"fidelity on {on}",
-            shown=("chart",) if sample == "cube" else ("chart", "dashboard"),
+            shown=("chart", "dashboard") if sample in HEADLINES else ("chart",),
         )
         for sample, on in SAMPLES.items()
     ),

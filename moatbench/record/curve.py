@@ -3,7 +3,7 @@
 import csv
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
-from math import isnan, log
+from math import inf, isnan, log
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ def worst_case(curves: Mapping[str, Sequence[Row]]) -> list[Row]:
             for row in curve
             if row["queries"] == queries
         }
-        winner = max(here, key=lambda name: (here[name][HEADLINE], here[name]["fidelity_uniform"]))
+        winner = max(here, key=lambda name: _rank(here[name]))
         row = {**here[winner], "attack": WORST_CASE, "winner": winner}
         for key in row:
             values = [r[key] for r in here.values() if isinstance(r.get(key), float | int)]
@@ -40,11 +40,17 @@ def worst_case(curves: Mapping[str, Sequence[Row]]) -> list[Row]:
     return rows
 
 
+def _rank(row: Row) -> tuple[float, ...]:
+    """Sort rows by what was stolen; what was not measured is never the worst."""
+    return tuple(-inf if isnan(row[k]) else row[k] for k in (HEADLINE, "fidelity_uniform"))
+
+
 def summary(curve: Sequence[Row]) -> dict[str, float]:
     """Sum a curve up in scalars.
 
     `queries_to_L` is the first checkpoint with at least L % fidelity on the test data; a level that
-    was not reached is left out and `reached_L` is 0: the value is censored at the budget.
+    was not reached is left out and `reached_L` is 0: the value is censored at the budget. Where the
+    fidelity was not measured (NaN at every checkpoint), `reached_L` is left out too.
     `*_uniform` is the same on uniform inputs. `area*` is the mean of the fidelity over the log of
     the queries between the first checkpoint and the last. `final_*` are the last checkpoint's.
     """
@@ -53,6 +59,8 @@ def summary(curve: Sequence[Row]) -> dict[str, float]:
     out: dict[str, float] = {}
     for metric, suffix in ((HEADLINE, ""), ("fidelity_uniform", "_uniform")):
         out[f"area{suffix}"] = area_over_log_queries(curve, metric)
+        if all(isnan(row[metric]) for row in curve):
+            continue
         for level in LEVELS:
             hit = [row["queries"] for row in curve if row[metric] >= level / 100]
             out[f"reached_{level}{suffix}"] = float(bool(hit))

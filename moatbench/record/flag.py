@@ -42,6 +42,8 @@ WORSE = "no better than a constant"
 UNLIKE = "accuracy not as stated"
 VARYING = "the victim varies"  # from call to call
 ORDER = "order of stages"
+ENDED = "ended early"  # by the service that was attacked
+AGREEMENT = "agreement only"  # with a defended service, as nobody knows the model behind it
 
 
 class Flag(NamedTuple):

@@ -65,7 +65,9 @@ def told(machine: Mapping[str, str]) -> str:
         return ""
     number = machine["threads"]
     threads = f"{number} thread{'' if number == '1' else 's'}"
+    gpu = machine.get("device", "cpu")
+    networks = "" if gpu == "cpu" else f", networks on {gpu}"
     return (
         f"{machine['cpu']}, {machine['cores']} cores, {machine['memory']}, BLAS on {threads} "
-        f"({machine['blas']}), {machine['system']}"
+        f"({machine['blas']}), {machine['system']}{networks}"
     )

@@ -31,7 +31,7 @@ _PART = _PLAN = Key()
 _PLACE = Key(result=False)
 _FOLLOWS = Key(result=False, passed_on=False)
 KEYS = {
-    **dict.fromkeys(("data", "pool", "outliers", "victim", "defense", "attack"), _PART),
+    **dict.fromkeys(("data", "pool", "outliers", "foreign", "victim", "defense", "attack"), _PART),
     **dict.fromkeys(
         ("publish", "side_labels", "subgroup", "transfer", "checkpoints", "price", "isolation"),
         _PLAN,
@@ -41,6 +41,7 @@ KEYS = {
     "seed": Key(free=True, passed_on=False),
     "victim_seed": Key(free=True),
     "threads": Key(free=True),
+    **dict.fromkeys(("device", "precision"), _PLAN),
     "confirmation": Key(free=True, passed_on=False),
     **dict.fromkeys(("data_dir", "cache"), _PLACE),
     **dict.fromkeys(

@@ -16,6 +16,8 @@ from moatbench.record.whole import write_text
 
 MEASUREMENT, CONFIRMATION = "measurement", "confirmation"  # roles of a run
 FINISHED, NOT_APPLICABLE, FAILED = "finished", "not_applicable", "failed"  # its status
+STOPPED = "stopped"  # by a service, or by a cap on what it may cost: the curve so far stands
+SERVICE = "service"  # the defense of a service that has its own, as its name
 FILE = "summary.json"
 ADDED = "honest_seconds_added"  # to a query, by the clock
 VERSION = 3  # of the file: 1 had neither a number nor a plan, 2 flags without grades
@@ -62,13 +64,14 @@ class Summary:
         defense: what stood before it; a stack's layers with a plus sign between them.
         attack: what attacked it; `suite` is several.
         seed: of every stream of the run.
-        status: finished, not_applicable or failed.
+        status: finished, not_applicable, stopped (by a service, or a cap) or failed.
         config_hash: of all in the config that can change the result.
         command: that repeats this run alone.
         inputs: sha256 of each file that the config names, and of other people's code, by name.
         knobs: the config, flat: `defense.rounding.decimals`.
         versions: of Python, of the packages, and of the code with its commit.
-        hardware: that it ran on: cpu, cores, memory, threads, blas, system.
+        hardware: that it ran on: cpu, cores, memory, threads, blas, system, and the device and
+            precision of networks.
         data_provenance: where the data come from, their sha256, and how many rows repeat others.
         checkpoints: cumulative queries, the last is the budget.
         plan: how much was measured.
@@ -77,13 +80,15 @@ class Summary:
         oracles: attacks that ran and were shown the victim itself.
         labels_only: attacks that ran and used nothing of an answer but its label.
         flags: what the run says against itself, each with its grade.
-        reason: why it failed or does not apply; '' for a finished one.
+        reason: why it failed, was stopped or does not apply; '' for a finished one.
         summaries: scalars of each attack's curve; the last is the one that stands for the run.
         winner: of a suite, the attack with the highest fidelity at the budget.
         baselines: scores of attackers without the API.
         floor: the one of them that a gain is above.
         not_applicable: attacks that do not apply, each with the reason.
         failed: attacks that raised, each with the error; '' is the run itself.
+        stopped: attacks that a service ended before their budget, each with what it said.
+        reached: queries at which the curve of a stopped run ends; null is at the last checkpoint.
         repeated: what a defense's twin answered to the same question again, by layer; and how many
             confidences of an answer kept their odds (`standing`, of `entries`).
         harm: under each attack, what honest customers lost, by class and subgroup.
@@ -128,6 +133,8 @@ class Summary:
     floor: str | None = None
     not_applicable: Mapping[str, str] = field(default_factory=dict)
     failed: Mapping[str, str] = field(default_factory=dict)
+    stopped: Mapping[str, str] = field(default_factory=dict)
+    reached: int | None = None
     repeated: Mapping[str, Scores] = field(default_factory=dict)
     harm: Mapping[str, Mapping[str, Scores]] = field(default_factory=dict)
     labels_only: Sequence[str] = ()

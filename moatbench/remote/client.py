@@ -29,6 +29,10 @@ class TooMany(Exception):
     """The endpoint takes no batch of this size, or fails on it."""
 
 
+class Refused(Exception):
+    """The endpoint's defense answers none of these rows; they count."""
+
+
 @dataclass
 class Client:
     """Asks one address.
@@ -49,6 +53,7 @@ class Client:
     tries: int = 5
     most_wait: float = 60.0
     sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
+    waited: float = field(default=0.0, init=False)  # seconds, as the service asked to
     _connection: HTTPConnection | None = field(default=None, init=False, repr=False)
 
     def post(self, body: Any) -> Any:
@@ -56,6 +61,7 @@ class Client:
 
         Raises:
             Stopped: there will be no answer; says why.
+            Refused: it answers none of these rows, by RFC 9457's type `refused`.
             TooMany: a smaller batch may get one.
             NotAuthorized: the address is beyond loopback.
         """
@@ -82,6 +88,8 @@ class Client:
                 self._pause(1)
             elif status in (413, 500):
                 raise TooMany(_refusal(status, text))
+            elif status == 403 and _is_refused(text):
+                raise Refused(_refusal(status, text))
             else:
                 raise Stopped(_refusal(status, text, headers.get("location", "")))
 
@@ -132,6 +140,7 @@ class Client:
                 f"victim.most_wait is {self.most_wait:g}; raise it, or come back later: {GO_ON}"
             )
         else:
+            self.waited += seconds
             self.sleep(seconds)
 
 
@@ -172,6 +181,14 @@ def _loaded(text: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         raise Stopped(f"the service must answer JSON, got {text[:SHOWN]!r}") from None
+
+
+def _is_refused(text: str) -> bool:
+    """Whether an error says of itself that rows are refused, and not who asks."""
+    try:
+        return str(json.loads(text)["type"]).rpartition("/")[2] == "refused"
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return False
 
 
 def _gone(error: Exception, tries: int) -> str:

@@ -15,6 +15,8 @@ class DryRun(Exception):
         judged: rows that the judge may ask.
         classes: what its outputs stand for; None where that is to be found out.
         binary: see `Reading`.
+        customers: that are sent beside each attack, of a defended service.
+        free: whether the judge asks another model, which costs nothing.
     """
 
     def __init__(
@@ -24,7 +26,11 @@ class DryRun(Exception):
         judged: int,
         classes: Sequence[str] | None = None,
         binary: str | None = None,
+        customers: int = 0,
+        *,
+        free: bool = False,
     ) -> None:
         super().__init__("victim.dry_run=true sends nothing; moatbench tells what it would send")
         self.shares, self.endpoint, self.judged = shares, endpoint, judged
         self.classes, self.binary = classes, binary
+        self.customers, self.free = customers, free

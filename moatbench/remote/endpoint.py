@@ -1,46 +1,25 @@
-"""An endpoint as a victim's model: each row asked once, within caps, and entered in a ledger."""
+"""An endpoint as a victim's model: each row asked once, within caps, and looked at on the way."""
 
-import csv
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
-from moatbench.remote.client import GO_ON, Client, Stopped, TooMany
+from moatbench.remote.client import Client, Refused, Stopped, TooMany
 from moatbench.remote.mapping import Mapped, Told, Unreadable, plain
 from moatbench.remote.memo import Memo, key_of
-from moatbench.remote.reading import Reading
+from moatbench.remote.purse import Limits, Purse
+from moatbench.remote.reading import Reading, gap_between
 from moatbench.reply import Reply
 from moatbench.types import Array
 
 CANARIES = 20  # rows that are asked twice
-CLOSE = 1e-6  # how far answers to one row may lie apart: replicas round otherwise
+WATCHED, EVERY, LATE = 3, 500, 200  # of these again, after so many rows; at the end, after fewer
 UNREAD = 3  # answers in a row
-HEADER = ("time", "purpose", "rows", "seconds", "outcome")
-CHECKS, RUN = "checks", "run"
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a run may ask.
-
-    Args:
-        rows: in all; each request counts, answered or not.
-        batch: rows of a request.
-        price: US dollars that the service takes for a row.
-        dollars: in all; None is no limit.
-        recheck: seconds after which a service that is known is tried again.
-    """
-
-    rows: int
-    batch: int
-    price: float = 0.0
-    dollars: float | None = None
-    recheck: float = 3600.0
 
 
 class Endpoint:
@@ -53,9 +32,10 @@ class Endpoint:
         limits: of this run.
         memo: of the service.
         stochastic: whether its answers vary: then each row is asked each time.
+        names: of the features, one a column of rows.
 
     Attributes:
-        asked: rows sent in this run.
+        purse: what may still be asked.
         reading: how answers are read; known once `learn` was called.
     """
 
@@ -68,16 +48,17 @@ class Endpoint:
         memo: Memo,
         *,
         stochastic: bool = False,
+        names: Sequence[str] = (),
     ) -> None:
         self.client, self.mapped, self.limits, self.memo = client, mapped, limits, memo
-        self.stochastic, self.asked, self.purpose = stochastic, 0, CHECKS
+        self.stochastic, self.purse = stochastic, Purse(limits, memo)
+        self.names = tuple(names)
         self.reading: Reading | None = None
         self.batch = 1 if mapped.single else limits.batch
         self._inputs, self._lock = inputs, threading.RLock()
         self._known: dict[bytes, Told] = {}
-        self._stopped: Stopped | None = None
-        self._entries: list[tuple[Any, ...]] = []
-        self._ledger: Path | None = None
+        self._watched: tuple[dict[str, list[Any]], list[Told]] | None = None
+        self._sure, self._seen = time.time(), 0  # when it last answered as before, after how many
 
     def __deepcopy__(self, _: Any) -> Self:
         """A copy of a victim asks the same service, under the same caps."""
@@ -113,6 +94,7 @@ class Endpoint:
             for part, answers in self._in_batches(columns, absent):
                 self.memo.put({keys[i]: a for i, a in zip(part, answers, strict=True)})
                 self._known |= {order[i]: a for i, a in zip(part, answers, strict=True)}
+                self.look_again()
         return [self._known[mark] for mark in marks]
 
     def fresh(self, x: Array) -> list[Told]:
@@ -149,7 +131,7 @@ class Endpoint:
                 for told in part
             ]
         except Stopped as error:
-            self._stopped = None
+            self.purse.go_on()
             return str(error)
 
     def columns(self, x: Array) -> dict[str, list[Any]]:
@@ -158,54 +140,80 @@ class Endpoint:
         return {str(name): [plain(v) for v in frame[name].tolist()] for name in frame}
 
     def keep_ledger(self, file: Path) -> None:
-        """Write what was asked so far in this run to a file, and from now on what is asked."""
-        self._ledger, self.purpose = file, RUN
-        with file.open("w", newline="") as opened:
-            csv.writer(opened).writerows([HEADER, *self._entries])
+        """Write what is asked in this run to a file."""
+        self.purse.keep_ledger(file)
+
+    @contextmanager
+    def through(self, client: Client) -> Iterator[Self]:
+        """Ask as another client meanwhile: with another key, under the same caps."""
+        with self._lock:
+            before, self.client = self.client, client
+            try:
+                yield self
+            finally:
+                self.client = before
+
+    def watch(self, x: Array, told: Sequence[Told]) -> None:
+        """Ask a few rows again on the way, of which this was told."""
+        self._watched = self.columns(x[:WATCHED]), list(told[:WATCHED])
+
+    def look_again(self, every: int = EVERY) -> None:
+        """See that the service answers as it did, where so many rows were asked meanwhile.
+
+        Raises:
+            Stopped: it does not; what it told since it last did is forgotten.
+        """
+        if self._watched is None or self.purse.asked - self._seen < every:
+            return
+        assert self.reading is not None
+        columns, before = self._watched
+        self._seen, begun = self.purse.asked, time.time()
+        batches = self._in_batches(columns, range(_height(columns)))
+        now = [told for _, answers in batches for told in answers]
+        if gap := gap_between(self.reading, before, now):
+            self.memo.forget(self._sure)
+            raise self.stop(
+                f"the service answers rows otherwise than at the start, by up to {gap:.3g}: it "
+                "varies, or is another model now; what it told since it last answered alike is "
+                "forgotten, and once it answers as before, the same command goes on"
+            )
+        self._sure = begun
 
     def _in_batches(self, columns: Mapping[str, list[Any]], rows: Sequence[int]) -> Any:
         """Yield places of rows, and what was told of them, a request at a time."""
         todo = list(rows)
         while todo:
-            part = todo[: min(self.batch, self._left())]
+            part = todo[: min(self.batch, self.purse.left())]
             try:
                 answers = self._request({n: [v[i] for i in part] for n, v in columns.items()})
             except TooMany as error:
                 if len(part) == 1:
                     row = {name: values[part[0]] for name, values in columns.items()}
-                    raise self._stop(f"{error}; it was asked the row {row}") from None
+                    raise self.stop(f"{error}; it was asked the row {row}") from None
                 self.batch = max(1, len(part) // 2)
                 continue
             yield part, answers
             todo = todo[len(part) :]
-
-    def _left(self) -> int:
-        """Rows that may still be asked; raise Stopped where there are none."""
-        if self._stopped is not None:
-            raise self._stopped
-        limits, left = self.limits, self.limits.rows - self.asked
-        cap = f"victim.most_rows={limits.rows}"
-        if limits.dollars is not None and limits.price > 0:
-            paid = int(limits.dollars / limits.price + 1e-9) - self.asked
-            if paid < left:
-                left, cap = paid, f"victim.most_dollars={limits.dollars:g}"
-        if left < 1:
-            raise self._stop(f"{cap} is reached, after {self.asked} rows; raise it, and {GO_ON}")
-        return left
 
     def _request(self, columns: Mapping[str, list[Any]]) -> list[Told]:
         """Send one request; ask again where the answer cannot be read."""
         n, body = _height(columns), self.mapped.body(columns)
         for attempt in range(1, UNREAD + 1):
             if attempt > 1:
-                self._left()
-            self.asked += n  # what gets no answer may have been billed
+                self.purse.left()
+            self.purse.asked += n  # what gets no answer may have been billed
             begun, outcome = time.time(), "answered"
             try:
                 told = self.mapped.read(self.client.post(body), n)
-                if self.reading is not None:  # nothing that cannot be read is remembered
-                    self.reading.reply(told)
+                if self.reading is not None:  # what cannot be read is not remembered
+                    read = self.reading.some if self.mapped.refusals else self.reading.reply
+                    read(told)
                 return told
+            except Refused as error:
+                outcome = "refused"
+                if not self.mapped.refusals:
+                    raise self.stop(str(error)) from None
+                return [Told(None, None)] * n
             except TooMany:
                 outcome = "too large, or failed"
                 raise
@@ -213,27 +221,23 @@ class Endpoint:
                 outcome = "unreadable"
                 if attempt == UNREAD:
                     what = "changed its schema" if self.reading else "speaks another protocol"
-                    raise self._stop(f"the service {what}: {error}") from None
+                    raise self.stop(f"the service {what}: {error}") from None
             except (Stopped, PermissionError) as error:
                 outcome = "stopped"
-                raise self._stop(str(error)) if isinstance(error, Stopped) else error from None
+                raise self.stop(str(error)) if isinstance(error, Stopped) else error from None
             finally:
-                self._enter(begun, n, outcome)
+                self.purse.enter(begun, n, outcome)
         raise AssertionError
 
-    def _enter(self, begun: float, n: int, outcome: str) -> None:
-        entry = begun, self.purpose, n, time.time() - begun, outcome
-        self.memo.entered(*entry)
-        self._entries.append(entry)
-        if self._ledger is not None:
-            with self._ledger.open("a", newline="") as file:
-                csv.writer(file).writerow(entry)
-
-    def _stop(self, reason: str) -> Stopped:
+    def stop(self, reason: str) -> Stopped:
         """Remember why nothing more is asked: each further question ends so at once."""
-        self._stopped = Stopped(reason)
         self.client.close()
-        return self._stopped
+        return self.purse.stop(reason)
+
+
+def on_the_way(rows: int) -> int:
+    """Tell how many rows are asked again in the course of so many."""
+    return WATCHED * (rows // EVERY + (rows % EVERY >= LATE))
 
 
 def _height(columns: Mapping[str, list[Any]]) -> int:

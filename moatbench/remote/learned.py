@@ -1,13 +1,14 @@
 """What a service must be before it is measured: readable, and the same now as a moment ago."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from moatbench.remote.endpoint import CANARIES, CLOSE, Endpoint
+from moatbench.remote.endpoint import CANARIES, Endpoint
 from moatbench.remote.mapping import Told
-from moatbench.remote.reading import Reading
+from moatbench.remote.reading import Reading, gap_between
 from moatbench.types import Array
 
 
@@ -40,12 +41,19 @@ def learn(
     x = x[:CANARIES]
     kept, unsure = endpoint.remembered(x), endpoint.unsure(x)
     told = endpoint.fresh(x) if len(kept) < len(x) else list(kept.values())
-    endpoint.reading = reading = Reading.of(told, classes, known, binary)
+    mapped = endpoint.mapped
+    found = _answered(told) if mapped.refusals else told
+    reading = Reading.of(found, classes, known, binary)
+    reading = replace(reading, full=mapped.full, names=endpoint.names)
+    endpoint.reading = reading
+    if mapped.refusals:
+        return _guarded(endpoint, x, told, reading)
     reading.reply(told)
     if endpoint.stochastic:
         again = reading.reply(endpoint.fresh(x))
         same = reading.reply(told).labels == again.labels
         return {"agrees_with_itself": float(same.mean())}
+    endpoint.watch(x, told)
     if not unsure:
         return {}
     again_told = endpoint.fresh(x)
@@ -65,13 +73,29 @@ def learn(
     return {}
 
 
-def gap_between(reading: Reading, one: Sequence[Told], other: Sequence[Told]) -> float:
-    """How far answers lie apart: the largest difference of outputs, 1 for other labels; 0 close."""
-    a, b = reading.reply(one), reading.reply(other)
-    if a.outputs is None or b.outputs is None:
-        return float((a.labels != b.labels).any())
-    gap = float(np.abs(a.outputs - b.outputs).max(initial=0.0))
-    return gap if gap > CLOSE else 0.0
+def _answered(told: Sequence[Told]) -> list[Told]:
+    """Return the answers that a service gave; some it may have refused."""
+    found = [one for one in told if not one.refused]
+    if not found:
+        raise ValueError(
+            f"the service must answer some rows of the data, and refused all {len(told)}; see its "
+            "key, victim.key_env"
+        )
+    return found
+
+
+def _guarded(
+    endpoint: Endpoint, x: Array, told: Sequence[Told], reading: Reading
+) -> dict[str, Any]:
+    """Note how a defended service is read, and whether it answers alike: it need not."""
+    one, two = reading.some(told), reading.some(endpoint.fresh(x))
+    outputs = (
+        one.outputs is None
+        or two.outputs is None
+        or np.array_equal(one.outputs, two.outputs, equal_nan=True)
+    )
+    same = one.labels == two.labels
+    return {} if same.all() and outputs else {"agrees_with_itself": float(same.mean())}
 
 
 def _otherwise(gap: float) -> str:

@@ -6,9 +6,9 @@ from typing import Any
 
 from moatbench.remote.dry import DryRun
 from moatbench.remote.endpoint import Endpoint
-from moatbench.remote.learned import gap_between, learn
+from moatbench.remote.learned import learn
 from moatbench.remote.mapping import Told
-from moatbench.remote.reading import Reading
+from moatbench.remote.reading import Reading, gap_between
 
 ROWS = 3  # that are shown
 LONG = 600  # characters that are shown

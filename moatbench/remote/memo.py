@@ -76,10 +76,10 @@ class Memo:
         with self._whole():
             self._db.executemany("insert or replace into answers values (?, ?, ?)", rows)
 
-    def forget(self) -> None:
-        """Forget all answers; the ledger stays."""
+    def forget(self, since: float = 0.0) -> None:
+        """Forget the answers since a time, and that they were tried; the ledger stays."""
         with self._whole():
-            self._db.execute("delete from answers")
+            self._db.execute("delete from answers where at >= ?", (since,))
             self._db.execute("delete from checks")
 
     def checked(self) -> None:

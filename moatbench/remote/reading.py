@@ -1,6 +1,6 @@
 """From what an endpoint told of rows to replies with the data's classes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from moatbench.victim import SIMPLEX_TOLERANCE, reply_problem
 
 OFF = 0.02  # how far the sum of rounded probabilities may be from 1
 P1 = "p1"
+CLOSE = 1e-6  # how far answers to one row may lie apart: replicas round otherwise
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class Reading:
         outputs: form of outputs; None where there are labels alone.
         keys: of the outputs, where they come as objects.
         binary: `p1` where a number is the probability of the last class.
+        full: whether outputs are whole distributions.
+        names: of the features, in the order of columns, where each has one.
     """
 
     k: int
@@ -33,6 +36,8 @@ class Reading:
     outputs: Form | None
     keys: tuple[str, ...] = ()
     binary: str | None = None
+    full: bool = True
+    names: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -80,9 +85,42 @@ class Reading:
             found = self._reply(told)
         except (ValueError, TypeError, KeyError) as error:
             raise Unreadable(f"the answer has another form than before ({error})") from None
-        if problem := reply_problem(found, len(told), self.k):
+        if problem := reply_problem(found, len(told), self.k, full=self.full):
             raise Unreadable(f"the service's {problem}")
         return found
+
+    def some(self, told: Sequence[Told]) -> Reply:
+        """Return what a defended service told: rows refused, labels alone, confidences as they are.
+
+        Raises:
+            Unreadable: it has another form than before.
+        """
+        n, labels = len(told), np.zeros(len(told), np.int64)
+        whole = np.array([_is_whole(one.outputs) for one in told], dtype=bool)
+        bare = np.array([one.label is not None for one in told], dtype=bool) & ~whole
+        outputs = np.full((n, self.k), np.nan) if self.confidences else None
+        try:
+            for rows, form in ((bare, self.labels), (whole, self.outputs)):
+                if not rows.any():
+                    continue
+                if form is None:
+                    raise ValueError("rows with another kind of answer")
+                few = [one for one, taken in zip(told, rows, strict=True) if taken]
+                if form is self.labels:
+                    labels[rows] = form.reply(np.asarray([one.label for one in few])).labels
+                    continue
+                found = form.reply(_as_array([one.outputs for one in few], self.keys, self.binary))
+                labels[rows] = found.labels
+                if outputs is not None and found.outputs is not None:
+                    outputs[rows] = found.outputs
+                if self.labels is not None:
+                    own = np.asarray([one.label for one in few])
+                    labels[rows] = self.labels.reply(own).labels
+        except (ValueError, TypeError, KeyError) as error:
+            raise Unreadable(f"the answer has another form than before ({error})") from None
+        given = whole | bare
+        path = self._path(told) if given.all() else None
+        return Reply(labels, outputs, path, refused=~given)
 
     def _reply(self, told: Sequence[Told]) -> Reply:
         labels = None
@@ -90,13 +128,40 @@ class Reading:
             labels = self.labels.reply(np.asarray([one.label for one in told])).labels
         if self.outputs is None:
             assert labels is not None
-            return Reply(labels)
+            return Reply(labels, path=self._path(told))
         raw = _as_array([one.outputs for one in told], self.keys, self.binary)
         found = self.outputs.reply(raw)
         if found.outputs is None:
             return found
         # Its own label where it tells one: in a tie no argmax knows it
-        return Reply(found.labels if labels is None else labels, _whole(found.outputs))
+        outputs = _whole(found.outputs) if self.full else found.outputs
+        return Reply(found.labels if labels is None else labels, outputs, self._path(told))
+
+    def _path(self, told: Sequence[Told]) -> Array | None:
+        """(n, d) 1 for each feature tested on the way, else 0; None unless all rows tell."""
+        if not self.names or any(one.fields is None for one in told):
+            return None
+        tested = np.zeros((len(told), len(self.names)))
+        for row, one in enumerate(told):
+            tested[row, [self.names.index(name) for name in one.fields]] = 1.0
+        return tested
+
+
+def gap_between(reading: Reading, one: Sequence[Told], other: Sequence[Told]) -> float:
+    """How far answers lie apart: the largest difference of outputs, 1 for other labels; 0 close."""
+    a, b = reading.reply(one), reading.reply(other)
+    if a.outputs is None or b.outputs is None:
+        return float((a.labels != b.labels).any())
+    gap = float(np.abs(a.outputs - b.outputs).max(initial=0.0))
+    return gap if gap > CLOSE else 0.0
+
+
+def _is_whole(outputs: Any) -> bool:
+    """Whether a row has outputs, and no null in their places."""
+    values = outputs.values() if isinstance(outputs, Mapping) else outputs
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        return values is not None
+    return all(value is not None for value in values)
 
 
 def _as_array(outputs: Sequence[Any], keys: Sequence[str], binary: str | None) -> Any:

@@ -10,9 +10,15 @@ import numpy as np
 from moatbench.compose.archive import NotArchivable, dump
 from moatbench.judge.judge import uniform_points
 from moatbench.record.whole import write_text
+from moatbench.remote.guarded import AGREEMENT, REFERENCE
 from moatbench.space import Categorical, Numeric
 from moatbench.victim import Victim
 
+BY = {  # what surrogates of a defended service are compared with
+    "None": "",
+    AGREEMENT: "; it is judged by agreement with the service as it is defended, not by fidelity",
+    REFERENCE: "; it is judged by victim.reference, the model behind it",
+}
 MOST_BYTES = 2**22  # of a model that is kept with each run
 
 
@@ -64,6 +70,7 @@ def first_line(victim: Victim) -> str:
         f"victim: {facts['model']}, {victim.family or 'of no family that is known'}, asked as "
         f"{facts['asked']} ({d} columns): {100 * right:.1f} % right on {rows} test rows, where the "
         f"best constant answer has {100 * constant_accuracy(victim):.1f} %{beside}{_judged(victim)}"
+        f"{BY[str(facts.get('judged_by'))]}"
     )
 
 

@@ -24,8 +24,16 @@ class Customers:
 
     def __init__(self, trail: Trail, budget: int, seed: int, far: Rows) -> None:
         token = Accounts.of(seed).tokens("customer")
-        self.honest = HonestTraffic(trail, budget, stream(seed, "honest"), token=token)
-        self.shifted = HonestTraffic.shifted(trail, budget, stream(seed, "shifted"), far, token)
+        most = ACCOUNTS + SHIFTED_ACCOUNTS if trail.seats is None else trail.seats
+        usual = min(ACCOUNTS, most)
+        unlike = min(SHIFTED_ACCOUNTS, most - usual)
+        self.honest = HonestTraffic(
+            trail, budget, stream(seed, "honest"), accounts=usual, token=token
+        )
+        self.shifted = HonestTraffic.shifted(
+            trail, budget, stream(seed, "shifted"), far, token, unlike
+        )
+        trail.customers = frozenset((*self.honest.tokens, *self.shifted.tokens))
         self._trail, self._order = trail, stream(seed, "arrivals")
 
     def come_early(self) -> None:

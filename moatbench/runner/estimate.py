@@ -8,11 +8,19 @@ from hydra.errors import InstantiationException
 from omegaconf import DictConfig
 
 from moatbench.api import valid_checkpoints
-from moatbench.compose.build import MULTIPLES, build_attacks, build_victim, instantiate, tell
+from moatbench.compose.build import (
+    MULTIPLES,
+    build_attacks,
+    build_victim,
+    instantiate,
+    tell,
+    victim_seed,
+)
 from moatbench.compose.limits import check_run
+from moatbench.judge.customers.honest import QUERIES_AN_ACCOUNT
 from moatbench.judge.judge import UNIFORM_POINTS, uniform_points
 from moatbench.remote.dry import DryRun
-from moatbench.remote.endpoint import CANARIES, Endpoint
+from moatbench.remote.endpoint import CANARIES, Endpoint, on_the_way
 from moatbench.victim import FEW
 
 
@@ -39,7 +47,9 @@ def dry_run(cfg: DictConfig) -> DryRun:
     data = instantiate(cfg.data)
     tell(data.table.notes)
     try:
-        build_victim(cfg, data, cfg.seed if cfg.victim_seed is None else cfg.victim_seed)
+        build_victim(cfg, data, victim_seed(cfg))
+    except DryRun as dry:
+        return dry
     except InstantiationException as error:
         if isinstance(error.__cause__, DryRun):
             return error.__cause__
@@ -55,13 +65,23 @@ def lines_of(cfg: DictConfig, dry: DryRun, attacks: Sequence[str]) -> list[str]:
     canaries, space = shares.x_test[:CANARIES], shares.space
     n = uniform_points(dry.judged, len(shares.x_test))
     drawn = space.sample(n, np.random.default_rng(n))
-    rows = {
-        "checks, asked again": len(canaries) if endpoint.unsure(canaries) else 0,
-        "checks, uniform": endpoint.unknown(space.sample(FEW, np.random.default_rng(0))),
-        "judge, test rows": endpoint.unknown(shares.x_test),
-        "judge, uniform": endpoint.unknown(drawn) if n < UNIFORM_POINTS else n,
-        **{f"{name}, up to": budget for name in attacks},
-    }
+    again = len(canaries) if dry.endpoint.mapped.refusals or endpoint.unsure(canaries) else 0
+    rows = {"checks, asked again": again}
+    if dry.free:  # another model answers the judge
+        rows["checks"] = endpoint.unknown(canaries)
+    else:
+        rows |= {
+            "checks, uniform": endpoint.unknown(space.sample(FEW, np.random.default_rng(0))),
+            "judge, test rows": endpoint.unknown(shares.x_test),
+            "judge, uniform": endpoint.unknown(drawn) if n < UNIFORM_POINTS else n,
+        }
+    customers = dry.customers * min(QUERIES_AN_ACCOUNT, len(shares.x_test))
+    for name in attacks:
+        rows[f"{name}, up to"] = budget
+        if customers:
+            rows[f"{name}, customers up to"] = customers
+    if not dry.endpoint.mapped.refusals:
+        rows["checks on the way"] = on_the_way(sum(rows.values()))
     width = max(map(len, rows))
     return [
         f"nothing more was sent; a run would ask {_cost(sum(rows.values()), endpoint)}",

@@ -23,6 +23,7 @@ from moatbench.knobs import check_number
 from moatbench.randomness import stream
 from moatbench.record.columns import SHIFTED
 from moatbench.record.flag import BOUGHT, BOUND, CHANGED, INVALID, UNISOLATED, Flag
+from moatbench.remote.client import Stopped
 from moatbench.runner.checks.doubts import doubled
 from moatbench.runner.clients import Customers, own_copy
 from moatbench.runner.clock import Clock
@@ -217,7 +218,7 @@ class Extraction:
             yield Flag(BOUND, play.doubt, UNISOLATED)
         try:
             for place, (reached, one) in enumerate(held):
-                judges.append(self.judge.redrawn(stream(self._hidden, f"judge/{place}")))
+                judges.append(self._redrawn(place))
                 with self._unasked(api):
                     changed = one.has_changed()
                 if changed:
@@ -239,6 +240,13 @@ class Extraction:
             yield Flag(INVALID, line, BOUGHT)
         if broken is not None:
             raise broken
+
+    def _redrawn(self, place: int) -> Judge:
+        """Return a judge with points of its own; the same, of a service that answers no more."""
+        try:
+            return self.judge.redrawn(stream(self._hidden, f"judge/{place}"))
+        except Stopped:
+            return self.judge
 
     def _judged(self, reached: Reached, judge: Judge) -> Checkpoint:
         """Score it, and let the owner of the model look for its marks."""

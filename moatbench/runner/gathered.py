@@ -9,9 +9,10 @@ from moatbench.compose.words.errors import explain
 from moatbench.record.columns import WORST_CASE
 from moatbench.record.curve import CurveFile, Row, by_attack, summary, worst_case
 from moatbench.record.flag import Flag
-from moatbench.record.summary import FAILED, FINISHED, NOT_APPLICABLE, Scores
+from moatbench.record.summary import FAILED, FINISHED, NOT_APPLICABLE, STOPPED, Scores
+from moatbench.remote.client import Stopped
 from moatbench.runner.checks.doubts import Doubled
-from moatbench.runner.suite import Doubted, Event, Failed, Finished, Point, Skipped
+from moatbench.runner.suite import Ceased, Doubted, Event, Failed, Finished, Point, Skipped
 from moatbench.types import Mask
 
 
@@ -29,6 +30,7 @@ class Gathered:
     rows: list[Row] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    stopped: dict[str, str] = field(default_factory=dict)
     aside: dict[str, Mapping[str, float]] = field(default_factory=dict)  # beside the curve
     baselines: Mapping[str, Scores] = field(default_factory=dict)
     floor: str | None = None
@@ -56,6 +58,8 @@ class Gathered:
             self.skipped[event.attack] = event.reason
         elif isinstance(event, Failed):
             self.fail(event.attack, event.error)
+        elif isinstance(event, Ceased):
+            self.stopped[event.attack] = event.reason
         elif isinstance(event, Doubted):
             self.flags.append(event.flag)
         elif isinstance(event, Finished):
@@ -70,6 +74,10 @@ class Gathered:
         """Keep what ended an attack, or with '' the run."""
         self.failed[attack] = explain(error)
         self.trace = "".join(traceback.format_exception(error))
+
+    def cease(self, error: Stopped) -> None:
+        """Keep why a service ended the run, where no attack was under way."""
+        self.stopped.setdefault("", str(error))
 
     def close(self) -> None:
         """Add the worst case of a suite."""
@@ -91,6 +99,11 @@ class Gathered:
         return str(worst[-1]["winner"]) if worst else None
 
     @property
+    def reached(self) -> int | None:
+        """Queries at which the curve of a stopped run ends; None where it ends with the budget."""
+        return int(self.rows[-1]["queries"]) if self.stopped and self.rows else None
+
+    @property
     def summaries(self) -> dict[str, Scores]:
         """The scalars of each curve; a worst case has its winner's of what lies beside."""
         return {
@@ -100,17 +113,19 @@ class Gathered:
 
     @property
     def status(self) -> str:
-        """One word: finished, not_applicable or failed."""
+        """One word: finished, not_applicable, stopped or failed."""
         if self.failed:
             return FAILED
+        if self.stopped:
+            return STOPPED
         return FINISHED if self.rows else NOT_APPLICABLE
 
     @property
     def reason(self) -> str:
-        """Why the run failed or does not apply; '' for a finished one."""
+        """Why the run failed, was stopped or does not apply; '' for a finished one."""
         if self.status == FINISHED:
             return ""
-        reasons = self.failed or self.skipped
+        reasons = self.failed or self.stopped or self.skipped
         if len(reasons) > 1 and len(set(reasons.values())) == 1:  # it is the defense
             return next(iter(reasons.values()))
         return "; ".join(f"{name}: {why}" if name else why for name, why in reasons.items())

@@ -4,11 +4,12 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -20,12 +21,15 @@ from tqdm import tqdm
 from moatbench.compose.build import SUITE, Parts, build
 from moatbench.compose.naming import attack_name, data_name, defense_name, victim_name
 from moatbench.compose.repeat import as_given, repeating
+from moatbench.compose.words.errors import explain
 from moatbench.defense import Defense
 from moatbench.display.figure import draw
 from moatbench.judge.judge import Judge
 from moatbench.judge.plan import plan
+from moatbench.judge.service import OwnDefense
 from moatbench.judge.steady import varies
 from moatbench.knobs import check_whole
+from moatbench.learners.deep.device import computing, described
 from moatbench.randomness import stream
 from moatbench.record.command import Command
 from moatbench.record.curve import Row, by_attack
@@ -33,8 +37,10 @@ from moatbench.record.folder import LEDGER, sole
 from moatbench.record.hardware import hardware
 from moatbench.record.identity import PACKAGES, config_hash, knobs, version_of
 from moatbench.record.inputs import inputs_of
-from moatbench.record.summary import CONFIRMATION, MEASUREMENT, Summary
-from moatbench.remote.endpoint import Endpoint
+from moatbench.record.summary import CONFIRMATION, MEASUREMENT, SERVICE, Summary
+from moatbench.remote.client import Stopped
+from moatbench.remote.endpoint import LATE
+from moatbench.remote.guarded import endpoint_of
 from moatbench.runner.card import accuracy, first_line, write_victim
 from moatbench.runner.checks import flags, selfcheck
 from moatbench.runner.gathered import Gathered
@@ -46,6 +52,7 @@ from moatbench.tracking.registry import fetched
 from moatbench.tracking.resume import done_before
 from moatbench.tracking.store import address
 from moatbench.tracking.tried import require_usable
+from moatbench.victim import NotApplicable
 
 log = logging.getLogger(__name__)
 QUIET = 30.0  # seconds before the first line on how far a suite is
@@ -84,23 +91,31 @@ def _measure(cfg: DictConfig, begun: Summary, folder: Path, hydra: Any) -> Summa
     """Run the attacks, and leave in the folder and in MLflow what came of them."""
     found = Gathered(folder, is_suite=begun.attack == SUITE)
     parts: Parts | None = None
-    with one_pool(cfg.threads):
+    with one_pool(cfg.threads), computing(cfg.device, cfg.precision):
+        device = described()
         try:
             with staying():
                 parts = build(cfg, begun.attack)
-                if isinstance(parts.victim.predict, Endpoint):
-                    parts.victim.predict.keep_ledger(folder / LEDGER)
+                if (asked := endpoint_of(parts.victim.predict)) is not None:
+                    asked.keep_ledger(folder / LEDGER)
                 if line := first_line(parts.victim):
                     log.info(line)
                 judge = _play(cfg, parts, found, hydra)
                 _doubt(cfg, parts, found, judge)
+        except Stopped as reason:
+            if parts is None and not begun.sweep:
+                raise  # nothing was measured
+            found.cease(reason)
         except Exception as error:
             if parts is None and not begun.sweep:
                 raise  # a mistake, and no measurement: there is nothing to keep
-            found.fail("", error)
+            if parts is None and isinstance(error.__cause__, NotApplicable):
+                found.skipped[""] = explain(error)  # as data whose package is not installed
+            else:
+                found.fail("", error)
         if parts is not None:  # not before: no attack is to find the model in the run's folder
             write_victim(parts.victim, folder)
-    _ended(begun, cfg, parts, found).write(folder)
+    _ended(begun, cfg, parts, found, device).write(folder)
     summary = Summary.read(folder)
     if found.rows:
         draw(found.rows, summary, folder)
@@ -163,7 +178,13 @@ def _begun(cfg: DictConfig, hydra: Any) -> Summary:
     )
 
 
-def _ended(begun: Summary, cfg: DictConfig, parts: Parts | None, found: Gathered) -> Summary:
+def _ended(
+    begun: Summary,
+    cfg: DictConfig,
+    parts: Parts | None,
+    found: Gathered,
+    device: Mapping[str, str],
+) -> Summary:
     """Add what came of it."""
     ended = replace(
         begun,
@@ -175,16 +196,18 @@ def _ended(begun: Summary, cfg: DictConfig, parts: Parts | None, found: Gathered
         summaries=found.summaries,
         not_applicable=found.skipped,
         failed=found.failed,
-        flags=found.flags,
+        stopped=found.stopped,
+        reached=found.reached,
+        flags=[*found.flags, *flags.of_service(found.stopped)],
         repeated=found.repeated,
         harm=found.harm,
         trace=found.trace,
-        hardware=hardware(int(cfg.threads)),
+        hardware={**hardware(int(cfg.threads)), **device},
         secret=found.secret,
         command=str(Command.parse(begun.command).keeping(found.secret)),
     )
     if parts is not None:
-        whole = found.curves.keys() - found.failed.keys()
+        whole = found.curves.keys() - found.failed.keys() - found.stopped.keys()
         ended = replace(
             ended,
             plan=plan(parts.victim),
@@ -213,6 +236,7 @@ def _play(cfg: DictConfig, parts: Parts, found: Gathered, hydra: Any) -> Judge:
     each, tells = len(parts.checkpoints), found.is_suite and hydra.mode != RunMode.MULTIRUN
     quiet, told, done = 0.0 if cfg.verbose else QUIET, time.monotonic(), 0
     total = len(parts.attacks) * each
+    tqdm.set_lock(RLock())  # of this process: a worker that is killed leaves no semaphore behind
     with tqdm(total=total, unit="checkpoint", disable=_is_hidden(hydra), leave=False) as bar:
         for event in run_attacks(
             parts.victim,
@@ -249,7 +273,8 @@ def _doubt(cfg: DictConfig, parts: Parts, found: Gathered, judge: Judge) -> None
         return
     told = parts.victim.confidences and parts.defense.traits.confidences
     steady = flags.ITSELF not in parts.victim.shares.provenance
-    layers, whole = _layers(cfg, parts), found.curves.keys() - found.failed.keys()
+    ended = found.failed.keys() | found.stopped.keys()
+    layers, whole = _layers(cfg, parts), found.curves.keys() - ended
     found.flags = flags.of_run(
         parts.attacks,
         parts.defense,
@@ -263,6 +288,10 @@ def _doubt(cfg: DictConfig, parts: Parts, found: Gathered, judge: Judge) -> None
     found.flags += flags.of_victim(parts.victim)
     found.flags += flags.of_defense(layers, flags.aware(parts.attacks, parts.defense, whole))
     unknown = hidden(cfg.seed, found.secret)
+    if (asked := endpoint_of(parts.victim.predict)) is not None and not found.stopped:
+        asked.look_again(LATE)
+    if found.stopped or isinstance(parts.defense, OwnDefense):  # nobody is there to be asked
+        return
     doubts, repeated = selfcheck.of_layers(parts.victim, layers, unknown)
     found.flags += [*doubts, *(varies(parts.victim, judge) if steady else ())]
     found.repeated = dict(repeated)
@@ -270,6 +299,8 @@ def _doubt(cfg: DictConfig, parts: Parts, found: Gathered, judge: Judge) -> None
 
 def _layers(cfg: DictConfig, parts: Parts) -> dict[str, Defense]:
     """Name the layers of the defense as the config does; none without a defense."""
+    if isinstance(parts.defense, OwnDefense):
+        return {SERVICE: parts.defense}
     built = parts.defense.layers.values() if cfg.defense else ()
     return dict(zip(map(str, cfg.defense), built, strict=bool(built)))
 

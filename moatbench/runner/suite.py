@@ -11,6 +11,7 @@ from moatbench.judge.customers.caught import Verdict
 from moatbench.judge.judge import Judge
 from moatbench.randomness import stream
 from moatbench.record.flag import Flag
+from moatbench.remote.client import Stopped
 from moatbench.runner.extract import Checkpoint, Extraction
 from moatbench.runner.playing import staying
 from moatbench.runner.points import Ended
@@ -43,6 +44,14 @@ class Failed:
 
 
 @dataclass(frozen=True)
+class Ceased:
+    """An attack on a service that answers no more, or may be asked no more, and why."""
+
+    attack: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Finished:
     """An attack that spent its budget.
 
@@ -69,7 +78,7 @@ class Doubted:
     flag: Flag
 
 
-Event = Point | Skipped | Failed | Finished | Doubted
+Event = Point | Skipped | Failed | Ceased | Finished | Doubted
 
 
 def run_attacks(
@@ -124,6 +133,8 @@ def run_attacks(
                     yield Finished(name, *seconds, detection, event.harm)
         except NotApplicable as reason:
             yield Skipped(name, str(reason))
+        except Stopped as reason:
+            yield Ceased(name, str(reason))
         except Exception as error:  # an attack may be anybody's code
             yield Failed(name, error)
 

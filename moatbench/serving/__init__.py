@@ -2,6 +2,5 @@
 
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__, submod_attrs={"app": ["application"], "middleware": ["protect"]}
-)
+FACE = {"app": ["application"], "forward": ["Forward"], "middleware": ["protect"]}
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs=FACE)

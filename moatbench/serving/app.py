@@ -134,13 +134,13 @@ def _told(app: FastAPI, front: Front) -> None:
             "family": card.family,
             "architecture": dict(card.architecture),
             "price": card.price,
-            "limits": front.limits._asdict(),
+            "limits": {"body": front.limits.body, "rows": front.limits.rows},
         }
 
     @app.get("/usage", tags=["service"])
     async def usage(request: Request) -> dict[str, Any]:
         """Tell what the key that asks has used."""
-        client = front.service.client(presented(request.scope["headers"]))
+        client = front.service.clients.of(presented(request.scope["headers"]))
         return {
             "account": client.account.id,
             "name": client.account.name,

@@ -54,6 +54,8 @@ class Served(Deployment):
     def _asked(self, x: Array) -> Reply:
         """Ask the model by the block: an answer does not depend on who asks at the same time."""
         n = len(x)
+        if n < BLOCK and self._whole:
+            return self._one_block(x)
         replies = []
         for start in range(0, n, BLOCK):
             block = x[start : start + BLOCK]
@@ -62,6 +64,15 @@ class Served(Deployment):
             replies.append(super().predict(block))
         whole = replies[0] if len(replies) == 1 else concatenated(replies)
         return whole if n == len(whole) else whole.take(np.arange(len(whole)) < n)
+
+    def _one_block(self, x: Array) -> Reply:
+        """Ask fewer rows than a block."""
+        n = len(x)
+        block = np.empty((BLOCK, x.shape[1]))
+        block[:n], block[n:] = x, x[0]  # filled up with a row that is valid
+        told = super().predict(block)
+        outputs = None if told.outputs is None else told.outputs[:n]
+        return Reply(told.labels[:n], outputs, None if told.path is None else told.path[:n])
 
     def know(self, x: Array) -> None:
         """Ask the model rows (n, d) for the requests that come next, until it is to `forget`."""

@@ -1,5 +1,6 @@
 """The routes that predict, on ASGI as it is: each request answered in one of the two protocols."""
 
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -8,13 +9,15 @@ from typing import Any, NamedTuple
 import orjson
 
 from moatbench.client import Answers
+from moatbench.serving.kept.clients import Client
+from moatbench.serving.kept.repeats import Told, digest_of
 from moatbench.serving.keys import presented
 from moatbench.serving.protocols.answers import Writer
 from moatbench.serving.protocols.bodies import Bodies
 from moatbench.serving.protocols.columns import Columns
 from moatbench.serving.protocols.problems import KIND, Problem, too_large
 from moatbench.serving.protocols.tensors import Tensors, Wanted
-from moatbench.serving.service import Client, Service, Told, digest_of
+from moatbench.serving.service import Service
 from moatbench.types import Array
 
 Scope = MutableMapping[str, Any]
@@ -27,10 +30,11 @@ log = logging.getLogger(__name__)
 
 
 class Limits(NamedTuple):
-    """The largest request: bytes of its body, and rows."""
+    """The largest request: bytes of its body, and rows. And the seconds that an answer is held."""
 
     body: int = 16 * 2**20
     rows: int = 10_000
+    latency: float = 0.0
 
 
 class Front:
@@ -43,6 +47,9 @@ class Front:
         rest: answers all other routes.
         limits: of a request.
         who: tells the client of a request; None asks for a key.
+
+    Attributes:
+        access: takes a line of JSON for each request; by itself the log `moatbench.access`.
     """
 
     def __init__(
@@ -56,10 +63,13 @@ class Front:
     ) -> None:
         self.service, self.rest, self.limits = service, rest, limits or Limits()
         self.columns, self.name = columns, name
-        self.writer = Writer(name, service.card.classes, service.card.confidences)
+        self.access: Callable[[str], None] = LOG.info
+        card = service.card
+        owners = [feature.name for feature in card.space.features for _ in range(feature.width)]
+        self.writer = Writer(name, card.classes, card.confidences, owners)
         self._bodies = Bodies(columns, self.limits.rows)
         self._tensors = Tensors(columns, self.limits.rows, list(self.writer.outputs))
-        self._who = who or (lambda scope: service.client(presented(scope["headers"])))
+        self._who = who or (lambda scope: service.clients.of(presented(scope["headers"])))
         infer = (f"/v2/models/{name}/infer", f"/v2/models/{name}/versions/1/infer")
         self._routes: dict[str, Any] = dict.fromkeys(infer, self._v2)
         self._routes["/invocations"] = self._mlflow
@@ -79,6 +89,8 @@ class Front:
                 raise Problem(405, "method", "this route takes POST", headers={"allow": "POST"})
             client = self._who(scope)
             told = await self._told(route, client, scope, receive)
+            if self.limits.latency:
+                await asyncio.sleep(self.limits.latency)
             headers = _rate(client)
         except Problem as problem:
             told, headers = said(problem, scope["path"]), problem.headers
@@ -91,7 +103,7 @@ class Front:
         took = time.perf_counter() - begun
         self.service.meters.request.observe(took)
         account = None if client is None else client.account.id
-        _note(scope, told[0], took, account)
+        self.access(_line(scope, told[0], took, account))
 
     async def _told(self, route: Any, client: Client, scope: Scope, receive: Receive) -> Told:
         """Read the request, and answer it, or again as the first time."""
@@ -108,9 +120,12 @@ class Front:
             return await route(client, body, kind, None)  # type: ignore[no-any-return]
         if len(key) > 255:
             raise Problem(400, "idempotency-key", "Idempotency-Key must be at most 255 characters")
-        digest, ended = digest_of(scope["path"], body), await self.service.alone(client, key)
+        digest, ended = (
+            digest_of(scope["path"], body),
+            await self.service.repeats.alone(client, key),
+        )
         try:
-            if (before := self.service.repeated(client, key, digest)) is not None:
+            if (before := self.service.repeats.before(client, key, digest)) is not None:
                 return before
             return await route(client, body, kind, (key, digest))  # type: ignore[no-any-return]
         finally:
@@ -158,7 +173,7 @@ class Front:
             log.exception("a request failed")
             if not started:
                 await reply(send, said(_failed(), scope["path"]), {})
-        _note(scope, status, time.perf_counter() - begun, None)
+        self.access(_line(scope, status, time.perf_counter() - begun, None))
 
 
 async def whole(receive: Receive, limit: int) -> bytes:
@@ -209,15 +224,14 @@ def _rate(client: Client) -> dict[str, str]:
     return {"ratelimit-policy": f'"budget";q={budget}', "ratelimit": f'"budget";r={client.left}'}
 
 
-def _note(scope: Scope, status: int, took: float, account: int | None) -> None:
-    """Log a request in a line: who and how long, never the key nor what was asked."""
-    if LOG.isEnabledFor(logging.INFO):
-        line = {
-            "time": time.time(),
-            "method": scope["method"],
-            "path": scope["path"],
-            "status": status,
-            "ms": round(took * 1000, 3),
-            "account": account,
-        }
-        LOG.info(orjson.dumps(line).decode())
+def _line(scope: Scope, status: int, took: float, account: int | None) -> str:
+    """Tell of a request in a line: who and how long, never the key nor what was asked."""
+    line = {
+        "time": time.time(),
+        "method": scope["method"],
+        "path": scope["path"],
+        "status": status,
+        "ms": round(took * 1000, 3),
+        "account": account,
+    }
+    return orjson.dumps(line).decode()

@@ -48,8 +48,7 @@ class Keys:
 
     def of(self, key: bytes) -> Account | None:
         """Return the account of a key, as it was made; None where there is none."""
-        version = self._store.changes()
-        if version != self._version:
+        if (version := self._store.changes()) != self._version:
             self.reload()
             self._version = version
         return self.valid.get(digest(key))

@@ -15,10 +15,11 @@ from moatbench.reply import Reply
 from moatbench.serving.deployment import Served
 from moatbench.serving.front import ASGI, Front, Limits, Receive, Scope, Send, reply, said
 from moatbench.serving.inner import PROTOCOLS, Inner
+from moatbench.serving.kept.clients import Client
 from moatbench.serving.keys import digest, presented
 from moatbench.serving.protocols.columns import Columns
 from moatbench.serving.protocols.problems import Problem
-from moatbench.serving.service import Client, Service
+from moatbench.serving.service import Service
 from moatbench.serving.state import State
 from moatbench.serving.store import Store
 from moatbench.space import InputSpace
@@ -151,12 +152,12 @@ class Protected:
 
         def who(scope: Scope) -> Client:
             kept = digest(named(scope).encode())
-            known = service.keys.valid.get(kept)
+            known = service.clients.by_key.valid.get(kept)
             if known is None:
                 service.store.add(kept.hex()[:8], kept, secrets.token_hex(8), None)
-                service.keys.reload()
-                known = service.keys.valid[kept]
-            return service.known(known)
+                service.clients.by_key.reload()
+                known = service.clients.by_key.valid[kept]
+            return service.clients.known(known)
 
         return who
 

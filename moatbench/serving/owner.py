@@ -19,9 +19,9 @@ from starlette.routing import Route
 from moatbench.record.curve import Row, by_attack, read, worst_case
 from moatbench.record.summary import Summary
 from moatbench.serving.front import Front
+from moatbench.serving.kept.clients import Client
 from moatbench.serving.keys import presented
 from moatbench.serving.protocols.problems import KIND, Problem
-from moatbench.serving.service import Client
 
 COOKIE = "moatbench_owner"
 SAFE = {
@@ -54,13 +54,20 @@ class Curve(NamedTuple):
         return {"fidelity": best["fidelity_test"], "queries": best["queries"]}
 
 
-def owner_page(front: Front, key: str, record: Path | None = None) -> Starlette:
+def owner_page(
+    front: Front,
+    key: str,
+    record: Path | None = None,
+    *,
+    accounts: bool = False,
+) -> Starlette:
     """Return the owner's application, for a port that only the owner reaches.
 
     Args:
         front: what clients meet.
         key: the owner's; without it, a page is 403.
         record: folder of a run on this defense.
+        accounts: whether metrics tell of each account, by its number.
     """
     curve = None if record is None else Curve.read(record)
 
@@ -89,7 +96,7 @@ def owner_page(front: Front, key: str, record: Path | None = None) -> Starlette:
         return Response(told, headers=SAFE, media_type="application/json")
 
     async def metrics(request: Request) -> Response:
-        return Response(measured(front), media_type="text/plain; version=0.0.4")
+        return Response(measured(front, accounts=accounts), media_type="text/plain; version=0.0.4")
 
     return Starlette(
         routes=[Route("/", page), Route("/state.json", state), Route("/metrics", metrics)]
@@ -108,7 +115,7 @@ def written(front: Front, curve: Curve | None) -> str:
 def overview(front: Front, curve: Curve | None) -> dict[str, Any]:
     """Tell the state of the service, as the page draws it."""
     service = front.service
-    service.refresh()
+    service.clients.refresh()
     clients = [service.clients[i] for i in sorted(service.clients)]
     in_alarm = sum(client.alarm is not None for client in clients)
     asked = sum(client.queries for client in clients)
@@ -123,15 +130,17 @@ def overview(front: Front, curve: Curve | None) -> dict[str, Any]:
     }
 
 
-def measured(front: Front) -> bytes:
-    """Write the metrics."""
+def measured(front: Front, *, accounts: bool = False) -> bytes:
+    """Write the metrics; with `accounts` also those of each, the ones that asked most first."""
     service = front.service
-    service.refresh()
+    service.clients.refresh()
     clients = service.clients.values()
     revoked = sum(client.account.revoked is not None for client in clients)
-    size = service.store.size()
     alarms = sum(client.alarm is not None for client in clients)
-    return service.meters.text(len(clients) - revoked, revoked, alarms, size)
+    states = {"active": len(clients) - revoked, "revoked": revoked, "alarm": alarms}
+    most = sorted(clients, key=lambda client: -client.queries) if accounts else []
+    each = ((client.account.id, client.queries, client.refused) for client in most)
+    return service.meters.text(states, service.store.size(), each)
 
 
 def _account(front: Front, client: Client, curve: Curve | None) -> dict[str, Any]:

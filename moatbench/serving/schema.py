@@ -64,6 +64,7 @@ def _mlflow(front: Front) -> dict[str, Any]:
         "properties": {
             "predictions": {"type": "array"},
             "labels": {"type": "array"},
+            "fields": {"type": "array"},
             "refused": {"type": "array", "items": {"type": "integer"}},
             "rounded": {"type": "array", "items": {"type": "integer"}},
         },

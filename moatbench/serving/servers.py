@@ -7,14 +7,21 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 import uvicorn
 
-from moatbench.serving.front import ASGI, Front
+from moatbench.serving.front import ASGI, Front, Receive, Scope, Send, reply, said
+from moatbench.serving.kept.retention import Retention
+from moatbench.serving.protocols.problems import Problem
 from moatbench.serving.service import Service
 
+log = logging.getLogger(__name__)
 HOST = "127.0.0.1"
 BACKLOG = 2048  # connections that wait to be taken
+HOUR = 3600.0  # seconds
+LINES = 0.02  # seconds that a line of the log may wait for others
 GRACE = 20  # seconds that requests under way may take after SIGTERM
 
 
@@ -25,6 +32,30 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Leave signals to `serve`, which stops both servers."""
         yield
+
+
+class Here:
+    """An application that is asked by this machine's own names alone."""
+
+    def __init__(self, app: ASGI) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, unless another name led here: a page in a browser may have it say any address."""
+        if scope["type"] != "http" or is_here(dict(scope["headers"]).get(b"host", b"")):
+            await self._app(scope, receive, send)
+            return
+        told = "this page is asked as localhost or 127.0.0.1; open the address that was told"
+        await reply(send, said(Problem(421, "misdirected", told), scope["path"]), {})
+
+
+def is_here(host: bytes) -> bool:
+    """Whether a Host header names this machine: localhost, or a loopback address."""
+    try:
+        name = urlsplit(f"//{host.decode('latin-1')}").hostname or ""
+        return name == "localhost" or ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 def listening(port: int, host: str = HOST) -> socket.socket:
@@ -48,30 +79,57 @@ def listening(port: int, host: str = HOST) -> socket.socket:
     return made
 
 
-def serve(app: Front, owner: ASGI, clients: socket.socket, admin: socket.socket) -> None:
+def serve(
+    app: Front,
+    owner: ASGI,
+    clients: socket.socket,
+    admin: socket.socket,
+    retention: Retention | None = None,
+) -> None:
     """Serve until SIGTERM or SIGINT; then take no more, finish what is under way, and return.
 
     Args:
         app: what clients meet.
         owner: what the owner meets.
         clients: where clients are listened to.
-        admin: where the owner is.
+        admin: where the owner is; on this machine alone, its page takes this machine's names.
+        retention: of what was asked; None keeps all.
     """
-    _log_to_stdout()
+    lines = Lines()
+    app.access = lines.add
+    if is_here(admin.getsockname()[0].encode()):
+        owner = Here(owner)
     with asyncio.Runner(loop_factory=_loop()) as runner:
-        runner.run(_serve(app, owner, clients, admin))
+        runner.run(_serve(app, owner, clients, admin, retention))
+    lines.flush()
 
 
-async def _serve(app: Front, owner: ASGI, clients: socket.socket, admin: socket.socket) -> None:
+async def _serve(
+    app: Front,
+    owner: ASGI,
+    clients: socket.socket,
+    admin: socket.socket,
+    retention: Retention | None,
+) -> None:
     servers = [_Server(_config(one)) for one in (app, owner)]
     ending = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ending.set)
     stopping = asyncio.create_task(_stop(ending, app.service, servers))
+    forgetting = asyncio.create_task(_forget(retention, app.service))
     places = zip(servers, (clients, admin), strict=True)
     await asyncio.gather(*(server.serve([place]) for server, place in places))
     ending.set()
+    forgetting.cancel()
     await stopping
+
+
+async def _forget(retention: Retention | None, service: Service) -> None:
+    """Forget what is due, each hour."""
+    while retention is not None:
+        await asyncio.sleep(HOUR)
+        if gone := retention.apply(service.store):
+            log.info("%s requests are forgotten, after %s", gone, retention)
 
 
 async def _stop(ending: asyncio.Event, service: Service, servers: list[_Server]) -> None:
@@ -106,10 +164,21 @@ def _loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-def _log_to_stdout() -> None:
-    """One JSON line a request on stdout; what went wrong on stderr, as ever."""
-    lines = logging.getLogger("moatbench.access")
-    lines.setLevel(logging.INFO)
-    lines.propagate = False
-    if not lines.handlers:
-        lines.addHandler(logging.StreamHandler(sys.stdout))
+class Lines:
+    """Writes lines to stdout, those of some milliseconds at once: each write takes a while."""
+
+    def __init__(self) -> None:
+        self._waiting: list[str] = []
+
+    def add(self, line: str) -> None:
+        """Take a line."""
+        self._waiting.append(line)
+        if len(self._waiting) == 1:
+            asyncio.get_running_loop().call_later(LINES, self.flush)
+
+    def flush(self) -> None:
+        """Write what waits."""
+        lines, self._waiting = self._waiting, []
+        if lines:
+            sys.stdout.write("\n".join([*lines, ""]))
+            sys.stdout.flush()

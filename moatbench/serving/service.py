@@ -1,50 +1,32 @@
-"""A served defense: who asks, what is left to them, what they are told, and that it is kept."""
+"""A served defense: what accounts are told, in order, and that it is kept before it is told."""
 
 import asyncio
-import hashlib
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from math import ceil
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from moatbench.client import Answers, Card
-from moatbench.serving.deployment import Served, packed, recount
-from moatbench.serving.keys import Keys
+from moatbench.serving.deployment import Served, packed
+from moatbench.serving.kept.clients import Client, Clients
+from moatbench.serving.kept.journal import Done, Journal
+from moatbench.serving.kept.repeats import Repeats, Told
 from moatbench.serving.meters import Meters
 from moatbench.serving.protocols.problems import Problem
-from moatbench.serving.store import Account, Entry, Store
+from moatbench.serving.store import Store
 from moatbench.types import Array
 
 PATIENCE = 1.0  # seconds that the server waits in a client's place
 FAST = 0.002  # seconds that an answer may take on the event loop; a longer one has a thread
+SPIKE = 4  # times as long as usual: what takes longer was held up by something else
 MOST_WAITING = 1000  # requests before a model that is slow
 BLOCK = 64  # rows, about, that take a model as long as one
 
-Told = tuple[int, bytes, bytes]  # status, content type, body
 Found = tuple[Answers, float, bytes | None] | Exception  # seconds to wait, the model's own reply
-
-
-@dataclass
-class Client:
-    """An account while the service runs."""
-
-    account: Account
-    queries: int
-    refused: int
-    waits_until: float
-    alarm: int | None = None
-    reserved: int = 0
-
-    @property
-    def left(self) -> int | None:
-        """Queries left of its budget; None where it has none."""
-        budget = self.account.budget
-        return None if budget is None else max(0, budget - self.queries - self.reserved)
 
 
 class _Job(NamedTuple):
@@ -52,7 +34,7 @@ class _Job(NamedTuple):
     x: Array
     written: Callable[[Answers], Told]
     repeat: tuple[str, bytes] | None
-    done: "asyncio.Future[Told]"
+    done: Done
 
 
 class Service:
@@ -70,49 +52,15 @@ class Service:
     ) -> None:
         self.deployment, self.store = deployment, store
         self.card: Card = deployment.card(price)
-        self.keys, self.meters = Keys(store), Meters()
-        self.clients: dict[int, Client] = {}
+        self.meters, self.clients, self.repeats = Meters(), Clients(store), Repeats(store)
         self.draining = False
+        self._journal = Journal(store, deployment, self.meters)
         self._thread = ThreadPoolExecutor(1, "defense")
         self._jobs: list[_Job] = []
         self._worker: asyncio.Task[None] | None = None
-        self._entries: list[tuple[Entry, _Job, Told]] = []
-        self._flying: dict[tuple[int, str], asyncio.Future[Any]] = {}
-        self.replayed = self._replay()
+        self.clients.refresh()
+        self.replayed = self._journal.replay(self.clients, self.card.space.d)
         self._apart, self._seconds = apart, self._measured()
-
-    # ---- who asks ---------------------------------------------------------------------------
-
-    def client(self, key: bytes) -> Client:
-        """Return who presents a key.
-
-        Raises:
-            Problem: 401, with one body for a wrong key, a revoked one and none.
-        """
-        account = self.keys.of(key)
-        if account is None:
-            raise Problem(
-                401,
-                "unauthenticated",
-                "a valid key must be sent; add the header Authorization: Bearer KEY",
-                headers={"www-authenticate": "Bearer"},
-            )
-        return self.known(account)
-
-    def refresh(self) -> None:
-        """See accounts that were made, or ended, by another process."""
-        for account in self.store.accounts():
-            self.known(account).account = account
-
-    def known(self, account: Account) -> Client:
-        """Return an account as it is at this moment."""
-        known = self.clients.get(account.id)
-        if known is None:
-            known = Client(account, account.queries, account.refused, account.waits_until)
-            self.clients[account.id] = known
-        return known
-
-    # ---- what they are told -----------------------------------------------------------------
 
     async def ask(
         self,
@@ -139,9 +87,10 @@ class Service:
                 f"the budget of this key is {client.account.budget} rows, of which {client.left} "
                 f"are left, and {len(x)} were asked; ask fewer, or have the budget raised",
             )
-        await self._patience(client)
+        if client.waits_until:
+            await _patience(client)
         self._check_ready()
-        done: asyncio.Future[Told] = asyncio.get_running_loop().create_future()
+        done: Done = asyncio.get_running_loop().create_future()
         job = _Job(client, x, written, repeat, done)
         client.reserved += len(x)
         fast = not self._apart and self._seconds * max(1.0, len(x) / BLOCK) < FAST
@@ -153,51 +102,11 @@ class Service:
                 self._worker = asyncio.create_task(self._work())
         return await done
 
-    def repeated(self, client: Client, key: str, digest: bytes) -> Told | None:
-        """Return what was answered under an Idempotency-Key; None where nothing was.
-
-        Raises:
-            Problem: 409, it was sent with another body.
-        """
-        found = self.store.repeated(client.account.id, key)
-        if found is None:
-            return None
-        if found[0] != digest:
-            raise Problem(
-                409,
-                "idempotency-key",
-                "an Idempotency-Key must go with one body, and this one went with another; send "
-                "a new key",
-            )
-        return found[1], found[2].encode(), found[3]
-
-    async def alone(self, client: Client, key: str) -> Callable[[], None]:
-        """Wait until no other request with this Idempotency-Key is under way; return what ends."""
-        name = client.account.id, key
-        while name in self._flying:
-            with suppress(Exception):
-                await asyncio.shield(self._flying[name])
-        mine = self._flying[name] = asyncio.get_running_loop().create_future()
-
-        def ended() -> None:
-            self._flying.pop(name, None)
-            mine.set_result(None)
-
-        return ended
-
-    async def _patience(self, client: Client) -> None:
-        """Wait in the client's place, up to a second in all."""
-        waited = 0.0
-        while (left := client.waits_until - time.time()) > 0:
-            if left + waited > PATIENCE:
-                raise Problem(
-                    429,
-                    "waiting",
-                    f"this account waits for {left:.0f} s more; come back then",
-                    headers={"retry-after": str(ceil(left))},
-                )
-            waited += left
-            await asyncio.sleep(left)
+    async def drain(self) -> None:
+        """Take no more; finish what is under way."""
+        self.draining = True
+        while self._worker is not None or not self._journal.empty:
+            await asyncio.sleep(0.01)
 
     def _check_ready(self) -> None:
         if self.draining or len(self._jobs) >= MOST_WAITING:
@@ -209,8 +118,6 @@ class Service:
                 headers={"retry-after": "1"},
             )
 
-    # ---- the model, the defense -------------------------------------------------------------
-
     def _answered(self, job: _Job) -> Found:
         """Ask model and defense; in one thread at a time."""
         begun = time.perf_counter()
@@ -221,8 +128,8 @@ class Service:
             return error
         took = time.perf_counter() - begun
         self.meters.defense.observe(took)
-        whole = max(1.0, len(job.x) / BLOCK)
-        self._seconds += 0.1 * (took / whole - self._seconds)
+        usual = min(took / max(1.0, len(job.x) / BLOCK), SPIKE * self._seconds)
+        self._seconds += 0.1 * (usual - self._seconds)
         return answers, seconds, packed(self.deployment.replied) if self.deployment.varies else None
 
     async def _work(self) -> None:
@@ -258,92 +165,33 @@ class Service:
             times.append(time.perf_counter() - begun)
         return min(times)
 
-    # ---- what is kept -----------------------------------------------------------------------
-
     def _finish(self, job: _Job, found: Found) -> None:
-        """Count, and write down with all else that is ready; only then is it answered."""
+        """Count, and have it written down with all else that is ready."""
         client, n = job.client, len(job.x)
         client.reserved -= n
         if isinstance(found, Exception):
             job.done.set_exception(found)
             return
         answers, seconds, reply = found
-        now, refused = time.time(), n - len(answers.rows)
+        refused = n - len(answers.rows)
         client.queries += n
         client.refused += refused
         if seconds:
-            client.waits_until = max(now, client.waits_until) + seconds
+            client.waits_until = max(time.time(), client.waits_until) + seconds
         told = job.written(answers)
-        repeat = None
-        if job.repeat is not None:
-            repeat = (*job.repeat, told[0], told[1].decode(), told[2])
-        entry = Entry(
-            client.account.id,
-            now,
-            n,
-            refused,
-            client.waits_until,
-            job.x if self.deployment.keeps == "rows" else None,
-            reply,
-            repeat,
-            self._new_alarm(client),
-        )
-        self._entries.append((entry, job, told))
-        if len(self._entries) == 1:
-            asyncio.get_running_loop().call_soon(self._commit)
-        self.meters.answered(n, refused)
-
-    def _new_alarm(self, client: Client) -> int | None:
-        """Return the number of the query of an account's first alarm, where it is new."""
-        if client.alarm is not None:
-            return None
-        client.alarm = self.deployment.watching.alarm(client.account.token)
-        if client.alarm is not None:
-            names = [type(m).__name__ for m in self.deployment.watching.monitors]
-            self.meters.alarm("+".join(names))
-        return client.alarm
-
-    def _commit(self) -> None:
-        ready, self._entries = self._entries, []
-        begun = time.perf_counter()
-        problem: Exception | None = None
-        try:
-            self.store.write([entry for entry, _, _ in ready])
-        except Exception as error:  # a full disk: what is not kept is not told
-            problem = error
-        self.meters.log.observe(time.perf_counter() - begun)
-        for _, job, told in ready:
-            if job.done.cancelled():
-                continue
-            if problem is None:
-                job.done.set_result(told)
-            else:
-                job.done.set_exception(problem)
-
-    def _replay(self) -> int:
-        """Meet the past again; return how many queries that was."""
-        accounts = {a.id: a for a in self.store.accounts()}
-        for account in accounts.values():
-            self.known(account)
-        total = 0
-        if self.deployment.keeps == "counts":
-            for account in accounts.values():
-                recount(self.deployment, account.token, account.queries)
-                total += account.queries
-        elif self.deployment.keeps == "rows":
-            log = self.store.logged(self.card.space.d)
-            total = self.deployment.replay((accounts[a].token, t, x, r) for a, t, x, r in log)
-        for number, (_, queries) in self.store.alarms().items():
-            self.clients[number].alarm = queries
-        return total
-
-    async def drain(self) -> None:
-        """Take no more; finish what is under way."""
-        self.draining = True
-        while self._worker is not None or self._entries:
-            await asyncio.sleep(0.01)
+        self._journal.add(client, job.x, refused, told, job.done, reply=reply, repeat=job.repeat)
 
 
-def digest_of(path: str, body: bytes) -> bytes:
-    """Tell one request from another."""
-    return hashlib.sha256(path.encode() + b"\n" + body).digest()
+async def _patience(client: Client) -> None:
+    """Wait in a client's place, up to a second in all."""
+    waited = 0.0
+    while (left := client.waits_until - time.time()) > 0:
+        if left + waited > PATIENCE:
+            raise Problem(
+                429,
+                "waiting",
+                f"this account waits for {left:.0f} s more; come back then",
+                headers={"retry-after": str(ceil(left))},
+            )
+        waited += left
+        await asyncio.sleep(left)

@@ -13,6 +13,9 @@ from moatbench.types import Array
 FILE = "state.db"
 DURABLE = {"process": "NORMAL", "machine": "FULL"}
 KEPT = 24 * 3600.0  # seconds that an answer is kept for a retry with the same Idempotency-Key
+COUNT = (
+    "update accounts set queries = queries + ?, refused = refused + ?, waits_until = ? where id = ?"
+)
 TABLES = """
 create table if not exists accounts(
     id integer primary key, name text not null, digest blob not null unique,
@@ -20,7 +23,7 @@ create table if not exists accounts(
     queries integer not null default 0, refused integer not null default 0,
     waits_until real not null default 0);
 create table if not exists log(
-    seq integer primary key autoincrement, account integer not null, time real not null,
+    seq integer primary key, account integer not null, time real not null,
     rows integer not null, x blob, reply blob);
 create table if not exists replies(
     account integer not null, key text not null, digest blob not null, time real not null,
@@ -63,6 +66,11 @@ class Entry(NamedTuple):
     reply: bytes | None = None
     repeat: tuple[str, bytes, int, str, bytes] | None = None
     alarm: int | None = None
+
+    @property
+    def counts_alone(self) -> bool:
+        """Whether it leaves nothing but a count."""
+        return self.x is None and self.repeat is None and self.alarm is None
 
 
 class Store:
@@ -125,41 +133,68 @@ class Store:
 
     def write(self, entries: Sequence[Entry]) -> None:
         """Write what requests leave behind, at once; when it returns, it is not forgotten."""
-        db = self.db
+        db, first = self.db, entries[0]
+        if len(entries) == 1 and first.counts_alone:  # a transaction of its own
+            db.execute(COUNT, (first.rows, first.refused, first.waits_until, first.account))
+            return
+        totals: dict[int, tuple[int, int, float]] = {}
+        for e in entries:
+            rows, refused, _ = totals.get(e.account, (0, 0, 0.0))
+            totals[e.account] = rows + e.rows, refused + e.refused, e.waits_until
         db.execute("begin immediate")
         try:
+            for account, total in totals.items():
+                db.execute(COUNT, (*total, account))
             for e in entries:
-                db.execute(
-                    "update accounts set queries = queries + ?, refused = refused + ?, "
-                    "waits_until = ? where id = ?",
-                    (e.rows, e.refused, e.waits_until, e.account),
-                )
-                if e.x is not None:
-                    db.execute(
-                        "insert into log(account, time, rows, x, reply) values(?, ?, ?, ?, ?)",
-                        (e.account, e.time, e.rows, e.x.tobytes(), e.reply),
-                    )
-                if e.alarm is not None:
-                    db.execute(
-                        "insert or ignore into alarms values(?, ?, ?)", (e.account, e.time, e.alarm)
-                    )
-                if e.repeat is not None:
-                    db.execute("delete from replies where time < ?", (e.time - KEPT,))
-                    key, digest, status, kind, body = e.repeat
-                    db.execute(
-                        "insert or replace into replies values(?, ?, ?, ?, ?, ?, ?)",
-                        (e.account, key, digest, e.time, status, kind, body),
-                    )
+                if not e.counts_alone:
+                    self._write(e)
         except BaseException:
             db.execute("rollback")
             raise
         db.execute("commit")
+
+    def _write(self, e: Entry) -> None:
+        """Write what a request leaves behind beside its count."""
+        db = self.db
+        if e.x is not None:
+            db.execute(
+                "insert into log(account, time, rows, x, reply) values(?, ?, ?, ?, ?)",
+                (e.account, e.time, e.rows, e.x.tobytes(), e.reply),
+            )
+        if e.alarm is not None:
+            db.execute("insert or ignore into alarms values(?, ?, ?)", (e.account, e.time, e.alarm))
+        if e.repeat is not None:
+            db.execute("delete from replies where time < ?", (e.time - KEPT,))
+            key, digest, status, kind, body = e.repeat
+            db.execute(
+                "insert or replace into replies values(?, ?, ?, ?, ?, ?, ?)",
+                (e.account, key, digest, e.time, status, kind, body),
+            )
 
     def logged(self, d: int) -> Iterator[tuple[int, float, Array, bytes | None]]:
         """Yield account, time, rows (n, d) and the model's reply, in the order of arrival."""
         rows = self.db.execute("select account, time, x, reply from log order by seq")
         for account, when, x, reply in rows:
             yield account, when, np.frombuffer(x, np.float64).reshape(-1, d), reply
+
+    def forget(self, before: float | None, rows: int | None) -> int:
+        """Delete what was asked before a time, or is not among the newest rows; return how much.
+
+        What is deleted is overwritten on the disk.
+        """
+        self.db.execute("pragma secure_delete = on")
+        gone = 0
+        if before is not None:
+            gone += self.db.execute("delete from log where time < ?", (before,)).rowcount
+        if rows is not None:
+            gone += self.db.execute(
+                "delete from log where seq <= coalesce((select max(seq) from (select seq, "
+                "sum(rows) over (order by seq desc) as kept from log) where kept > ?), 0)",
+                (rows,),
+            ).rowcount
+        if gone:
+            self.db.execute("pragma wal_checkpoint(truncate)")
+        return gone
 
     def repeated(self, account: int, key: str) -> tuple[bytes, int, str, bytes] | None:
         """Return what was answered under an Idempotency-Key: digest, status, type, body."""

@@ -4,6 +4,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
+from math import isfinite, nan
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -64,11 +65,10 @@ class Watching:
             self._lines[token] = [deque(maxlen=POINTS) for _ in self.monitors]
             self._asked[token] = [0] * len(self.monitors)
         self._asked[token][place] += len(scores)
-        tested = scores[np.isfinite(scores)]
-        if len(tested):
+        top = float(scores[0]) if len(scores) == 1 else _greatest(scores)
+        if isfinite(top):
             now = time.time() if self.at is None else self.at
-            point = Point(now, self._asked[token][place], float(tested.max()))
-            self._lines[token][place].append(point)
+            self._lines[token][place].append(Point(now, self._asked[token][place], top))
 
 
 def _listen(monitor: Monitor, heard: Callable[[str, Array], None]) -> None:
@@ -82,6 +82,12 @@ def _listen(monitor: Monitor, heard: Callable[[str, Array], None]) -> None:
 
     listening = type(kind.__name__, (kind,), {"score": score, "__module__": kind.__module__})
     object.__setattr__(monitor, "__class__", listening)  # a dataclass may be frozen
+
+
+def _greatest(scores: Array) -> float:
+    """Return the greatest score of those that are finite; NaN where none is."""
+    tested = scores[np.isfinite(scores)]
+    return float(tested.max()) if len(tested) else nan
 
 
 def _finite(number: float) -> float | None:

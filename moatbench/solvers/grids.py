@@ -110,10 +110,31 @@ class Digits:
         return 9 * self._first
 
 
+@dataclass(frozen=True)
+class LogDecimals:
+    """Answers whose natural logarithms are rounded to so many decimals."""
+
+    places: int
+
+    relative = True
+
+    @property
+    def note(self) -> str:
+        return f"{self.places} decimals of logarithms"
+
+    def steps(self, answers: Array) -> Array:
+        return np.asarray(np.round(np.log(np.maximum(answers, SMALLEST)) * 10.0**self.places))
+
+    def ends(self, steps: Array) -> Array:
+        ends: Array = np.exp((steps + 0.5) * 10.0**-self.places)
+        return ends
+
+
 GRIDS: dict[str, Callable[[int], Steps]] = {
     "decimals": Decimals,
     "digits": Digits,
     "bins": Bins,
+    "log_decimals": LogDecimals,
 }
 
 

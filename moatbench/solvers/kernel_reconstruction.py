@@ -11,6 +11,7 @@ from moatbench.learners.published import smooth_learner
 from moatbench.learners.purchases import Purchases
 from moatbench.models import forward
 from moatbench.models.kernel_logistic import KernelLogistic, kernel_scores
+from moatbench.models.kernels import measured
 from moatbench.numerics.minimise import Solution
 from moatbench.numerics.objectives import LogOdds
 from moatbench.reply import Reply, from_outputs
@@ -83,7 +84,7 @@ class KernelReconstruction:
         if LogOdds(answers).equations < SLACK * model.unknowns:
             return None
         space = self._card.space
-        inputs = space.scaled(space.sample_cube(STARTED, self._rng))
+        inputs = self._measured(space.sample_cube(STARTED, self._rng))
         fit = model.approximate(answers, 0.5 * 10.0**-places, inputs)
         left = np.abs(softmax(model.scores(fit.theta), axis=1) - answers).mean()
         return fit if left < BETTER * gap else None
@@ -100,7 +101,7 @@ class KernelReconstruction:
         if hopeless or equations < max(SLACK * model.unknowns, MORE * self._failed):
             return None
         space = self._card.space
-        inputs = space.scaled(space.sample_cube(CANDIDATES, self._rng))
+        inputs = self._measured(space.sample_cube(CANDIDATES, self._rng))
         fit = model.solve(answers, inputs, self._rng)
         if readings.explained(model.scores(fit.theta), answers):
             self._known = fit.theta
@@ -108,10 +109,14 @@ class KernelReconstruction:
         self._failed = equations  # maybe in a local minimum, of which more answers leave fewer
         return None
 
+    def _measured(self, x: Array) -> Array:
+        """(n, r) the inputs where the kernel measures distances."""
+        return measured(self._card.space.scaled(x), self._card.architecture.get("metric", ()))
+
     def _model(self, x: Array) -> KernelLogistic:
         known = self._card.architecture
         return KernelLogistic(
-            self._card.space.scaled(x),
+            self._measured(x),
             len(self._card.classes),
             float(known["gamma"]),
             int(known["representers"]),
@@ -122,7 +127,7 @@ class KernelReconstruction:
         (representers, coef), gamma = model.parts(fit.theta), model.gamma
 
         def predict(x: Array) -> Reply:
-            z = self._card.space.scaled(x)
+            z = self._measured(x)
             return from_outputs(forward.softmax(kernel_scores(z, representers, coef, gamma)))
 
         return Surrogate(predict, model.parameters(fit.theta), fit.converged, note)
@@ -138,5 +143,5 @@ def kernel_unmet(card: Card) -> str:
         return ""
     return (
         "needs an rbf kernel, its gamma and the number of representers published; the API tells "
-        f"{dict(kernel)}"
+        f"{ {k: v for k, v in kernel.items() if k != 'metric'} }"
     )

@@ -32,7 +32,7 @@ def trial(learner: Learner, train: Purchases, exam: Purchases, rng: Generator, s
         steps: iterations, at each ridge.
     """
     if learner.family == "rbf" and learner.embedding is None:
-        z = learner.space.encode(train.x)
+        z = learner.encoded(train.x)
         kernels = [Kernel("rbf", float(width) / z.shape[1]) for width in WIDTHS]
         learners = [replace(learner, embedding=Nystrom.of(k, z, len(z))) for k in kernels]
     else:

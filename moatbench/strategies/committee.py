@@ -1,8 +1,4 @@
-"""Query by committee: ask where models of the same answers differ most.
-
-Source: Seung et al. 1992, "Query by Committee" (COLT); members on bootstraps: Abe and Mamitsuka
-1998, "Query Learning Strategies Using Boosting and Bagging".
-"""
+"""Query by committee: ask where models of the same answers differ most."""
 
 from collections.abc import Iterator
 from math import ceil
@@ -11,7 +7,9 @@ import numpy as np
 
 from moatbench.attack import Target
 from moatbench.client import Surrogate
+from moatbench.learners.committee import bootstrapped, most_divisive
 from moatbench.learners.published import AnyFit
+from moatbench.learners.trees import TREES
 from moatbench.strategies.mixes import group_mixes
 from moatbench.strategies.retraining import Retraining
 from moatbench.types import Array, Generator
@@ -82,15 +80,13 @@ class Committee(Retraining):
 
     def committee(self) -> list[AnyFit]:
         """Train each member on a bootstrap of the purchases; none while there is nothing to say."""
-        targets, x = self.bought.targets(self._soft), self.bought.x
-        guide = self.guide()
-        if guide is None:
+        if not self.teaching:
             return []
-        fits = []
-        for _ in range(self._members):
-            rows = self._sampling.integers(len(x), size=len(x))
-            fits.append(self.learner.fit(x[rows], targets[rows], self._guiding, guide, brief=True))
-        return fits
+        targets, x = self.bought.targets(self._soft), self.bought.x
+        # Trees begin anew each time: there is nothing to go on from
+        guide = None if self.learner.family == TREES else self.guide()
+        draws = (self._sampling.integers(len(x), size=len(x)) for _ in range(self._members))
+        return bootstrapped(self.learner, (x, targets), draws, self._guiding, guide)
 
     def divisive(self, committee: list[AnyFit], n: int) -> Array:
         """(n, d) valid inputs on which the members' confidences differ most; half of each kind."""
@@ -98,7 +94,5 @@ class Committee(Retraining):
         counts = [n // KINDS, n - n // KINDS] if len(self._pool) > 1 else [0, n]
         for count, draw in zip(counts, (self.mixes, self.uniform), strict=True):
             if count:
-                x = draw(self._candidates * count)
-                spread = np.std([fit.outputs(x) for fit in committee], axis=0).sum(axis=1)
-                parts.append(x[np.argsort(-spread, kind="stable")[:count]])
+                parts.append(most_divisive(committee, draw(self._candidates * count), count))
         return np.vstack(parts)

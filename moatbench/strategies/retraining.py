@@ -9,9 +9,11 @@ from math import ceil
 import numpy as np
 
 from moatbench.api import PredictionAPI
-from moatbench.attack import Attack
+from moatbench.attack import Attack, Target
 from moatbench.client import Surrogate
 from moatbench.knobs import check_choice
+from moatbench.learners.committee import bootstrapped
+from moatbench.learners.deep.learner import NET
 from moatbench.learners.learner import STALE, Learner
 from moatbench.learners.published import (
     LEARNERS,
@@ -20,6 +22,7 @@ from moatbench.learners.published import (
     AnyLearner,
     ignorant,
     learner_for,
+    too_many,
 )
 from moatbench.learners.purchases import Purchases
 from moatbench.learners.trees import TREES
@@ -74,6 +77,7 @@ class Retraining:
         self._due = list(api.checkpoints)
         self._guide: AnyFit | None = None
         self._guided_by = 0  # answers
+        self._earlier: AnyFit | None = None  # of a deep network
         self._soft, self._valid = answers == "confidences", inputs == "valid"
         self._ordinary = np.empty((0, self.space.d))
         if self.learner.family == TREES and pool is not None:
@@ -111,12 +115,24 @@ class Retraining:
             free = np.setdiff1d(np.arange(self.space.d), self._categories)
             high = self.rng.random((n, len(free))) < 0.5
             x[::2, free] = np.where(high, self.space.high[free], self.space.low[free])[::2]
-        # What trees learn in one place tells them nothing of another
-        ordinary, self._ordinary = np.split(
-            self._ordinary, [min(len(x[1::2]), len(self._ordinary))]
-        )
-        x[1 : 2 * len(ordinary) : 2] = ordinary
+        return self.among_ordinary(x)
+
+    def among_ordinary(self, x: Array) -> Array:
+        """(n, d) inputs of which, where trees are learnt, every second one is now the pool's.
+
+        What trees learn in one place tells them nothing of another, and random inputs are seldom
+        where data lie. Each row of the pool is taken once.
+        """
+        taken = min(len(x[1::2]), len(self._ordinary))
+        ordinary, self._ordinary = np.split(self._ordinary, [taken])
+        x[1 : 2 * taken : 2] = ordinary
         return x
+
+    @property
+    def teaching(self) -> bool:
+        """Whether there is something to learn: more than one label, or confidences."""
+        targets = self.bought.targets(self._soft)
+        return bool(len(targets)) and targets.min(axis=0).max() < 1
 
     @property
     def open(self) -> bool:
@@ -157,19 +173,19 @@ class Retraining:
         """Train models on random draws, with repetition, of the purchases: they differ in doubt."""
         targets, x, rng = self.bought.targets(self._soft), self.bought.x, self._guiding
         draws = [rng.integers(len(x), size=len(x)) for _ in range(members)]
-        return [
-            self.learner.fit(x[rows], targets[rows], rng, self._guide, brief=True) for rows in draws
-        ]
+        return bootstrapped(self.learner, (x, targets), draws, rng, self._guide)
 
     def surrogate(self) -> Surrogate:
         """Train on all purchases, from scratch; a network goes on from the guide.
 
         The other families have one minimum, or nearly. A network has many, and a good one is what
-        the guide has found in all its rounds.
+        the guide has found in all its rounds. Deep networks go on from the last checkpoint's, where
+        they are warm.
         """
-        start = self._guide if self.learner.family == "mlp" else None
+        start = self._guide if self.learner.family == "mlp" else self._earlier
         fit = self._fit(deepcopy(self._training), start)
         if fit is not None:
+            self._earlier = fit if self.learner.family == NET else None
             return fit.surrogate()
         blank = ignorant(self.api.card, self.bought.labels)
         return replace(blank, note="all answers alike") if len(self.bought) else blank
@@ -177,9 +193,9 @@ class Retraining:
     def _fit(
         self, rng: Generator, resume: AnyFit | None = None, brief: bool = False
     ) -> AnyFit | None:
-        targets = self.bought.targets(self._soft)
-        if not len(targets) or targets.min(axis=0).max() == 1:  # one label, and no confidences
+        if not self.teaching:
             return None
+        targets = self.bought.targets(self._soft)
         return self.learner.fit(self.bought.x, targets, rng, resume, brief)
 
     def questions(self, guide: AnyFit | None, n: int, uniform_share: float) -> Array:
@@ -246,6 +262,11 @@ class Trainer(Attack):
     """An attack that trains on what its knob `answers` says."""
 
     answers: str
+    learner: str
+
+    def unmet(self, target: Target) -> str:
+        """Say also where what it trains has too many unknowns to be trained."""
+        return super().unmet(target) or too_many(self.learner, target.api.card)
 
     @property
     def labels_only(self) -> bool:  # type: ignore[override]

@@ -5,11 +5,11 @@ import sys
 import time
 from pathlib import Path
 from textwrap import shorten
-from threading import Event, Thread
+from threading import Event, RLock, Thread
 from typing import Any, NamedTuple
 
 from moatbench.record.flag import shown
-from moatbench.record.summary import FAILED, FINISHED, RecordUnreadable, Summary
+from moatbench.record.summary import FAILED, FINISHED, STOPPED, RecordUnreadable, Summary
 from moatbench.sweep.manifest import Entry, entries
 from moatbench.tracking.store import LOGGED
 
@@ -44,6 +44,16 @@ class Job(NamedTuple):
         return self.summary.reason if self.summary.status == FAILED else ""
 
     @property
+    def lost(self) -> bool:
+        """Whether it ended without a word of why."""
+        return self.summary is None and not self.entry.error
+
+    @property
+    def stopped(self) -> str:
+        """Why a service, or a cap on what it may cost, ended it early; '' for other runs."""
+        return self.summary.reason if self.summary and self.summary.status == STOPPED else ""
+
+    @property
     def unlogged(self) -> bool:
         """Whether its files are whole, and MLflow did not take it."""
         return bool(self.summary and self.entry.uri and not (self.folder / LOGGED).exists())
@@ -68,6 +78,7 @@ class Progress(Thread):
         """Look until the sweep is over, then once more."""
         from tqdm import tqdm
 
+        tqdm.set_lock(RLock())  # of this process: one that is killed leaves no semaphore behind
         hidden = not sys.stderr.isatty()
         with tqdm(total=self._total, unit="run", disable=hidden, bar_format=_BAR) as bar:
             while not self._over.wait(POLL):
@@ -116,10 +127,11 @@ def result(summary: Summary) -> str:
     if summary.status != FINISHED:
         return f"{summary.status.replace('_', ' ')}: {summary.reason}"
     final = summary.finals
-    test, uniform = final["final_fidelity_test"], final["final_fidelity_uniform"]
+    on = [f"final_fidelity_{sample}" for sample in ("test", "uniform", "foreign")]
+    stolen = "/".join(_percent(final[name]) for name in on if name in final)
     marks = shown(summary.marks)
     flagged = f", {marks}" if marks else ""
-    return f"{_percent(test)}/{_percent(uniform)}{STOLEN}{flagged}"
+    return f"{stolen}{STOLEN}{flagged}"
 
 
 def _fitted(told: str, room: int) -> str:

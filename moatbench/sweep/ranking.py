@@ -17,7 +17,9 @@ from moatbench.report.measure.worst import Field, fields, over_seeds
 from moatbench.report.select.consistency import MixedSelection
 from moatbench.report.select.selection import select
 from moatbench.sweep.progress import Job
+from moatbench.tracking.log import STATES
 from moatbench.tracking.read import Logged
+from moatbench.verdict.names import shown
 from moatbench.verdict.words import named, paid_briefly
 
 NAME, ATTACK = 28, 25  # letters of a cell
@@ -54,7 +56,7 @@ def logged(job: Job) -> Logged:
     assert summary is not None, "a run that left nothing has no record"
     file = job.folder / "curve.csv"
     rows = read(file) if file.exists() else []
-    state, place = ("FINISHED" if not job.failure else "FAILED"), str(job.folder)
+    state, place = STATES.get(summary.status, "FINISHED"), str(job.folder)
     return Logged(place, summary.title, state, summary.started, {"sweep": place}, summary, rows)
 
 
@@ -77,8 +79,8 @@ def _by_defense(field: Field, rows: Sequence[Standing]) -> str:
     heads = ["defense", "worst attack", "customers pay", *HEADS]
     lines = [
         [
-            _cut(row.defense, NAME),
-            _cut(str(row.test), ATTACK),
+            _cut(shown(row.defense), NAME),
+            _cut(shown(str(row.test)), ATTACK),
             "",
             *_numbers(row.test.value),
             _percent(row.uniform.value.mean),
@@ -96,7 +98,7 @@ def _marks(rows: Sequence[Standing]) -> Iterator[str]:
     for row in rows:
         for mark in row.marks:
             if mark.grade != NOTE:
-                of.setdefault(str(mark), []).append(row.defense)
+                of.setdefault(str(mark), []).append(shown(row.defense))
     for words, defenses in sorted(of.items()):
         yield _cut(f"{words}: {named(defenses, 8)}", WIDTH)
 
@@ -107,12 +109,12 @@ def _by_attack(field: Field, row: Standing) -> str:
         attack: (over_seeds(group, "fidelity_test"), over_seeds(group, "fidelity_uniform"))
         for attack, group in field.against(row.defense).items()
     }
-    ranked = sorted(ends.items(), key=lambda item: -item[1][0].mean)
+    ranked = sorted(ends.items(), key=lambda end: (isnan(m := end[1][0].mean), -m))
     lines = [
-        [_cut(attack, NAME), *_numbers(test), _percent(uniform.mean)]
+        [_cut(shown(attack), NAME), *_numbers(test), _percent(uniform.mean)]
         for attack, (test, uniform) in ranked
     ]
-    table = text([f"attack on {_cut(row.defense, NAME)}", *HEADS], lines)
+    table = text([f"attack on {_cut(shown(row.defense), NAME)}", *HEADS], lines)
     return "\n".join([table, *_marks([row])])
 
 

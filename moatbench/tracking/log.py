@@ -21,7 +21,7 @@ from moatbench.record.curve import Row, by_attack, read
 from moatbench.record.flag import NOTE as REMARK
 from moatbench.record.flag import gravest, shown
 from moatbench.record.hardware import told
-from moatbench.record.summary import FAILED, Summary
+from moatbench.record.summary import FAILED, STOPPED, Summary
 from moatbench.record.whole import write_text
 from moatbench.tracking.keys import MOST, renamed, taken
 from moatbench.tracking.note import note
@@ -50,6 +50,7 @@ VICTIM_FILES = ("victim.npz", "card.json")
 INPUTS = "inputs"  # the tag that tells what a run read, as JSON
 MOST_TAG = 5000  # letters that MLflow takes
 SUPERSEDED = "superseded"  # the role of a run that was run again
+STATES = {FAILED: "FAILED", STOPPED: "KILLED"}  # in MLflow's words; all else is FINISHED
 TAGS = ("victim", "data", "defense", "attack", "seed")
 
 
@@ -151,7 +152,7 @@ def _logged(summary: Summary, rows: list[Row], folder: Path, run: str = "") -> L
     start = int(summary.started * 1000)
     return Logged(
         title=summary.title[:MOST],
-        status="FAILED" if summary.status == FAILED else "FINISHED",
+        status=STATES.get(summary.status, "FINISHED"),
         start=start,
         end=start + int(summary.seconds * 1000),
         tags=tags,

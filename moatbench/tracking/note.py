@@ -2,6 +2,7 @@
 
 from moatbench.record.columns import shown
 from moatbench.record.summary import FINISHED, Scores, Summary
+from moatbench.verdict.names import shown as part_name
 from moatbench.verdict.words import of_run as verdict_of
 
 OF_THE_RUN = {  # customers' measures that are no columns, for they are of the whole run
@@ -23,9 +24,11 @@ def note(summary: Summary, figure: str = "") -> str:
     if summary.status != FINISHED:
         lines += [f"**{summary.status.replace('_', ' ')}**: {summary.reason}", ""]
     if summary.winner:
-        lines += [f"Worst case: **{summary.winner}**", ""]
+        lines += [f"Worst case: **{part_name(summary.winner)}**", ""]
     lines += _gained(summary) + _costs(summary.finals)
-    lines += [f"- does not apply: {n}: {why}" for n, why in summary.not_applicable.items()]
+    lines += [
+        f"- does not apply: {part_name(n)}: {why}" for n, why in summary.not_applicable.items()
+    ]
     lines += [f"- flag: {flag}" for flag in sorted(summary.flags)]
     if summary.finals and figure:
         lines += ["", f"![fidelity against queries]({figure})"]

@@ -21,6 +21,7 @@ GENERATED = ("summary", "Model metrics")
 HEADS = {  # what heads a narrow column of MLflow's table, and the run's scalar that it holds
     "test": "final_fidelity_test",
     "uniform": "final_fidelity_uniform",
+    "foreign": "final_fidelity_foreign",  # where such a set is declared
     "to_95": "queries_to_95",
     "label_kept": "final_honest_label_agreement",
 }

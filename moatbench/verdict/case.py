@@ -8,7 +8,8 @@ from typing import Any
 from moatbench.record.columns import POOL, WORST_CASE
 from moatbench.record.curve import HEADLINE, LEVELS
 from moatbench.record.flag import BOUND, INVALID, ORACLE, UNISOLATED, Flag, gravest
-from moatbench.record.summary import FINISHED, Summary
+from moatbench.record.summary import FINISHED, STOPPED, Summary
+from moatbench.verdict.names import shown
 
 UNDEFENDED = "none"
 CONTROLS = (UNDEFENDED, "random_labels")  # nobody claims that they hold
@@ -22,8 +23,8 @@ class Case:
     """One defense before one victim.
 
     Args:
-        defense: its name.
-        model: the victim on its data.
+        defense: its name in code.
+        model: the victim on its data, as readers are told.
         budget: queries that an attack might ask.
         stolen: test rows on which the worst attack's copy gives the model's label, a share; the
             mean over seeds.
@@ -103,15 +104,15 @@ class Case:
 
 
 def of_run(summary: Summary) -> Case | None:
-    """Return the case that a run makes; None for one that did not finish."""
+    """Return the case that a run makes; None for one that failed, or has no curve."""
     final = summary.finals
     stolen = final.get(f"final_{HEADLINE}")
-    if summary.status != FINISHED or stolen is None:
+    if summary.status not in (FINISHED, STOPPED) or stolen is None:
         return None
     return Case(
         defense=named(summary),
-        model=f"{summary.victim} on {summary.data}",
-        budget=summary.checkpoints[-1],
+        model=f"{shown(summary.victim)} on {shown(summary.data)}",
+        budget=summary.reached or summary.checkpoints[-1],
         stolen=stolen,
         attack=summary.winner or summary.attack,
         attacks=len(summary.summaries.keys() - {WORST_CASE}),

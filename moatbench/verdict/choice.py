@@ -1,8 +1,10 @@
 """Several defenses of one model in a sentence: which to deploy, and whether any holds."""
 
 from collections.abc import Sequence
+from math import isnan
 
 from moatbench.verdict.case import UNDEFENDED, Case
+from moatbench.verdict.names import shown
 from moatbench.verdict.words import MOST, named, paid, percent, verdict
 
 BEARABLE = 0.01  # of labels wrong, and of queries refused: what an owner may ask of customers
@@ -14,6 +16,7 @@ def choice(cases: Sequence[Case]) -> str:
     Args:
         cases: of one model; a single one has its own verdict.
     """
+    cases = [c for c in cases if c.invalid or not isnan(c.stolen)] or cases[:1]
     tried = [c for c in cases if not c.is_control and not c.invalid]
     if len(cases) == 1 or not tried:
         return " ".join(verdict(case) for case in cases[:1]) if cases else ""
@@ -33,20 +36,21 @@ def bearable(case: Case) -> bool:
 def _best(cheap: Sequence[Case], proven: Sequence[Case], ranked: Sequence[Case]) -> str:
     """Name the defense that leaves least to a thief, of those that customers can bear."""
     if cheap and cheap[0].gain < MOST:
-        return f"Deploy {cheap[0].defense}: {_told(cheap[0])}."
+        return f"Deploy {shown(cheap[0].defense)}: {_told(cheap[0])}."
     if cheap:
-        return f"No defense holds; {cheap[0].defense} helps most: {_told(cheap[0])}."
+        return f"No defense holds; {shown(cheap[0].defense)} helps most: {_told(cheap[0])}."
     if proven:
+        least = shown(proven[0].defense)
         return (
-            f"No defense holds at a price that customers can bear. {proven[0].defense} leaves a "
-            f"thief least: {_told(proven[0])}."
+            f"No defense holds at a price that customers can bear. {least} leaves a thief least: "
+            f"{_told(proven[0])}."
         )
     plain = [case for case in ranked if not case.claimed]
     if not plain:
         return f"No defense of {ranked[0].model} is shown to hold."
-    least = plain[0]
     among = f", the best of the {len(plain)} tried" if len(plain) > 1 else ""
-    return f"No defense is shown to hold: behind {least.defense}{among}, {_copied(least)}."
+    behind = f"{shown(plain[0].defense)}{among}"
+    return f"No defense is shown to hold: behind {behind}, {_copied(plain[0])}."
 
 
 def _copied(case: Case) -> str:
@@ -58,7 +62,7 @@ def _copied(case: Case) -> str:
 
 
 def _told(case: Case) -> str:
-    beside = f", instead of {percent(case.beside_stolen)} behind {case.beside}"
+    beside = f", instead of {percent(case.beside_stolen)} behind {shown(case.beside)}"
     return f"{_copied(case)}{beside}; customers pay: {paid(case)}"
 
 
@@ -74,10 +78,10 @@ def _unproven(ranked: Sequence[Case]) -> list[str]:
     if not seem:
         return []
     why = named(list(dict.fromkeys(mark for case in seem for mark in case.doubts)))
-    told = named([f"{case.defense} ({percent(case.stolen)})" for case in seem])
+    told = named([f"{shown(case.defense)} ({percent(case.stolen)})" for case in seem])
     return [f"Less seems to be stolen behind {told}, but that is not proven: {why}."]
 
 
 def _broken(cases: Sequence[Case]) -> list[str]:
-    invalid = [case.defense for case in cases if case.invalid]
+    invalid = [shown(case.defense) for case in cases if case.invalid]
     return [f"Invalid (grade A), and left out: {named(invalid)}."] if invalid else []

@@ -24,7 +24,9 @@ SPELT = {  # as their papers or makers write them, where the words of the code d
     "gss": "General Social Survey",
     "openml": "OpenML",
 }
-WORDS = {word: word.upper() for word in ("bdpl", "dawn", "dp", "edm", "hoda", "mad", "mlp")}
+WORDS = {
+    word: word.upper() for word in ("art", "bdpl", "dawn", "dp", "edm", "fee", "hoda", "mad", "mlp")
+}
 WORDS |= {word: word.upper() for word in ("prada", "rbf", "seat", "svm")} | {"top1": "top-1"}
 BETWEEN = re.compile(r", (?![^()]*\))")  # names, not the knobs of one
 KNOB = re.compile(r"(?<=[ (])[\w.]+=")  # the name of one

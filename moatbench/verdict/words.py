@@ -8,6 +8,7 @@ from moatbench.record.flag import GRADES, INVALID
 from moatbench.record.summary import Summary
 from moatbench.verdict.case import UNDEFENDED, WAITED, Case
 from moatbench.verdict.case import of_run as case_of
+from moatbench.verdict.names import shown
 
 COPIED, MOST, NOTHING = 0.95, 0.5, 0.05  # of the gain: the whole model, most of it, none of it
 CENT = 0.01  # US dollars: a thief who pays less pays nothing
@@ -29,6 +30,8 @@ def verdict(case: Case) -> str:
         first, more = case.invalid[0].text, len(case.invalid) - 1
         also = f" (and {more} more)" if more else ""
         return f"{GRADES[INVALID].capitalize()}. {first}{also}."
+    if isnan(case.stolen):
+        return f"How much of {case.model} is stolen was not measured."
     if isnan(case.gain):
         return (
             f"Nothing to steal: the best constant answer agrees with {case.model} on every test "
@@ -42,7 +45,7 @@ def verdict(case: Case) -> str:
 
 def _judged(case: Case) -> str:
     """Name what became of the model."""
-    undefended, name = case.defense == UNDEFENDED, case.defense
+    undefended, name = case.defense == UNDEFENDED, shown(case.defense)
     if case.gain >= COPIED:
         return "Undefended, the model is copied" if undefended else f"{name} does not hold"
     if case.claimed:
@@ -74,7 +77,7 @@ def _evidence(case: Case) -> str:
         without = FLOORS.get(case.floor_name, case.floor_name).partition(",")[0]
         told += f"; without the API, {without} has {percent(case.floor)}"
     if case.beside:
-        told += f"; behind {case.beside} it is {percent(case.beside_stolen)}"
+        told += f"; behind {shown(case.beside)} it is {percent(case.beside_stolen)}"
     return told
 
 

@@ -12,6 +12,7 @@ from moatbench.attack import Attack, Target
 from moatbench.attacks.adaptive_retraining import AdaptiveRetraining
 from moatbench.attacks.committee_retraining import CommitteeRetraining
 from moatbench.attacks.pool_retraining import PoolRetraining
+from moatbench.attacks.uniform_retraining import UniformRetraining
 from moatbench.defense import Defense
 from moatbench.defenses.label_only import LabelOnly
 from moatbench.models import forward
@@ -20,7 +21,7 @@ from moatbench.reply import Reply, from_outputs
 from moatbench.runner.extract import extract
 from moatbench.space import Categorical, InputSpace, Numeric
 from moatbench.types import Array
-from moatbench.victim import Victim
+from moatbench.victim import NotApplicable, Victim
 
 SPACE = InputSpace((Numeric("age", 0.0, 10.0), Categorical("day", ("a", "b", "c")), Numeric("x")))
 
@@ -90,13 +91,28 @@ def test_pool_retraining_mixes_whole_features_where_trees_are_learnt() -> None:
     assert np.isin(x[:, 0], target.shares.pool[:, 0]).all()
 
 
-def test_adaptive_retraining_of_trees_asks_about_the_pool_too() -> None:
+@pytest.mark.parametrize(
+    "attack",
+    [
+        AdaptiveRetraining("confidences", "published", "cube", 0.5, 0.5, 0.05),
+        UniformRetraining("confidences", "published", "cube"),
+    ],
+)
+def test_who_learns_trees_from_the_cube_asks_about_the_pool_too(attack: Attack) -> None:
     target = victim()
-    attack = AdaptiveRetraining("confidences", "published", "cube", 0.5, 0.5, 0.05)
     x = asked(target, attack, [40])
     own = (x[:, None] == target.shares.pool[None]).all(axis=2).any(axis=1)
     assert own.any()
     assert not own.all()
+
+
+def test_a_model_that_answers_values_is_none_for_a_committee() -> None:
+    x = SPACE.sample(60, np.random.default_rng(0))
+    values = by_hand(
+        lambda x: Reply(np.zeros(len(x), np.int64), x[:, :1]), x, (20, 40), SPACE, ("value",)
+    )
+    with pytest.raises(NotApplicable, match="class"):
+        list(extract(values, Defense(), committee(), checkpoints=[20]))
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ from shop import ROOT, attack_of, defense_of, victim_of
 from moatbench.runner.extract import Extraction
 
 FOLDER = ROOT / "conf" / "attack"
-ATTACKS = sorted(file.stem for file in FOLDER.glob("*.yaml") if file.stem != "suite")
+PICTURES = ("s4l", "smoothing")  # for pictures alone; they wear active
+ATTACKS = sorted(f.stem for f in FOLDER.glob("*.yaml") if f.stem not in ("suite", *PICTURES))
 # A defense that lets the attack apply, where no defense at all does not
 DEFENSES = {
     "averaging": "gaussian_noise",
@@ -25,9 +26,11 @@ VICTIMS = {
     "feature_extraction": "amazon_logistic",
     "lowd_meek": "logistic",
     "path_finding": "tree",
+    "art_fee": "mlp",
 }
 # Choose what of a pool to ask about; for others than networks they want a learner
-POOLED = ("active", "boundary", "knockoff", "copycat")
+POOLED = ("active", "boundary", "knockoff", "copycat", "jbda")
+FEW = {"art_knockoff": 40, "art_knockoff_adaptive": 40, "art_copycat": 40}  # steps of training
 TWO = {"logistic": "circles", "amazon_logistic": "circles"}
 # What an attack's plan may hang on: noise, rounding, labels, another family
 OTHERS = (
@@ -47,9 +50,11 @@ MEASURED = ("fidelity_test", "fidelity_uniform", "tv_test", "tv_uniform")
 
 def first_point(attack: str, family: str, defense: str, checkpoints: list[int]) -> dict[str, float]:
     """What the judge finds at the first checkpoint."""
-    victim = victim_of(family, TWO.get(family, "iris"))
+    knobs = ["victim.activation=relu"] if attack == "art_fee" else []
+    victim = victim_of(family, TWO.get(family, "iris"), *knobs)
     quick = ["attack.restorer.epochs=1", "attack.pairs=100"] if attack == "restorer" else []
     quick += ["attack.learner=softmax"] if attack.startswith((*POOLED, "activethief")) else []
+    quick += [f"attack.steps={FEW[attack]}"] if attack in FEW else []
     curve = Extraction(victim, defense_of(defense), attack_of(attack, *quick), checkpoints)
     point = next(iter(curve))
     assert point.queries == checkpoints[0]

@@ -1,23 +1,31 @@
 """Sums of trees are told term by term: exact where answers are, learnt where they are not."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from shop import by_hand
 
+from moatbench.api import Deployment, MeteredAPI
+from moatbench.attack import Target
 from moatbench.attacks.ensemble_expansion import EnsembleExpansion
 from moatbench.data import Column, Dataset, Table
 from moatbench.defense import Defense
 from moatbench.defenses.label_only import LabelOnly
 from moatbench.defenses.noise import Noise
 from moatbench.defenses.rounding import Rounding
+from moatbench.models import forward
 from moatbench.randomness import stream
+from moatbench.reply import Reply, from_outputs
 from moatbench.runner.extract import Checkpoint, Extraction
+from moatbench.space import InputSpace
 from moatbench.testing.attacks import Patchy
-from moatbench.types import Array
+from moatbench.traits import NOTHING
+from moatbench.types import Array, Generator
 from moatbench.victim import NotApplicable, Victim
 from moatbench.victims.ensembles import gradient_boosting, random_forest
-from moatbench.victims.tree import regression_tree
+from moatbench.victims.tree import regression_tree, tree
 
 
 @pytest.fixture(scope="module")
@@ -117,3 +125,71 @@ def test_it_needs_confidences(boosted: Victim) -> None:
 def test_refused_answers_leave_what_was_bought(boosted: Victim) -> None:
     curve = played(boosted, Patchy(), 300, 900)
     assert [point.metrics["fidelity_test"] > 0.85 for point in curve] == [True, True]
+
+
+def test_two_thresholds_within_one_gap_are_told_apart() -> None:
+    def predict(x: Array) -> Reply:
+        z = 2.0 * (x[:, 0] > 0.3) + 1.5 * (x[:, 0] > 0.30001) * (x[:, 1] > 0) - (x[:, 1] > 0)
+        return from_outputs(forward.softmax(np.column_stack([-z, z])))
+
+    space = InputSpace.box(2)
+    x = space.sample(90, np.random.default_rng(0))
+    target = by_hand(predict, x, (30, 60), space, ("a", "b"), "gradient_boosting")
+    (point,) = played(target, Defense(), 900, draws=50)
+    found = point.parameters
+    used = found["terms"][np.abs(found["weights"][:, 0]) > 1e-9].any(axis=0)
+    assert (found["feature"][used] == 0).sum() == 2
+    assert (found["up_to"] - found["above"])[used].max() < 1e-12
+
+
+def test_terms_that_few_draws_meet_are_seen_far_from_the_anchor() -> None:
+    def predict(x: Array) -> Reply:
+        z = 1.0 * (x > 0.4).sum(axis=1) + 3.0 * (x > 0.9).all(axis=1) - 1
+        return from_outputs(forward.softmax(np.column_stack([-z, z])))
+
+    space = InputSpace.box(5)
+    x = space.sample(90, np.random.default_rng(0)) / 2
+    target = by_hand(predict, x, (30, 60), space, ("a", "b"), "gradient_boosting")
+    (point,) = played(target, Defense(), 1500, draws=100)
+    assert point.parameters["terms"].sum(axis=1).max() == 5
+
+
+class Varying(Defense):
+    """Equal rows are answered otherwise each time, and nobody is told so."""
+
+    traits = NOTHING
+
+    def deploy(self, victim: Victim, rng: Generator) -> None:
+        self._rng = rng
+
+    def respond(self, x: Array, reply: Reply, account: str) -> Reply:
+        assert reply.outputs is not None
+        noisy = np.clip(reply.outputs[:, 1] + self._rng.normal(0, 0.02, len(x)), 0.01, 0.99)
+        return reply.with_outputs(np.column_stack([1 - noisy, noisy]))
+
+
+def test_equal_rows_with_different_answers_are_noticed_and_learnt_from(boosted: Victim) -> None:
+    (point,) = played(boosted, Varying(), 200)
+    assert "equal inputs are answered otherwise" in point.note
+    assert point.metrics["fidelity_test"] > 0.8
+
+
+@pytest.mark.parametrize("rows", [0, 1])
+def test_a_pool_of_a_row_or_none_leaves_random_inputs(boosted: Victim, rows: int) -> None:
+    shares = replace(boosted.shares, pool=boosted.shares.pool[:rows])
+    (point,) = played(replace(boosted, shares=shares), Defense(), 250)
+    assert point.metrics["fidelity_uniform"] > 0.9
+
+
+def test_what_is_left_out_of_a_row_is_answered_as_for_the_anchor(data: Dataset) -> None:
+    knobs = {"min_samples_leaf": 5, "answers": "confidence", "fields": False, "decimals": None}
+    grown = tree(data, stream(0, "victim"), leaves=4, partial=True, **knobs)
+    api = MeteredAPI(Deployment(grown, Defense(), stream(0, "defense")), [300])
+    attack = EnsembleExpansion(draws=100, width=4)
+    (surrogate,) = attack.run(Target(api, grown.shares.pool), stream(0, "attack"))
+    x = grown.shares.x_test[:5].copy()
+    x[:, 0] = np.nan
+    told = surrogate.predict(x).outputs
+    assert told is not None
+    assert np.isfinite(told).all()
+    assert api.queries == 300

@@ -14,6 +14,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 pytestmark = pytest.mark.skipif(not (ROOT / "docs").exists(), reason="docs are not in the wheel")
 
 
+@pytest.mark.needs("art")  # whose parts are built
 def test_the_page_of_parts_is_up_to_date() -> None:
     assert parts.PAGE.read_text() == parts.page(), "run: python benchmarks/parts.py --write"
 

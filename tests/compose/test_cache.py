@@ -27,7 +27,7 @@ from moatbench.victims.linear import softmax
 Compose = Callable[..., DictConfig]
 
 # Models of somebody else's: there is nothing to train
-OWN = ("own", "model", "skops", "module", "mlflow", "http")
+OWN = ("own", "model", "skops", "module", "mlflow", "http", "art")
 TRAINED = [name for name in options("victim") if name not in OWN]
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from services import answering, thirds
-from shop import attack_of, composed, defense_of
+from shop import TOOLS, attack_of, composed, defense_of
 
 from moatbench.api import Deployment, MeteredAPI
 from moatbench.attack import Attack, Target
@@ -27,8 +27,18 @@ from moatbench.testing.evidence import undeployable
 from moatbench.traits import KINDS
 from moatbench.victim import Victim
 
-VICTIMS, DEFENSES = names("victim"), names("defense")
-ATTACKS = [name for name in names("attack") if name != "suite"]
+ABSENT = "art" if TOOLS["art"]() is None else "nothing"  # tests/adapters says that it is skipped
+
+
+def parts(group: str) -> list[str]:
+    """Name the choices of a group whose packages are installed."""
+    return [name for name in names(group) if name.split("_")[0] != ABSENT]
+
+
+VICTIMS, DEFENSES = parts("victim"), parts("defense")
+# ART's train for thousands of steps; tests/adapters holds them to the contract with few
+OF_ART = ("art_knockoff", "art_knockoff_adaptive", "art_copycat", "art_fee")
+ATTACKS = [name for name in parts("attack") if name not in ("suite", *OF_ART)]
 STACKS = [
     "[prada,rounding]",
     "[grid,quota,reverse_sigmoid,rounding]",
@@ -51,7 +61,7 @@ OWN = {
 # To an attack, as another
 ALIKE = (
     *("dp_softmax", "gradient_boosting", "hist_gradient_boosting", "random_forest"),
-    *("skops", "model", "module", "mlflow", "http"),
+    *("skops", "model", "module", "mlflow", "http", "art"),
 )
 # Deep networks take seconds to train, as victims and as thieves
 DEEP = ("cnn", "net")
@@ -59,7 +69,7 @@ DEEP = ("cnn", "net")
 OF_PAPERS = (
     *("boundary", "knockoff", "knockoff_adaptive", "copycat"),
     *("activethief_entropy", "activethief_kcenter", "activethief_dfal"),
-    "activethief_dfal_kcenter",
+    *("activethief_dfal_kcenter", "jbda", "jbda_tr", "s4l", "smoothing"),
 )
 # They train as adaptive_retraining does on simpler purchases, or wear it: one victim of each kind.
 SIMPLER = (
@@ -111,6 +121,7 @@ def victim_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[st
     elsewhere.__dict__["make"] = _model_of_ones_own
     sys.modules["elsewhere"] = elsewhere
     elsewhere.__dict__["Net"] = _network
+    elsewhere.__dict__["make_art"] = _classifier_of_art
     folder = tmp_path_factory.mktemp("model")
     file = [
         f"victim.path={_skops_model(folder)}",
@@ -129,6 +140,7 @@ def victim_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[st
         "cnn": ["+victim.training.steps=150"],
         "net": ["+victim.training.steps=150"],
         "own": ["victim.model._target_=elsewhere.make"],
+        "art": ["victim.estimator._target_=elsewhere.make_art"],
     }
     with answering(thirds) as (url, _):
         examples["http"] = [f"victim.url={url}", "victim.most_rows=1000000"]
@@ -297,6 +309,16 @@ def _weights(folder: Path) -> Path:
 
     torch.save(_network().state_dict(), folder / "net.pt")
     return folder / "net.pt"
+
+
+def _classifier_of_art() -> Any:
+    """Return a classifier of the Adversarial Robustness Toolbox."""
+    from art.estimators.classification import SklearnClassifier
+    from sklearn.datasets import load_iris
+    from sklearn.linear_model import LogisticRegression
+
+    x, y = load_iris(return_X_y=True)
+    return SklearnClassifier(LogisticRegression(max_iter=1000).fit(x, y))
 
 
 def _model_of_ones_own() -> Any:

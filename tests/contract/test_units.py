@@ -21,6 +21,8 @@ CHECKPOINTS = (8, 40)
 DEEP = (  # trained in single precision, which makes much of a last bit
     *("active", "boundary", "knockoff", "knockoff_adaptive", "copycat", "activethief_entropy"),
     *("activethief_kcenter", "activethief_dfal", "activethief_dfal_kcenter"),
+    *("jbda", "jbda_tr", "s4l", "smoothing"),
+    *("art_knockoff", "art_knockoff_adaptive", "art_copycat", "art_fee"),
 )
 ATTACKS = [name for name in names("attack") if name not in ("suite", *DEEP)]
 OWN = {

@@ -56,6 +56,8 @@ class EveryOther(Monitor):
 ALL: list[Defense] = [
     Rounding(0),
     Rounding(15),
+    Rounding(1, "log"),
+    Noise("gaussian", 0.3, "keyed", 1e-6, "log"),
     TopK(2, True),
     Refuse(),
     *(noise(d, m) for d, m in NOISES if m == "keyed"),

@@ -74,8 +74,8 @@ def test_attacks_are_told_by_strength_equal_ones_once_weak_ones_counted(
     head = next(i for i, line in enumerate(lines) if line.startswith("---"))
     assert lines[head + 1 : head + 9] == [
         "worst case",
-        "attack_0 +2 equal",
-        *[f"attack_{i}" for i in range(1, 5)],
+        "Attack 0 +2 equal",
+        *[f"Attack {i}" for i in range(1, 5)],
         "5 weaker, between",
         "labels alone, the best",
     ]
@@ -95,8 +95,8 @@ def test_grave_flags_have_a_line_each_and_notes_share_one(
 
 def test_all_that_was_measured_is_there_for_who_asks(suite: tuple[Summary, list[Row]]) -> None:
     text = table.of_all(*suite)
-    assert "idle_19 does not apply: needs what is not there" in text
-    assert "attack_9" in text
+    assert "Idle 19 does not apply: needs what is not there" in text
+    assert "Attack 9" in text
     assert text.count("B bound:") == 7
 
 

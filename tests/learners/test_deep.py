@@ -11,8 +11,10 @@ from moatbench.learners.deep.architectures import make
 from moatbench.learners.deep.device import one_stream
 from moatbench.learners.deep.learner import NetLearner
 from moatbench.learners.deep.nets import ARCHITECTURES, Net, check, kept
+from moatbench.learners.deep.polish import polished
 from moatbench.learners.deep.recipes import RECIPES, Recipe, recipe
 from moatbench.learners.deep.training import Diverged, Exposure, centred, train
+from moatbench.learners.published import turning
 from moatbench.models.forward import softmax
 from moatbench.numerics.spread import k_center
 from moatbench.space import InputSpace, Numeric
@@ -209,3 +211,40 @@ def test_a_gpu_that_is_not_there_is_told_at_once() -> None:
 
     with pytest.raises(ValueError, match="got cuda, and there is no GPU"):
         check_device("cuda")
+
+
+def test_polishing_goes_on_from_a_network_and_keeps_it() -> None:
+    x = pictures(60)
+    z, p = SPACE.encode(x), told(x)
+    learner = NetLearner(SPACE, 3, "cnn", {"width": 2, "hidden": 8}, QUICK)
+    (net,) = learner.trained(z, p, QUICK, np.random.default_rng(0), 1)
+    before = net.outputs(z)
+    after = polished(net, z, p).outputs(z)
+    assert (net.outputs(z) == before).all()
+    assert np.abs(after - p).mean() < 0.3 * np.abs(before - p).mean()
+
+
+def test_polishing_stays_where_held_out_purchases_gain_by_it() -> None:
+    x = pictures(150)
+    learner = NetLearner(SPACE, 3, "cnn", {"width": 2, "hidden": 8}, QUICK, polish=True)
+    exact = learner.fit(x, told(x), np.random.default_rng(0))
+    assert exact.polished
+    assert exact.nets[0].knobs == {"width": 4, "hidden": 16}
+    assert exact.surrogate().note.endswith("polished")
+    noise = np.random.default_rng(1).dirichlet(np.ones(3), len(x))
+    assert not learner.fit(x, noise, np.random.default_rng(0)).polished
+    labels = np.eye(3)[told(x).argmax(axis=1)]
+    assert not learner.fit(x, labels, np.random.default_rng(0)).polished
+
+
+def test_turned_pictures_change_what_is_learnt_and_tables_have_none() -> None:
+    x = pictures(40)
+    z, p, rng = SPACE.encode(x), told(x), np.random.default_rng
+    learner = NetLearner(SPACE, 3, "cnn", {"width": 2, "hidden": 8})
+    (plain,), (turned,) = (
+        learner.trained(z, p, replace(QUICK, rotate=weight), rng(0), 1) for weight in (0.0, 1.0)
+    )
+    assert plain.state.keys() == turned.state.keys()  # the second head is not kept
+    assert np.abs(plain.outputs(z) - turned.outputs(z)).max() > 1e-3
+    with pytest.raises(ValueError, match="learner s4l must be for pictures"):
+        turning(NetLearner(InputSpace.box(3), 3, "mlp"))

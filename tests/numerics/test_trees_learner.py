@@ -101,6 +101,12 @@ def test_labels_alone_are_classified() -> None:
     assert (fit.labels(fresh) == steps(fresh, 3).argmax(axis=1)).mean() > 0.95
 
 
+def test_labels_that_tell_nothing_leave_one_answer_for_all_rows() -> None:
+    x, coin = BOX.sample(200, rng()), (rng(1).random(200) < 0.2).astype(int)
+    fit = learner_for("published", card("gradient_boosting")).fit(x, np.eye(2)[coin], rng())
+    assert (fit.labels(BOX.sample(50, rng(2))) == 0).all()
+
+
 @pytest.mark.parametrize("n", [1, 2, 5, 30])
 @pytest.mark.parametrize("brief", [False, True])
 @pytest.mark.parametrize("hard", [False, True])

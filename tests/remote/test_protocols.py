@@ -140,5 +140,5 @@ def test_a_dry_run_sends_nothing(tmp_path: Path) -> None:
         given += ["victim.dry_run=true", "checkpoints=[20,50]", "victim.price=0.01"]
         with composed(given) as (cfg, choices):
             told = estimate(cfg, choices["attack"])
-    assert "up to 1,278 rows in 13 requests or more, $12.78" in told
+    assert "up to 1,287 rows in 13 requests or more, $12.87" in told
     assert not requests

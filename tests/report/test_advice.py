@@ -27,7 +27,7 @@ BARE = runs("none", 0.9, 0.96, 1.0)
 
 def test_what_holds_is_deployed_and_its_price_is_told() -> None:
     told = said(BARE, runs("strong", 0.5, 0.6, 0.7, honest_l1_mean=0.2))
-    assert told.startswith("Deploy strong: within ")
+    assert told.startswith("Deploy Strong: within ")
     assert "no attack had more than 70.0 %" in told
     assert "customers keep every label" in told
     assert "0.2 off" in told
@@ -78,7 +78,7 @@ def test_of_equals_the_cheaper_is_deployed() -> None:
 def test_one_that_helps_less_for_less_is_told_beside() -> None:
     strong = runs("strong", 0.5, 0.6, 0.7, honest_l1_mean=0.5)
     mild = runs("mild", 0.5, 0.7, 0.96, honest_l1_mean=0.05)
-    assert "for less, mild:" in told(advice(one_field(*BARE, *strong, *mild)))
+    assert "for less, Mild:" in told(advice(one_field(*BARE, *strong, *mild)))
 
 
 def test_without_the_bare_api_there_is_no_advice() -> None:

@@ -149,7 +149,7 @@ def test_names_from_the_runs_cannot_break_the_page(page: Path) -> None:
     assert "bench &amp; &lt;marks&gt;" in text
     start = text.index("id=data>") + len("id=data>")
     data = json.loads(text[start : text.index("</script>", start)])
-    assert [s["name"] for s in data["settings"]] == ["softmax on iris", "softmax on wine_<b>"]
+    assert [s["name"] for s in data["settings"]] == ["Softmax on Iris", "Softmax on Wine <b>"]
 
 
 def test_the_page_points_to_nothing_outside(page: Path) -> None:

@@ -52,7 +52,7 @@ def test_one_strength_is_no_line_and_is_told() -> None:
     assert [line.name for line in lines(field)] == ["grad2"]
     assert strengths_seen(field, standings(field)) == {"none": 1, "mad": 1, "grad2": 2}
     (told,) = [line for line in notices(found, [field]) if "one strength" in line]
-    assert told.startswith("Measured at one strength only, so nothing is said of others: mad.")
+    assert told.startswith("Measured at one strength only, so nothing is said of others: MAD.")
 
 
 def test_the_table_has_a_row_for_each_strength() -> None:

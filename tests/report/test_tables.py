@@ -91,8 +91,9 @@ def test_a_matrix_has_the_maximum_with_its_accuracy_and_the_best_in_bold() -> No
         "**87.5**",
         "**62.5**",
     )
+    assert table["label_only"]["B"] == "**87.5 / 62.5**"
     assert table["mad"] == {"defense": "mad", "maximum": "25.0", "accuracy": "0.0"} | {
-        "A": "25.0",
+        "A": "25.0 / 0.0",
         "B": "-",
     }
 
@@ -108,6 +109,7 @@ def test_readers_are_shown_names_and_no_code() -> None:
     runs = [run(d, a) for d in ("none", "label_only", "my_own") for a in ("top1_pool", "tuned")]
     found = select(runs)
     for table in tables(found, fields(found)):
+        assert "| my_own " not in markdown(table)
         for text in (latex(table), latex(table, narrow=True)):
             assert not any(line.startswith(r"label\_only") for line in text.splitlines())
         if table.name == "leaderboard":

@@ -225,6 +225,13 @@ def test_what_cannot_be_isolated_runs_here_and_says_so() -> None:
     assert "not isolated: Local cannot be sent to another process" in flag.text
 
 
+def test_code_that_pickle_would_run_beside_the_victim_is_told() -> None:
+    found = events(cheats.TakesItAlong())
+    (flag,) = [e.flag for e in found if isinstance(e, Doubted)]
+    assert flag.grade == BOUND
+    assert "not isolated: TakesItAlong has code of its own for pickle" in flag.text
+
+
 @pytest.mark.parametrize("isolation", ["auto", "none"])
 def test_a_fit_that_moves_with_twice_the_steps_is_told_from_its_own_process_too(
     isolation: str,

@@ -24,6 +24,7 @@ from moatbench.serving.store import Store
 
 pytestmark = pytest.mark.slow
 COMMAND = "from moatbench.cli.serve import main; main()"
+SECONDS = float(os.environ.get("MOATBENCH_LOAD_SECONDS", "6"))  # the bar is 60
 VICTIM = ("victim=softmax", "data=iris", "data_dir=.", "cache=cache")
 
 
@@ -145,6 +146,9 @@ def _answers_as_one_that_was_not_killed(folder: Path, key: str, defense: str) ->
         "proof_of_work",
         "seat",
         "dawn",
+        "[prada,rounding]",
+        "shuffle",
+        "confidence_threshold",
     ],
 )
 def test_64_clients_get_nothing_but_answers_and_declared_refusals(
@@ -153,7 +157,7 @@ def test_64_clients_get_nothing_but_answers_and_declared_refusals(
     names = accounts(tmp_path, 64)
     messages = [request("/invocations", body(rows(i)[0]), key) for i, key in enumerate(names)]
     with process(tmp_path, f"defense={defense}") as (server, port):
-        told = asyncio.run(load(port, messages, 64, 6.0))
+        told = asyncio.run(load(port, messages, 64, SECONDS))
         server.send_signal(signal.SIGTERM)
         assert server.wait(30) == 0
     assert set(told.statuses) <= {200, 403, 429}

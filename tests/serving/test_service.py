@@ -101,7 +101,7 @@ def test_no_key_a_wrong_one_and_a_revoked_one_get_one_body(served: Running) -> N
         assert (told.status, told.headers["www-authenticate"]) == (401, "Bearer")
         bodies.add(told.body)
     assert len(bodies) == 1
-    assert served.service.client(served.key.encode()).queries == 0
+    assert served.service.clients.of(served.key.encode()).queries == 0
 
 
 def test_a_key_is_asked_for_before_the_body_is_read(served: Running) -> None:

@@ -219,7 +219,7 @@ def rows_of_baselines() -> list[str]:
 def test_a_table_that_lacks_a_baseline_says_so() -> None:
     field = one_field(run("mad", {"a": 0.5}), run("none", {"a": 0.9}))
     assert missing(field) == ["label_only", "random_labels"]
-    assert told_missing([field]) == "Baselines are missing: label_only, random_labels."
+    assert told_missing([field]) == "Baselines are missing: Labels only, Random labels."
     selection = select([run("mad", {"a": 0.5}), run("none", {"a": 0.9})])
     made = {t.name: t for t in tables(selection, fields(selection))}
     assert told_missing([field]) in made["leaderboard"].caption

@@ -36,18 +36,18 @@ def jobs(folder: Path, ends: dict[str, float], attacks: Sequence[str], **more: A
 def test_defenses_are_ranked_over_their_seeds(tmp_path: Path) -> None:
     text = of_sweep(jobs(tmp_path, ENDS, ["solve", "adapt"], flags=[Flag("B", "b", "naive only")]))
     lines = text.splitlines()
-    assert lines[0] == "softmax on iris: 50 queries, 3 seeds, the worst of 2 attacks"
-    assert [line.split()[0] for line in lines[4:7]] == ["label_only", "rounding", "none"]
+    assert lines[0] == "Softmax on Iris: 50 queries, 3 seeds, the worst of 2 attacks"
+    assert [line.split()[0] for line in lines[4:7]] == ["Labels", "Rounding", "No"]
     assert lines[4].split()[-5:] == ["89.0", "86.5", "to", "91.5", "44.5"]
-    assert "B: naive only: label_only, rounding" in text
-    assert "No defense is shown to hold: behind label_only, the best of the 2 tried" in text
+    assert "B: naive only: Labels only, Rounding" in text
+    assert "No defense is shown to hold: behind Labels only, the best of the 2 tried" in text
     assert max(map(len, lines)) <= 100
 
 
 def test_one_defense_is_told_by_attack(tmp_path: Path) -> None:
     lines = of_sweep(jobs(tmp_path, {"rounding": 0.9}, ["adapt", "solve"])).splitlines()
-    assert lines[2].startswith("attack on rounding")
-    assert {line.split()[0] for line in lines[4:6]} == {"adapt", "solve"}
+    assert lines[2].startswith("attack on Rounding")
+    assert {line.split()[0] for line in lines[4:6]} == {"Adapt", "Solve"}
 
 
 def test_runs_that_cannot_be_compared_have_a_row_each_and_the_reason(tmp_path: Path) -> None:

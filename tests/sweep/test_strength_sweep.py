@@ -13,7 +13,7 @@ from moatbench.sweep.strengths import POINTS, PUBLISHED, published, spread
 
 Compose = Callable[..., DictConfig]
 Run = Callable[..., tuple[int, str, str]]
-WITHOUT = {"refuse_invalid", "refuse_partial", "shuffle"}  # there is nothing to be more or less of
+WITHOUT = {"refuse_invalid", "refuse_partial", "shuffle", "art"}  # nothing to be more or less of
 QUICK = ("data=iris", "attack=equation_solving", "seed=0", "checkpoints=[5,10]")
 
 
@@ -98,7 +98,7 @@ def test_a_sweep_of_strengths_is_counted_run_and_found_again(moatbench: Run, tra
     of_rounding = ("-m", "strengths=true", "defense=rounding", *QUICK)
     status, out, _ = moatbench(*of_rounding)
     assert (status, out.splitlines()[0].split(" in ")[0]) == (0, "sweep of 8 runs")
-    assert "rounding (decimals=3)" in out  # the table tells them apart
+    assert "Rounding (decimals=3)" in out  # the table tells them apart
     again = moatbench("-m", "defense=rounding", "defense.rounding.decimals=2", *QUICK)[1]
     assert "sweep of 1 runs" in again
     assert "already in MLflow" in again

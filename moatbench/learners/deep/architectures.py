@@ -13,6 +13,11 @@ from torch import Tensor, nn
 
 from moatbench.learners.deep.nets import KNOBS, check
 
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "tanh": nn.Tanh,
+    "logistic": nn.Sigmoid,
+}
 VGG16 = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0)
 
 
@@ -81,11 +86,11 @@ def make(name: str, image: Sequence[int], k: int, knobs: Mapping[str, Any]) -> n
     return ARCHITECTURES[name](tuple(image), k, **{**KNOBS.get(name, {}), **knobs})
 
 
-def _mlp(image: tuple[int, ...], k: int, hidden: int | Sequence[int]) -> nn.Module:
+def _mlp(image: tuple[int, ...], k: int, hidden: int | Sequence[int], activation: str) -> nn.Module:
     widths = [prod(image), *([hidden] if isinstance(hidden, int) else hidden)]
     layers: list[nn.Module] = []
     for given, made in pairwise(widths):
-        layers += [nn.Linear(given, made), nn.ReLU()]
+        layers += [nn.Linear(given, made), ACTIVATIONS[activation]()]
     return nn.Sequential(*layers, nn.Linear(widths[-1], k))
 
 

@@ -1,12 +1,20 @@
-"""Where torch computes: one thread of the CPU unless told otherwise, or a GPU."""
+"""Where torch computes: one thread of the CPU unless told otherwise, or a GPU of one's own."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import gettempdir
+
+from filelock import FileLock, Timeout
 
 from moatbench.knobs import check_choice
 
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("float32", "bfloat16")
+POLL = 0.5  # seconds between looks for a GPU that nobody holds
+EVERYBODY = 0o666  # may lock a GPU, whoever made the file
+_RUN = {"device": "cpu", "precision": "float32"}  # of this process, as are torch's threads
 
 
 def check_device(name: str) -> None:
@@ -23,12 +31,88 @@ def check_device(name: str) -> None:
         )
 
 
-def resolved(name: str) -> str:
-    """Return the device: auto is a GPU where there is one."""
+def resolved(name: str | None) -> str:
+    """Return the device: auto is a GPU where there is one, None that of the run."""
+    if name is None:
+        return _RUN["device"]
     check_device(name)
     if name == "auto":
         return "cuda" if _has_gpu() else "cpu"
     return name
+
+
+def precise(name: str | None) -> str:
+    """Return the precision: None is that of the run."""
+    return _RUN["precision"] if name is None else name
+
+
+@contextmanager
+def computing(device: str, precision: str) -> Iterator[None]:
+    """Let networks be trained and asked there, where they do not say otherwise.
+
+    A GPU is had alone: who finds all of them held by others waits.
+
+    Raises:
+        ValueError: there is no such device or precision.
+    """
+    check_choice("precision", precision, PRECISIONS)
+    where, before = resolved(device), dict(_RUN)
+    with ExitStack() as held:
+        if where == "cuda":
+            held.enter_context(_own_gpu())
+        _RUN.update(device=where, precision=precision)
+        try:
+            yield
+        finally:
+            _RUN.update(before)
+
+
+def described() -> dict[str, str]:
+    """Name the device of the run, and the precision, for its record."""
+    if _RUN["device"] == "cpu":
+        return dict(_RUN)
+    import torch
+
+    name, backends = torch.cuda.get_device_name(), torch.backends.cudnn
+    told = f"{name}, CUDA {torch.version.cuda}"
+    flags = f"deterministic={backends.deterministic}, tf32={torch.backends.cuda.matmul.allow_tf32}"
+    return {**_RUN, "device": told, "flags": flags}
+
+
+@contextmanager
+def _own_gpu() -> Iterator[None]:
+    """Hold a GPU, and let torch choose its kernels by the shapes alone."""
+    import torch
+
+    before = torch.backends.cudnn.deterministic
+    gpus = map(torch.cuda.get_device_properties, range(torch.cuda.device_count()))
+    with (
+        free_one([str(gpu.uuid) for gpu in gpus], Path(gettempdir())) as place,
+        torch.cuda.device(place),
+    ):
+        torch.backends.cudnn.deterministic = True
+        try:
+            yield
+        finally:
+            torch.backends.cudnn.deterministic = before
+
+
+@contextmanager
+def free_one(names: Sequence[str], folder: Path) -> Iterator[int]:
+    """Wait for one of several that nobody holds, and hold it by a lock of a file of its name."""
+    locks = [FileLock(folder / f"moatbench-gpu-{name}.lock", mode=EVERYBODY) for name in names]
+    while True:
+        for place, lock in enumerate(locks):
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                continue
+            try:
+                yield place
+            finally:
+                lock.release()
+            return
+        time.sleep(POLL)
 
 
 def _has_gpu() -> bool:

@@ -1,6 +1,6 @@
 """Trained networks as plain data: a name, knobs, and arrays."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from moatbench.knobs import check_choice
 from moatbench.learners.deep.device import one_thread, resolved
-from moatbench.models.forward import BLOCK, softmax
+from moatbench.models.forward import ACTIVATIONS, BLOCK, softmax
 from moatbench.types import Array, Labels
 
 Weights = NDArray[Any]
@@ -20,7 +21,7 @@ ARCHITECTURES = (
 )
 LEAST = {"cnn": 4, "lenet": 12, "conv3": 8, "vgg16_bn": 32}  # pixels of a side; others take 4
 KNOBS: dict[str, dict[str, Any]] = {
-    "mlp": {"hidden": (128, 128)},
+    "mlp": {"hidden": (128, 128), "activation": "relu"},
     "cnn": {"width": 12, "hidden": 64},
 }
 
@@ -38,7 +39,7 @@ class Net:
         k: scores.
         knobs: of the architecture.
         state: its weights, by the names that torch gives them.
-        device: that it is asked on; auto is a GPU where there is one.
+        device: that it is asked on; auto is a GPU where there is one, None that of the run.
     """
 
     name: str
@@ -46,7 +47,7 @@ class Net:
     k: int
     knobs: Mapping[str, Any]
     state: Mapping[str, Weights] = field(repr=False)
-    device: str = "cpu"
+    device: str | None = None
 
     def fresh(self) -> Any:
         """Return a torch module of its own with these weights."""
@@ -62,34 +63,40 @@ class Net:
     @cached_property
     def module(self) -> Any:
         """The torch module, in evaluation."""
-        return self.fresh().eval().to(resolved(self.device))
+        return self.fresh().eval()
 
     def scores(self, z: Array) -> Array:
         """(n, k) scores of rows (n, d), numbers from -1 to 1, in single precision."""
         import torch
 
         where, n = resolved(self.device), len(z)
+        module = self.module.to(where)
         rows = np.zeros((n + -n % BLOCK, z.shape[1]), np.float32)
         rows[:n] = z
         with one_thread(), torch.inference_mode():
             parts = [
-                self.module(torch.from_numpy(rows[at : at + BLOCK]).to(where))
-                .double()
-                .cpu()
-                .numpy()
+                module(torch.from_numpy(rows[at : at + BLOCK]).to(where)).double().cpu().numpy()
                 for at in range(0, len(rows), BLOCK)
             ]
         return np.concatenate(parts)[:n] if parts else np.empty((0, self.k))
 
     def slopes(self, z: Array, towards: Labels, away: Labels) -> Array:
         """(n, d) how the score of one class above another's (n,) grows with each column of z."""
+        rows = np.arange(len(z))
+        return self._slopes(z, lambda scores: scores[rows, towards] - scores[rows, away])
+
+    def log_slopes(self, z: Array, labels: Labels) -> Array:
+        """(n, d) how the log-probability of a class (n,) grows with each column of z."""
+        rows = np.arange(len(z))
+        return self._slopes(z, lambda scores: scores.log_softmax(dim=1)[rows, labels])
+
+    def _slopes(self, z: Array, part: Callable[[Any], Any]) -> Array:
         import torch
 
-        where, rows = resolved(self.device), np.arange(len(z))
+        where = resolved(self.device)
         with one_thread():
             x = torch.tensor(z, dtype=torch.float32, device=where, requires_grad=True)
-            scores = self.module(x)
-            (scores[rows, towards] - scores[rows, away]).sum().backward()
+            part(self.module.to(where)(x)).sum().backward()
         assert x.grad is not None
         return np.asarray(x.grad.double().cpu().numpy())
 
@@ -103,6 +110,18 @@ def kept(module: Any) -> dict[str, Weights]:
     return {n: w.detach().cpu().numpy().copy() for n, w in module.state_dict().items()}
 
 
+def widened(name: str, knobs: Mapping[str, Any], times: int) -> dict[str, Any]:
+    """Return the knobs of a network with so many times the units, where its width is a knob."""
+    return {knob: _times(value, times) for knob, value in {**KNOBS.get(name, {}), **knobs}.items()}
+
+
+def _times(value: Any, times: int) -> Any:
+    """Multiply a width, or each of several; the name of an activation stays."""
+    if isinstance(value, str):
+        return value
+    return times * value if isinstance(value, int) else [times * one for one in value]
+
+
 def check(name: str, image: Sequence[int], knobs: Mapping[str, Any]) -> None:
     """Raise a ValueError where `make` would."""
     if name not in ARCHITECTURES:
@@ -113,6 +132,7 @@ def check(name: str, image: Sequence[int], knobs: Mapping[str, Any]) -> None:
             f"net {name} has the knobs {', '.join(known) or 'none'}, got {', '.join(unknown)}"
         )
     if name == "mlp":
+        check_choice("net mlp: activation", knobs.get("activation", "relu"), tuple(ACTIVATIONS))
         return
     if len(image) != 3:
         raise ValueError(

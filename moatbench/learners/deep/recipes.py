@@ -33,8 +33,9 @@ class Recipe:
         loss: cross_entropy with soft labels; l1_log and squared_log, distance of log-probabilities
             from the told ones, both less their mean over the classes.
         augment: whether pictures are moved by a pixel at random.
-        precision: float32, or bfloat16 with sums in float32.
-        device: auto, cpu or cuda.
+        rotate: weight of telling by how many quarters each picture of a batch was turned: S4L.
+        precision: float32, or bfloat16 with sums in float32; None is the run's.
+        device: auto, cpu or cuda; None is the run's.
     """
 
     steps: int = 1500
@@ -50,8 +51,9 @@ class Recipe:
     fall: float = 0.5
     loss: str = "cross_entropy"
     augment: bool = False
-    precision: str = "float32"
-    device: str = "cpu"
+    rotate: float = 0.0
+    precision: str | None = None
+    device: str | None = None
 
     def __post_init__(self) -> None:
         check_whole("steps", self.steps, 0)
@@ -66,8 +68,11 @@ class Recipe:
         check_whole("every", self.every, 1)
         check_number("fall", self.fall, 0, 1, above=True)
         check_choice("loss", self.loss, LOSSES)
-        check_choice("precision", self.precision, PRECISIONS)
-        check_choice("device", self.device, DEVICES)
+        check_number("rotate", self.rotate, 0)
+        if self.precision is not None:
+            check_choice("precision", self.precision, PRECISIONS)
+        if self.device is not None:
+            check_choice("device", self.device, DEVICES)
 
     def batch_for(self, n: int) -> int:
         """Rows a step, of n."""

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from moatbench.learners.deep.device import resolved
+from moatbench.learners.deep.device import precise, resolved
 from moatbench.learners.deep.recipes import Recipe
 from moatbench.types import Array, Generator
 
@@ -63,13 +63,16 @@ def train(
     net = net.to(where).train()
     n, steps = len(x), recipe.steps_for(len(x))
     size = recipe.batch_for(n)
-    optimiser = _optimiser(net, recipe)
+    image = getattr(net[0], "image", None) if isinstance(net, nn.Sequential) else None
+    turned: _Turned | None = None
+    if recipe.rotate and image is not None and isinstance(net, nn.Sequential):
+        turned = _Turned(net, image).to(where)
+    optimiser = _optimiser(net if turned is None else turned, recipe)
     schedule = _schedule(optimiser, recipe, steps, max(1, n // size))
     loss = LOSS[recipe.loss]
     seed = int(rng.integers(2**31))
     draws = torch.Generator().manual_seed(seed)
-    image = getattr(net[0], "image", None) if isinstance(net, nn.Sequential) else None
-    low = recipe.precision == "bfloat16"
+    low = precise(recipe.precision) == "bfloat16"
     total = torch.zeros((), device=where)
     if exposure is not None:
         exposed = torch.from_numpy(np.ascontiguousarray(exposure.z, np.float32)).to(where)
@@ -82,6 +85,8 @@ def train(
         value = loss(scores.float(), told[rows.to(where)])
         if exposure is not None:
             value = value + exposure.weight * _undecided(net, exposed, size, draws)
+        if turned is not None:
+            value = value + recipe.rotate * turned(taken, draws)
         optimiser.zero_grad(set_to_none=True)
         value.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
@@ -90,6 +95,33 @@ def train(
         if step % 100 == 99 or step == steps - 1:
             _check(total, step)
     return net.eval()
+
+
+class _Turned(nn.Module):
+    """A network with a second head, which tells by how many quarters a picture was turned.
+
+    Source: Zhai et al. 2019, "S4L: Self-Supervised Semi-Supervised Learning", arXiv:1905.03670, as
+    in the thieves of Jagielski et al. 2020, arXiv:1909.01838.
+    """
+
+    def __init__(self, net: nn.Sequential, image: tuple[int, ...]) -> None:
+        super().__init__()
+        self.net, self.image = net, image
+        last = net[-1]
+        assert isinstance(last, nn.Linear), "every architecture ends so"
+        self.head = nn.Linear(last.in_features, 4)
+
+    def forward(self, x: Tensor, draws: torch.Generator) -> Tensor:
+        """Return the loss of telling it, on rows (n, d)."""
+        pictures = x.reshape(-1, *self.image)
+        quarters = torch.randint(4, (len(x),), generator=draws)
+        if self.image[1] != self.image[2]:  # only halves fit
+            quarters = quarters // 2 * 2
+        rows = torch.stack(
+            [torch.rot90(p, int(q), (1, 2)) for p, q in zip(pictures, quarters, strict=True)]
+        )
+        features = self.net[:-1](rows.flatten(1))
+        return nn.functional.cross_entropy(self.head(features), quarters.to(x.device))
 
 
 def _undecided(net: nn.Module, exposed: Tensor, size: int, draws: torch.Generator) -> Tensor:

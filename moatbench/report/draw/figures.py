@@ -11,6 +11,7 @@ from moatbench.display.style import SOFT
 from moatbench.report.draw.heat_map import heat_map, heat_maps
 from moatbench.report.draw.lines import Line, leading, worst_lines
 from moatbench.report.draw.notes import write
+from moatbench.report.draw.panels import LETTERS, panelled, title_above
 from moatbench.report.draw.scale import Scale, scale_of
 from moatbench.report.draw.strength_figure import strength_figure
 from moatbench.report.draw.style import COLUMN, INK, PAGE, PANELS, POINTS, RC, Look, looks, sized
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-LETTERS, LETTER = 23, 0.058  # of a label at a line's end, and inches of one
-LEFT, RIGHT, TOP, BOTTOM = 0.42, 0.36, 0.24, 0.42  # inches about a panel and its labels
-LINE = 0.125  # inches between two labels
 NEAR = 6.0  # points: marks that are nearer share a label
 AWAY = (6.0, 12.0, 20.0, 30.0)  # points from a mark to its label
 COSTS = (0, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 1.5, 2)
@@ -77,19 +75,11 @@ def curves(
     """
     lines = {metric: worst_lines(field, metric) for metric, _ in panels}
     most = max(len(found) for found in lines.values())
-    height = max(2.4, TOP + BOTTOM + LINE * (most + 1))
-    figure = sized(width, height)
-    figure.set_layout_engine("none")
-    each = width / len(panels)
     longest = max(len(folded(line.names, LETTERS)) for found in lines.values() for line in found)
-    room = RIGHT + LETTER * longest
-    for place, (metric, where) in enumerate(panels):
-        inner = each - LEFT - room, height - TOP - BOTTOM
-        box = (place * each + LEFT) / width, BOTTOM / height, inner[0] / width, inner[1] / height
-        axis = figure.add_axes(box)
-        note = _curves(axis, field.checkpoints, lines[metric], shown, scale, LINE / inner[1])
-        title = f"fidelity on {where} (%){note}"  # above the axis, where no label can be
-        axis.text(-LEFT / inner[0], 1 + 0.1 / inner[1], title, transform=axis.transAxes)
+    figure, axes, gap = panelled(width, len(panels), most, longest)
+    for axis, (metric, where) in zip(axes, panels, strict=True):
+        note = _curves(axis, field.checkpoints, lines[metric], shown, scale, gap)
+        title_above(axis, f"fidelity on {where} (%){note}")
     return figure
 
 

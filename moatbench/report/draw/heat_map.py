@@ -39,7 +39,8 @@ def heat_map(field: Field, width: float, panels: Panels = PANELS) -> "Figure":
     axes = list(figure.subplots(*shape, sharex=True, sharey=True, squeeze=False).flat)
     cells = {m: [[_mean(field, d[0], a, m) for a in attacks] for d in rows] for m, _ in panels}
     known = [v for grid in cells.values() for line in grid for v in line if not isnan(v)]
-    floor = 10 * int(min(*known, 90) // 10)  # colours tell differences, not the distance from zero
+    lowest = min(known, default=90.0)
+    floor = 10 * int(min(lowest, 90) // 10)  # colours tell differences, not the distance to zero
     for axis, (metric, where) in zip(axes, panels, strict=True):
         image = axis.imshow(cells[metric], cmap="cividis", vmin=floor, vmax=100, aspect="auto")
         _write_values(

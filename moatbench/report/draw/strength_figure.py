@@ -1,23 +1,25 @@
 """What each strength of a defense costs, against what it leaves: one connected line a defense."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from math import ceil, isnan
+from math import isnan
 from typing import TYPE_CHECKING, Any
 
+from moatbench.display.labels import Label, beside, share_of
 from moatbench.report.draw.notes import write
-from moatbench.report.draw.style import COLUMN, Look, looks, sized
+from moatbench.report.draw.panels import LETTERS, panelled, title_above
+from moatbench.report.draw.style import COLUMN, POINTS, Look, looks
 from moatbench.report.measure.baselines import baselines_first, is_baseline
 from moatbench.report.measure.leaderboard import Standing
 from moatbench.report.measure.statistics import Interval
 from moatbench.report.measure.strengths import Strengths
-from moatbench.verdict.names import shown
+from moatbench.verdict.names import folded, shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COSTS = (("l1", "honest cost (mean L1, a refusal counts 2)"), ("lost", "accuracy lost (points)"))
+COSTS = (("l1", "honest cost (mean L1)"), ("lost", "accuracy lost (points)"))
 STEPS, HALF = 24, 4.0  # boxes along a segment, half the side of a mark, in pixels
 AWAY = (7.0, 14.0)  # points from a mark to its label
 
@@ -31,28 +33,47 @@ def strength_figure(
     """
     points = [row for row in baselines_first(rows) if is_baseline(row)]
     look = looks([*(row.defense for row in points), *(line.name for line in lines)])
-    wide = width > COLUMN and not regression
-    costs, columns = COSTS[: 1 + wide], 2 + 2 * wide
-    figure = sized(width, 2.3 + 0.16 * ceil(len(look) / columns))
-    axes = figure.subplots(1, len(costs), sharey=True, squeeze=False)[0]
+    names = {row.defense: shown(row.defense) for row in points}
+    names |= {line.name: _called(line) for line in lines}
+    costs = COSTS[: 1 + (width > COLUMN and not regression)]
+    longest = max(map(len, names.values()))
+    figure, axes, gap = panelled(width, len(costs), len(look), longest)
+    drawn = {**{row.defense: [row] for row in points}, **{line.name: line.rows for line in lines}}
     for axis, (cost, said) in zip(axes, costs, strict=True):
-        for row in points:
-            _draw(axis, [row], cost, look[row.defense], shown(row.defense))
-        for line in lines:
-            _draw(axis, line.rows, cost, look[line.name], f"{shown(line.name)}, by {line.knob}")
+        for name, along in drawn.items():
+            _draw(axis, along, cost, look[name])
         axis.set_xlabel(said)
         axis.grid(alpha=0.25, linewidth=0.5)
         axis.margins(x=0.1, y=0.1)
-    axes[0].set_ylabel("worst-case fidelity (%)")
-    axes[0].set_yticks([t for t in axes[0].get_yticks() if 0 <= t <= 100])
-    handles, labels = axes[0].get_legend_handles_labels()
-    place: Any = "outside lower center"
-    figure.legend(handles, labels, loc=place, ncols=columns, frameon=False, handlelength=2.6)
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # labels are placed where the marks now are
-    for axis, (cost, _) in zip(axes, costs, strict=True):
+        axis.set_yticks([t for t in axis.get_yticks() if 0 <= t <= 100])
+        title_above(axis, "worst-case fidelity (%)")
+        _name(axis, drawn, cost, look, names, gap)
         _label(axis, lines, cost, look)
     return figure
+
+
+def _name(
+    axis: "Axes",
+    drawn: Mapping[str, Sequence[Standing]],
+    cost: str,
+    look: Mapping[str, Look],
+    names: Mapping[str, str],
+    gap: float,
+) -> None:
+    """Write names beside the panel, each led to from its line's dearest strength."""
+    labels = []
+    for name, rows in drawn.items():
+        found = [both for both in (_at(row, cost) for row in rows) if not isnan(sum(_means(both)))]
+        if not found:
+            continue
+        x, y = max(map(_means, found))
+        at = share_of(axis, y)
+        low, high = axis.get_xlim()
+        across = (x - low) / (high - low)
+        lead: Any = {"color": look[name].colour, "lw": 0.4, "alpha": 0.5, "ls": ":"}
+        axis.plot([across, 1.0], [at, at], transform=axis.transAxes, **lead)
+        labels.append(Label(at, names[name], look[name].colour, mark=look[name].marker))
+    beside(axis, labels, gap, POINTS - 1, LETTERS + 2)
 
 
 def _at(row: Standing, cost: str) -> tuple[Interval, Interval]:
@@ -65,7 +86,17 @@ def _percent(share: Interval) -> Interval:
     return Interval(100 * share.mean, 100 * share.low, 100 * share.high, share.n)
 
 
-def _draw(axis: "Axes", rows: Sequence[Standing], cost: str, look: Look, label: str) -> None:
+def _called(line: Strengths) -> str:
+    """Name a line and its knob, where there is room for both."""
+    whole = f"{shown(line.name)}, by {line.knob}"
+    return whole if len(whole) <= LETTERS else folded([line.name], LETTERS)
+
+
+def _means(both: tuple[Interval, Interval]) -> tuple[float, float]:
+    return both[0].mean, both[1].mean
+
+
+def _draw(axis: "Axes", rows: Sequence[Standing], cost: str, look: Look) -> None:
     found = [both for both in (_at(row, cost) for row in rows) if not isnan(both[0].mean)]
     if not found:
         return
@@ -82,7 +113,6 @@ def _draw(axis: "Axes", rows: Sequence[Standing], cost: str, look: Look, label: 
         markeredgewidth=0,
         linewidth=1.2,
         elinewidth=0.8,
-        label=label,
     )
     for bars in drawn.lines[2]:
         bars.set_alpha(0.4)  # intervals of three seeds are long: the line comes first

@@ -3,14 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import inf, isfinite
+from math import inf, isfinite, isnan
 
 from moatbench.record.curve import LEVELS
 from moatbench.record.flag import INVALID
 from moatbench.report.measure.leaderboard import LABEL_ONLY, Standing, standings
-from moatbench.report.measure.multipliers import Reach, reach
+from moatbench.report.measure.multipliers import Reach, reach, typical
 from moatbench.report.measure.row_flags import holds
-from moatbench.report.measure.statistics import median
 from moatbench.report.measure.worst import UNDEFENDED, Field
 from moatbench.verdict.choice import BEARABLE
 
@@ -65,9 +64,12 @@ class Option:
 
     @property
     def rank(self) -> tuple[float, ...]:
-        """Sorts the best first: queries to 95, 99 and 90 %, what is stolen at the budget, cost."""
+        """Sorts the best first: queries to 95, 99 and 90 %, what is stolen at the budget, cost.
+
+        One of which nothing is known comes last.
+        """
         far = [-self.reaches[level].at for level in (GOAL, *LEVELS)]
-        return (*far, round(self.stolen, 3), self.moved)
+        return (float(isnan(self.stolen)), *far, round(self.stolen, 3), self.moved)
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ class Advice:
 
     def helps(self, option: Option) -> bool:
         """Whether a thief needs more queries for some level, or has less at the budget."""
-        if option is self.bare or option.invalid:
+        if option is self.bare or option.invalid or isnan(option.stolen):
             return False
         later = any(option.reaches[level].at > self.bare.reaches[level].at for level in LEVELS)
         return later or holds(option.standing.test.value, self.bare.standing.test.value)
@@ -159,8 +161,7 @@ def _reaches(field: Field, defense: str) -> dict[int, Reach]:
     curves = field.worst_of_seeds[defense].values()
     found = {}
     for level in LEVELS:
-        each = [reach(curve, level / 100, "fidelity_test") for curve in curves]
-        found[level] = Reach(median([r.above for r in each]), median([r.at for r in each]))
+        found[level] = typical([reach(curve, level / 100, "fidelity_test") for curve in curves])
     return found
 
 

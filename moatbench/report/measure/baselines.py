@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from moatbench.report.measure.leaderboard import LABEL_ONLY, Standing
 from moatbench.report.measure.worst import UNDEFENDED, Field
 from moatbench.report.select.records import base_name
+from moatbench.verdict.names import shown
 
 BASELINES = {
     UNDEFENDED: "the undefended API",
@@ -38,5 +39,8 @@ def told_missing(fields: Sequence[Field]) -> str:
     lacking = {str(field.setting): missing(field) for field in fields if missing(field)}
     if not lacking:
         return ""
-    where = [", ".join(n) + (f" ({s})" if len(fields) > 1 else "") for s, n in lacking.items()]
+    where = [
+        ", ".join(map(shown, n)) + (f" ({s})" if len(fields) > 1 else "")
+        for s, n in lacking.items()
+    ]
     return f"Baselines are missing: {'; '.join(where)}."

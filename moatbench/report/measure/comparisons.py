@@ -3,14 +3,16 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from math import isnan
 from statistics import fmean
 
 from moatbench.record.curve import HEADLINE, Row, area_over_log_queries
 from moatbench.report.measure.statistics import Paired, holm, paired
 from moatbench.report.measure.worst import UNDEFENDED, Field
+from moatbench.report.select.records import Setting
 
 LEVEL = 0.05
-Unit = tuple[str, str]  # setting and seed
+Unit = tuple[Setting, str]  # and the seed
 
 MEASURES: dict[str, Callable[[Sequence[Row]], float]] = {
     "fidelity at the budget, test data": lambda curve: float(curve[-1][HEADLINE]),
@@ -49,6 +51,8 @@ class Comparison:
 
 def comparisons(fields: Sequence[Field], measure: str, *, against_none: bool) -> list[Comparison]:
     """Compare defenses on the settings and seeds that both have; a family of tests.
+
+    A run in which the measure is unknown (NaN) has no part in it.
 
     Args:
         fields: the settings.
@@ -90,5 +94,6 @@ def _scores(
     for field in fields:
         for defense, curves in field.worst_of_seeds.items():
             for seed, curve in curves.items():
-                scores.setdefault(defense, {})[str(field.setting), seed] = measure(curve)
+                if not isnan(score := measure(curve)):
+                    scores.setdefault(defense, {})[field.setting, seed] = score
     return scores

@@ -76,12 +76,17 @@ def standings(field: Field) -> list[Standing]:
     marked = [
         replace(
             row,
-            front=row.defense in front and not isnan(row.cost.mean),
+            front=row.defense in front and not isnan(row.cost.mean + row.test.value.mean),
             flags=dict(sorted({**row.flags, **{f: [] for f in _beside(field, row, rows)}}.items())),
         )
         for row in rows
     ]
-    return sorted(marked, key=lambda row: (row.test.value.mean, row.uniform.value.mean))
+    return sorted(marked, key=lambda row: (*_last(row.test.value), *_last(row.uniform.value)))
+
+
+def _last(value: Interval) -> tuple[bool, float]:
+    """Sort by the mean, and what was not measured behind all else."""
+    return isnan(value.mean), value.mean
 
 
 def within(rows: Iterable[Standing], limit: float) -> list[Standing]:
@@ -159,5 +164,5 @@ def _under_attacked(row: Standing, floor: Standing | None) -> Iterator[Flag]:
 
 def lowest(rows: Sequence[Standing]) -> list[Standing]:
     """Those with the lowest worst case; several where they are equal."""
-    least = min(row.test.value.mean for row in rows)
+    least = min((m for row in rows if not isnan(m := row.test.value.mean)), default=nan)
     return [row for row in rows if row.test.value.mean == least]

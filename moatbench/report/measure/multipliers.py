@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import inf, isfinite, nan
+from math import inf, isfinite, isinf, isnan, nan
 
 from moatbench.record.curve import Row
 from moatbench.report.measure.statistics import median
-from moatbench.report.measure.worst import UNDEFENDED, Field
+from moatbench.report.measure.worst import UNDEFENDED, Field, number
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,16 @@ class Multiplier:
 
 
 def reach(curve: Sequence[Row], level: float, metric: str) -> Reach:
-    """Bracket the queries at which a curve first has `level` (in [0, 1])."""
+    """Bracket the queries at which a curve first has `level` (in [0, 1]).
+
+    Checkpoints at which the metric is NaN are as if they were not there; a curve without any other
+    brackets nothing (NaN).
+    """
     above = 0.0
-    for row in curve:
+    known = [row for row in curve if not isnan(number(row, metric))]
+    if not known:
+        return Reach(nan, nan)
+    for row in known:
         if row[metric] >= level:
             return Reach(above, float(row["queries"]))
         above = float(row["queries"])
@@ -63,13 +70,10 @@ def multiplier(
 
     There is none where no seed has both, or where some seed's level is not reached even undefended.
     """
-    all_reached = [reach(curve, level, metric) for curve in defended.values()]
-    queries = Reach(median([r.above for r in all_reached]), median([r.at for r in all_reached]))
-    seeds = [seed for seed in defended if seed in undefended]
-    pairs = [
-        (reach(defended[s], level, metric), reach(undefended[s], level, metric)) for s in seeds
-    ]
-    censored = sum(not isfinite(r.at) for r, _ in pairs)
+    reached, bare = (_reached(of, level, metric) for of in (defended, undefended))
+    queries = typical(list(reached.values()))
+    pairs = [(with_it, bare[seed]) for seed, with_it in reached.items() if seed in bare]
+    censored = sum(isinf(r.at) for r, _ in pairs)
     if not pairs or not all(isfinite(without.at) for _, without in pairs):
         return Multiplier(queries, nan, nan, nan, len(pairs), censored)
     return Multiplier(
@@ -80,6 +84,17 @@ def multiplier(
         seeds=len(pairs),
         censored=censored,
     )
+
+
+def _reached(curves: Mapping[str, Sequence[Row]], level: float, metric: str) -> dict[str, Reach]:
+    found = {seed: reach(curve, level, metric) for seed, curve in curves.items()}
+    return {seed: each for seed, each in found.items() if not isnan(each.at)}
+
+
+def typical(reached: Sequence[Reach]) -> Reach:
+    """Take the medians over seeds, of those in which anything was measured; NaN of none."""
+    known = [r for r in reached if not isnan(r.at)]
+    return Reach(median([r.above for r in known]), median([r.at for r in known]))
 
 
 def multipliers(

@@ -90,13 +90,16 @@ def require_one_plan(curves: Sequence[Curve]) -> None:
         if differing := varied(plans):
             values = "; ".join(_values(key, plans) for key in differing)
             raise MixedSelection(
-                f"{setting}: runs with different plans ({values}); curves of different budgets or "
-                "prices are not compared: choose with filter=, or give each plan a name= of its own"
+                f"{setting.code}: runs with different plans ({values}); curves of different "
+                "budgets or prices are not compared: choose with filter=, or give each plan a "
+                "name= of its own"
             )
         budgets = {tuple(c.run.summary.checkpoints) for c in group}
         if len(budgets) > 1:
             shown = " and ".join(str(list(b)) for b in sorted(budgets)[:SHOWN])
-            raise MixedSelection(f"{setting}: different checkpoints, {shown}; choose with filter=")
+            raise MixedSelection(
+                f"{setting.code}: different checkpoints, {shown}; choose with filter="
+            )
 
 
 def _values(key: str, plans: Sequence[Mapping[str, Any]]) -> str:

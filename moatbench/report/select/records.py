@@ -7,18 +7,24 @@ from typing import Any
 from moatbench.record.curve import Row
 from moatbench.record.summary import Plan
 from moatbench.tracking.read import Logged
+from moatbench.verdict.names import shown
 
 ROLES = ("data", "victim", "defense", "attack")
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What is attacked: a victim on its data."""
+    """What is attacked: a victim on its data, by their names in code; as text, for readers."""
 
     victim: str
     data: str
 
     def __str__(self) -> str:
+        return f"{shown(self.victim)} on {shown(self.data)}"
+
+    @property
+    def code(self) -> str:
+        """Name it as commands and filters do."""
         return f"{self.victim} on {self.data}"
 
 

@@ -134,8 +134,9 @@ def _without_repeats(curves: Sequence[Curve]) -> tuple[list[Curve], list[Logged]
         if _measured(other) != _measured(curve) and _drew_anew(other.run, curve.run):
             kept[key], curve = curve, other
         elif _measured(other) != _measured(curve):
+            where = f"{curve.setting.code}, {curve.defense} against {curve.attack}"
             raise MixedSelection(
-                f"{curve.setting}, {curve.defense} against {curve.attack}, seed {curve.seed}: two "
+                f"{where}, seed {curve.seed}: two "
                 f"runs give different curves ({other.run.id} and {curve.run.id}); choose one with "
                 f"filter=\"tags.sweep = '{curve.run.tags.get('sweep', '')}'\", or delete the other"
             )

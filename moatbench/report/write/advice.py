@@ -9,6 +9,7 @@ from moatbench.record.curve import LEVELS
 from moatbench.record.flag import BOUND, shown
 from moatbench.report.measure.advice import GOAL, Advice, Option, dollars
 from moatbench.report.write.numerals import percent, queries, significant
+from moatbench.verdict.names import shown as part_name
 
 WIDTH = 100
 HEADER = ("defense", "labels kept", "refused", "moved (L1)", *(f"to {v} %" for v in LEVELS))
@@ -27,27 +28,27 @@ def sentence(advice: Advice) -> str:
     spent = _cost(advice, advice.budget)
     if best is None:
         return f"Deploy none of these for protection: {_alike(advice)}."
-    paid = customers(best)
+    paid, name = customers(best), part_name(best.name)
     stolen = f"{percent(best.stolen)} %"
     if advice.holds(best):
         return (
-            f"Deploy {best.name}: within {spent} no attack had more than {stolen} of the model's "
+            f"Deploy {name}: within {spent} no attack had more than {stolen} of the model's "
             f"answers, where the bare API gives {GOAL} % for {_reached(advice, bare)}; {paid}."
         )
     if not isfinite(bare.reaches[GOAL].at):
         before = f"{percent(bare.stolen)} %"
         return (
-            f"Deploy {best.name}: after {spent} a thief has {stolen} of the model's answers, where "
+            f"Deploy {name}: after {spent} a thief has {stolen} of the model's answers, where "
             f"the bare API gives {before}; {paid}."
         )
     if best.reaches[GOAL].at > bare.reaches[GOAL].at:
         return (
-            f"Deploy {best.name}, but do not rely on it: {GOAL} % of the model's answers then cost "
+            f"Deploy {name}, but do not rely on it: {GOAL} % of the model's answers then cost "
             f"a thief {_reached(advice, best)} in place of {_reached(advice, bare)}; {paid}; "
             f"nothing that customers can bear holds for {spent}."
         )
     return (
-        f"Deploy {best.name} only to slow the last per cents: a thief has {GOAL} % of the model's "
+        f"Deploy {name} only to slow the last per cents: a thief has {GOAL} % of the model's "
         f"answers for {_reached(advice, best)}, as on the bare API, and {stolen} after {spent}; "
         f"{paid}."
     )
@@ -72,7 +73,7 @@ def table(advice: Advice) -> str:
     header = (*HEADER, f"$ to {GOAL} %", f"at {advice.budget:,}")
     rows = [
         (
-            option.name,
+            part_name(option.name),
             percent(option.kept),
             percent(option.refused),
             significant(option.moved) if option.moved > NOTHING_MOVES else "0",
@@ -89,7 +90,7 @@ def notes(advice: Advice) -> Iterator[str]:
     """What buys nothing, what is too dear, what does not apply, and how sure all this is."""
     for option in advice.cheaper:
         yield (
-            f"for less, {option.name}: {GOAL} % for {_reached(advice, option)}, and "
+            f"for less, {part_name(option.name)}: {GOAL} % for {_reached(advice, option)}, and "
             f"{customers(option)}"
         )
     if advice.useless:
@@ -99,10 +100,10 @@ def notes(advice: Advice) -> Iterator[str]:
     field = advice.field
     for defense in dict.fromkeys(d for d, _ in field.skips if not field.against(d)):
         reason = next(r for (d, _), r in field.skips.items() if d == defense)
-        yield f"{defense} does not apply: {reason}"
+        yield f"{part_name(defense)} does not apply: {reason}"
     for option in advice.options:
         if said := shown(option.standing.marks):
-            yield f"{option.name}: {said}"
+            yield f"{part_name(option.name)}: {said}"
     yield (
         f"each line is the worst of {len(field.ran)} attacks, the median of {len(field.seeds)} "
         f"seeds, on inputs like the customers'; moatbench-report shows all of it"
@@ -145,4 +146,4 @@ def _dollars(value: float) -> str:
 
 
 def _names(options: Sequence[Option]) -> str:
-    return ", ".join(option.name for option in options)
+    return ", ".join(part_name(option.name) for option in options)

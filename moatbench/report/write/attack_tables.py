@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from math import inf, isnan, nan
 
+from moatbench.record.columns import SAMPLES
 from moatbench.record.curve import LEVELS
 from moatbench.report.measure.baselines import baselines_first
 from moatbench.report.measure.comparisons import LEVEL, MEASURES, Comparison, comparisons
@@ -14,6 +15,7 @@ from moatbench.report.select.records import Curve, base_name
 from moatbench.report.write.numerals import (
     INTERVAL,
     p_value,
+    percent,
     points,
     queries,
     ratio,
@@ -25,7 +27,8 @@ from moatbench.verdict.case import CONTROLS
 from moatbench.verdict.choice import BEARABLE
 from moatbench.verdict.names import shown
 
-SHOWN = 6  # attacks of a matrix, for which a page has room
+SLASH = " / "  # between a fidelity and its accuracy
+SHOWN = 4  # attacks of a matrix, each with its accuracy: a page has room for no more
 
 
 def cost_multipliers(fields: Sequence[Field], metric: str) -> Table:
@@ -61,24 +64,24 @@ def cost_multipliers(fields: Sequence[Field], metric: str) -> Table:
 
 def matrix(fields: Sequence[Field], metric: str) -> Table:
     """Defenses by the attacks that matter, with the maximum over all, as papers print it."""
-    on = "test data" if metric == "fidelity_test" else "uniform inputs"
+    on = SAMPLES[metric.removeprefix("fidelity_")]
     chosen = [attack for attack, _ in decisive(fields, metric)[:SHOWN]]
     ran = len({attack for field in fields for _, attack in field.curves})
     less = f" of {ran}, those that the maxima are of" if len(chosen) < ran else ""
     return Table(
         f"attacks_{metric.removeprefix('fidelity_')}",
         f"Defenses by attacks, {on}",
-        f"Fidelity of the surrogate (%) at the budget, {INTERVAL}, and of the best one its true "
-        f"accuracy. On {on}, means over seeds. Maximum: over all attacks, with the accuracy of "
-        "that surrogate on test data. Bold: the lowest of a column among defenses that customers "
-        f"can bear, who keep {100 * (1 - BEARABLE):g} % of labels and answers. Shown are "
-        f"{len(chosen)} attacks{less}. A star: a fit had not converged, a lower bound, or had not "
-        "begun. n/a: the attack does not apply.",
+        f"Fidelity of the surrogate (%) at the budget, {INTERVAL}; behind the slash its true "
+        f"accuracy. On {on}, means over seeds; accuracy is on test data. Maximum: over all "
+        "attacks, with the accuracy of that surrogate. Bold: the lowest of a column among defenses "
+        f"that customers can bear, who keep {100 * (1 - BEARABLE):g} % of labels and answers. "
+        f"Shown are {len(chosen)} attacks{less}. A star: a fit had not converged, a lower bound, "
+        "or had not begun. n/a: the attack does not apply.",
         [
             Head("defense", number=False, narrow=True, named=True),
             Head("maximum", "over all attacks", narrow=True),
             Head("accuracy", "of the surrogate with the maximum, on test data", narrow=True),
-            *(Head(shown(attack), attack) for attack in chosen),
+            *(Head(shown(attack), f"{attack}: fidelity / accuracy") for attack in chosen),
         ],
         [
             Group(str(f.setting) if len(fields) > 1 else "", _matrix_rows(f, chosen, metric))
@@ -123,7 +126,8 @@ def _matrix_rows(field: Field, attacks: Sequence[str], metric: str) -> list[list
         top = worst(against, metric)
         cells = [(top.value, _late(against.get(top.attack, ())))]
         cells.append((over_seeds(against.get(top.attack, ()), "accuracy"), ""))
-        cells += [(over_seeds(g, metric), _late(g)) for g in (against.get(a, ()) for a in attacks)]
+        groups = [against.get(attack, ()) for attack in attacks]
+        cells += [(over_seeds(g, metric), f"{_late(g)}{_accuracy(g)}") for g in groups]
         if _bearable(field, defense):
             best = [min(b, v.mean) if v.n else b for b, (v, _) in zip(best, cells, strict=True)]
         rows.append((defense, cells))
@@ -131,22 +135,30 @@ def _matrix_rows(field: Field, attacks: Sequence[str], metric: str) -> list[list
         [
             defense,
             *(
-                _matrix_cell(value, star, best=_bearable(field, defense) and value.mean == lowest)
+                _matrix_cell(value, more, best=_bearable(field, defense) and value.mean == lowest)
                 if value.n
                 else "n/a"
                 if k > 1 and (defense, attacks[k - 2]) in field.skips
                 else NOTHING
-                for k, ((value, star), lowest) in enumerate(zip(cells, best, strict=True))
+                for k, ((value, more), lowest) in enumerate(zip(cells, best, strict=True))
             ),
         ]
         for defense, cells in rows
     ]
 
 
-def _matrix_cell(value: Interval, star: str, *, best: bool) -> str:
+def _matrix_cell(value: Interval, more: str, *, best: bool) -> str:
+    """Show a fidelity with its star and interval, and the accuracy behind the slash."""
     number, sign, half = share(value).partition(" +- ")
-    told = f"{number}{star}{sign}{half}"
+    star, slash, accuracy = more.partition(SLASH)
+    told = f"{number}{star}{sign}{half}{slash}{accuracy}"
     return f"{BOLD}{told}{BOLD}" if best else told
+
+
+def _accuracy(group: Sequence[Curve]) -> str:
+    """Tell the surrogates' true accuracy; '' where there is none, as in regression."""
+    mean = over_seeds(group, "accuracy").mean
+    return "" if isnan(mean) else f"{SLASH}{percent(mean)}"
 
 
 def _late(group: Sequence[Curve]) -> str:

@@ -99,7 +99,8 @@ def equal_cost(boards: Sequence[tuple[Field, list[Standing]]]) -> Table:
         for limit in LIMITS:
             if not (inside := within(rows, limit)):
                 continue
-            least = lowest(inside)
+            if not (least := lowest(inside)):
+                continue
             lines.append(
                 [
                     f"<= {limit:g}",

@@ -1,11 +1,12 @@
 """The report's tables, from what the other modules compute."""
 
 from collections.abc import Sequence
+from math import isnan
 
 from moatbench.report.measure.comparisons import MEASURES
 from moatbench.report.measure.leaderboard import standings
 from moatbench.report.measure.statistics import t_interval
-from moatbench.report.measure.worst import Field
+from moatbench.report.measure.worst import Field, number
 from moatbench.report.select.records import Curve, Selection
 from moatbench.report.write.alarm_table import monitors
 from moatbench.report.write.attack_tables import compared, cost_multipliers, matrix
@@ -15,10 +16,13 @@ from moatbench.report.write.group_table import groups
 from moatbench.report.write.numerals import INTERVAL, share
 from moatbench.report.write.table import NOTHING, Group, Head, Table
 
+FOREIGN = "fidelity_foreign"
+
 
 def tables(selection: Selection, fields: Sequence[Field]) -> list[Table]:
     """All tables that have a row, in the order of the page."""
     boards = [(field, standings(field)) for field in fields]
+    abroad = [f for f in fields if any(not isnan(number(c.last, FOREIGN)) for c in _all(f))]
     made = [
         settings(fields),
         leaderboard(boards),
@@ -30,6 +34,7 @@ def tables(selection: Selection, fields: Sequence[Field]) -> list[Table]:
         cost_multipliers(fields, "fidelity_uniform"),
         matrix(fields, "fidelity_test"),
         matrix(fields, "fidelity_uniform"),
+        *([matrix(abroad, FOREIGN)] if abroad else []),
         monitors(fields, selection.plan),
         *[
             compared(fields, measure, against_none=against_none)

@@ -14,6 +14,7 @@ from moatbench.report.measure.leaderboard import standings
 from moatbench.report.measure.strengths import strengths_seen
 from moatbench.report.measure.worst import UNDEFENDED, Field
 from moatbench.report.select.records import Selection
+from moatbench.verdict.names import shown
 from moatbench.verdict.words import named
 
 SOME = 6  # defenses that a notice names; the page of flags has all
@@ -26,8 +27,8 @@ def paragraph(selection: Selection, fields: Sequence[Field]) -> str:
     seeds = sorted({len(f.seeds) for f in fields})
     budgets = sorted({f.checkpoints[-1] for f in fields})
     text = [
-        f"We measured {counted(len(defenses), 'defense')} ({', '.join(defenses) or 'none'}), and "
-        f"the undefended API, against {counted(len(attacks), 'attack')} ({', '.join(attacks)}) on "
+        f"We measured {counted(len(defenses), 'defense')} ({_parts(defenses) or 'none'}), and "
+        f"the undefended API, against {counted(len(attacks), 'attack')} ({_parts(attacks)}) on "
         f"{counted(len(fields), 'victim')} ({'; '.join(str(f.setting) for f in fields)}) with "
         f"moatbench {_versions(selection)}; {_span(seeds, 'seed')} each, "
         f"{_span(budgets, 'query', 'queries')} of budget, {len(selection.runs)} runs.",
@@ -37,7 +38,7 @@ def paragraph(selection: Selection, fields: Sequence[Field]) -> str:
         "checkpoint of one query stream.",
         "Fidelity is the share of inputs on which the surrogate and the undefended victim give the "
         f"same label, on held-out test data and on {selection.plan.uniform_points:,} uniform valid "
-        "inputs, none of which the attack had seen.",
+        f"inputs{_abroad(selection)}, none of which the attack had seen.",
         _floor(selection),
         "A defense's score is the worst case: the largest, over the attacks, of the mean over "
         "seeds; a maximum of means is biased upwards, against the defense.",
@@ -123,7 +124,7 @@ def _once(fields: Sequence[Field]) -> list[str]:
     most: Counter[str] = Counter()
     for field in fields:
         most |= Counter(strengths_seen(field, standings(field)))
-    return [name for name, n in most.items() if n == 1 and name not in BASELINES]
+    return [shown(name) for name, n in most.items() if n == 1 and name not in BASELINES]
 
 
 def _of_marks(fields: Sequence[Field]) -> list[str]:
@@ -167,6 +168,13 @@ def commands(selection: Selection) -> list[str]:
     """The commands that repeat the runs, a line each."""
     runs = [*selection.runs, *selection.confirming]
     return [str(run.summary.command) for run in runs]
+
+
+def _abroad(selection: Selection) -> str:
+    """Name the foreign sets that were judged on as well; '' without."""
+    told = [run.summary.data_provenance.get("foreign") for run in selection.runs]
+    names = sorted({str(one["name"]) for one in told if one})
+    return f", and on rows of {', '.join(names)} (foreign)" if names else ""
 
 
 def _floor(selection: Selection) -> str:
@@ -233,6 +241,10 @@ def _span(numbers: Sequence[int], one: str, many: str = "") -> str:
     if len(numbers) == 1:
         return f"{numbers[0]:,} {one if numbers[0] == 1 else many}"
     return f"{numbers[0]:,} to {numbers[-1]:,} {many}"
+
+
+def _parts(codes: Sequence[str]) -> str:
+    return ", ".join(map(shown, codes))
 
 
 def counted(n: int, noun: str) -> str:

@@ -44,7 +44,7 @@ CAPTIONS = {
     "Pareto front of the means. Bars: 95 % intervals. Defenses at one place share a label.",
     "strengths": "Worst-case fidelity on test data at the budget, against what honest customers "
     "pay: a line joins the strengths of a defense in their order, and the numbers are its knob's. "
-    "Left and low is where a defender wants to be; none and label_only are what a line must beat. "
+    "Left and low is where a defender wants to be; no defense and labels only are to be beaten. "
     "Bars: 95 % intervals.",
     "heat": "At the budget, in %, mean over seeds; the strongest attacks to the left. Framed: the "
     "worst attack on the defense. A star: a lower bound.",

@@ -15,15 +15,12 @@ DENSE, DENSER = 8, 13  # columns from which a table is set closer, and stacked e
 
 
 def markdown(table: Table) -> str:
-    """Write a pipe table, with the names in code: pages of a repository say what can be typed.
-
-    A group's heading is a line of text above it.
-    """
+    """Write a pipe table; a group's heading is a line of text above it."""
     head = "| " + " | ".join(_pipe(c.heading) for c in table.columns) + " |"
     rule = "|" + "|".join("---:" if c.number else "---" for c in table.columns) + "|"
     parts = [f"**{table.title}.** {table.lead}"]
     for group in table.groups:
-        lines = ["| " + " | ".join(_pipe(cell) for cell in row) + " |" for row in group.rows]
+        lines = ["| " + " | ".join(map(_pipe, _cells(table, row))) + " |" for row in group.rows]
         parts += [f"*{group.heading}*"] if group.heading else []
         parts.append("\n".join([head, rule, *lines]))
     parts += [table.notes] if table.notes else []

@@ -10,10 +10,12 @@ from moatbench.defense import Defense
 from moatbench.record.columns import WORST_CASE
 from moatbench.record.curve import HEADLINE, Row
 from moatbench.record.flag import (
+    AGREEMENT,
     BOUND,
     BUYING,
     CONSTANT,
     EARLY,
+    ENDED,
     INVALID,
     LATE,
     NOTE,
@@ -29,6 +31,7 @@ from moatbench.record.flag import (
     graded,
 )
 from moatbench.record.marks import naive_only
+from moatbench.remote.guarded import Guarded
 from moatbench.runner.card import constant_accuracy
 from moatbench.runner.checks.doubts import (
     Doubled,
@@ -124,7 +127,7 @@ def of_victim(victim: Victim) -> list[Flag]:
     other units than it was trained on. One whose answers vary agrees with itself in part only, and
     no surrogate can do better.
     """
-    flags, shares = [], victim.shares
+    flags, shares = _guarded(victim), victim.shares
     itself = shares.provenance.get(ITSELF)
     if itself is not None:
         text = f"the victim's answers vary: it agrees with itself on {100 * itself:.1f} % of labels"
@@ -145,6 +148,38 @@ def of_victim(victim: Victim) -> list[Flag]:
         )
         flags.append(Flag(INVALID, text, WORSE))
     return flags
+
+
+def _guarded(victim: Victim) -> list[Flag]:
+    """Say what is less about a service that has a defense of its own."""
+    found = victim.predict
+    if not isinstance(found, Guarded):
+        return []
+    flags = []
+    if found.reference is None:
+        text = (
+            "fidelity is agreement with the service as it is defended, on held-out rows: the model "
+            "behind it is not known; name it with victim.reference="
+        )
+        flags.append(Flag(BOUND, text, AGREEMENT))
+    if found.thieves.used_again or found.customers.used_again:
+        text = (
+            "accounts had keys that others had used in this run, whom the service may remember; "
+            "name more in victim.keys_env"
+        )
+        flags.append(Flag(BOUND, text, "keys used again"))
+    return flags
+
+
+def of_service(stopped: Mapping[str, str]) -> list[Flag]:
+    """Say that a service ended attacks before their budget: what they have is the least."""
+    reasons: dict[str, list[str]] = {}
+    for name, why in stopped.items():
+        reasons.setdefault(why, []).append(name)
+    return [
+        Flag(BOUND, f"{', '.join(names) or 'the run'} ended early: {why}", ENDED)
+        for why, names in reasons.items()
+    ]
 
 
 def _units(shares: Shares) -> str:

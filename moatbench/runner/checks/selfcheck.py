@@ -11,6 +11,7 @@ from moatbench.compose.origin import ours
 from moatbench.compose.words.errors import explain
 from moatbench.defense import Defense, evidence_of
 from moatbench.record.flag import INVALID, SPARED, Flag
+from moatbench.remote.client import Stopped
 from moatbench.runner.checks.impartial import Impartiality
 from moatbench.runner.checks.neighbours import beside, mode, of_beside, of_keys, over_keys, spared
 from moatbench.runner.checks.standing import left_standing
@@ -46,6 +47,8 @@ def of_layers(
         found: list[Flag] = []
         try:
             _check(victim, layer, seed, found, seen.setdefault(name, {}))
+        except Stopped:
+            raise
         except Exception as error:  # a defense may be anybody's code; what was measured stands
             found.append(Flag(INVALID, f"the self-check failed: {explain(error)}"))
         flags += [one._replace(text=f"{name}: {one.text}") for one in found]

@@ -20,11 +20,14 @@ class Writer:
         name: of the model.
         classes: the names of the classes; one is a regression.
         confidences: whether answers carry outputs, as the card says.
+        columns: the feature that each column of rows belongs to.
     """
 
-    def __init__(self, name: str, classes: Sequence[str], confidences: bool) -> None:
+    def __init__(
+        self, name: str, classes: Sequence[str], confidences: bool, columns: Sequence[str] = ()
+    ) -> None:
         self.name, self.regression = name, len(classes) == 1
-        self.confidences = confidences
+        self.confidences, self._columns = confidences, columns
         whole = all(c.removeprefix("-").isdecimal() and str(int(c)) == c for c in classes)
         self.classes: list[Any] = [int(c) for c in classes] if whole else list(classes)
         self._kind = "INT64" if whole else "BYTES"
@@ -42,13 +45,15 @@ class Writer:
     def mlflow(self, told: Answers, n: int, rounded: Rows) -> bytes:
         """Write predictions for n rows: confidences where the API tells them, else labels.
 
-        Beside them stand `labels`, as a label is never made of confidences; and where there are
-        such rows, `refused` (null in their places) and `rounded`, which were answered at the
-        nearest step.
+        Beside them stand `labels`, as a label is never made of confidences; `fields`, where a
+        model tells which features it tested; and where there are such rows, `refused` (null in
+        their places) and `rounded`, which were answered at the nearest step.
         """
         body: dict[str, Any] = {"predictions": self._predictions(told, n)}
         if self.confidences and not self.regression:
             body["labels"] = self._labels(told, n)
+        if told.path is not None:
+            body["fields"] = self._fields(told, n)
         if len(told.rows) < n:
             body["refused"] = _refused(told, n)
         if len(rounded):
@@ -92,6 +97,16 @@ class Writer:
         rows: list[Any] = [None] * n
         for row in told.rows.tolist():
             rows[row] = outputs[row]
+        return rows
+
+    def _fields(self, told: Answers, n: int) -> list[Any]:
+        """Name the features that were tested on the way to each answer."""
+        rows: list[Any] = [None] * n
+        assert told.path is not None
+        for row, tested in zip(told.rows.tolist(), told.path, strict=True):
+            if not np.isnan(tested).any():
+                names = [self._columns[place] for place in np.flatnonzero(tested).tolist()]
+                rows[row] = list(dict.fromkeys(names))
         return rows
 
     def _labels(self, told: Answers, n: int) -> list[Any]:

@@ -12,6 +12,7 @@ from moatbench.serving.protocols.problems import MOST_ERRORS, Fault, invalid
 from moatbench.space import OFF, ON, Categorical, InputSpace, Numeric
 from moatbench.types import Array, Rows
 
+NONE: Rows = np.empty(0, np.intp)
 EXACT = 2**53  # whole numbers beyond it are not told apart as float64
 
 
@@ -40,6 +41,11 @@ class Columns:
     def plain(self) -> bool:
         """Whether every feature is a number."""
         return all(isinstance(feature, Numeric) for feature in self.space.features)
+
+    @cached_property
+    def _stepped(self) -> bool:
+        """Whether some numbers have steps."""
+        return bool(self.space.steps.any())
 
     @property
     def named(self) -> set[str]:
@@ -142,16 +148,17 @@ class Columns:
 
     def answered(self, x: Array) -> tuple[Array, Rows]:
         """Return the rows that are answered, and the places of those that were off a step."""
+        if not self._stepped:
+            return x, NONE
         at = self.space.answered(x)
-        if at is x:
-            return x, np.empty(0, np.intp)
         return at, np.flatnonzero(((at != x) & ~np.isnan(x)).any(axis=1))
 
     def _within(self, x: Array) -> bool:
         """Whether all is in range; false where anything is left out."""
         bounds = self.space.uniform_bounds
         if bounds is not None:
-            return bool(x.min() >= bounds[0] and x.max() <= bounds[1]) and _exact(x)
+            inside = bool(x.min() >= bounds[0] and x.max() <= bounds[1])
+            return inside and (max(map(abs, bounds)) < EXACT or _exact(x))
         return bool(((x >= self.space.low) & (x <= self.space.high)).all()) and _exact(x)
 
     def _numeric(self, feature: Numeric, values: Sequence[Any]) -> tuple[Array, list[Fault]]:

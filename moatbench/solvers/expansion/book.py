@@ -182,23 +182,21 @@ class Book:
             self._sum(changed)
 
     def settle(self, i: int) -> bool:
-        """Whether nothing is left over once thresholds with an answer in their gap are moved."""
+        """Whether nothing is left over, once thresholds are moved whose side this answer tells."""
         gaps = self.switches.within(self.values[i])
         if not 0 < len(gaps) <= MOST_GAPS:
             return not self.open(i)
         on = np.tile(self.on[i, : len(self.switches)], (2 ** len(gaps), 1))
         on[:, gaps] = np.array(list(product((False, True), repeat=len(gaps))))
         off = np.abs(self.targets[i] - self.terms.total(on)).max(axis=1)
-        best = int(off.argmin())
-        limit = self.limit(i)
-        if off[best] > limit or (off <= limit).sum() > 1:
-            return not self.open(i)
+        fits = on[off <= self.limit(i)]
         for v in gaps:
-            j = self.switches.feature[v]
-            above = on[best, v] != (self.at.anchor[j] >= self.switches.cut(v))
-            at = float(self.values[i, j])
-            self.narrow(v, -np.inf, at) if above else self.narrow(v, at, np.inf)
-        return True
+            sides = set(fits[:, v].tolist())
+            if len(sides) == 1:  # of others, this answer does not tell
+                j, at = self.switches.feature[v], float(self.values[i, self.switches.feature[v]])
+                above = sides.pop() != (self.at.anchor[j] >= self.switches.cut(v))
+                self.narrow(v, -np.inf, at) if above else self.narrow(v, at, np.inf)
+        return not self.open(i)
 
     def _recoded(self, v: int) -> Mask:
         j, name, anchor = self.switches.feature[v], self.switches.name[v], self.at.anchor

@@ -7,44 +7,44 @@ import numpy as np
 
 from moatbench.client import Card, Surrogate
 from moatbench.learners.grown_tree import clueless
+from moatbench.learners.published import trees_for
 from moatbench.learners.purchases import Purchases
 from moatbench.reply import Predict, Reply, from_outputs, has_outputs
-from moatbench.solvers.expansion.book import Sum
+from moatbench.solvers.expansion.book import Book, Sum
 from moatbench.solvers.expansion.boosted import Boosted
 from moatbench.solvers.expansion.coordinates import Coordinates
 from moatbench.solvers.expansion.expansion import Expansion
-from moatbench.solvers.expansion.scale import Scale
+from moatbench.solvers.expansion.scale import FAINT, Scale
 from moatbench.solvers.expansion.switches import Switches
-from moatbench.types import Array
+from moatbench.types import Array, Generator, Mask
 
 FEW = 2  # answers, with fewer of which nothing is learnt
-LABEL = 0.02  # probability of the classes that a label alone does not name
 GOOD = 0.5  # share of held-out draws that terms explain, from which no booster does better alone
 SURELY = 0.95  # of what the certificate bounds
 
-Totals = Callable[[Array], Array]  # (n, d) inputs to answers on their scale
+Outputs = Callable[[Array], Array]  # (n, d) inputs to (n, k) answers
+TREES_ALONE = "boosted trees"
 
 
-def learnt(card: Card, bought: Purchases, logs: bool, reason: str) -> Surrogate:
-    """Return a booster of all answers; of labels, where no more came."""
+def learnt(card: Card, bought: Purchases, rng: Generator, reason: str) -> Surrogate:
+    """Return boosted trees of all answers; of labels, where no more came."""
     outputs, x = bought.outputs, bought.x
     told = has_outputs(outputs)
-    if not told.any() and not card.regression:
-        hard = bought.targets(use_confidences=False)
-        told, outputs = np.ones(len(x), bool), np.where(hard > 0, 1 - LABEL, LABEL)
+    if len(x) < FEW or (card.regression and told.sum() < FEW):
+        return clueless(card)
+    note = f"{TREES_ALONE}: {reason}" if reason else TREES_ALONE
+    if not card.regression and (card.full or not told.any()):
+        return Surrogate(
+            trees_for(card).fit(x, bought.targets(), rng).surrogate().predict, note=note
+        )
     if told.sum() < FEW:
         return clueless(card)
-    scale = Scale.of(outputs[told], logs, card.full)
+    scale = Scale.of(outputs[told], False, card.full)
     booster = Boosted.fit(card.space.encode(x[told]), scale.read(outputs[told])[0])
-
-    def totals(rows: Array) -> Array:
-        return booster(card.space.encode(rows))
-
-    note = f"boosted trees: {reason}" if reason else "boosted trees"
-    return Surrogate(served(scale, totals), note=note)
+    return Surrogate(served(lambda x: scale.outputs(booster(card.space.encode(x)))), note=note)
 
 
-def chosen(expansion: Expansion, card: Card, bought: Purchases) -> Surrogate:
+def chosen(expansion: Expansion, card: Card, rng: Generator) -> Surrogate:
     """Return what has the held-out draws most nearly; terms alone, where nothing is left over."""
     book = expansion.book
     scale, found = book.scale, deepcopy(Sum(book.switches, book.terms))
@@ -55,30 +55,41 @@ def chosen(expansion: Expansion, card: Card, bought: Purchases) -> Surrogate:
         return at.values(np.where(np.isnan(rows), anchor, rows))
 
     def terms(rows: Array) -> Array:
-        return found(values(rows))
+        return scale.outputs(found(values(rows)))
 
     held = np.array(sorted(expansion.held), dtype=np.intp)
-    models: dict[str, Totals] = {"terms": terms}
+    models: dict[str, Outputs] = {"terms": terms}
     if left.any() and len(held):
         taught = np.ones(n, bool)
         taught[held] = False
         codes = Codes(found.switches, at)
         rest = Boosted.fit(codes(book.values[:n][taught]), book.residual[:n][taught])
-        models["terms and boosted trees"] = lambda rows: terms(rows) + rest(codes(values(rows)))
+        models["terms and boosted trees"] = lambda rows: scale.outputs(
+            found(values(rows)) + rest(codes(values(rows)))
+        )
         if left[held].mean() > 1 - GOOD:
-            x = at.rows(book.values[:n])
-            whole = Boosted.fit(card.space.encode(x[taught]), book.targets[:n][taught])
-            models["boosted trees"] = lambda rows: whole(card.space.encode(rows))
+            models[TREES_ALONE] = _trees(card, book, taught, rng)
     name = next(iter(models))
     if len(models) > 1:
         exam, truth = at.rows(book.values[held]), scale.outputs(book.targets[held])
-        off = {m: np.abs(scale.outputs(f(exam)) - truth).sum() for m, f in models.items()}
+        off = {m: np.abs(f(exam) - truth).sum() for m, f in models.items()}
         name = min(off, key=lambda m: off[m])
+    model = models[name]
+    if name == TREES_ALONE:  # what judged is learnt too
+        model = _trees(card, book, np.ones(n, bool), rng)
     clean = expansion.clean
-    parameters = evidence(found, clean) if name != "boosted trees" else {}
-    return Surrogate(
-        served(scale, models[name]), parameters, note=told(name, expansion, int(left.sum()))
-    )
+    parameters = evidence(found, clean) if name != TREES_ALONE else {}
+    return Surrogate(served(model), parameters, note=told(name, expansion, int(left.sum())))
+
+
+def _trees(card: Card, book: Book, rows: Mask, rng: Generator) -> Outputs:
+    """Return boosted trees of some of the answers, on the scale of the victim's own."""
+    x, outputs, targets = (a[: book.n][rows] for a in (book.values, book.outputs, book.targets))
+    if card.regression or not card.full:
+        booster = Boosted.fit(card.space.encode(book.at.rows(x)), targets)
+        return lambda rows: book.scale.outputs(booster(card.space.encode(rows)))
+    shares = outputs / outputs.sum(axis=1, keepdims=True).clip(FAINT)
+    return trees_for(card).fit(book.at.rows(x), shares, deepcopy(rng)).outputs
 
 
 def told(name: str, expansion: Expansion, left: int) -> str:
@@ -113,20 +124,20 @@ def evidence(found: Sum, clean: int) -> dict[str, Array]:
     }
 
 
-def served(scale: Scale, totals: Totals) -> Predict:
-    """Return what answers rows as totals on a scale say."""
+def served(outputs: Outputs) -> Predict:
+    """Return what answers rows so; a single output is a value."""
 
     def predict(rows: Array) -> Reply:
-        outputs = scale.outputs(totals(rows))
-        if scale.k == 1:
-            return Reply(np.zeros(len(rows), np.int64), outputs)
-        return from_outputs(outputs)
+        told = outputs(rows)
+        if told.shape[1] == 1:
+            return Reply(np.zeros(len(rows), np.int64), told)
+        return from_outputs(told)
 
     return predict
 
 
 class Codes:
-    """Values as a booster of residuals takes them: between which thresholds, and which name."""
+    """Values as a booster of residuals takes them: names, numbers, and between which thresholds."""
 
     def __init__(self, switches: Switches, at: Coordinates) -> None:
         self._sizes = at.sizes
@@ -139,6 +150,8 @@ class Codes:
         for at, cuts, size in zip(values.T, self._cuts, self._sizes, strict=True):
             if size:
                 columns.append((at[:, None] == np.arange(size)).astype(np.float64))
-            elif len(cuts):
+                continue
+            columns.append(at[:, None])
+            if len(cuts):
                 columns.append(np.searchsorted(cuts, at, "right")[:, None].astype(np.float64))
         return np.hstack(columns)

@@ -1,9 +1,11 @@
 """Inputs as one value a feature, seen from an anchor: numbers as they are, names as codes."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from moatbench.space import OFF, ON, Categorical, InputSpace
-from moatbench.types import Array, Mask, Rows
+from moatbench.types import Array, Generator, Mask, Rows
 
 GRID = 1000  # of the values that a feature's bisection goes by: of the pool, and evenly spread
 
@@ -48,6 +50,25 @@ class Coordinates:
             else:
                 x[:, first] = values[:, j]
         return x
+
+    def spread(self, edges: Sequence[Array], n: int, rng: Generator) -> Array:
+        """(n, J) values that go by cells, not by size: each number's cell is any, and each name.
+
+        Args:
+            edges: of each feature, its inner cells' ends; of names they count for nothing.
+            n: how many; every second is at an end of each number's range.
+            rng: draws.
+        """
+        values = np.empty((n, len(self.sizes)))
+        for j, (first, size) in enumerate(zip(self._firsts, self.sizes, strict=True)):
+            if size:
+                values[:, j] = rng.integers(size, size=n)
+                continue
+            ends = np.sort([self.space.low[first], *edges[j], self.space.high[first]])
+            cell = rng.integers(len(ends) - 1, size=n)
+            values[:, j] = rng.uniform(ends[cell], ends[cell + 1])
+            values[::2, j] = rng.choice(ends[[0, -1]], size=len(values[::2]))
+        return values
 
     def between(self, j: int, one: float, other: float) -> float | None:
         """Return a value between two, half-way by what is asked; None where there is none."""

@@ -15,6 +15,7 @@ CHUNK = 64  # draws at a time
 STALE = 20  # times that draws bring nothing new, and a space may be used up
 LEAST = 8  # draws beside questions about gaps
 SHARP = 32  # questions at a time about gaps of thresholds
+CELLS = 32  # questions at a time, once nothing is left over, in any cells between thresholds
 HELD = 10  # every tenth draw judges, and is searched last
 TRIES = 3  # searches at a point that find nothing
 LOOKED = 400  # points with a residual that a search may start from
@@ -34,12 +35,15 @@ class Expansion:
         self, book: Book, draw: Callable[[int], Array], width: int, rng: Generator
     ) -> None:
         self.book, self._draw, self._width, self._rng = book, draw, width, rng
+        (self._far,) = rng.spawn(1)
         self.drawn: list[bytes] = []
+        self.chosen = 0  # inputs that were asked in place of draws, because they tell more
         self._tried: dict[int, int] = {}
         self._searches: list[tuple[Shrinking, Steps[bool], Array]] = []
         self._changed = book.changes, 0
         self._asked = self._stale = self._seen = 0
         self._done: set[Gap] = set()
+        self._sharp_for = 0  # terms that were known when gaps were last looked at
 
     @property
     def clean(self) -> int:
@@ -58,12 +62,18 @@ class Expansion:
             self._begin()
             if book.changes != self._changed[0]:
                 self._changed = book.changes, len(self.drawn)
+            if len(book.terms) != self._sharp_for:  # new terms may tell more gaps
+                self._sharp_for = len(book.terms)
+                self._done.clear()
             wanted = [values for _, _, values in self._searches]
-            behind = int(SHARE * self._asked) - len(self.drawn)
-            extra = max(0, behind) if len(self.drawn) < DRAWS else 0
+            drawn = len(self.drawn) + self.chosen
+            behind = int(SHARE * self._asked) - drawn
+            extra = max(0, behind) if drawn < DRAWS else 0
             if not wanted:
                 wanted = [sharp_questions(book, SHARP, self._done, self._rng)]
                 extra = max(len(wanted[0]), LEAST) if len(wanted[0]) else CHUNK
+                # What is in a narrow cell of several features is met by hardly any draw
+                wanted.append(book.at.spread(book.switches.cuts, CELLS, self._far))
             draws = self.draws(extra) if extra else none
             yield from self._new(np.vstack([*wanted, draws]))
 

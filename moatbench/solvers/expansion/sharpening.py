@@ -9,6 +9,8 @@ from moatbench.solvers.expansion.switches import NUMBER
 from moatbench.types import Array, Generator
 
 MOST = 6  # gaps that one question asks about
+TRIED = 8  # terms of a threshold, at which a question about it is tried
+FINEST = 2.0**-53  # share of inputs in a gap that counts as none: beside 0 there are always bits
 APART = 4.0  # times what is as good as zero, between answers that must be told apart
 
 
@@ -26,10 +28,11 @@ def _open(book: Book, done: set[Gap]) -> list[int]:
         gap = _gap(book, v)
         if name != NUMBER or gap in done:
             continue
-        if book.at.between(book.switches.feature[v], *gap[1:]) is None:
+        share = book.at.share(book.switches.feature[v], *gap[1:])
+        if share <= FINEST or book.at.between(book.switches.feature[v], *gap[1:]) is None:
             done.add(gap)
         else:
-            gaps[v] = book.at.share(book.switches.feature[v], *gap[1:])
+            gaps[v] = share
     return sorted(gaps, key=lambda v: -gaps[v])
 
 
@@ -37,18 +40,18 @@ def sharp_questions(book: Book, n: int, done: set[Gap], rng: Generator) -> Array
     """(m, J) at most n values in gaps, whose answers `Book.settle` turns into narrower gaps.
 
     Each starts from a term of the gap that holds most and was not asked about, with its other
-    switches on; further gaps of other features join while all answers would differ. `done` are
-    those that hold nothing, or were asked about as they are; it is added to.
+    switches on; further gaps of other features join while the answer would tell all sides. `done`
+    are those that hold nothing, or were asked about as they are; it is added to.
     """
     left = _open(book, done)
     asked: list[Array] = []
-    smallest: dict[int, Term] = {}
+    holding: dict[int, list[Term]] = {}
     for term in sorted(book.terms.place, key=len):
         for v in term:
-            smallest.setdefault(v, term)
+            holding.setdefault(v, []).append(term)
     while left and len(asked) < n:
         first = left.pop(0)
-        at, within = _placed(book, first, smallest)
+        at, within = _placed(book, first, holding.get(first, []))
         if not within:
             done.add(_gap(book, first))
             continue
@@ -60,7 +63,7 @@ def sharp_questions(book: Book, n: int, done: set[Gap], rng: Generator) -> Array
                 continue
             tried = at.copy()
             tried[j] = book.at.between(j, book.switches.low[v], book.switches.high[v])
-            if _distinct(book, tried, [*within, v]):
+            if _told(book, tried, [*within, v]):
                 at, within = tried, [*within, v]
                 left.remove(v)
         done |= {_gap(book, v) for v in within}
@@ -68,26 +71,33 @@ def sharp_questions(book: Book, n: int, done: set[Gap], rng: Generator) -> Array
     return np.array(asked).reshape(-1, len(book.at.anchor))
 
 
-def _placed(book: Book, v: int, smallest: dict[int, Term]) -> tuple[Array, list[int]]:
+def _placed(book: Book, v: int, terms: list[Term]) -> tuple[Array, list[int]]:
     """(J,) values within one gap, at which its side matters; and which gaps these are."""
-    switches, at = book.switches, book.at.anchor.copy()
-    if v not in smallest:
-        return at, []
-    for u in smallest[v]:
-        j, name = switches.feature[u], switches.name[u]
-        others = [c for c in range(book.at.sizes[j]) if c != book.at.anchor[j]]
-        at[j] = switches.near(u) if name == NUMBER else name if name >= 0 else others[0]
-    j = switches.feature[v]
-    at[j] = book.at.between(j, switches.low[v], switches.high[v])
-    return at, [v] if _distinct(book, at, [v]) else []
+    switches = book.switches
+    for term in terms[:TRIED]:
+        at = book.at.anchor.copy()
+        for u in term:
+            j, name = switches.feature[u], switches.name[u]
+            others = [c for c in range(book.at.sizes[j]) if c != book.at.anchor[j]]
+            at[j] = switches.near(u) if name == NUMBER else name if name >= 0 else others[0]
+        j = switches.feature[v]
+        at[j] = book.at.between(j, switches.low[v], switches.high[v])
+        if _told(book, at, [v]):
+            return at, [v]
+    return book.at.anchor, []
 
 
-def _distinct(book: Book, at: Array, within: list[int]) -> bool:
-    """Whether the answer would tell on which side of each of these gaps (J,) values are."""
-    if book.switches.within(at) != sorted(within):
+def _told(book: Book, at: Array, asked: list[int]) -> bool:
+    """Whether the answer would tell on which side of each of these gaps (J,) values are.
+
+    Whatever the sides are of other gaps that hold them, as where two thresholds are near.
+    """
+    within = book.switches.within(at)
+    if len(within) > MOST or not set(asked) <= set(within):
         return False
     on = np.tile(book.switches.on(at[None]), (2 ** len(within), 1))
-    on[:, sorted(within)] = np.array(list(product((False, True), repeat=len(within))))
-    totals = book.terms.total(on)
-    gaps = np.abs(totals[:, None] - totals).max(axis=2)[~np.eye(len(totals), dtype=bool)]
-    return bool(gaps.min() > APART * np.median(book.slack[: book.n]))
+    on[:, within] = np.array(list(product((False, True), repeat=len(within))))
+    totals, sides = book.terms.total(on), on[:, asked]
+    gaps = np.abs(totals[:, None] - totals).max(axis=2)
+    apart = (sides[:, None] != sides).any(axis=2)
+    return bool(gaps[apart].min() > APART * np.median(book.slack[: book.n]))

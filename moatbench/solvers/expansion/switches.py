@@ -59,6 +59,11 @@ class Switches:
         middle = low + (high - low) / 2
         return middle if low < middle else high
 
+    @property
+    def cuts(self) -> list[Array]:
+        """Of each feature, the thresholds; of a name, nothing of use."""
+        return [np.array([self.cut(v) for v in of]) for of in self.of]
+
     def near(self, v: int) -> float:
         """Return the value next to the anchor at which a threshold is surely crossed."""
         return self.high[v] if self.high[v] > self.at.anchor[self.feature[v]] else self.low[v]

@@ -1,0 +1,66 @@
+"""Who asks a service: accounts by their keys, and how they stand at this moment."""
+
+from dataclasses import dataclass
+
+from moatbench.serving.keys import Keys
+from moatbench.serving.protocols.problems import Problem
+from moatbench.serving.store import Account, Store
+
+
+@dataclass
+class Client:
+    """An account while the service runs."""
+
+    account: Account
+    queries: int
+    refused: int
+    waits_until: float
+    alarm: int | None = None
+    reserved: int = 0
+
+    @property
+    def left(self) -> int | None:
+        """Queries left of its budget; None where it has none."""
+        budget = self.account.budget
+        return None if budget is None else max(0, budget - self.queries - self.reserved)
+
+
+class Clients(dict[int, Client]):
+    """The accounts of a service, by their ids.
+
+    Args:
+        store: of the state.
+    """
+
+    def __init__(self, store: Store) -> None:
+        super().__init__()
+        self._store, self.by_key = store, Keys(store)
+
+    def of(self, key: bytes) -> Client:
+        """Return who presents a key.
+
+        Raises:
+            Problem: 401, with one body for a wrong key, a revoked one and none.
+        """
+        account = self.by_key.of(key)
+        if account is None:
+            raise Problem(
+                401,
+                "unauthenticated",
+                "a valid key must be sent; add the header Authorization: Bearer KEY",
+                headers={"www-authenticate": "Bearer"},
+            )
+        return self.known(account)
+
+    def refresh(self) -> None:
+        """See accounts that were made, or ended, by another process."""
+        for account in self._store.accounts():
+            self.known(account).account = account
+
+    def known(self, account: Account) -> Client:
+        """Return an account as it is at this moment."""
+        known = self.get(account.id)
+        if known is None:
+            known = Client(account, account.queries, account.refused, account.waits_until)
+            self[account.id] = known
+        return known

@@ -1,0 +1,89 @@
+"""Where networks are trained and asked."""
+
+import json
+from pathlib import Path
+from threading import Thread
+
+import numpy as np
+import pytest
+import torch
+from shop import Run
+
+from moatbench.learners.deep import device
+from moatbench.learners.deep.nets import Net, kept, widened
+from moatbench.learners.deep.recipes import Recipe
+
+no_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+
+
+def test_what_says_nothing_is_on_the_device_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "_has_gpu", lambda: False)
+    assert (Recipe().device, Recipe().precision) == (None, None)
+    with device.computing("auto", "bfloat16"):
+        assert device.resolved(None) == "cpu"
+        assert device.precise(None) == "bfloat16"
+        assert device.precise("float32") == "float32"
+    assert device.precise(None) == "float32"
+
+
+def test_of_two_gpus_each_has_one_run_and_a_third_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device, "POLL", 0.01)
+    held: list[int] = []
+
+    def third() -> None:
+        with device.free_one(["a", "b"], tmp_path) as place:
+            held.append(place)
+
+    with device.free_one(["a", "b"], tmp_path) as one:
+        with device.free_one(["a", "b"], tmp_path) as two:
+            assert {one, two} == {0, 1}
+            waiting = Thread(target=third)
+            waiting.start()
+            waiting.join(0.1)
+            assert held == []
+        waiting.join(5)
+    assert held == [1]
+
+
+@no_gpu
+@pytest.mark.parametrize("key", ["device", "victim.device"])
+def test_a_gpu_that_is_not_there_is_refused_before_anything_is_trained(
+    key: str, moatbench: Run
+) -> None:
+    status, _, err = moatbench("data=digits", "victim=cnn", f"{key}=cuda", "tracking.enabled=false")
+    assert status == 1
+    assert "device must be one that torch finds, got cuda, and there is no GPU" in err
+    assert not list(Path("runs").rglob("*.moat*"))
+    assert "Traceback" not in err
+
+
+def test_a_precision_that_there_is_not_is_refused(moatbench: Run) -> None:
+    status, _, err = moatbench("precision=float16", "tracking.enabled=false")
+    assert status == 1
+    assert "precision must be float32 or bfloat16, got 'float16'" in err
+
+
+def test_a_run_tells_device_and_precision(moatbench: Run) -> None:
+    some = ("data=iris", "attack=equation_solving", "checkpoints=[10]", "tracking.enabled=false")
+    assert moatbench(*some, "precision=bfloat16")[0] == 0
+    (file,) = Path("runs").rglob("summary.json")
+    machine = json.loads(file.read_text())["hardware"]
+    assert (machine["device"], machine["precision"]) == ("cpu", "bfloat16")
+
+
+def test_a_network_answers_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    from moatbench.learners.deep.architectures import make
+
+    module = make("mlp", (4,), 3, {"hidden": 5, "activation": "tanh"})
+    net = Net("mlp", (4,), 3, {"hidden": 5, "activation": "tanh"}, kept(module))
+    x = np.random.default_rng(0).uniform(-1, 1, (70, 4))
+    with device.computing("cpu", "float32"):
+        assert np.array_equal(net.scores(x), net.scores(x[::-1])[::-1])
+
+
+def test_a_wider_network_keeps_its_activation() -> None:
+    wider = widened("mlp", {"hidden": 5, "activation": "tanh"}, 2)
+    assert wider == {"hidden": 10, "activation": "tanh"}
+    assert widened("mlp", {}, 2) == {"hidden": [256, 256], "activation": "relu"}
