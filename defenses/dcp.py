@@ -11,6 +11,9 @@ import numpy as np
 from scipy.special import expit, logit
 
 from moatbench.defense import Defense
+from moatbench.inverses.bump import Bump
+from moatbench.inverses.origins import Origins
+from moatbench.inverses.unbent import unbent
 from moatbench.knobs import check_flag, check_number
 from moatbench.numerics.simplex import normalised
 from moatbench.reply import Reply
@@ -69,6 +72,23 @@ class DCP(Defense):
             return self._bent(y)
 
         return reply.perturbed(bend, keep_labels=False)
+
+    def inverse(self, told: Origins, guess: Array | None = None) -> Origins:
+        """Undo the bump on both of its branches, with the gate that goes with the largest."""
+        if self.beta == 0 or self.gamma == 0:
+            return told
+        gate = (self.beta, self.nu)
+        bump = Bump(self.gamma, self._height, self._slope, self.clamp, gate)
+        return unbent(told, bump, self._bent, guess, label=False)
+
+    def _height(self, m: Array) -> Array:
+        """H of the bump where the largest confidence is m (n,)."""
+        return np.asarray(self.beta * expit(self.nu * (self.beta - m)))
+
+    def _slope(self, m: Array) -> Array:
+        """Dh / dm."""
+        at = self.nu * (self.beta - m)
+        return np.asarray(-self.beta * self.nu * expit(at) * expit(-at))
 
     def gate(self, y: Array) -> Array:
         """(n,) the share of the bump in the answers whose truth is y (n, k)."""

@@ -12,6 +12,8 @@ import numpy as np
 from scipy.special import expit, logit
 
 from moatbench.defense import Defense
+from moatbench.inverses.origins import Origins
+from moatbench.inverses.unbent import bent_origins
 from moatbench.knobs import check_flag, check_number
 from moatbench.numerics.simplex import normalised
 from moatbench.reply import Reply
@@ -29,10 +31,10 @@ class ReverseSigmoid(Defense):
 
     The published formula may move the top class: of ten-class answers, 4 to 7 % at beta 0.8, gamma
     0.2. With the guard, beta is halved for a row until its top class leads, by more than a rounding
-    error; beta = 0 would do, so that this ends. The answer is a function of the true one alone: a
-    table of pairs inverts much of it. Verified: each weight falls, where it should rise, on 1.7 %
-    of (0, 1) at (0.21, 0.2) and 7.5 % at (0.8, 0.2), next to 0 and 1; at beta = gamma = 1 it is 1/2
-    everywhere, so that without the guard nothing is told.
+    error; beta = 0 would do, so that this ends. The answer is a function of the true one alone: its
+    inverse gives all that it may have been. Verified: each weight falls, where it should rise, on
+    1.7 % of (0, 1) at (0.21, 0.2) and 7.5 % at (0.8, 0.2), next to 0 and 1; at beta = gamma = 1 it
+    is 1/2 everywhere, so that without the guard nothing is told.
 
     Args:
         beta: height of the bump, at least 0; 0 is no defense.
@@ -68,6 +70,15 @@ class ReverseSigmoid(Defense):
             return self._guarded(y) if self.guard else self._bent(y)
 
         return reply.perturbed(bend, keep_labels=self.guard)
+
+    def inverse(self, told: Origins, guess: Array | None = None) -> Origins:
+        """Undo the bump on both of its branches; under the guard, also bumps that it halved."""
+        if self.beta == 0 or self.gamma == 0:
+            return told
+        again = self._guarded if self.guard else self._bent
+        halvings = np.arange(HALVINGS + 1.0 if self.guard else 1.0)
+        heights = np.asarray(self.beta * 0.5**halvings)
+        return bent_origins(told, heights, self.gamma, again, guess, self.guard)
 
     @property
     def traits(self) -> Traits:

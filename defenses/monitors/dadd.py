@@ -16,7 +16,9 @@ from moatbench.numerics.frechet import Gaussians
 from moatbench.types import Array, Generator, Labels, Mask
 from moatbench.victim import Victim
 
-ROWS = 2000  # of the defender's data, at most
+# Of the defender's data, at most. One far row decides a window: with 2,000 that are seldom among
+# them on adult_income, 96 % of the customers of one victim were alarmed, at a stated 1 %
+ROWS = 20_000
 EDGE = 1e-9  # confidences below have no log to speak of
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from shop import ROOT
 
+from moatbench.defenses.reverse_sigmoid import ReverseSigmoid
 from moatbench.inverses.coarse import shuffled
 from moatbench.inverses.moves import redirected_moves
 from moatbench.inverses.origins import Origins
@@ -65,3 +66,14 @@ def test_shuffle() -> None:
     found = shuffled(told(0.6, 0.1, 0.3))
     assert found.mixed.tolist() == [[False, True, True]]
     assert found.holds(TRUE[None], 1e-12).all()
+
+
+def test_reverse_sigmoid() -> None:
+    defense = ReverseSigmoid(0.8, 1.0, True)
+    answer = defense.respond(TRUE[None], Reply(np.array([0]), TRUE[None]), "alice").outputs
+    assert answer is not None
+    assert written(0.4 + 0.2 * TRUE) in PAGE
+    assert written(answer[0]) in PAGE
+    assert all(f"{answer[0, j] / answer[0, 0]:.4f}" in PAGE for j in (1, 2))
+    (found,) = points(defense.inverse(told(*answer[0])))
+    assert found == pytest.approx(TRUE)

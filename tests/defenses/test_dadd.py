@@ -1,10 +1,12 @@
 """D-ADD: the class-wise Frechet distance of an account's windows."""
 
+from dataclasses import replace
 from math import inf
 
 import numpy as np
 import pytest
 from scipy.linalg import sqrtm
+from scipy.stats import binom
 from shop import victim_of
 
 from moatbench.defenses.monitors.dadd import DADD
@@ -99,3 +101,24 @@ def test_a_victim_of_labels_has_no_features(toy: Victim) -> None:
     svm = victim_of("linear_svm", "breast_cancer")
     with pytest.raises(NotApplicable, match="dadd acts on confidences"):
         DADD(16, False, LOOSE).deploy(svm, np.random.default_rng(0))
+
+
+def test_the_stated_rate_is_held_among_customers_of_whom_few_ask_a_rare_row(toy: Victim) -> None:
+    """One row of 2,000 is far out, so that a fifth of the accounts of 500 queries ask one."""
+    rng, space = np.random.default_rng(0), toy.space
+
+    def rows(n: int) -> Array:
+        middle, far = (space.low + space.high) / 2, rng.random(n) < 5e-4
+        x = np.asarray(middle + rng.normal(0, 0.05, (n, space.d)) * (space.high - space.low))
+        x[far] = space.high
+        return x
+
+    shares = replace(toy.shares, x_train=rows(20_000), y_train=np.zeros(20_000, np.int64))
+    victim, alarmed = replace(toy, shares=shares), 0
+    for deployment in range(4):
+        monitor = DADD(16, True, Calibration(0.01, 500, 100))
+        monitor.deploy(victim, np.random.default_rng(deployment))
+        for customer in range(60):
+            x = rows(500)
+            alarmed += monitor.observe(x, victim.predict(x).labels, str(customer)).any()
+    assert alarmed <= binom.isf(1e-3, 240, 0.01)
