@@ -22,6 +22,7 @@ from moatbench.types import Array, Generator, Labels, Rows
 
 AUTO, VIEWS = "auto", "views"
 NEAR = 1e-3  # of a range: a thousand times the grids that keyed defenses have, and no distance
+HINT = "; or say views, for pictures"
 PIXEL = -1.0  # in place of a reach: pictures move whole
 COARSE, TINY = 0.05, 1e-300  # of a range: a step of more than that is a distance
 
@@ -49,7 +50,7 @@ class Averaging(Wrapper):
     def __post_init__(self) -> None:
         check_whole("averaging: copies", self.copies, 2, hint="; 1 is the other attack itself")
         if self.jitter not in (AUTO, VIEWS):
-            check_number("averaging: jitter", self.jitter, 0, 1, other=f"{AUTO} or {VIEWS}")
+            check_number("averaging: jitter", self.jitter, 0, 1, other=AUTO, hint=HINT)
 
     @property
     def against(self) -> frozenset[str]:  # type: ignore[override]

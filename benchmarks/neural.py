@@ -1,12 +1,13 @@
 """Deep thieves of a deep victim: losses, selections and treatments, beside the field's own way.
 
-Run: python benchmarks/neural.py [losses] [attacks] [loop] [spread] [--quick]. The victim is
-`victim=cnn` on digits, accuracy .97 to .98. One thread; some twenty minutes for seeds 0 to 2. Cells
-are agreement on test data / on uniform inputs / total variation on test data, means over seeds.
+Run: python benchmarks/neural.py [losses] [polish] [labels] [checkpoints] [attacks] [loop] [spread]
+[--quick]. The victim is `victim=cnn` on digits, accuracy .97 to .98. One thread; some forty minutes
+for seeds 0 to 2. Cells are agreement on test data / on uniform inputs / total variation on test
+data, means over seeds; seconds are the processor's.
 """
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from time import process_time
 
 import numpy as np
@@ -38,6 +39,8 @@ ATTACKS = {
     "active, kcenter": ("attack=active",),
     "active, dfal_kcenter": ("attack=active", "attack.select=dfal_kcenter"),
     "boundary": ("attack=boundary",),
+    "jbda": ("attack=jbda",),
+    "jbda_tr": ("attack=jbda_tr",),
     "knockoff": ("attack=knockoff",),
 }
 
@@ -72,6 +75,76 @@ def judged(judge: Judge, x: Array, told: Array, loss: str, victim: Victim) -> Ar
     surrogate = NetFit(learner, nets, loss, 0).surrogate()
     scored = judge.score(surrogate)
     return np.array([scored[name] for name in METRICS])
+
+
+def polish() -> None:
+    """Print what full-batch L-BFGS adds on exact confidences, with the seconds of the last fit."""
+    compare("confidences", {"Adam alone": False, "polished": True})
+
+
+def labels() -> None:
+    """Print what three networks, averaged, reach on labels."""
+    compare("labels", {"three networks averaged": False})
+
+
+def compare(answers: str, ways: Mapping[str, bool]) -> None:
+    """Print a row for each way to train on the same purchases."""
+    rows = []
+    for way, polished in ways.items():
+        found, seconds = [], 0.0
+        for seed in SEEDS:
+            victim, x, told, judge = scene(seed, answers)
+            learner, cells_ = learner_of(victim, polished), []
+            for n in BUDGETS:
+                start = process_time()
+                surrogate = learner.fit(x[:n], told[:n], np.random.default_rng(0)).surrogate()
+                last = process_time() - start
+                scored = judge.score(surrogate)
+                cells_.append(np.array([scored[name] for name in METRICS]))
+            found.append(cells_)
+            seconds += last / len(SEEDS)
+        rows.append([way, *cells(found), f"{seconds:.0f}"])
+    print(table([answers, *map(str, BUDGETS), "seconds at 2,600"], rows))
+
+
+def checkpoints() -> None:
+    """Print a curve of ten points, warm and afresh, and its time as a multiple of the last's."""
+    rows, marks = [], [BUDGETS[-1] * n // 10 for n in range(1, 11)]
+    for way, warm in (("afresh", False), ("warm", True)):
+        found, ratios = [], []
+        for seed in SEEDS:
+            victim, x, told, judge = scene(seed, "confidences")
+            seconds: list[float] = []
+            fit: NetFit | None = None
+            for n in marks:
+                start = process_time()
+                rng, learner = np.random.default_rng(0), learner_of(victim, warm=warm)
+                fit = learner.fit(x[:n], told[:n], rng, fit)
+                seconds.append(process_time() - start)
+            start = process_time()
+            learner_of(victim).fit(x, told, np.random.default_rng(0))
+            ratios.append(sum(seconds) / (process_time() - start))
+            assert fit is not None
+            scored = judge.score(fit.surrogate())
+            found.append([np.array([scored[name] for name in METRICS])])
+        rows.append([way, *cells(found), f"{np.mean(ratios):.1f}"])
+    print(table(["ten checkpoints", "the last", "times the last alone"], rows))
+
+
+def scene(seed: int, answers: str) -> tuple[Victim, Array, Array, Judge]:
+    """Return a victim, questions, what is trained on, and the judge."""
+    victim = victim_of(seed)
+    x = questions(victim, seed)
+    told = victim.predict(x).outputs
+    assert told is not None
+    told = told if answers == "confidences" else np.eye(told.shape[1])[told.argmax(axis=1)]
+    return victim, x, told, Judge(victim, stream(seed, "judge"))
+
+
+def learner_of(victim: Victim, polish: bool = False, warm: bool = False) -> NetLearner:
+    """Return the learner of the victim's architecture."""
+    k, knobs = len(victim.classes), knobs_of(victim)
+    return NetLearner(victim.space, k, "cnn", knobs, polish=polish, warm=warm)
 
 
 def attacks() -> None:
@@ -169,7 +242,15 @@ def cells(found: Sequence[Sequence[Array]]) -> list[str]:
     return [" / ".join(f"{value:.3f}" for value in row) for row in means]
 
 
-PARTS = {"losses": losses, "attacks": attacks, "loop": loop, "spread": spread}
+PARTS = {
+    "losses": losses,
+    "polish": polish,
+    "labels": labels,
+    "checkpoints": checkpoints,
+    "attacks": attacks,
+    "loop": loop,
+    "spread": spread,
+}
 
 
 if __name__ == "__main__":

@@ -228,6 +228,8 @@ TOOLS: dict[str, Callable[[], str | None]] = {
     "chromium": lambda: shutil.which("chromium") or shutil.which("google-chrome"),
     "pdflatex": lambda: shutil.which("pdflatex"),
     "postgresql": postgresql,
+    "nginx": lambda: shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin"),
+    "haproxy": lambda: shutil.which("haproxy", path=f"{os.environ.get('PATH', '')}:/usr/sbin"),
     "../shared/data": lambda: str(DATA_DIR) if DATA_DIR.is_dir() else None,
 }
 

@@ -4,6 +4,7 @@ Tramèr et al. 2016, sec. 4.1. Trained by scikit-learn but for the private one, 
 forward pass.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +32,11 @@ class LinearModel:
     weights: Array
     intercept: Array
     link: str
+
+    @property
+    def parameters(self) -> Mapping[str, Array]:
+        """Coefficients (scores, d) and intercepts (scores,)."""
+        return {"coef": self.weights.T, "intercept": self.intercept}
 
     def __call__(self, x: Array) -> Reply:
         """Answer (n, d) rows."""

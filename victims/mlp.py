@@ -1,5 +1,6 @@
 """A neural network with one hidden layer (Tramèr et al. 2016, sec. 4.1.3)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +33,11 @@ class Network:
     c: Array
     activation: str
     link: str
+
+    @property
+    def parameters(self) -> Mapping[str, Array]:
+        """Weights and biases of both layers, by the names that surrogates give them."""
+        return {"w1": self.w, "b1": self.b, "w2": self.v, "b2": self.c}
 
     def __call__(self, x: Array) -> Reply:
         """Answer (n, d) rows."""

@@ -12,6 +12,7 @@ from moatbench.judge.checked import checked
 from moatbench.judge.customers.groups import groups
 from moatbench.judge.customers.shift import far_cluster
 from moatbench.judge.floor import at_least, best_constant, gains, trained_on_pool
+from moatbench.judge.recovered import parameter_error
 from moatbench.judge.sample import Heard, Sample, heard, sample_of
 from moatbench.judge.transfer import Transfer
 from moatbench.judge.watermark import Owner
@@ -143,6 +144,9 @@ class Judge:
         defended = fidelity(reply.labels[rows], labels) if known else float("nan")
         scores = self._scores(asked) | {"fidelity_defended": defended}
         hits = self._hits(self.samples[0], reply)
+        off = parameter_error(surrogate.parameters, self._victim)
+        if off is not None:
+            scores["parameter_error"] = off
         if self._transfer is not None:
             scores |= self._transfer.scores(surrogate, hits)
         return Assessment(scores, hits)

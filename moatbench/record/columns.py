@@ -98,6 +98,12 @@ _SURROGATE = (
         worse=LARGER,
         scale=SHARE,
     ),
+    _surrogate(
+        "parameter_error",
+        "distance of recovered parameters from the victim's, up to its symmetries, as a share of "
+        "their length; of linear models and one hidden layer",
+        scale=UP,
+    ),
     *(
         _surrogate(
             f"transfer_{kind}",

@@ -81,6 +81,9 @@ class Reading:
         Raises:
             Unreadable: it has another form than before, or holds no probabilities.
         """
+        if not told:
+            none = np.empty((0, self.k)) if self.confidences else None
+            return Reply(np.empty(0, np.int64), none)
         try:
             found = self._reply(told)
         except (ValueError, TypeError, KeyError) as error:

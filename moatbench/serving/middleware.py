@@ -16,6 +16,7 @@ from moatbench.serving.deployment import Served
 from moatbench.serving.front import ASGI, Front, Limits, Receive, Scope, Send, reply, said
 from moatbench.serving.inner import PROTOCOLS, Inner
 from moatbench.serving.kept.clients import Client
+from moatbench.serving.kept.counts import Counts
 from moatbench.serving.keys import digest, presented
 from moatbench.serving.protocols.columns import Columns
 from moatbench.serving.protocols.problems import Problem
@@ -44,6 +45,7 @@ def protect(
     account: Callable[[Scope], str] | None = None,
     limits: Limits | None = None,
     passes: Sequence[str] = OPEN,
+    counts: Counts | None = None,
 ) -> "Protected":
     """Put a defense before an application.
 
@@ -65,11 +67,13 @@ def protect(
             by the address where there is none.
         limits: of a request.
         passes: paths that are read from the application as they are.
+        counts: of rows by key, which replicas share in PostgreSQL; for defenses that remember
+            nothing.
     """
     if protocol not in PROTOCOLS:
         raise ValueError(f"protocol must be {' or '.join(PROTOCOLS)}, got {protocol!r}")
     inner = Inner(app, space, protocol, name, classes)
-    return Protected(inner, defense, shares, state, account, limits, passes)
+    return Protected(inner, defense, shares, state, account, limits, passes, counts)
 
 
 class Protected:
@@ -84,10 +88,11 @@ class Protected:
         account: Callable[[Scope], str] | None,
         limits: Limits | None,
         passes: Sequence[str],
+        counts: Counts | None = None,
     ) -> None:
         self._inner, self._defense, self._shares = inner, defense, shares
         self._state, self._account, self._limits = state, account, limits
-        self._passes = frozenset(passes)
+        self._passes, self._counts = frozenset(passes), counts
         self._front: Front | None = None
         self._held: State | None = None
         self._deploying: asyncio.Lock | None = None
@@ -128,7 +133,7 @@ class Protected:
             state.adopt({"defense": _known(self._defense), "space": _known(inner.space)})
             store, secret = state.store, state.secret()
         deployment = Served(victim, self._defense, np.random.default_rng(secret), whole=False)
-        service = Service(deployment, store, apart=True)
+        service = Service(deployment, store, apart=True, counts=self._counts)
         columns = Columns(inner.space, service.card.partial)
         who = None if self._state is not None else self._who(service)
         return Front(service, columns, inner.name, self._rest, self._limits, who)

@@ -13,6 +13,7 @@ import numpy as np
 from moatbench.client import Answers, Card
 from moatbench.serving.deployment import Served, packed
 from moatbench.serving.kept.clients import Client, Clients
+from moatbench.serving.kept.counts import Counts
 from moatbench.serving.kept.journal import Done, Journal
 from moatbench.serving.kept.repeats import Repeats, Told
 from moatbench.serving.meters import Meters
@@ -45,11 +46,27 @@ class Service:
         store: of the state.
         price: US dollars an answer.
         apart: whether the model must be asked from a thread, as it answers on the event loop.
+        counts: of rows, where several processes share them.
+
+    Raises:
+        ValueError: they share counts, and the defense remembers more than the row at hand.
     """
 
     def __init__(
-        self, deployment: Served, store: Store, price: float = 0.0, *, apart: bool = False
+        self,
+        deployment: Served,
+        store: Store,
+        price: float = 0.0,
+        *,
+        apart: bool = False,
+        counts: Counts | None = None,
     ) -> None:
+        if counts is not None and deployment.keeps != "none":
+            raise ValueError(
+                "counts in PostgreSQL suit defenses that remember nothing of an account, got "
+                f"{type(deployment.defense).__name__}, of which replicas would each know a part"
+            )
+        self.counts = counts
         self.deployment, self.store = deployment, store
         self.card: Card = deployment.card(price)
         self.meters, self.clients, self.repeats = Meters(), Clients(store), Repeats(store)
@@ -90,6 +107,8 @@ class Service:
         if client.waits_until:
             await _patience(client)
         self._check_ready()
+        if self.counts is not None:
+            await self.counts.take(client.account, len(x))
         done: Done = asyncio.get_running_loop().create_future()
         job = _Job(client, x, written, repeat, done)
         client.reserved += len(x)

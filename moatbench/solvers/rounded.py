@@ -17,6 +17,7 @@ BROKEN = 0.02  # share of broken intervals from which on the answers are not mer
 START = 3.5  # uniform queries an unknown before bisection: with fewer, predicted edges are far off
 OVER = 1.3  # edges an unknown: few more than must be, each located the better
 SHARP = 1e-6  # log-odds: edges located so well are exact answers
+TELLS = 2.0  # reaches by which a fit to answers errs at edges, beyond which these know better
 NULL = 1e-12  # curvature, relative to the largest, along which edges tell nothing
 
 
@@ -84,12 +85,29 @@ class Rounded:
             grid: to what.
             edges: what bisection has found so far.
         """
-        if edges is not None and self._settled is not None and edges.count:
-            fit, sharp = self._bisected(x, answers, grid, edges, self._settled)
-            if not self._broken(x, answers, grid, fit.theta):
-                return fit, sharp  # else the brackets are too wide yet to hold the rest together
+        if edges is None or self._settled is None or not self._enough(x, edges):
+            return self._whole(x, answers, grid)
+        fit, sharp = self._bisected(x, answers, grid, edges, self._settled)
+        if self._broken(x, answers, grid, fit.theta):
+            return self._whole(x, answers, grid)  # the brackets are too wide yet to hold the rest
+        if not sharp and (other := self._whole(x, answers, grid)) is not None:
+            return other if self._foresees(other[0].theta, edges) else (fit, False)
+        return fit, sharp
+
+    def _whole(self, x: Array, answers: Array, grid: Steps) -> tuple[Solution, bool] | None:
+        """Fit to the answers alone; None if they are not just rounded."""
         fit = self._bounded(x, answers, grid)
         return None if self._broken(x, answers, grid, fit.theta) else (fit, False)
+
+    def _enough(self, x: Array, edges: Edges) -> bool:
+        """Whether there is an edge for each unknown: fewer leave open what the answers tell."""
+        return edges.count >= self._learner.model(x[:1]).unknowns
+
+    def _foresees(self, theta: Array, edges: Edges) -> bool:
+        """Whether a fit to answers knows the edges nearly as well as they are located by now."""
+        points, crossings = edges.found()
+        gap, _ = crossings.value(self._learner.model(points).scores(theta))
+        return bool(np.sqrt(2 * gap) < TELLS)
 
     def _bounded(self, x: Array, answers: Array, grid: Steps) -> Solution:
         return intervals.fit_intervals(self._learner.model(x), answers, grid, self._rng)

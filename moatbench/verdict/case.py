@@ -16,6 +16,7 @@ CONTROLS = (UNDEFENDED, "random_labels")  # nobody claims that they hold
 PRICES = ("label_agreement", "top_agreement", "l1_mean", "refused")
 WAITED = "seconds_waited"
 TOO_HIGH = frozenset({ORACLE, UNISOLATED})  # such marks say that no thief need get as much
+USUAL = {"scale": "probability"}  # knobs that tell no strength
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,7 @@ def named(summary: Summary) -> str:
         if key.startswith(prefix) and isinstance(value, int | float | str)
     }
     own = {key: value for key, value in own.items() if not key.startswith("_") and "." not in key}
+    own = {key: value for key, value in own.items() if USUAL.get(key) != value}
     told = ", ".join(f"{key}={value}" for key, value in own.items())
     return f"{summary.defense} ({told})" if 0 < len(own) <= 2 else summary.defense
 

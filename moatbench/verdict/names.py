@@ -24,10 +24,11 @@ SPELT = {  # as their papers or makers write them, where the words of the code d
     "gss": "General Social Survey",
     "openml": "OpenML",
 }
-WORDS = {
-    word: word.upper() for word in ("art", "bdpl", "dawn", "dp", "edm", "fee", "hoda", "mad", "mlp")
-}
-WORDS |= {word: word.upper() for word in ("prada", "rbf", "seat", "svm")} | {"top1": "top-1"}
+CAPITALS = (
+    *("art", "bdpl", "cnn", "dawn", "dp", "edm", "fee", "hoda", "jbda", "mad", "mlp", "prada"),
+    *("rbf", "seat", "svm"),
+)
+WORDS = {word: word.upper() for word in CAPITALS} | {"top1": "top-1", "mnist5k": "MNIST-5k"}
 BETWEEN = re.compile(r", (?![^()]*\))")  # names, not the knobs of one
 KNOB = re.compile(r"(?<=[ (])[\w.]+=")  # the name of one
 BEHIND = re.compile(r" (?:\(|\+\d)")  # a name: its knobs, or how many are like it

@@ -9,6 +9,7 @@ from shop import ROOT
 
 REDUCED = {
     "accounts": ["--quick"],
+    "as_in_2016": ["--quick"],
     "benchmark_page": ["--check"],
     "curve_end": ["--quick"],
     "defense_cost": ["rounding", "bdpl"],

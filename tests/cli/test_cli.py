@@ -52,16 +52,6 @@ def test_the_same_command_draws_the_same_curve_but_for_the_time(moatbench: Run) 
     assert curves[0] == curves[1]
 
 
-def test_an_experiment_may_name_the_attacks_of_its_suite(moatbench: Run) -> None:
-    """Found: its `attack.suite` was handed to each of them as a knob, and all runs failed."""
-    some = ("data=iris", "victim=softmax", "defense=none", "checkpoints=[10]", "report=null")
-    status, out, err = moatbench(
-        "experiment=deployed", *some, "tracking.enabled=false", "attack.suite=[pool_retraining]"
-    )
-    assert status == 0, err
-    assert "pool_retraining" in out
-
-
 def test_a_suite_ends_with_its_worst_case(moatbench: Run) -> None:
     chosen = "attack.suite=[equation_solving,uniform_retraining]"
     moatbench("data=iris", "attack=suite", chosen, "checkpoints=[5,10]", "tracking.enabled=false")

@@ -2,15 +2,21 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from made_runs import cells, run
 from shop import Run
 
 from moatbench.client import Surrogate
 from moatbench.judge.judge import Judge
 from moatbench.record import curve
 from moatbench.reply import from_outputs
+from moatbench.report.measure.worst import fields
+from moatbench.report.select.selection import select
+from moatbench.report.write.contents import tables
+from moatbench.report.write.methods import paragraph
 from moatbench.types import Array
 from moatbench.victim import Victim
 
@@ -59,3 +65,16 @@ def test_a_set_of_another_shape_is_refused_before_a_victim_is_trained(
     status, _, err = moatbench("data=digits", f"data@{key}=iris", "tracking.enabled=false")
     assert status == 1
     assert f"{key} must be pictures, as data digits are, got iris" in err
+
+
+def test_a_report_has_its_table_and_names_it_where_it_was_declared() -> None:
+    known = {"name": "digits", "sha256": "d", "rows": 150, "test_share": 0.3}
+    abroad = {**known, "foreign": {"name": "photos", "rows": 40}}
+    told: dict[str, Any] = {"row": {"fidelity_foreign": 0.25}, "data_provenance": abroad}
+    found = cells("attacks_foreign", run("none", **told), run("mine", **told))
+    assert {row["maximum"].strip("*") for row in found.values()} == {"25.0"}
+    selection = select([run("none", **told)])
+    assert "and on rows of photos (foreign)" in paragraph(selection, fields(selection))
+    without = select([run("none", data_provenance=known)])
+    assert "foreign" not in paragraph(without, fields(without))
+    assert "attacks_foreign" not in [table.name for table in tables(without, fields(without))]

@@ -142,3 +142,10 @@ def test_a_dry_run_sends_nothing(tmp_path: Path) -> None:
             told = estimate(cfg, choices["attack"])
     assert "up to 1,287 rows in 13 requests or more, $12.87" in told
     assert not requests
+
+
+def test_no_rows_get_no_answers() -> None:
+    told = [Told("a", [0.25, 0.75])]
+    reply = Reading.of(told, ["a", "b"]).reply([])
+    assert reply.outputs is not None
+    assert reply.outputs.shape == (0, 2)

@@ -1,11 +1,9 @@
 """Team-scale tracking: a store on PostgreSQL takes eight writers at once and loses nothing."""
 
-import getpass
 import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,7 +16,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
-from shop import tool
+from databases import free_port, postgres
 
 from moatbench.cli.ui import LEAN
 from moatbench.tracking import store
@@ -33,36 +31,10 @@ pytestmark = [
 ]
 
 
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
-
-
 @pytest.fixture
 def database() -> Iterator[str]:
-    """Start a PostgreSQL of its own; it refuses to run as root, so it gets a user if need be."""
-    folder, port = Path("/tmp") / f"moatbench-pg-{free_port()}", free_port()
-    folder.mkdir()
-    root = getpass.getuser() == "root"
-    if root:
-        shutil.chown(folder, "postgres")
-    become = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if root else []
-
-    def pg(program: str, *arguments: str) -> None:
-        command = [*become, str(Path(tool("postgresql")) / program), *arguments]
-        subprocess.run(command, check=True, capture_output=True, cwd=folder)
-
-    data = str(folder / "data")
-    pg("initdb", "-D", data, "-U", "moatbench", "--auth=trust")
-    options = f"-p {port} -c listen_addresses=127.0.0.1 -k {folder}"
-    pg("pg_ctl", "-D", data, "-w", "-o", options, "-l", str(folder / "log"), "start")
-    try:
-        pg("createdb", "-h", "127.0.0.1", "-p", str(port), "-U", "moatbench", "tracking")
-        yield f"postgresql+psycopg2://moatbench@127.0.0.1:{port}/tracking"
-    finally:
-        pg("pg_ctl", "-D", data, "-m", "immediate", "stop")
-        shutil.rmtree(folder)
+    with postgres("tracking") as url:
+        yield url.replace("postgresql:", "postgresql+psycopg2:")
 
 
 @pytest.fixture(params=["database", "server"])

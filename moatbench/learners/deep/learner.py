@@ -57,7 +57,7 @@ class NetLearner:
     net: str = "cnn"
     knobs: Mapping[str, Any] = field(default_factory=dict)
     recipe: Recipe = field(default_factory=Recipe)
-    warm: bool = False
+    warm: bool = True
     polish: bool = False
     note: str = ""
 
