@@ -19,7 +19,7 @@ from moatbench.space import InputSpace
 from moatbench.types import Array, Generator, Labels, Mask
 from moatbench.victim import Victim
 
-ROWS = 1000  # of the defender's data, at most
+ROWS = 3000  # of the defender's data, at most: fewer stand badly for customers
 REFERENCE = {"published": 100, "ratio": 200}  # rows that stand for customers, and for outliers
 OUTLIERS = ("shuffled", "uniform", "noise")
 SHARE, SPREAD = (0.2, 0.3), 0.5  # of noise in a row, and its deviation, in ranges of a feature

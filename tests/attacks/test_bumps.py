@@ -91,6 +91,7 @@ def test_rounding_behind_a_bump_leaves_bounds(defense: Defense) -> None:
     assert np.median(found.high - found.low) < 0.5
 
 
+@pytest.mark.slow
 def test_of_many_classes_a_guess_says_which_branch() -> None:
     true = truths(20, 8)[3:]
     near = normalised(true * np.exp(np.random.default_rng(2).normal(size=true.shape) * 0.01))
