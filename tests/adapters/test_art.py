@@ -16,6 +16,7 @@ from moatbench.adapters.art import toolbox
 from moatbench.api import Deployment, MeteredAPI
 from moatbench.attack import Attack, Target
 from moatbench.defense import Defense
+from moatbench.judge.given import to_defend
 from moatbench.models import forward
 from moatbench.randomness import stream
 from moatbench.reply import Reply, from_outputs
@@ -151,7 +152,8 @@ def test_class_labels_are_told_row_by_row_and_the_fault_is_named(
     toy: Victim, caplog: pytest.LogCaptureFixture
 ) -> None:
     toolbox.tell.cache_clear()
-    defense = deployed(defense_of("art", "defense.art.postprocessor=ClassLabels"), toy)
+    owned = to_defend(toy)
+    defense = deployed(defense_of("art", "defense.art.postprocessor=ClassLabels"), owned)
     p = np.random.default_rng(0).dirichlet(np.ones(3), 50)
     told = defense.respond(np.zeros((50, 4)), from_outputs(p), "alice")
     assert told.outputs is None

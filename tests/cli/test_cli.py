@@ -96,7 +96,7 @@ def test_what_does_not_apply_is_a_run_that_says_so(moatbench: Run) -> None:
         (["checkpoints=[65,a]"], "checkpoints must be a list in which each is a whole number"),
         (["publish=maybe"], "publish must be true or false, got maybe"),
         (["defense=[prada,roundin]"], "no defense is called 'roundin'; did you mean rounding?"),
-        (["defense=[prada,mada]"], "Known: adaptive_misinformation, bdpl, binning"),
+        (["defense=[prada,mada]"], "Known: adaptive_misinformation, art, bdpl, binning"),
         (["response@defense.prada.response=refus", "defense=prada"], "did you mean refuse?"),
         (
             ["defense.prada.delta=0.8"],

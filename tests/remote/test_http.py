@@ -73,7 +73,9 @@ def test_softmax_on_digits_gives_the_same_curve_through_http(
             for victim in (inside, through)
         ]
     for here, there in zip(*curves, strict=True):
-        assert there.metrics == pytest.approx(here.metrics, rel=0, abs=0, nan_ok=True)
+        measured = dict(here.metrics)
+        del measured["parameter_error"]  # a service's own parameters are not to be seen
+        assert there.metrics == pytest.approx(measured, rel=0, abs=0, nan_ok=True)
         for name, value in here.parameters.items():
             assert there.parameters[name].tobytes() == value.tobytes()
 

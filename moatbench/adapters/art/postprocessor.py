@@ -62,7 +62,7 @@ class ArtPostprocessor(Defense):
         """Give each account a stream; say where ART answers a batch otherwise than its rows."""
         victim.require_probabilities(f"ART's {self.postprocessor}", full=True)
         self._streams, self._tell = AccountStreams(rng), self._made()
-        rows = victim.predict(victim.shares.x_test[:TRIED]).outputs
+        rows = victim.predict(victim.shares.x_train[:TRIED]).outputs
         if rows is not None and self.traits.noise is None and len(rows):
             alone = np.vstack([self._tell(row[None]) for row in rows])
             if not np.array_equal(alone, self._tell(rows.copy()), equal_nan=True):
