@@ -1,5 +1,6 @@
 """A config file names one class or function, and states each of its knobs."""
 
+import re
 from collections.abc import Callable
 from importlib import import_module
 from importlib.resources import files
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 from omegaconf import DictConfig, OmegaConf
+from shop import attack_of
 
 from moatbench.compose.build import options as names
 
@@ -16,6 +18,11 @@ Compose = Callable[..., DictConfig]
 # What the builder passes by position
 GIVEN = {"data": 0, "victim": 2, "defense": 0, "response": 0, "attack": 0}
 FILES = [(g, n) for g in GIVEN for n in names(g) if (g, n) not in {("attack", "suite")}]
+
+
+def text_of(group: str, name: str) -> str:
+    """Read a config file."""
+    return (files("moatbench.conf") / group / f"{name}.yaml").read_text("utf-8")
 
 
 def nodes(tree: Any) -> list[dict[str, Any]]:
@@ -45,7 +52,7 @@ def test_a_defense_file_holds_one_entry_of_its_own_name(name: str, composed: Com
 
 @pytest.mark.parametrize(("group", "name"), FILES, ids=lambda v: str(v))
 def test_a_file_says_what_it_is(group: str, name: str) -> None:
-    assert (files("moatbench.conf") / group / f"{name}.yaml").read_text().startswith("# ")
+    assert text_of(group, name).startswith("# ")
 
 
 def test_a_stack_keeps_the_order_of_the_command_line(composed: Compose) -> None:
@@ -56,3 +63,22 @@ def test_a_stack_keeps_the_order_of_the_command_line(composed: Compose) -> None:
 def test_a_knob_of_a_stack_is_reached_by_name(composed: Compose) -> None:
     cfg = composed("defense=[prada,rounding]", "defense.rounding.decimals=1")
     assert cfg.defense.rounding.decimals == 1
+
+
+WRAPPERS = {
+    name: found.group(1)
+    for group, name in FILES
+    if group == "attack"
+    and name != "tuned"  # which wants the other's knobs as well
+    and (found := re.search(rf"attack={name} attack@attack.attack=(\w+)", text_of("attack", name)))
+}
+
+
+@pytest.mark.parametrize("name", WRAPPERS)
+def test_a_wrapper_takes_the_attack_that_its_file_tells_how_to_give(name: str) -> None:
+    wrapped = attack_of(name, f"attack@attack.attack={WRAPPERS[name]}").inner
+    assert type(wrapped) is type(attack_of(WRAPPERS[name]))
+
+
+def test_wrappers_say_how_another_attack_is_given() -> None:
+    assert {"averaging", "evasion", "inversion", "on_grid", "sybil", "top1"} <= WRAPPERS.keys()
