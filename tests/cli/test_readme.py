@@ -4,11 +4,13 @@ import re
 import shlex
 import sys
 import tomllib
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from omegaconf import DictConfig
+from sklearn.exceptions import ConvergenceWarning
 
 from moatbench.testing import check_attack, check_defense
 from moatbench.verdict.names import shown as part_name
@@ -87,7 +89,9 @@ def test_the_attack_runs_from_the_command_line(shown: Path, moatbench: Run) -> N
 
 def test_the_model_is_saved_and_attacked(shown: Path, moatbench: Run) -> None:
     code = (shown / "save_model.py").read_text()
-    exec(compile(code, "save_model.py", "exec"), {})  # the fixture moved into an empty folder
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        exec(compile(code, "save_model.py", "exec"), {})  # the fixture moved into an empty folder
     status, out, err = moatbench(*command("victim=model"), *QUICK)
     assert status == 0, err
     assert "Mine on Wine" in out
