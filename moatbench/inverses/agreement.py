@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import expit, log_expit
 
-from moatbench.inverses.standing import agreed, weights_of
+from moatbench.inverses.standing import MANY, agreed, weights_of
 from moatbench.models.linear import cross_entropy
 from moatbench.types import Array, Labels, Mask, Rows
 
@@ -26,9 +26,12 @@ EXACT = 1e-6  # residual of an entry that stands
 AGREEING = 3  # entries of a row at least: two lie on every line
 FAINT = 1e-10  # a confidence below carries rounding errors in its log
 TIED = 3e-4  # nearer to the largest, and a class may have been raised to it
+PILE, ALIKE = (0.2, 0.5), 1.3  # shares of many classes between which all are told alike
+RAISED = 3.0  # times as much as these, what is told of others that may have been raised with them
 REDUNDANT = 1.25  # times as many entries of a class as unknowns, and at least so many more:
 SPARE = 4
 ENDS, ALONE = 4, 1.0  # a quarter of the answers, and the scale, where a class is sought alone
+MOST = 0.75  # of the classes
 MODELS = 3  # that may answer in turn
 STEEP = 1e-3  # least slope of a link
 
@@ -64,7 +67,8 @@ class Equations:
     def of(a: Array, told: Array, link: Link = SOFTMAX) -> "Equations":
         """Take answers (n, k) for equations; rows of NaN are none.
 
-        What is equal to the largest of its row may have been raised to it, and is left out.
+        What is equal to the largest of its row may have been raised to it, and is left out; so are
+        many classes that are told alike, for these may have been raised all at once.
         """
         told = np.nan_to_num(told)
         usable, logs = told > FAINT, np.log(told.clip(1e-300))
@@ -72,7 +76,7 @@ class Equations:
             odds = np.asarray(usable.all(axis=1))[:, None]
             return Equations(a, np.where(odds, logs[:, 1:] - logs[:, :1], 0.0), odds, link)
         tied = told >= told.max(axis=1, keepdims=True) - TIED
-        usable &= ~(tied & (tied.sum(axis=1, keepdims=True) > 1))
+        usable &= ~(tied & (tied.sum(axis=1, keepdims=True) > 1)) & ~_piled(told)
         return Equations(a, logs, usable, link)
 
     @property
@@ -139,11 +143,36 @@ def agreements(equations: Equations, labels: Labels, k: int) -> list[Agreement]:
     return sorted(found, key=lambda one: -int(one.stands.sum()))
 
 
+def _piled(told: Array) -> Mask:
+    """(n, k) entries that may have been raised with many others, where most answers show a pile."""
+    if told.shape[1] <= MANY or not len(told):
+        return np.zeros(told.shape, bool)
+    low, high = np.quantile(told, PILE, axis=1)[:, :, None]
+    if np.median(high / np.maximum(low, FAINT)) > ALIKE:
+        return np.zeros(told.shape, bool)
+    near = (told > low / ALIKE) & (told < RAISED * low)
+    return np.asarray(near | (told == told.max(axis=1, keepdims=True)))
+
+
 def standing_entries(equations: Equations, w: Array) -> Mask:
     """(n, k) the entries that a model explains, with others of their row, to the last digits."""
     gaps = equations.gaps(w)
     near = np.abs(gaps - equations.offsets(gaps, EXACT)) < EXACT
     return np.asarray(near & (near.sum(axis=1, keepdims=True) >= equations.least))
+
+
+def nearly(equations: Equations, labels: Labels, k: int) -> Agreement | None:
+    """Return a solution that is certain of some classes, most of them if possible."""
+    if not equations.usable.any():
+        return None
+    found = []
+    for start in _starts(equations, labels, k):
+        w = _annealed(equations, start, WIDEST)
+        found.append(Agreement(w, standing_entries(equations, w)))
+        if found[-1].certain.mean() >= MOST:
+            break
+    best = max(found, key=lambda one: int(one.certain.sum()))
+    return best if best.certain.sum() >= AGREEING else None
 
 
 def _agreement(equations: Equations, labels: Labels, k: int) -> Agreement | None:

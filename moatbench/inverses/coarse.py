@@ -16,6 +16,7 @@ def gridded(told: Origins, said: AnswerGrid) -> Origins:
     """Bound each confidence by the step of the grid that it was moved to."""
     grid = grid_of(said)
     low, high = bounds(grid, told.low)[0], bounds(grid, told.high)[1]
+    low = np.where(told.low <= 0, 0.0, low)  # what a relative grid tells as 0 is 0
     on_grid = np.logical_or(_meets(said, told.low), (told.low < told.high).any(axis=1))
     return told.moved(low, high, on_grid, np.arange(len(low)))
 

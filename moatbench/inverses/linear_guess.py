@@ -4,9 +4,10 @@ import numpy as np
 from scipy.special import softmax
 
 from moatbench.client import Answers
+from moatbench.inverses.agreement import AGREEING, RAISED, Equations, nearly
 from moatbench.inverses.origins import Origins
 from moatbench.inverses.settling import nearest
-from moatbench.inverses.standing import standing
+from moatbench.inverses.standing import MANY, standing, weights_of
 from moatbench.learners.learner import Learner
 from moatbench.learners.ridge_path import Batch, fit_at
 from moatbench.models.linear import Linear
@@ -56,6 +57,8 @@ def linear_guess(learner: Learner, answers: Answers, origins: Origins) -> Predic
 
 def _stood(a: Array, told: Array, origins: Origins, w: Array) -> Array:
     """Fit to what was told and may have been so; then choose origins, and fit to these again."""
+    if len(w.T) > MANY:
+        return raised_together(a, told, w)
     w, _ = standing(a, _logs(told), _untouched(told, origins), w)
     for _ in range(ROUNDS):
         guess = softmax(a @ w, axis=1)
@@ -63,6 +66,47 @@ def _stood(a: Array, told: Array, origins: Origins, w: Array) -> Array:
         if np.nanquantile(np.abs(chosen - guess).max(axis=1), MOST) < STAYS:
             break
         w, _ = standing(a, _logs(chosen), known & (chosen > TINY), w, NARROW)
+    return w
+
+
+def raised_together(a: Array, told: Array, w: Array) -> Array:
+    """Fit to answers of which many classes at a time were raised by as much, an amount of the row.
+
+    The classes that are known by what stands tell each row's offset, and how much others of its
+    classes were raised. So a class that is not known yet was told as it was, or raised by that.
+    """
+    one = nearly(Equations.of(a, told), told.argmax(axis=1), told.shape[1])
+    if one is None:
+        return w
+    w, logs = one.w.copy(), _logs(told)
+    known = one.stands & one.certain
+    count = known.sum(axis=1)
+    rows = np.flatnonzero(count >= AGREEING)
+    a, told, logs, known = a[rows], told[rows], logs[rows], known[rows]
+    offset = np.where(known, logs - a @ w, 0.0).sum(axis=1) / count[rows]
+    excess = told - np.exp(a @ w + offset[:, None])
+    raised = np.nanmedian(np.where(one.certain & (excess > STAYS), excess, np.nan), axis=1)
+    for j in np.flatnonzero(~one.certain):
+        less = (told[:, j] - raised).clip(TINY)
+        either = np.stack([logs[:, j], np.log(less)]) - offset
+        apart = (told[:, j] < raised * (1 - STAYS)) | (told[:, j] > RAISED * raised)
+        w[:, j] = _one_of_two(a, either, apart, w[:, j])
+    return w
+
+
+def _one_of_two(a: Array, either: Array, first: Mask, w: Array) -> Array:
+    """(d,) weights on one of `either` (2, n) of each row, on the first where that is known."""
+    scale, ridge = WIDE, 1e-2
+    weights, target = first.astype(float), either[0]
+    while scale > STAYS:
+        normal = a.T @ (a * weights[:, None])
+        normal[np.diag_indices(len(normal))] += ridge
+        w = np.linalg.solve(normal, a.T @ (weights * target))
+        gaps = np.abs(either - a @ w)
+        second = (gaps[1] < gaps[0]) & ~first
+        target, gap = np.where(second, either[1], either[0]), np.where(second, gaps[1], gaps[0])
+        weights = weights_of(gap / scale)
+        scale, ridge = scale * SHRINKING, RIDGE * STAYS
     return w
 
 

@@ -19,6 +19,7 @@ CAUTION, AGREED = 10.0, 0.9  # times the residual that most of the standing entr
 AGREEING = 3  # entries of a row at least: two lie on every line
 FREE = 20  # rounds in which fewer will do
 POLISHING = 4  # rounds at the narrowest scale
+MANY = 20  # entries of a row, beyond which they are sorted
 RIDGE = 1e-3, 1e-9  # in the free rounds, and later
 
 
@@ -63,9 +64,26 @@ def weights_of(gaps: Array) -> Array:
 
 def agreed(gaps: Array, scale: float) -> Array:
     """(n,) of each row the gap that most others are near to."""
+    if gaps.shape[1] > MANY:
+        return _crowded(gaps, scale)
     near = np.nansum(np.exp(-(((gaps[:, :, None] - gaps[:, None, :]) / scale) ** 2)), axis=2)
     best = np.where(np.isnan(gaps), -1.0, near).argmax(axis=1)
     return np.asarray(np.nan_to_num(gaps[np.arange(len(gaps)), best]))
+
+
+def _crowded(gaps: Array, scale: float) -> Array:
+    """(n,) of each row the gap that most others are within the scale of; by sorting."""
+    usable, rows = ~np.isnan(gaps), np.arange(len(gaps))
+    if not usable.any():
+        return np.zeros(len(gaps))
+    least = gaps[usable].min()
+    apart = gaps[usable].max() - least + 3 * scale  # each row in a stretch of its own
+    flat = np.sort(np.where(usable, gaps - least, apart - scale), axis=1) + rows[:, None] * apart
+    ends = (np.searchsorted(flat.ravel(), flat + side) for side in (scale, -scale))
+    near = next(ends) - next(ends)
+    near[np.arange(gaps.shape[1]) >= usable.sum(axis=1)[:, None]] = -1
+    best = flat[rows, near.argmax(axis=1)] - rows * apart + least
+    return np.asarray(np.where(usable.any(axis=1), best, 0.0))
 
 
 def _solved(a: Array, targets: Array, weights: Array, w: Array, ridge: float) -> Array:

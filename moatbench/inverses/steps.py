@@ -51,8 +51,8 @@ def set_step(told: Origins, epsilon: float, lead: float, guess: Array | None) ->
 
     The set holds the label, which leads the others by `lead` before the answer is normalised. Up to
     ten classes all sets are tried, and those are kept that give an answer with the same top class.
-    Beyond, sets are tried that leave out the largest and the least of what was told; a guess
-    (n, k) of the true answers adds the sets that go with it.
+    Beyond, the likeliest are, given a guess (n, k) of the true answers; of an answer that is known
+    within bounds alone, there all that is left is that no confidence moves by more than half.
     """
     if epsilon == 0:
         return told
@@ -67,12 +67,20 @@ def set_step(told: Origins, epsilon: float, lead: float, guess: Array | None) ->
                 sources, members = np.repeat(some, len(sets)), np.tile(sets, (len(some), 1))
                 parts.append(_sets(told, sources, members, epsilon, lead))
             continue
-        for source in of:
+        wide = (told.low[of] < told.high[of]).any(axis=1)
+        parts.append(_anywhere(told, of[wide], epsilon))
+        for source in of[~wide]:
             at = None if guess is None else guess[told.rows[source]]
-            members = likely_sets(told.high[source], int(label), epsilon, at)
+            members = likely_sets(told.high[source], int(label), epsilon, lead, at)
             sources = np.full(len(members), source)
             parts.append(_sets(told, sources, members, epsilon, lead))
     return joined([*parts, told.take(np.arange(0))])
+
+
+def _anywhere(told: Origins, sources: Rows, epsilon: float) -> Origins:
+    """Bound what a step of some length leaves open, whatever it went to."""
+    low, high = told.low[sources] - epsilon / 2, told.high[sources] + epsilon / 2
+    return told.moved(low, high, np.ones(len(sources), bool), sources)
 
 
 def _sets(told: Origins, sources: Rows, members: Mask, epsilon: float, lead: float) -> Origins:

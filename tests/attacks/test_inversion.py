@@ -17,11 +17,14 @@ from moatbench.defenses.modelguard_w import ModelGuardW, least_likely
 from moatbench.defenses.noise import Noise
 from moatbench.defenses.rounding import Rounding
 from moatbench.defenses.shuffle import Shuffle
+from moatbench.defenses.significant_digits import SignificantDigits
 from moatbench.defenses.top_k import TopK
 from moatbench.inverses.hypotheses import known_inverses, spoken_for
 from moatbench.inverses.layers import inverse_of
+from moatbench.inverses.linear_guess import raised_together
 from moatbench.inverses.origins import Origins
 from moatbench.inverses.settling import nearest, settled
+from moatbench.models.linear import design
 from moatbench.numerics.simplex import normalised
 from moatbench.reply import Reply
 from moatbench.runner.extract import Checkpoint, extract
@@ -103,10 +106,11 @@ def test_an_answer_cut_short_at_a_class_says_how_sure_the_model_is_at_least() ->
     np.testing.assert_allclose((low, high), ([0.5, 0, 0], [1, 0.5, 0.5]))
 
 
-def test_of_many_classes_a_guess_finds_the_set() -> None:
+@pytest.mark.parametrize("error", [0.01, 0.1, 0.3])
+def test_of_many_classes_a_guess_finds_the_set(error: float) -> None:
     true = truths(100, 40)
     told = poisoned(true, others(100, 40), 1.0, guard=True)
-    near = normalised(true * np.exp(np.random.default_rng(2).normal(size=true.shape) * 0.01))
+    near = normalised(true * np.exp(np.random.default_rng(2).normal(size=true.shape) * error))
     found = origins(told, MAD(1.0, True), true, near)
     restored, _ = nearest(found, near)
     assert (np.abs(restored - true).sum(axis=1) < 1e-3).mean() >= 0.8
@@ -131,6 +135,13 @@ def test_rounding_after_a_perturbation_leaves_bounds() -> None:
     assert found.holds(true, CLOSE).all()
     assert not found.exact.any()
     assert np.median(found.high - found.low) < 0.03
+
+
+def test_a_class_that_significant_digits_tell_as_nothing_is_nothing() -> None:
+    """Two classes: a step of mad was cut short at the other one."""
+    true = np.array([[0.4125, 0.5875]])
+    stack = Stack({"mad": MAD(1.0, False), "digits": SignificantDigits(2)})
+    assert origins(np.array([[0.0, 1.0]]), stack, true).holds(true, CLOSE).all()
 
 
 def test_a_shuffle_leaves_the_values(toy: Victim) -> None:
@@ -254,3 +265,16 @@ def test_bad_knobs_are_told(knobs: dict[str, object]) -> None:
     assert isinstance(own, Inversion)
     with pytest.raises(ValueError, match="inversion: "):
         replace(own, **knobs)
+
+
+def test_of_many_classes_all_answers_together_tell_the_sets() -> None:
+    """mad_argmax before softmax regression of a hundred classes: no guess is given."""
+    rng = np.random.default_rng(0)
+    a = design(rng.uniform(-1, 1, (800, 6)))
+    true = softmax_of_scores(a @ rng.normal(size=(7, 100)), axis=1)
+    told = poisoned(true, others(100, 800), 1.0, guard=True)
+    guess = softmax_of_scores(a @ raised_together(a, told, np.zeros((7, 100))), axis=1)
+    np.testing.assert_allclose(guess, true, atol=CLOSE)
+    found = origins(told[:50], MAD(1.0, True), true[:50], guess[:50])
+    restored, _ = nearest(found, guess[:50])
+    assert (np.abs(restored - true[:50]).sum(axis=1) < 1e-3).mean() >= 0.98
