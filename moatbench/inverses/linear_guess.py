@@ -35,6 +35,8 @@ def linear_guess(learner: Learner, answers: Answers, origins: Origins) -> Predic
     rows = np.zeros(0, np.intp) if told is None else np.flatnonzero(has_outputs(told))
     if told is None or len(rows) * (learner.k - 1) < learner.unknowns:
         return None
+    if learner.k == 2 and origins.pointed.sum() < learner.unknowns:
+        return None  # what is left are bounds on one log-odds
     model = learner.model(answers.x)
     assert isinstance(model, Linear)
     labels = answers.labels.copy()

@@ -64,6 +64,12 @@ class Origins:
         found[self.rows] = self.exact
         return np.asarray(found & (self.counts == 1))
 
+    @property
+    def pointed(self) -> Mask:
+        """(n,) which answers have candidates, and each a point, or one but for an order."""
+        wide = np.bincount(self.rows, (self.low < self.high).any(axis=1), minlength=self.n)
+        return np.asarray((self.counts > 0) & (wide == 0))
+
     def take(self, chosen: Mask | Rows) -> "Origins":
         """Return some of the candidates."""
         low, high, mixed = self.low[chosen], self.high[chosen], self.mixed[chosen]

@@ -83,11 +83,12 @@ class Restored(View):
     def determined(self) -> bool:
         """Whether a model that explains the answers must be the true one.
 
-        It is where those with one origin suffice, or where there are more than suffice of all: a
-        guess may choose the origins of the others so that any model explains few of them.
+        It is where those with one origin suffice, or where there are more than suffice of all that
+        have points alone: a guess may choose their origins so that any model explains few of them.
+        Bounds leave room for any guess.
         """
         learner, told = learner_for(PUBLISHED, self.card), stacked(self._origins)
-        sure, every = ((learner.k - 1) * int(m.sum()) for m in (told.certain, told.counts > 0))
+        sure, every = ((learner.k - 1) * int(m.sum()) for m in (told.certain, told.pointed))
         return sure >= learner.unknowns or every >= REDUNDANT * learner.unknowns
 
     @property
