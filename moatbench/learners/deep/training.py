@@ -1,7 +1,7 @@
 """The one training loop of torch: victims, surrogates and restorers go through it."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from moatbench.learners.deep.device import precise, resolved
+from moatbench.learners.deep.nets import Weights, kept
 from moatbench.learners.deep.recipes import Recipe
 from moatbench.types import Array, Generator
 
@@ -36,6 +37,19 @@ class Exposure:
     weight: float
 
 
+@dataclass
+class Along:
+    """What becomes of a network along its training.
+
+    Args:
+        steps: after which its weights are kept.
+        states: the weights, by the names that torch gives them.
+    """
+
+    steps: Collection[int]
+    states: list[dict[str, Weights]] = field(default_factory=list)
+
+
 def train(
     net: nn.Module,
     z: Array,
@@ -43,6 +57,7 @@ def train(
     recipe: Recipe,
     rng: Generator,
     exposure: Exposure | None = None,
+    along: Along | None = None,
 ) -> nn.Module:
     """Train a network, in place, and return it in evaluation.
 
@@ -53,6 +68,7 @@ def train(
         recipe: how.
         rng: draws the order of the rows, and of those of an exposure.
         exposure: rows of no class to be undecided on.
+        along: is given the weights on the way.
 
     Raises:
         Diverged: the loss became no number.
@@ -94,6 +110,8 @@ def train(
         total += value.detach()
         if step % 100 == 99 or step == steps - 1:
             _check(total, step)
+        if along is not None and step + 1 in along.steps:
+            along.states.append(kept(net))
     return net.eval()
 
 
