@@ -9,7 +9,7 @@ import numpy as np
 
 from moatbench.data import Dataset
 from moatbench.knobs import check_number, check_whole
-from moatbench.learners.deep.device import check_device, one_stream
+from moatbench.learners.deep.device import check_device, computing, one_stream
 from moatbench.learners.deep.learner import NET
 from moatbench.learners.deep.nets import Net, check, kept
 from moatbench.learners.deep.recipes import Recipe, recipe
@@ -98,7 +98,7 @@ def net(
             )
         exposure = Exposure(shares.space.encode(shares.outliers), outlier_exposure)
     k, along = len(shares.classes), Along(stages_of(how, len(shares.x_train), stages))
-    with one_stream(int(rng.integers(2**31))):
+    with computing(device), one_stream(int(rng.integers(2**31))):
         module = make(net, image, k, knobs)
         z, targets = shares.space.encode(shares.x_train), np.eye(k)[shares.y_train]
         state = kept(train(module, z, targets, how, rng, exposure, along))

@@ -92,13 +92,13 @@ def train(
     total = torch.zeros((), device=where)
     if exposure is not None:
         exposed = torch.from_numpy(np.ascontiguousarray(exposure.z, np.float32)).to(where)
-    for step, rows in zip(range(steps), _batches(n, size, draws), strict=False):
-        taken = x[rows.to(where)]
+    for step, rows in zip(range(steps), _batches(n, size, draws, where), strict=False):
+        taken = x[rows]
         if recipe.augment and image is not None:
             taken = _moved(taken, image, draws)
-        with torch.autocast(where, torch.bfloat16, enabled=low):
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=low):
             scores = net(taken)
-        value = loss(scores.float(), told[rows.to(where)])
+        value = loss(scores.float(), told[rows])
         if exposure is not None:
             value = value + exposure.weight * _undecided(net, exposed, size, draws)
         if turned is not None:
@@ -154,10 +154,10 @@ def _check(total: Tensor, step: int) -> None:
         )
 
 
-def _batches(n: int, size: int, draws: torch.Generator) -> Iterator[Tensor]:
+def _batches(n: int, size: int, draws: torch.Generator, where: str) -> Iterator[Tensor]:
     """Yield rows of batches without end, each pass in another order; what is left over is left."""
     while True:
-        order = torch.randperm(n, generator=draws)
+        order = torch.randperm(n, generator=draws).to(where)
         for at in range(0, n - size + 1, size):
             yield order[at : at + size]
 
