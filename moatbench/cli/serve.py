@@ -42,17 +42,7 @@ OPTIONS = {
     "latency": "seconds that each answer is held, as of a service that is far or slow (0)",
     "max_rows, max_body": "of a request (10000 rows, 16777216 bytes)",
 }
-OWN = (
-    "port",
-    "admin_port",
-    "host",
-    "admin_host",
-    "durable",
-    "record",
-    "max_rows",
-    "max_body",
-    "latency",
-)
+OWN = {word for name in OPTIONS if "victim" not in name for word in name.split(", ")}
 
 
 def main() -> None:
@@ -91,7 +81,7 @@ def read(arguments: Sequence[str]) -> tuple[dict[str, str], str | None, list[str
             raise BadOption(f"{argument!r} is no key=value; usage: {USAGE}")
         if key == "state" and value in CHOICES:
             choice = value
-        elif key in (*OWN, "state"):
+        elif key in OWN:
             own[key] = value
         elif key in ("attack", "secret", "experiment") or key.startswith("attack."):
             why = "is drawn once, by the system" if key == "secret" else "belongs to a run"

@@ -7,6 +7,7 @@ from moatbench.serving.store import Account, Store
 
 PREFIX = "mb_"
 BYTES = 32  # of randomness in a key
+CARRIERS = (b"authorization", b"x-api-key")
 
 
 def create(store: Store, name: str, budget: int | None = None) -> tuple[int, str]:
@@ -59,11 +60,17 @@ class Keys:
 
 
 def presented(headers: list[tuple[bytes, bytes]]) -> bytes:
-    """Return the key of a request: Authorization: Bearer, or X-API-Key; b'' for none."""
-    for name, value in headers:
-        if name == b"authorization":
-            scheme, _, key = value.partition(b" ")
-            return key.strip() if scheme.lower() == b"bearer" else b""
-        if name == b"x-api-key":
-            return value.strip()
-    return b""
+    """Return the key of a request: Authorization: Bearer, or X-API-Key; b'' for none.
+
+    And for two that differ: what stands before the service may have gone by the other.
+    """
+    found = {_key(name, value) for name, value in headers if name in CARRIERS}
+    return found.pop() if len(found) == 1 else b""
+
+
+def _key(name: bytes, value: bytes) -> bytes:
+    """Return the key that a header carries; b'' where it is of another kind."""
+    if name == b"x-api-key":
+        return value.strip()
+    scheme, _, key = value.partition(b" ")
+    return key.strip() if scheme.lower() == b"bearer" else b""

@@ -12,7 +12,7 @@ import numpy as np
 
 from moatbench.client import Answers, Card
 from moatbench.serving.deployment import Served, packed
-from moatbench.serving.kept.clients import Client, Clients
+from moatbench.serving.kept.clients import Client, Clients, steady
 from moatbench.serving.kept.counts import Counts
 from moatbench.serving.kept.journal import Done, Journal
 from moatbench.serving.kept.repeats import Repeats, Told
@@ -97,15 +97,10 @@ class Service:
         Raises:
             Problem: 402, 429 or 503; nothing was asked.
         """
-        if client.left is not None and len(x) > client.left:
-            raise Problem(
-                402,
-                "budget",
-                f"the budget of this key is {client.account.budget} rows, of which {client.left} "
-                f"are left, and {len(x)} were asked; ask fewer, or have the budget raised",
-            )
+        _check_budget(client, len(x))
         if client.waits_until:
             await _patience(client)
+            _check_budget(client, len(x))  # others of the account may have waited as well
         self._check_ready()
         if self.counts is not None:
             await self.counts.take(client.account, len(x))
@@ -196,15 +191,26 @@ class Service:
         client.queries += n
         client.refused += refused
         if seconds:
-            client.waits_until = max(time.time(), client.waits_until) + seconds
+            client.waits_until = max(steady(), client.waits_until) + seconds
         told = job.written(answers)
         self._journal.add(client, job.x, refused, told, job.done, reply=reply, repeat=job.repeat)
+
+
+def _check_budget(client: Client, n: int) -> None:
+    """Refuse n rows that are more than is left, what is under way counted."""
+    if client.left is not None and n > client.left:
+        raise Problem(
+            402,
+            "budget",
+            f"the budget of this key is {client.account.budget} rows, of which {client.left} "
+            f"are left, and {n} were asked; ask fewer, or have the budget raised",
+        )
 
 
 async def _patience(client: Client) -> None:
     """Wait in a client's place, up to a second in all."""
     waited = 0.0
-    while (left := client.waits_until - time.time()) > 0:
+    while (left := client.waits) > 0:
         if left + waited > PATIENCE:
             raise Problem(
                 429,

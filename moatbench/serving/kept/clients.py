@@ -1,10 +1,18 @@
 """Who asks a service: accounts by their keys, and how they stand at this moment."""
 
+import time
 from dataclasses import dataclass
 
 from moatbench.serving.keys import Keys
 from moatbench.serving.protocols.problems import Problem
 from moatbench.serving.store import Account, Store
+
+_BEGUN = time.time() - time.monotonic()
+
+
+def steady() -> float:
+    """Return the time, as by a clock that nobody sets: deadlines go by it while a service runs."""
+    return _BEGUN + time.monotonic()
 
 
 @dataclass
@@ -23,6 +31,11 @@ class Client:
         """Queries left of its budget; None where it has none."""
         budget = self.account.budget
         return None if budget is None else max(0, budget - self.queries - self.reserved)
+
+    @property
+    def waits(self) -> float:
+        """Seconds that it waits from now on; 0 or less is none."""
+        return self.waits_until - steady()
 
 
 class Clients(dict[int, Client]):
