@@ -47,9 +47,11 @@ class Service:
         price: US dollars an answer.
         apart: whether the model must be asked from a thread, as it answers on the event loop.
         counts: of rows, where several processes share them.
+        shard: the name of this one, where accounts are spread over several.
 
     Raises:
-        ValueError: they share counts, and the defense remembers more than the row at hand.
+        ValueError: they share counts, and the defense remembers more than the row at hand; or
+            accounts, of which the defense compares one with another.
     """
 
     def __init__(
@@ -60,7 +62,14 @@ class Service:
         *,
         apart: bool = False,
         counts: Counts | None = None,
+        shard: str = "",
     ) -> None:
+        if shard and deployment.defense.traits.shared:
+            raise ValueError(
+                "shard= suits defenses that treat accounts apart, got "
+                f"{type(deployment.defense).__name__}, in which one account's queries change what "
+                "another is told; leave it out, and serve from one process"
+            )
         if counts is not None and deployment.keeps != "none":
             raise ValueError(
                 "counts in PostgreSQL suit defenses that remember nothing of an account, got "
@@ -69,7 +78,7 @@ class Service:
         self.counts = counts
         self.deployment, self.store = deployment, store
         self.card: Card = deployment.card(price)
-        self.meters, self.clients, self.repeats = Meters(), Clients(store), Repeats(store)
+        self.meters, self.clients, self.repeats = Meters(), Clients(store, shard), Repeats(store)
         self.draining = False
         self._journal = Journal(store, deployment, self.meters)
         self._thread = ThreadPoolExecutor(1, "defense")

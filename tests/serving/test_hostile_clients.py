@@ -15,11 +15,15 @@ from shop import defense_of
 
 from moatbench.defense import Defense
 from moatbench.serving import front, keys, servers
+from moatbench.serving.app import application
+from moatbench.serving.deployment import Served
 from moatbench.serving.kept import clients
 from moatbench.serving.protocols.bodies import Bodies
 from moatbench.serving.protocols.columns import Columns
 from moatbench.serving.protocols.problems import Problem
 from moatbench.serving.protocols.tensors import Tensors
+from moatbench.serving.service import Service
+from moatbench.serving.state import State
 from moatbench.serving.store import Store
 from moatbench.space import InputSpace
 from moatbench.traits import Traits
@@ -118,6 +122,35 @@ def test_who_sends_two_keys_has_none(served: Running, sent: list[tuple[str, str]
     assert _answer(served, asked, {"inputs": [ROW]}).status == 401
     asked["headers"][-2:] = [(b"x-api-key", served.key.encode())] * 2
     assert _answer(served, asked, {"inputs": [ROW]}).status == 200
+
+
+def test_a_shard_answers_its_own_keys_alone(toy: Victim, tmp_path: Path) -> None:
+    state = State(tmp_path)
+    made = [keys.create(state.store, name, shard=name)[1] for name in ("a", "b")]
+    plain = keys.create(state.store, "plain")[1]
+    service = Service(Served(toy, Defense(), np.random.default_rng(0)), state.store, shard="a")
+    app = application(service, Columns(service.card.space))
+
+    def status(key: str) -> int:
+        headers = {"authorization": f"Bearer {key}"}
+        return now(ask(app, "/invocations", {"inputs": [ROW]}, headers)).status
+
+    assert [status(key) for key in (*made, plain)] == [200, 421, 421]
+    assert [status(key) for key in ("", "mb_a.wrong", "wrong", "mb_b.wrong")] == [401] * 3 + [421]
+    assert [made[0][:5], keys.shard_of(plain.encode())] == ["mb_a.", ""]
+    with pytest.raises(ValueError, match=r"shard must be 1 to 20 of a-z, 0-9 and -, got 'A\.b'"):
+        keys.create(state.store, "c", shard="A.b")
+    state.close()
+
+
+def test_no_shard_where_accounts_are_compared(toy: Victim, tmp_path: Path) -> None:
+    class Shared(Defense):
+        traits = Traits({"watches"}, shared=True)
+
+    store = Store(None)
+    with pytest.raises(ValueError, match="shard= suits defenses that treat accounts apart, got Sh"):
+        Service(Served(toy, Shared(), np.random.default_rng(0)), store, shard="a")
+    store.close()
 
 
 def test_packed_bodies_are_415(served: Running) -> None:
