@@ -16,7 +16,7 @@ from moatbench.types import Array, Mask
 
 RIDGE, STEPS = 1e-3, 100  # of the fit to the labels, from which all starts
 ROUNDS = 8  # of choosing origins, and looking for what stands
-ORDERINGS = 60  # of values that are told out of order
+ORDERINGS = 60  # of choosing where no entry stands, or values are told out of order
 NARROW = 0.3  # scale of residuals in log-odds, once there is a guess
 MIRRORINGS, WIDE, SHRINKING = 100, 3.0, 0.8  # rounds of two classes, and their scale in log-odds
 TINY = 1e-15  # a confidence below has no log to speak of
@@ -44,11 +44,16 @@ def linear_guess(learner: Learner, answers: Answers, origins: Origins) -> Predic
     hard = Batch(model, np.eye(learner.k)[labels])
     start = fit_at(RIDGE, hard, np.zeros(model.a.shape[1] * learner.k), iterations=STEPS).theta
     w = model.coef(start)
-    mixed = bool(origins.mixed.any())
+    untouched = _untouched(told, origins)
     if learner.k == 2:
         w = _mirrored(model.a, origins, w)
+    elif origins.mixed.any():
+        w = _ordered(model.a, origins, w)
+    elif not untouched.any():
+        found = raised_together(model.a, told) if learner.k > MANY else None
+        w = _ordered(model.a, origins, w) if found is None else found
     else:
-        w = _ordered(model.a, origins, w) if mixed else _stood(model.a, told, origins, w)
+        w = _stood(model.a, told, origins, untouched, w)
     theta = w.T.ravel()
 
     def predict(x: Array) -> Reply:
@@ -57,11 +62,9 @@ def linear_guess(learner: Learner, answers: Answers, origins: Origins) -> Predic
     return predict
 
 
-def _stood(a: Array, told: Array, origins: Origins, w: Array) -> Array:
+def _stood(a: Array, told: Array, origins: Origins, untouched: Mask, w: Array) -> Array:
     """Fit to what was told and may have been so; then choose origins, and fit to these again."""
-    if len(w.T) > MANY:
-        return raised_together(a, told, w)
-    w, _ = standing(a, _logs(told), _untouched(told, origins), w)
+    w, _ = standing(a, _logs(told), untouched, w)
     for _ in range(ROUNDS):
         guess = softmax(a @ w, axis=1)
         chosen, known = nearest(origins, guess)
@@ -71,15 +74,16 @@ def _stood(a: Array, told: Array, origins: Origins, w: Array) -> Array:
     return w
 
 
-def raised_together(a: Array, told: Array, w: Array) -> Array:
-    """Fit to answers of which many classes at a time were raised by as much, an amount of the row.
+def raised_together(a: Array, told: Array) -> Array | None:
+    """Return weights (d, k) behind answers of which many classes at a time were raised alike.
 
     The classes that are known by what stands tell each row's offset, and how much others of its
     classes were raised. So a class that is not known yet was told as it was, or raised by that.
+    None where too little stands.
     """
     one = nearly(Equations.of(a, told), told.argmax(axis=1), told.shape[1])
     if one is None:
-        return w
+        return None
     w, logs = one.w.copy(), _logs(told)
     known = one.stands & one.certain
     count = known.sum(axis=1)
@@ -92,13 +96,13 @@ def raised_together(a: Array, told: Array, w: Array) -> Array:
         less = (told[:, j] - raised).clip(TINY)
         either = np.stack([logs[:, j], np.log(less)]) - offset
         apart = (told[:, j] < raised * (1 - STAYS)) | (told[:, j] > RAISED * raised)
-        w[:, j] = _one_of_two(a, either, apart, w[:, j])
+        w[:, j] = _one_of_two(a, either, apart)
     return w
 
 
-def _one_of_two(a: Array, either: Array, first: Mask, w: Array) -> Array:
+def _one_of_two(a: Array, either: Array, first: Mask) -> Array:
     """(d,) weights on one of `either` (2, n) of each row, on the first where that is known."""
-    scale, ridge = WIDE, 1e-2
+    scale, ridge, w = WIDE, 1e-2, np.zeros(a.shape[1])
     weights, target = first.astype(float), either[0]
     while scale > STAYS:
         normal = a.T @ (a * weights[:, None])
@@ -133,7 +137,7 @@ def _mirrored(a: Array, origins: Origins, w: Array) -> Array:
 
 
 def _ordered(a: Array, origins: Origins, w: Array) -> Array:
-    """Put values in the order of the model so far, and fit it to them again."""
+    """Choose origins, and orders of values, by the model so far, and fit it to them again."""
     for _ in range(ORDERINGS):
         guess = softmax(a @ w, axis=1)
         chosen, known = nearest(origins, guess)

@@ -273,7 +273,9 @@ def test_of_many_classes_all_answers_together_tell_the_sets() -> None:
     a = design(rng.uniform(-1, 1, (800, 6)))
     true = softmax_of_scores(a @ rng.normal(size=(7, 100)), axis=1)
     told = poisoned(true, others(100, 800), 1.0, guard=True)
-    guess = softmax_of_scores(a @ raised_together(a, told, np.zeros((7, 100))), axis=1)
+    w = raised_together(a, told)
+    assert w is not None
+    guess = softmax_of_scores(a @ w, axis=1)
     np.testing.assert_allclose(guess, true, atol=CLOSE)
     found = origins(told[:50], MAD(1.0, True), true[:50], guess[:50])
     restored, _ = nearest(found, guess[:50])
