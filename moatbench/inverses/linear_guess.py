@@ -91,7 +91,10 @@ def raised_together(a: Array, told: Array) -> Array | None:
     a, told, logs, known = a[rows], told[rows], logs[rows], known[rows]
     offset = np.where(known, logs - a @ w, 0.0).sum(axis=1) / count[rows]
     excess = told - np.exp(a @ w + offset[:, None])
-    raised = np.nanmedian(np.where(one.certain & (excess > STAYS), excess, np.nan), axis=1)
+    more = one.certain & (excess > STAYS)
+    raised = np.array(
+        [np.median(e[m]) if m.any() else 0.0 for e, m in zip(excess, more, strict=True)]
+    )
     for j in np.flatnonzero(~one.certain):
         less = (told[:, j] - raised).clip(TINY)
         either = np.stack([logs[:, j], np.log(less)]) - offset
