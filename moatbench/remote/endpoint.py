@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 
 from moatbench.remote.client import Client, Refused, Stopped, TooMany
-from moatbench.remote.mapping import Mapped, Told, Unreadable, plain
+from moatbench.remote.mapping import HAS_DEFENSE, Mapped, Told, Unreadable, plain
 from moatbench.remote.memo import Memo, key_of
 from moatbench.remote.purse import Limits, Purse
 from moatbench.remote.reading import Reading, gap_between
@@ -212,7 +212,7 @@ class Endpoint:
             except Refused as error:
                 outcome = "refused"
                 if not self.mapped.refusals:
-                    raise self.stop(str(error)) from None
+                    raise self.stop(f"{error}; {HAS_DEFENSE}") from None
                 return [Told(None, None)] * n
             except TooMany:
                 outcome = "too large, or failed"
