@@ -175,7 +175,8 @@ class Endpoint:
             raise self.stop(
                 f"the service answers rows otherwise than at the start, by up to {gap:.3g}: it "
                 "varies, or is another model now; what it told since it last answered alike is "
-                "forgotten, and once it answers as before, the same command goes on"
+                "forgotten, and once it answers as before, the same command goes on; for another "
+                "model add victim.memo=new"
             )
         self._sure = begun
 
