@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import re
+import socket
 import sqlite3
 import time
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from asking import Running, ask, now, running, scope
+from services import serving
 from shop import defense_of
 
 from moatbench.defense import Defense
@@ -181,6 +184,38 @@ def test_an_idempotency_key_is_of_one_account_and_one_route(
 def test_what_was_answered_with_no_rows_may_be_sent_again_under_its_key(served: Running) -> None:
     assert served.rows([[9.0] * 4], idempotency_key="a").status == 422
     assert served.rows([ROW], idempotency_key="a").status == 200
+
+
+def test_no_request_is_smuggled_behind_another(served: Running) -> None:
+    body = json.dumps({"inputs": [ROW]}).encode()
+    chunks = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+    size = f"Content-Length: {len(body)}\r\n"
+    hidden = b"POST /invocations HTTP/1.1\r\n\r\n"
+    heads = [
+        (size + "Transfer-Encoding: chunked\r\n", chunks + hidden),
+        (size + "Content-Length: 5\r\n", body),
+        (f"Content-Length: +{len(body)}\r\n", body),
+        ("Content-Length: -1\r\n", body),
+        ("Transfer-Encoding: xchunked\r\n", chunks),
+        ("Transfer-Encoding: chunked\r\n", b"zz\r\n" + body),
+        (f"Content-Length : {len(body)}\r\n", body),
+        (size + "X: a\r\n b\r\n", body),
+        (size + "X: a\0b\r\n", body),
+    ]
+
+    def statuses(port: int, head: str, sent: bytes) -> list[bytes]:
+        first = "POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        first += f"Authorization: Bearer {served.key}\r\nConnection: close\r\n{head}\r\n"
+        with socket.create_connection(("127.0.0.1", port), 10) as to:
+            to.sendall(first.encode() + sent)
+            told = b"".join(iter(lambda: to.recv(65536), b""))
+        return re.findall(rb"^HTTP/1.1 (\d+)", told, re.MULTILINE)
+
+    with serving(served.app) as url:
+        port = int(url.rpartition(":")[2])
+        assert statuses(port, size, body) == [b"200"]
+        assert [statuses(port, head, sent) for head, sent in heads] == [[b"400"]] * len(heads)
+    assert served.state.store.accounts()[0].queries == 1
 
 
 def test_a_body_that_comes_too_slowly_is_408(
