@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import expit, softmax
@@ -18,6 +18,24 @@ SAMPLED = 0.3  # of the columns, at each split, where there are many classes
 STAGE = 20  # rounds between two looks at held-out answers
 BELOW = 0.25  # where an answer of 0 is taken to lie, in units of the least answer above 0
 TINY = 1e-9
+
+
+class Growth(NamedTuple):
+    """How trees grow: for how many rounds, to which size, on which share of the columns."""
+
+    rounds: int
+    sampled: float = 1.0
+    leaves: int = LEAVES
+    least: int = 1  # answers in a leaf
+
+
+# A forest is met by a mean. Trees that see few columns, as its own do, and fit every answer err
+# elsewhere than such as see all, and smooth over what single trees of the forest knew by heart.
+BROAD = Growth(100, leaves=31, least=20), Growth(200, leaves=31, least=10)
+FOREST = *(Growth(ROUNDS, SAMPLED) for _ in range(2)), *BROAD
+FOREST_EACH = Growth(ROUNDS_EACH, SAMPLED), BROAD[0]
+# Labels of two classes too: what one grows of chance around a boundary, another does not
+LABELS = Growth(LABEL_ROUNDS[0]), *(Growth(LABEL_ROUNDS[0], SAMPLED) for _ in range(2)), BROAD[0]
 
 
 def scores_of(targets: Array, scale: str) -> Array:
@@ -68,7 +86,7 @@ class Boosted:
         scale: str,
         rounds: int,
         names: Sequence[int] = (),
-        copies: int = 1,
+        mixed: bool = False,
     ) -> "Boosted":
         """Grow.
 
@@ -76,36 +94,44 @@ class Boosted:
             a: (n, m) rows.
             targets: (n, k) soft labels.
             scale: as for the class.
-            rounds: trees in each column.
+            rounds: trees in each column, at most.
             names: columns of a that hold names.
-            copies: boosters for each column; shares are those of trees that each see some columns,
-                as a forest's do.
+            mixed: whether shares are learnt by boosters of several kinds; else by one, whose trees
+                each see some columns, as a forest's do.
         """
         from sklearn.ensemble import HistGradientBoostingRegressor
 
-        def grown(column: Array, seed: int) -> Any:
+        def grown(column: Array, growth: Growth, seed: int) -> Any:
             return HistGradientBoostingRegressor(
-                max_iter=rounds,
+                max_iter=min(growth.rounds, rounds),
                 learning_rate=RATE,
-                max_leaf_nodes=LEAVES,
-                min_samples_leaf=1,
+                max_leaf_nodes=growth.leaves,
+                min_samples_leaf=growth.least,
                 categorical_features=list(names) or None,
-                max_features=SAMPLED if scale == SHARES else 1.0,
+                max_features=growth.sampled,
                 early_stopping=False,
                 random_state=seed,
             ).fit(a, column)
 
-        columns = scores_of(targets, scale).T
-        return cls(scale, tuple(tuple(grown(c, s) for s in range(copies)) for c in columns))
+        kinds: tuple[Growth, ...] = (Growth(rounds, SAMPLED if scale == SHARES else 1.0),)
+        if mixed and scale == SHARES:
+            kinds = FOREST if targets.shape[1] == 2 else FOREST_EACH
+        return cls(
+            scale,
+            tuple(
+                tuple(grown(column, growth, seed) for seed, growth in enumerate(kinds))
+                for column in scores_of(targets, scale).T
+            ),
+        )
 
     def outputs(self, a: Array) -> Array:
         """(n, k) confidences."""
-        scores = [np.mean([c.predict(a) for c in copies], axis=0) for copies in self.columns]
+        scores = [np.mean([b.predict(a) for b in each], axis=0) for each in self.columns]
         return outputs_of(np.column_stack(scores), self.scale)
 
     def staged(self, a: Array) -> Iterator[tuple[int, Array]]:
-        """Yield, at every so many rounds, their number and what first copies say so far: (n, k)."""
-        stages = zip(*(copies[0].staged_predict(a) for copies in self.columns), strict=True)
+        """Yield, at every so many rounds, their number and what the first say so far: (n, k)."""
+        stages = zip(*(each[0].staged_predict(a) for each in self.columns), strict=True)
         for rounds, scores in enumerate(stages, 1):
             if rounds % STAGE == 0:
                 yield rounds, outputs_of(np.column_stack(scores), self.scale)
@@ -121,12 +147,12 @@ class Classified:
     """Trees that add up to log-odds, grown on labels alone, and cooled by held-out ones.
 
     Args:
-        model: scikit-learn's.
+        models: scikit-learn's, whose mean scores count.
         k: classes, some of which it may not have met.
         temperature: what its log-odds are divided by.
     """
 
-    model: Any
+    models: tuple[Any, ...]
     k: int
     temperature: float = 1.0
 
@@ -139,6 +165,7 @@ class Classified:
         names: Sequence[int],
         seed: int,
         rounds: int | None = None,
+        mixed: bool = False,
     ) -> "Classified":
         """Grow.
 
@@ -149,29 +176,40 @@ class Classified:
             names: columns of a that hold names.
             seed: draws the columns that splits choose from.
             rounds: trees of each class; None is what the number of classes asks for.
+            mixed: whether two classes are learnt by classifiers of several kinds; else by one.
         """
         from sklearn.ensemble import HistGradientBoostingClassifier
 
-        many = k > 2
-        model = HistGradientBoostingClassifier(
-            max_iter=rounds or LABEL_ROUNDS[many],
-            learning_rate=RATE,
-            max_leaf_nodes=LEAVES,
-            min_samples_leaf=1,
-            max_features=SAMPLED if many else 1.0,
-            categorical_features=list(names) or None,
-            early_stopping=False,
-            random_state=seed,
-        )
-        return cls(model.fit(a, labels), k)
+        one = Growth(rounds or LABEL_ROUNDS[k > 2], SAMPLED if k > 2 else 1.0)
+        kinds = LABELS if mixed and k == 2 else (one,)
+
+        def grown(growth: Growth, seed: int) -> Any:
+            return HistGradientBoostingClassifier(
+                max_iter=growth.rounds,
+                learning_rate=RATE,
+                max_leaf_nodes=growth.leaves,
+                min_samples_leaf=growth.least,
+                max_features=growth.sampled,
+                categorical_features=list(names) or None,
+                early_stopping=False,
+                random_state=seed,
+            ).fit(a, labels)
+
+        return cls(tuple(grown(growth, seed + i) for i, growth in enumerate(kinds)), k)
+
+    @property
+    def classes(self) -> Labels:
+        """Which classes it has met, in order."""
+        met: Labels = self.models[0].classes_
+        return met
 
     def scores(self, a: Array) -> Array:
         """(n, classes met) scores, of which the confidences are a softmax."""
-        raw = np.asarray(self.model.decision_function(a))
+        raw = np.mean([model.decision_function(a) for model in self.models], axis=0)
         return np.column_stack([-raw / 2, raw / 2]) if raw.ndim == 1 else raw
 
     def outputs(self, a: Array) -> Array:
         """(n, k) confidences."""
         out = np.zeros((len(a), self.k))
-        out[:, self.model.classes_] = softmax(self.scores(a) / self.temperature, axis=1)
+        out[:, self.classes] = softmax(self.scores(a) / self.temperature, axis=1)
         return out

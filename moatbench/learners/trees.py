@@ -29,9 +29,9 @@ SCREENED = 2000  # answers that a choice is made by, at most
 BRIEF = 100, 80  # rounds where the fit only serves to choose the next queries; of bare labels
 BRIEF_EACH = 40, 25  # the same of each of many classes
 REHEARSED = 2  # times fewer rounds show, on held-out answers, whether all are worth it
-COPIES = 4  # boosters whose mean stands for a forest of two classes: many would take too long
 A_COLUMN = 10  # answers that say something of a column's place in the trees
-TEMPERATURES: Array = 2.0 ** np.arange(-1.0, 3.25, 0.25)
+# At least 1: labels of a deterministic model are surer than its confidences, and not to be met
+TEMPERATURES: Array = 2.0 ** np.arange(0.0, 3.25, 0.25)
 # The scales to choose from, the first where there is no doubt, by what a card may say
 FAMILIES = {
     "gradient_boosting": (LOG_ODDS,),
@@ -165,14 +165,14 @@ class TreeLearner:
             if right.mean() < (labels[held] == shares.argmax()).mean():
                 return Constant(shares)
             temperature = cooled(rehearsed, a[held], labels[held])
-        return replace(Classified.of(a, labels, self.k, names, seed), temperature=temperature)
+        grown = Classified.of(a, labels, self.k, names, seed, mixed=True)
+        return replace(grown, temperature=temperature)
 
 
 def _grown(a: Array, targets: Array, plan: Plan, names: list[int], brief: bool) -> Grown:
     if not plan.rounds:
         return Constant(targets.mean(axis=0))
-    copies = COPIES if plan.scale == SHARES and targets.shape[1] == 2 and not brief else 1
-    return Boosted.of(a, targets, plan.scale, plan.rounds, names, copies)
+    return Boosted.of(a, targets, plan.scale, plan.rounds, names, mixed=not brief)
 
 
 def cooled(model: Classified, a: Array, labels: Labels) -> float:
@@ -180,9 +180,9 @@ def cooled(model: Classified, a: Array, labels: Labels) -> float:
 
     Source: Guo et al. 2017, "On Calibration of Modern Neural Networks", arXiv:1706.04599.
     """
-    place = np.searchsorted(model.model.classes_, labels)
-    place = np.minimum(place, len(model.model.classes_) - 1)
-    met = model.model.classes_[place] == labels
+    place = np.searchsorted(model.classes, labels)
+    place = np.minimum(place, len(model.classes) - 1)
+    met = model.classes[place] == labels
     if not met.any():
         return 1.0
     scores, rows = model.scores(a)[met], np.arange(int(met.sum()))
