@@ -1,6 +1,6 @@
 """Solve for a model's parameters from the confidences that it answers."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import ClassVar
@@ -11,6 +11,7 @@ from moatbench.api import PredictionAPI
 from moatbench.attack import Attack, Needs, Target
 from moatbench.client import Answers, Surrogate
 from moatbench.defense import Defense
+from moatbench.feature import OFF, ON
 from moatbench.inverses.equations import StandingEquations
 from moatbench.knobs import check_choice, check_flag
 from moatbench.learners.published import PUBLISHED, ignorant, too_many
@@ -34,12 +35,12 @@ LATER = 1.25  # times as many queries, and answers that did not suffice to plan 
 class EquationSolving(Attack):
     """Turn each answer into equations in the unknown parameters, and solve them.
 
-    Queries are uniform on the raw cube. The log-odds of exact answers are solved for the
-    parameters: by least squares where they are linear (softmax), else by Levenberg-Marquardt.
-    Rounded answers bound each probability; later queries bisect the edges where they step, which
-    are exact again. Noise of a known law leaves a likelihood to maximise, and most of the later
-    queries to choose near the boundary. Any others are soft labels to fit. What is asked does not
-    depend on the budget.
+    Queries are uniform on the raw cube; of a rectified network's, every second one is a valid row.
+    The log-odds of exact answers are solved for the parameters: by least squares where they are
+    linear (softmax), else by Levenberg-Marquardt. Rounded answers bound each probability; later
+    queries bisect the edges where they step, which are exact again. Noise of a known law leaves a
+    likelihood to maximise, and most of the later queries to choose near the boundary. Any others
+    are soft labels to fit. What is asked does not depend on the budget.
 
     The attacker knows the defense, but no secret of it: to what it rounds, and the law of its
     noise, where nothing else perturbs the answers. Of answers that a rule perturbs, those equations
@@ -152,6 +153,7 @@ class Survey:
         self._reconstruct, self._turn = reconstruct, reconstruct.turn
         self._planned = self._turn  # when edges are planned: after the extremes
         self._asked: list[Rows] = [np.empty(0, np.intp)]
+        self._rectified = card.family == "mlp" and card.architecture["activation"] == "relu"
         self._chosen = np.empty((0, d))
         self._first, count = 0, 0
         # A code has no neighbours
@@ -226,11 +228,31 @@ class Survey:
         space = self._api.card.space
         done, probes = at - self._first, self._probes.reshape(-1, space.d)
         if done < 0:
-            return space.sample_cube(min(checkpoint, self._first) - at, self._rng)
+            return self._uniform(at, min(checkpoint, self._first))
         if done < len(probes):
             return probes[done : done + checkpoint - at]
-        return space.sample_cube(self._until(at, checkpoint) - at, self._rng)
+        return self._uniform(at, self._until(at, checkpoint))
+
+    def _uniform(self, at: int, end: int) -> Array:
+        """Return queries `at` to `end`: uniform, with every second one of rectified units valid.
+
+        Halfway between all categories of all groups, a unit that some valid inputs switch on may be
+        off at every point of the cube that is ever drawn: its weights would be in no equation.
+        """
+        space = self._api.card.space
+        x = space.sample_cube(end - at, self._rng)
+        if self._rectified:
+            _choose(x[(at + 1) % 2 :: 2], space.groups)
+        return x
 
     def _until(self, at: int, checkpoint: int) -> int:
         """Where to stop next: at the checkpoint, or earlier to prepare."""
         return min(checkpoint, self._turn) if at < self._turn else checkpoint
+
+
+def _choose(x: Array, groups: Sequence[slice]) -> None:
+    """Make one-hot rows of uniform ones, in place: each group's greatest column is its category."""
+    for group in groups:
+        chosen = x[:, group].argmax(axis=1)
+        x[:, group] = OFF
+        x[np.arange(len(x)), group.start + chosen] = ON

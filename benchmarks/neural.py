@@ -109,26 +109,32 @@ def compare(answers: str, ways: Mapping[str, bool]) -> None:
 
 def checkpoints() -> None:
     """Print a curve of ten points, warm and afresh, and its time as a multiple of the last's."""
-    rows, marks = [], [BUDGETS[-1] * n // 10 for n in range(1, 11)]
-    for way, warm in (("afresh", False), ("warm", True)):
-        found, ratios = [], []
-        for seed in SEEDS:
-            victim, x, told, judge = scene(seed, "confidences")
-            seconds: list[float] = []
-            fit: NetFit | None = None
-            for n in marks:
-                start = process_time()
-                rng, learner = np.random.default_rng(0), learner_of(victim, warm=warm)
-                fit = learner.fit(x[:n], told[:n], rng, fit)
-                seconds.append(process_time() - start)
-            start = process_time()
-            learner_of(victim).fit(x, told, np.random.default_rng(0))
-            ratios.append(sum(seconds) / (process_time() - start))
-            assert fit is not None
-            scored = judge.score(fit.surrogate())
-            found.append([np.array([scored[name] for name in METRICS])])
-        rows.append([way, *cells(found), f"{np.mean(ratios):.1f}"])
-    print(table(["ten checkpoints", "the last", "times the last alone"], rows))
+    for answers in ("confidences", "labels"):
+        rows = [ten_points(answers, way, warm) for way, warm in (("afresh", False), ("warm", True))]
+        print(
+            table([f"ten checkpoints, {answers}", "1,300", "2,600", "times the last alone"], rows)
+        )
+
+
+def ten_points(answers: str, way: str, warm: bool) -> list[str]:
+    """Return the middle and the last of ten points, means over seeds, and what they took."""
+    found, ratios = [], []
+    for seed in SEEDS:
+        victim, x, told, judge = scene(seed, answers)
+        learner, seconds, cells_ = learner_of(victim, warm=warm), 0.0, []
+        fit: NetFit | None = None
+        for place in range(1, 11):
+            n, start = BUDGETS[-1] * place // 10, process_time()
+            fit = learner.fit(x[:n], told[:n], np.random.default_rng(0), fit)
+            seconds += process_time() - start
+            if place in (5, 10):
+                scored = judge.score(fit.surrogate())
+                cells_.append(np.array([scored[name] for name in METRICS]))
+        start = process_time()
+        learner.fit(x, told, np.random.default_rng(0))
+        ratios.append(seconds / (process_time() - start))
+        found.append(cells_)
+    return [way, *cells(found), f"{np.mean(ratios):.1f}"]
 
 
 def scene(seed: int, answers: str) -> tuple[Victim, Array, Array, Judge]:

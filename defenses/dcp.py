@@ -11,9 +11,9 @@ import numpy as np
 from scipy.special import expit, logit
 
 from moatbench.defense import Defense
-from moatbench.inverses.bump import Bump
+from moatbench.inverses.bent.bump import Bump
+from moatbench.inverses.bent.unbent import unbent
 from moatbench.inverses.origins import Origins
-from moatbench.inverses.unbent import unbent
 from moatbench.knobs import check_flag, check_number
 from moatbench.numerics.simplex import normalised
 from moatbench.reply import Reply

@@ -12,8 +12,8 @@ import numpy as np
 from scipy.special import expit, logit
 
 from moatbench.defense import Defense
+from moatbench.inverses.bent.unbent import bent_origins
 from moatbench.inverses.origins import Origins
-from moatbench.inverses.unbent import bent_origins
 from moatbench.knobs import check_flag, check_number
 from moatbench.numerics.simplex import normalised
 from moatbench.reply import Reply

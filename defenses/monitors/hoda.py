@@ -10,8 +10,10 @@ from math import inf
 
 import numpy as np
 
-from moatbench.defenses.monitors.stages import Boosting, Networks, Stages
+from moatbench.defenses.monitors.stages import Boosting, DeepNets, Networks, Stages
 from moatbench.knobs import check_choice, check_whole
+from moatbench.learners.deep.learner import NET
+from moatbench.learners.deep.nets import Net
 from moatbench.monitor import Monitor
 from moatbench.numerics.calibration import Calibration, Latch
 from moatbench.types import Array, Generator, Labels, Mask, Rows
@@ -39,14 +41,16 @@ class HODA(Monitor):
     1 / 40,001. Ours judges every window of the last 100 (`sliding`), with stages in geometric
     progression; it catches hardly more.
 
-    Departs from the paper, whose stages are checkpoints of the victim's own training: a victim here
-    publishes none, and its hardness on rows that it was trained on is not that of new rows. So the
-    monitor trains a model of the victim's kind on one half of the defender's training data, with
-    the victim's labels: linear models and networks by Adam, boosting, kept after evenly spaced
-    rounds. The other half, as new to it as customers' rows are, gives H_customers (there the mean
-    over the sequences drawn, which tends to it) and the threshold. What it catches depends on that
-    training's draw. A victim that is not trained in stages (a tree, a forest, a support vector
-    machine, a service, a model of unpublished family) has no hardness.
+    The paper's stages are checkpoints of the victim's own training. A deep network keeps them where
+    it is told to (`victim.stages=11`), and they are taken; H_customers and the threshold are then
+    of all of the defender's training data, though hardness on rows that a model was trained on is
+    not quite that of new rows. Other victims keep none: of those the monitor trains a model of the
+    victim's kind on one half of the defender's training data, with the victim's labels: linear
+    models and networks by Adam, boosting, kept after evenly spaced rounds; of a deep network one of
+    its architecture. The other half, as new to it as customers' rows are, gives H_customers (there
+    the mean over the sequences drawn, which tends to it) and the threshold. What it catches depends
+    on that training's draw. A victim that is not trained in stages (a tree, a forest, a support
+    vector machine, a service, a model of unpublished family) has no hardness.
 
     Args:
         stages: of training.
@@ -79,12 +83,16 @@ class HODA(Monitor):
         """
         self._accounts: dict[str, _Recent] = {}
         self._latch = Latch()
-        x, self._scaled = victim.shares.x_train, victim.space.scaled
+        deep, x = victim.family == NET, victim.shares.x_train
+        self._scaled = victim.space.encode if deep else victim.space.scaled
         x = x[rng.permutation(len(x))[:ROWS]]
-        labels, half = victim.predict(x).labels, len(x) // 2
-        x = self._scaled(x)
-        self._stages = self._train(victim, x[:half], labels[:half], rng)
-        hard = hardness(self._stages.labels(x[half:]))
+        if deep and (nets := getattr(victim.predict, "stages", ())):
+            self._stages, x = self._own(nets), self._scaled(x)
+        else:
+            labels, half = victim.predict(x).labels, len(x) // 2
+            x = self._scaled(x)
+            self._stages, x = self._train(victim, x[:half], labels[:half], rng), x[half:]
+        hard = hardness(self._stages.labels(x))
         self._usual = np.bincount(hard, minlength=self.stages).astype(np.float64)
         drawn = self.calibration.draw(len(hard), rng, repeats=True)
         self.threshold = self.calibration.threshold(self._greatest(hard, drawn))
@@ -125,19 +133,29 @@ class HODA(Monitor):
         counts = np.vstack([np.zeros((1, self.stages)), counts])
         return pearson_distance(counts[self.window :] - counts[: -self.window], self._usual)
 
+    def _own(self, nets: tuple[Net, ...]) -> Stages:
+        if len(nets) != self.stages:
+            raise NotApplicable(
+                f"hoda: stages must be as many as the victim keeps of its training, got "
+                f"{self.stages}, and it keeps {len(nets)}; set victim.stages={self.stages}, or to 0"
+            )
+        return DeepNets(nets)
+
     def _train(self, victim: Victim, x: Array, labels: Labels, rng: Generator) -> Stages:
         family, seed = victim.family, int(rng.integers(SEEDS))
-        if family not in (*LINEAR, NETWORK, BOOSTING):
+        if family not in (*LINEAR, NETWORK, BOOSTING, NET):
             what = f"of family {family}" if family else "whose family is not published"
             raise NotApplicable(
-                f"hoda needs a victim that is trained in stages ({', '.join(LINEAR)}, {NETWORK} or "
-                f"{BOOSTING}); a model {what} has none"
+                f"hoda needs a victim that is trained in stages ({', '.join(LINEAR)}, {NETWORK}, "
+                f"{NET} or {BOOSTING}); a model {what} has none"
             )
         if len(set(labels.tolist())) < 2:
             raise NotApplicable(
                 f"hoda: the victim answers one class on {len(x)} rows of its training data; stages "
                 "need two to be trained on"
             )
+        if family == NET:
+            return DeepNets.train(victim, x, labels, self._epochs(), seed)
         if family == BOOSTING:
             return Boosting.train(x, labels, self.stages, self.epochs, seed)
         hidden = victim.architecture.get("hidden", 20) if family == NETWORK else None

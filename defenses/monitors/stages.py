@@ -9,9 +9,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from moatbench.learners.deep.device import one_stream
+from moatbench.learners.deep.nets import Net
+from moatbench.learners.deep.recipes import Recipe
 from moatbench.models import forward
 from moatbench.numerics.calibration import Scaling
 from moatbench.types import Array, Labels, Rows
+from moatbench.victim import Victim
 
 RATE, BATCH = 0.01, 32  # of Adam: with few rows, an epoch is few steps
 
@@ -80,6 +84,45 @@ class Networks:
             x = forward.affine(x, weights, bias)
         best = x[:, 0] > 0 if x.shape[1] == 1 else x.argmax(axis=1)
         return np.asarray(self.classes[best.astype(np.intp)])
+
+
+@dataclass(frozen=True)
+class DeepNets:
+    """A deep network at several places of its training: the victim's own, or one like it."""
+
+    nets: tuple[Net, ...]
+
+    @classmethod
+    def train(
+        cls, victim: Victim, z: Array, labels: Labels, epochs: list[int], seed: int
+    ) -> "DeepNets":
+        """Train the victim's architecture by our recipe; keep it at each of the epochs.
+
+        Args:
+            victim: whose architecture it is.
+            z: (n, d) encoded rows.
+            labels: (n,) the victim's.
+            epochs: whose last is the end of the training.
+            seed: of first weights and the order of the rows.
+        """
+        from moatbench.learners.deep.architectures import make
+        from moatbench.learners.deep.training import Along, train
+
+        knobs, k = dict(victim.architecture), len(victim.classes)
+        name = str(knobs.pop("net"))
+        image = victim.space.image or (z.shape[1],)
+        recipe = Recipe(steps=0, epochs=epochs[-1])
+        # With rows left over, an epoch of the recipe is a step longer than a pass
+        a_pass = recipe.steps_for(len(z)) // epochs[-1]
+        along = Along({epoch * a_pass for epoch in epochs})
+        with one_stream(seed):
+            module = make(name, image, k, knobs)
+            train(module, z, np.eye(k)[labels], recipe, np.random.default_rng(seed), along=along)
+        return cls(tuple(Net(name, tuple(image), k, knobs, state) for state in along.states))
+
+    def labels(self, x: Array) -> Rows:
+        """(stages, n) what each of them answers to encoded rows."""
+        return np.stack([net.outputs(x).argmax(axis=1) for net in self.nets])
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from moatbench.serving.store import Account, Store
 
 COMMAND = Command(
-    "moatbench-key create | revoke | list [name=NAME] [budget=ROWS] [state=FOLDER]",
+    "moatbench-key create | revoke | list [name=NAME] [budget=ROWS] [shard=NAME] [state=FOLDER]",
     {
         "name": "whose key it is; revoke takes the id of the list as well",
         "budget": "rows that it may ask in all; else any number",
+        "shard": "of the service, where it was started with one: the key names it",
         "state": f"folder of the service ({STATE}); create takes those of several shards: a,b,c",
     },
 )
@@ -57,7 +58,7 @@ def done(arguments: Sequence[str]) -> str:
     try:
         if action == "create":
             budget = whole(options["budget"], "budget", 1) if "budget" in options else None
-            account, key = keys.create(store, name, budget)
+            account, key = keys.create(store, name, budget, options.get("shard", ""))
             for other in others:
                 _copied(store, account, other)
             return key

@@ -36,23 +36,14 @@ OPTIONS = {
     "admin_host": "from where the owner does (127.0.0.1)",
     "state": f"its folder ({STATE}); where it holds another deployment's past also keep or new",
     "durable": "process (what was asked outlives its end) or machine (the power's end as well)",
+    "shard": "its name, where accounts are spread over several: it answers keys made with it alone",
     "record": "folder of a run on this defense: the owner's page tells what a thief could have",
     "forget_after": "30d or 100000: days or rows after which what was asked is forgotten (never)",
     "metrics.accounts": "true: /metrics tells of each account by its number, 1,000 at most (false)",
     "latency": "seconds that each answer is held, as of a service that is far or slow (0)",
     "max_rows, max_body": "of a request (10000 rows, 16777216 bytes)",
 }
-OWN = (
-    "port",
-    "admin_port",
-    "host",
-    "admin_host",
-    "durable",
-    "record",
-    "max_rows",
-    "max_body",
-    "latency",
-)
+OWN = {word for name in OPTIONS if "victim" not in name for word in name.split(", ")}
 
 
 def main() -> None:
@@ -91,7 +82,7 @@ def read(arguments: Sequence[str]) -> tuple[dict[str, str], str | None, list[str
             raise BadOption(f"{argument!r} is no key=value; usage: {USAGE}")
         if key == "state" and value in CHOICES:
             choice = value
-        elif key in (*OWN, "state"):
+        elif key in OWN:
             own[key] = value
         elif key in ("attack", "secret", "experiment") or key.startswith("attack."):
             why = "is drawn once, by the system" if key == "secret" else "belongs to a run"
@@ -107,6 +98,7 @@ def _serve(own: dict[str, str], choice: str | None, given: Sequence[str]) -> Non
     from moatbench.runner.job import one_pool
     from moatbench.serving.front import Limits
     from moatbench.serving.kept.retention import Retention
+    from moatbench.serving.keys import check_shard
     from moatbench.serving.owner import owner_page
     from moatbench.serving.servers import HOST, listening, serve
     from moatbench.serving.state import State
@@ -121,6 +113,7 @@ def _serve(own: dict[str, str], choice: str | None, given: Sequence[str]) -> Non
         _seconds(own.get("latency", "0"), "latency"),
     )
     retention = Retention.of(own["forget_after"]) if "forget_after" in own else None
+    shard = check_shard(own["shard"]) if "shard" in own else ""
     by_account = _flag(own.get("metrics.accounts", "false"), "metrics.accounts")
     state = State(Path(own["state"]), own.get("durable", "process"), choice)
     try:
@@ -128,10 +121,10 @@ def _serve(own: dict[str, str], choice: str | None, given: Sequence[str]) -> Non
             parts = _deployed(given)
             gone = retention.apply(state.store) if retention else 0
             with one_pool(parts.threads), computing(parts.device, parts.precision):
-                app = _application(parts, state, limits)
+                app = _application(parts, state, limits, shard)
                 curve = Path(own["record"]) if "record" in own else None
                 page = owner_page(app, state.owner_key(), curve, accounts=by_account)
-                _say(own["state"], app, clients, owner, state)
+                _say(own, app, clients, owner, state)
                 if retention:
                     print(_forgotten(retention, gone, app), flush=True)
                 serve(app, page, clients, owner, retention)
@@ -171,7 +164,7 @@ def _deployed(given: Sequence[str]) -> "Deployed":
     return deployed(given)
 
 
-def _application(parts: "Deployed", state: "State", limits: "Limits") -> "Front":
+def _application(parts: "Deployed", state: "State", limits: "Limits", shard: str = "") -> "Front":
     """Deploy the defense with the system's secret, replay its past, and put HTTP before it."""
     import numpy as np
 
@@ -182,14 +175,19 @@ def _application(parts: "Deployed", state: "State", limits: "Limits") -> "Front"
 
     state.adopt(parts.identity)
     rng = np.random.default_rng(state.secret())
-    service = Service(Served(parts.victim, parts.defense, rng), state.store, parts.price)
+    served = Served(parts.victim, parts.defense, rng)
+    service = Service(served, state.store, parts.price, shard=shard)
     card = service.card
     columns = Columns(card.space, card.partial, parts.constants, parts.order)
     return application(service, columns, parts.name, limits)
 
 
 def _say(
-    folder: str, app: "Front", clients: "socket.socket", owner: "socket.socket", state: "State"
+    own: dict[str, str],
+    app: "Front",
+    clients: "socket.socket",
+    owner: "socket.socket",
+    state: "State",
 ) -> None:
     """Tell where it listens, what it remembers, and what to do first."""
     at, admin = (":".join(map(str, one.getsockname()[:2])) for one in (clients, owner))
@@ -198,11 +196,12 @@ def _say(
         f"owner's page: http://{admin}/?key={state.owner_key()}",
     ]
     if app.service.replayed:
-        told.append(f"replayed {app.service.replayed} queries of {folder}")
+        told.append(f"replayed {app.service.replayed} queries of {own['state']}")
     grown = [type(m).__name__ for m in app.service.deployment.watching.monitors]
     if heavy := sorted({*grown} & UNBOUNDED):
         each = WEIGHT * app.service.card.space.d
         told.append(f"{' and '.join(heavy)} keeps every row: {each} bytes a query, ever slower")
     if not any(a.revoked is None for a in state.store.accounts()):
-        told.append(f"no key yet: moatbench-key create name=alice state={folder}")
+        of = f" shard={own['shard']}" if "shard" in own else ""
+        told.append(f"no key yet: moatbench-key create name=alice{of} state={own['state']}")
     print("\n".join(told), flush=True)

@@ -15,7 +15,7 @@ from moatbench.types import Array, Mask
 
 RIDGE, STEPS = 1e-3, 100  # of the fit to the labels, from which all starts
 ROUNDS = 8  # of choosing origins, and looking for what stands
-ORDERINGS = 60  # of values that are told out of order
+ORDERINGS = 60  # of choosing where no entry stands, or values are told out of order
 NARROW = 0.3  # scale of residuals in log-odds, once there is a guess
 MIRRORINGS, WIDE, SHRINKING = 100, 3.0, 0.8  # rounds of two classes, and their scale in log-odds
 TINY = 1e-15  # a confidence below has no log to speak of
@@ -41,11 +41,13 @@ def linear_guess(learner: Learner, answers: Answers, origins: Origins) -> Predic
     hard = Batch(model, np.eye(learner.k)[labels])
     start = fit_at(RIDGE, hard, np.zeros(model.a.shape[1] * learner.k), iterations=STEPS).theta
     w = model.coef(start)
-    mixed = bool(origins.mixed.any())
+    untouched = _untouched(told, origins)
     if learner.k == 2:
         w = _mirrored(model.a, origins, w)
+    elif origins.mixed.any() or not untouched.any():
+        w = _ordered(model.a, origins, w)
     else:
-        w = _ordered(model.a, origins, w) if mixed else _stood(model.a, told, origins, w)
+        w = _stood(model.a, told, origins, untouched, w)
     theta = w.T.ravel()
 
     def predict(x: Array) -> Reply:
@@ -54,9 +56,9 @@ def linear_guess(learner: Learner, answers: Answers, origins: Origins) -> Predic
     return predict
 
 
-def _stood(a: Array, told: Array, origins: Origins, w: Array) -> Array:
+def _stood(a: Array, told: Array, origins: Origins, untouched: Mask, w: Array) -> Array:
     """Fit to what was told and may have been so; then choose origins, and fit to these again."""
-    w, _ = standing(a, _logs(told), _untouched(told, origins), w)
+    w, _ = standing(a, _logs(told), untouched, w)
     for _ in range(ROUNDS):
         guess = softmax(a @ w, axis=1)
         chosen, known = nearest(origins, guess)
@@ -87,7 +89,7 @@ def _mirrored(a: Array, origins: Origins, w: Array) -> Array:
 
 
 def _ordered(a: Array, origins: Origins, w: Array) -> Array:
-    """Put values in the order of the model so far, and fit it to them again."""
+    """Choose origins, and orders of values, by the model so far, and fit it to them again."""
     for _ in range(ORDERINGS):
         guess = softmax(a @ w, axis=1)
         chosen, known = nearest(origins, guess)

@@ -4,11 +4,13 @@ A name may lead elsewhere from one look-up to the next. So each connection looks
 goes to the very address that was checked.
 """
 
+import math
 import socket
 import ssl
+import time
 from http.client import HTTPConnection, HTTPSConnection
 from ipaddress import IPv6Address, ip_address
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
 SECRET = ("key", "token", "secret", "password", "signature", "sig", "code")
@@ -62,7 +64,42 @@ def is_loopback(address: str) -> bool:
     return found.is_loopback
 
 
-def dialled(host: str, port: int, timeout: float, authorized: bool) -> socket.socket:
+class Timed(socket.socket):
+    """A socket whose time runs out as a whole: a byte now and then does not make it longer."""
+
+    until = math.inf  # of the monotonic clock
+
+    def recv_into(self, *args: Any, **kwargs: Any) -> int:
+        """Receive, while there is time."""
+        _set_timeout(self)
+        return super().recv_into(*args, **kwargs)
+
+
+class TimedSecure(ssl.SSLSocket):
+    """The same, encrypted."""
+
+    until = math.inf
+
+    def recv_into(self, *args: Any, **kwargs: Any) -> int:
+        """Receive, while there is time."""
+        _set_timeout(self)
+        return super().recv_into(*args, **kwargs)
+
+    def send(self, *args: Any, **kwargs: Any) -> int:
+        """Send, while there is time; a plain socket's `sendall` has one time for all of it."""
+        _set_timeout(self)
+        return super().send(*args, **kwargs)
+
+
+def _set_timeout(made: Timed | TimedSecure) -> None:
+    left = made.until - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("its answer came too slowly, see victim.timeout")
+    if left < math.inf:
+        made.settimeout(left)
+
+
+def dialled(host: str, port: int, timeout: float, authorized: bool) -> Timed:
     """Connect to the first address of a host that answers, each checked before it is dialled.
 
     Raises:
@@ -76,7 +113,7 @@ def dialled(host: str, port: int, timeout: float, authorized: bool) -> socket.so
                 f"victim.url leads to {at[0]}, which is not this machine; if the service is yours, "
                 "or its owner has let you attack it, say victim.i_am_authorized=true"
             )
-        made = socket.socket(family, kind, protocol)
+        made = Timed(family, kind, protocol)
         try:
             made.settimeout(timeout)
             made.connect(at)
@@ -88,31 +125,46 @@ def dialled(host: str, port: int, timeout: float, authorized: bool) -> socket.so
     raise failed or OSError(f"{host} has no address")
 
 
-class _Plain(HTTPConnection):
+class Plain(HTTPConnection):
+    """A connection to an address that was checked, with a time for each request."""
+
     authorized = False
+    until = math.inf
 
     def connect(self) -> None:
         """Connect to an address that was checked."""
         self.sock = dialled(self.host, self.port, self.timeout or 0.0, self.authorized)
+        self.sock.until = self.until
+
+    def within(self, seconds: float) -> None:
+        """Give the next request, with its answer, so much time in all."""
+        self.until = time.monotonic() + seconds
+        if self.sock is not None:
+            self.sock.until = self.until  # type: ignore[union-attr]
+            self.sock.settimeout(seconds)
 
 
-class _Secure(HTTPSConnection):
-    authorized = False
+class Secure(Plain, HTTPSConnection):
+    """The same, encrypted."""
+
     context: ssl.SSLContext
 
     def connect(self) -> None:
         """Connect to an address that was checked, and verify that the host is who it says."""
         plain = dialled(self.host, self.port, self.timeout or 0.0, self.authorized)
-        self.sock = self.context.wrap_socket(plain, server_hostname=self.host)
+        made = self.context.wrap_socket(plain, server_hostname=self.host)
+        made.until = self.until  # type: ignore[attr-defined]
+        self.sock = made
 
 
-def connection(place: Place, timeout: float, authorized: bool) -> HTTPConnection:
+def connection(place: Place, timeout: float, authorized: bool) -> Plain:
     """Return a connection, not made yet; no proxy, no redirect."""
-    made: _Plain | _Secure
+    made: Plain | Secure
     if place.secure:
-        made = _Secure(place.host, place.port, timeout=timeout)
+        made = Secure(place.host, place.port, timeout=timeout)
         made.context = ssl.create_default_context()
+        made.context.sslsocket_class = TimedSecure
     else:
-        made = _Plain(place.host, place.port, timeout=timeout)
+        made = Plain(place.host, place.port, timeout=timeout)
     made.authorized = authorized
     return made

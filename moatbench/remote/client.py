@@ -7,10 +7,10 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from http.client import HTTPConnection, HTTPException, HTTPResponse, IncompleteRead
+from http.client import HTTPException, HTTPResponse, IncompleteRead
 from typing import Any
 
-from moatbench.remote.address import Place, connection
+from moatbench.remote.address import Place, Plain, connection
 
 AGAIN = (502, 504)  # the service, or what stands before it, may be back in a moment
 WAIT = (429, 503)
@@ -54,7 +54,7 @@ class Client:
     most_wait: float = 60.0
     sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
     waited: float = field(default=0.0, init=False)  # seconds, as the service asked to
-    _connection: HTTPConnection | None = field(default=None, init=False, repr=False)
+    _connection: Plain | None = field(default=None, init=False, repr=False)
 
     def post(self, body: Any) -> Any:
         """Send JSON; return the JSON that is answered.
@@ -79,7 +79,7 @@ class Client:
                 self._pause(failed)
                 continue
             if status == 200:
-                return _loaded(text)
+                return _loaded(text, headers.get("content-encoding", "identity"))
             if status in AGAIN and (failed := failed + 1) < self.tries:
                 self._pause(failed)
             elif status in WAIT and (waits := waits + 1) < MOST_WAITS:
@@ -93,6 +93,12 @@ class Client:
             else:
                 raise Stopped(_refusal(status, text, headers.get("location", "")))
 
+    def masked(self, text: str) -> str:
+        """Return what is to be shown of the service, without the key, which it may have echoed."""
+        for value in self.headers.values():
+            text = text.replace(value.split()[-1], "...")
+        return text
+
     def close(self) -> None:
         """Let the connection go."""
         if self._connection is not None:
@@ -105,6 +111,7 @@ class Client:
             self._connection = connection(self.place, self.timeout, self.authorized)
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         try:
+            self._connection.within(self.timeout)
             self._connection.request(
                 "POST",
                 self.place.path,
@@ -112,7 +119,7 @@ class Client:
                 headers | {"Idempotency-Key": again} | self.headers,
             )
             answer = self._connection.getresponse()
-            data = _read(answer, time.monotonic() + self.timeout)
+            data = _read(answer)
         except BaseException:
             self.close()
             raise
@@ -121,9 +128,6 @@ class Client:
             raise Stopped(f"the service answered more than {MOST_BYTES >> 20} MiB to one request")
         told = {name.lower(): value for name, value in answer.getheaders()}
         text = data.decode("utf-8", errors="replace")
-        if answer.status != 200:  # what it says of itself is shown, and must not tell the key
-            for value in self.headers.values():
-                text = text.replace(value.split()[-1], "...")
         return answer.status, told, text
 
     def _pause(self, failed: int) -> None:
@@ -144,18 +148,15 @@ class Client:
             self.sleep(seconds)
 
 
-def _read(answer: HTTPResponse, until: float) -> bytes:
+def _read(answer: HTTPResponse) -> bytes:
     """Read an answer to its end, or to more than it may have.
 
     Raises:
         IncompleteRead: it ended before.
-        TimeoutError: it came too slowly.
     """
     data = bytearray()
     while len(data) <= MOST_BYTES and (part := answer.read1(PART)):
         data += part
-        if time.monotonic() > until:
-            raise TimeoutError("its answer came too slowly, see victim.timeout")
     if len(data) <= MOST_BYTES and answer.length:
         raise IncompleteRead(bytes(data), answer.length)
     answer.close()  # the connection is free for the next request
@@ -172,11 +173,13 @@ def _seconds(told: str | None) -> float | None:
         pass
     try:
         return max(0.0, parsedate_to_datetime(told).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, TypeError, OverflowError):  # of a year that no clock knows
         return None
 
 
-def _loaded(text: str) -> Any:
+def _loaded(text: str, packed: str) -> Any:
+    if packed.lower() != "identity":
+        raise Stopped(f"the service packs its answers by {packed[:40]!r}, which was not asked for")
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

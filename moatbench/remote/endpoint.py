@@ -232,7 +232,7 @@ class Endpoint:
     def stop(self, reason: str) -> Stopped:
         """Remember why nothing more is asked: each further question ends so at once."""
         self.client.close()
-        return self.purse.stop(reason)
+        return self.purse.stop(self.client.masked(reason))
 
 
 def on_the_way(rows: int) -> int:

@@ -136,7 +136,7 @@ class Mapped:
         try:
             labels, outputs = self._found(answer, n)
             fields = self._fields(answer, n)
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
             raise Unreadable(_unread(answer, str(error))) from None
         if labels is None and outputs is None:
             raise Unreadable(_unread(answer, "no predictions in it"))

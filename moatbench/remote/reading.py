@@ -14,6 +14,7 @@ from moatbench.victim import SIMPLEX_TOLERANCE, reply_problem
 
 OFF = 0.02  # how far the sum of rounded probabilities may be from 1
 P1 = "p1"
+ODD = (ValueError, TypeError, KeyError, IndexError, OverflowError)  # of what is read into arrays
 CLOSE = 1e-6  # how far answers to one row may lie apart: replicas round otherwise
 
 
@@ -58,6 +59,22 @@ class Reading:
         Raises:
             ValueError: they are neither probabilities nor labels of these classes.
         """
+        try:
+            return cls._of(told, classes, known, binary)
+        except (KeyError, TypeError, IndexError, OverflowError) as error:
+            raise ValueError(
+                f"the service must answer each row in one form, which holds probabilities or "
+                f"labels; got one that is not read ({_why(error)})"
+            ) from None
+
+    @classmethod
+    def _of(
+        cls,
+        told: Sequence[Told],
+        classes: Sequence[str],
+        known: Sequence[str] | None,
+        binary: str | None,
+    ) -> "Reading":
         labels = outputs = None
         keys: tuple[str, ...] = ()
         if all(one.outputs is not None for one in told):
@@ -84,12 +101,14 @@ class Reading:
         if not told:
             none = np.empty((0, self.k)) if self.confidences else None
             return Reply(np.empty(0, np.int64), none)
-        try:
-            found = self._reply(told)
-        except (ValueError, TypeError, KeyError) as error:
-            raise Unreadable(f"the answer has another form than before ({error})") from None
-        if problem := reply_problem(found, len(told), self.k, full=self.full):
-            raise Unreadable(f"the service's {problem}")
+        with np.errstate(invalid="ignore"):  # of infinities: the problem is told
+            try:
+                found = self._reply(told)
+            except ODD as error:
+                what = f"has another form than before ({_why(error)})"
+                raise Unreadable(f"the answer {what}") from None
+            if problem := reply_problem(found, len(told), self.k, full=self.full):
+                raise Unreadable(f"the service's {problem}")
         return found
 
     def some(self, told: Sequence[Told]) -> Reply:
@@ -119,10 +138,10 @@ class Reading:
                 if self.labels is not None:
                     own = np.asarray([one.label for one in few])
                     labels[rows] = self.labels.reply(own).labels
-        except (ValueError, TypeError, KeyError) as error:
-            raise Unreadable(f"the answer has another form than before ({error})") from None
-        given = whole | bare
-        path = self._path(told) if given.all() else None
+            given = whole | bare
+            path = self._path(told) if given.all() else None
+        except ODD as error:
+            raise Unreadable(f"the answer has another form than before ({_why(error)})") from None
         return Reply(labels, outputs, path, refused=~given)
 
     def _reply(self, told: Sequence[Told]) -> Reply:
@@ -159,6 +178,10 @@ def gap_between(reading: Reading, one: Sequence[Told], other: Sequence[Told]) ->
     return gap if gap > CLOSE else 0.0
 
 
+def _why(error: Exception) -> str:
+    return f"no {error} in it" if isinstance(error, KeyError) else str(error)
+
+
 def _is_whole(outputs: Any) -> bool:
     """Whether a row has outputs, and no null in their places."""
     values = outputs.values() if isinstance(outputs, Mapping) else outputs
@@ -170,9 +193,14 @@ def _is_whole(outputs: Any) -> bool:
 def _as_array(outputs: Sequence[Any], keys: Sequence[str], binary: str | None) -> Any:
     """(n, k) probabilities, or (n,) whatever stands there alone."""
     if keys:
-        return np.array([[row[key] for key in keys] for row in outputs], dtype=np.float64)
+        outputs = [[row[key] for key in keys] for row in outputs]
     if isinstance(outputs[0], list):
-        values = np.array(outputs, dtype=np.float64)
+        try:
+            values = np.array(outputs, dtype=np.float64)
+        except ValueError as error:
+            raise ValueError(f"rows must be numbers, as many in each ({error})") from None
+        if keys:
+            return values
         return values if values.shape[-1] > 1 or binary != P1 else _pair(values[:, 0])
     return _pair(np.array(outputs, dtype=np.float64)) if binary == P1 else np.asarray(outputs)
 

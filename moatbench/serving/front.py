@@ -25,6 +25,8 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 ASGI = Callable[[Scope, Receive, Send], Awaitable[None]]
 JSON = b"application/json"
+PATIENCE = 60.0  # seconds that a body may take
+SLOW = 1.0  # seconds after which a key is looked at again
 LOG = logging.getLogger("moatbench.access")
 log = logging.getLogger(__name__)
 
@@ -107,19 +109,17 @@ class Front:
 
     async def _told(self, route: Any, client: Client, scope: Scope, receive: Receive) -> Told:
         """Read the request, and answer it, or again as the first time."""
-        kind, key = "", ""
-        for name, value in scope["headers"]:
-            if name == b"content-type":
-                kind = value.decode("latin-1")
-            elif name == b"idempotency-key":
-                key = value.decode("latin-1")
-            elif name == b"content-length" and value.isdigit() and int(value) > self.limits.body:
-                raise too_large("bytes of a body", self.limits.body)
+        kind, keys = self._headers(scope)
+        begun = time.monotonic()
         body = await whole(receive, self.limits.body)
-        if not key:
+        if time.monotonic() - begun > SLOW:
+            self._who(scope)  # the key may have been revoked meanwhile
+        if not keys:
             return await route(client, body, kind, None)  # type: ignore[no-any-return]
-        if len(key) > 255:
-            raise Problem(400, "idempotency-key", "Idempotency-Key must be at most 255 characters")
+        key = keys.pop()
+        if keys or len(key) > 255:
+            told = "Idempotency-Key must be one, of at most 255 characters"
+            raise Problem(400, "idempotency-key", told)
         digest, ended = (
             digest_of(scope["path"], body),
             await self.service.repeats.alone(client, key),
@@ -130,6 +130,20 @@ class Front:
             return await route(client, body, kind, (key, digest))  # type: ignore[no-any-return]
         finally:
             ended()
+
+    def _headers(self, scope: Scope) -> tuple[str, set[str]]:
+        """Return the content type, and the Idempotency-Keys; refuse what will not be read."""
+        kind, keys = "", set[str]()
+        for name, value in scope["headers"]:
+            if name == b"content-type":
+                kind = value.decode("latin-1")
+            elif name == b"idempotency-key" and value:
+                keys.add(value.decode("latin-1"))
+            elif name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
+                raise Problem(415, "media-type", "content-encoding must be left out; send it plain")
+            elif name == b"content-length" and value.isdigit() and int(value) > self.limits.body:
+                raise too_large("bytes of a body", self.limits.body)
+        return kind, keys
 
     async def _mlflow(
         self, client: Client, body: bytes, kind: str, repeat: tuple[str, bytes] | None
@@ -177,7 +191,20 @@ class Front:
 
 
 async def whole(receive: Receive, limit: int) -> bytes:
-    """Read a body as it comes, up to a limit, whatever its length was said to be."""
+    """Read a body as it comes, up to a limit, whatever its length was said to be.
+
+    Raises:
+        Problem: 400, 408 or 413: it ended early, came too slowly, or is too large.
+    """
+    try:
+        async with asyncio.timeout(PATIENCE):
+            return await _whole(receive, limit)
+    except TimeoutError:
+        told = f"the body must have come within {PATIENCE:.0f} s; send it in parts"
+        raise Problem(408, "slow", told, headers={"connection": "close"}) from None
+
+
+async def _whole(receive: Receive, limit: int) -> bytes:
     message = await receive()
     body: bytes = message.get("body", b"")
     if not message.get("more_body") and len(body) <= limit:

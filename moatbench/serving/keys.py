@@ -1,21 +1,27 @@
 """Accounts are API keys: made once, kept as hashes, looked up without a hint by time."""
 
 import hashlib
+import re
 import secrets
 
 from moatbench.serving.store import Account, Store
 
 PREFIX = "mb_"
 BYTES = 32  # of randomness in a key
+SHARD, SHARDED = re.compile("[a-z0-9-]{1,20}"), re.compile(rb"mb_([a-z0-9-]{1,20})\.")
+CARRIERS = (b"authorization", b"x-api-key")
 
 
-def create(store: Store, name: str, budget: int | None = None) -> tuple[int, str]:
-    """Make an account; return its id, and the key that is told this once."""
+def create(store: Store, name: str, budget: int | None = None, shard: str = "") -> tuple[int, str]:
+    """Make an account; return its id, and the key that is told this once.
+
+    A key of a shard names it, so that any balancer can tell where it belongs.
+    """
     if not 0 < len(name) <= 100 or not name.isprintable():
         raise ValueError(f"name must be 1 to 100 printable characters, got {name!r:.120}")
     if any(a.name == name and a.revoked is None for a in store.accounts()):
         raise ValueError(f"name must be new, got {name!r}; revoke the old one, or choose another")
-    key = PREFIX + secrets.token_urlsafe(BYTES)
+    key = PREFIX + (f"{check_shard(shard)}." if shard else "") + secrets.token_urlsafe(BYTES)
     return store.add(name, digest(key.encode()), secrets.token_hex(8), budget), key
 
 
@@ -27,6 +33,23 @@ def revoke(store: Store, who: str) -> Account:
         raise ValueError(f"name must be one of {known}, got {who!r:.120}")
     store.revoke(found[0].id)
     return found[0]._replace(revoked=0.0)
+
+
+def check_shard(name: str) -> str:
+    """Return the name of a shard.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not SHARD.fullmatch(name):
+        raise ValueError(f"shard must be 1 to 20 of a-z, 0-9 and -, got {name!r:.120}")
+    return name
+
+
+def shard_of(key: bytes) -> str:
+    """Return the shard that a key names; '' where it names none."""
+    found = SHARDED.match(key)
+    return found[1].decode() if found else ""
 
 
 def digest(key: bytes) -> bytes:
@@ -59,11 +82,17 @@ class Keys:
 
 
 def presented(headers: list[tuple[bytes, bytes]]) -> bytes:
-    """Return the key of a request: Authorization: Bearer, or X-API-Key; b'' for none."""
-    for name, value in headers:
-        if name == b"authorization":
-            scheme, _, key = value.partition(b" ")
-            return key.strip() if scheme.lower() == b"bearer" else b""
-        if name == b"x-api-key":
-            return value.strip()
-    return b""
+    """Return the key of a request: Authorization: Bearer, or X-API-Key; b'' for none.
+
+    And for two that differ: what stands before the service may have gone by the other.
+    """
+    found = {_key(name, value) for name, value in headers if name in CARRIERS}
+    return found.pop() if len(found) == 1 else b""
+
+
+def _key(name: bytes, value: bytes) -> bytes:
+    """Return the key that a header carries; b'' where it is of another kind."""
+    if name == b"x-api-key":
+        return value.strip()
+    scheme, _, key = value.partition(b" ")
+    return key.strip() if scheme.lower() == b"bearer" else b""

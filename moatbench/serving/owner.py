@@ -2,7 +2,6 @@
 
 import hmac
 import html
-import time
 from collections.abc import Sequence
 from importlib.resources import files
 from math import ceil
@@ -144,7 +143,7 @@ def measured(front: Front, *, accounts: bool = False) -> bytes:
 
 
 def _account(front: Front, client: Client, curve: Curve | None) -> dict[str, Any]:
-    account, wait = client.account, client.waits_until - time.time()
+    account = client.account
     return {
         "id": account.id,
         "name": account.name,
@@ -154,7 +153,7 @@ def _account(front: Front, client: Client, curve: Curve | None) -> dict[str, Any
         "budget": account.budget,
         "left": client.left,
         "alarm": client.alarm,
-        "waits": max(0, ceil(wait)),
+        "waits": max(0, ceil(client.waits)),
         "thief": curve and curve.by(client.queries),
         "lines": front.service.deployment.watching.lines(account.token),
     }

@@ -5,9 +5,10 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from ipaddress import ip_address
+from typing import Any
 from urllib.parse import urlsplit
 
 import uvicorn
@@ -23,6 +24,7 @@ BACKLOG = 2048  # connections that wait to be taken
 HOUR = 3600.0  # seconds
 LINES = 0.02  # seconds that a line of the log may wait for others
 GRACE = 20  # seconds that requests under way may take after SIGTERM
+LOOK, LOOKS = 10.0, 3  # connections are looked at so often; one that stalls so many times is ended
 
 
 class _Server(uvicorn.Server):
@@ -116,11 +118,15 @@ async def _serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ending.set)
     stopping = asyncio.create_task(_stop(ending, app.service, servers))
-    forgetting = asyncio.create_task(_forget(retention, app.service))
+    beside = [
+        asyncio.create_task(_forget(retention, app.service)),
+        asyncio.create_task(hang_up(servers)),
+    ]
     places = zip(servers, (clients, admin), strict=True)
     await asyncio.gather(*(server.serve([place]) for server, place in places))
     ending.set()
-    forgetting.cancel()
+    for task in beside:
+        task.cancel()
     await stopping
 
 
@@ -130,6 +136,25 @@ async def _forget(retention: Retention | None, service: Service) -> None:
         await asyncio.sleep(HOUR)
         if gone := retention.apply(service.store):
             log.info("%s requests are forgotten, after %s", gone, retention)
+
+
+async def hang_up(servers: Sequence[uvicorn.Server]) -> None:
+    """End connections that stall: a head of a request, or the reading of an answer, without end.
+
+    Each would keep a file open for ever. Time that we need ourselves is not theirs.
+    """
+    stalled: dict[Any, tuple[Any, int]] = {}
+    while True:
+        await asyncio.sleep(LOOK)
+        before, stalled = stalled, {}
+        for one in [c for server in servers for c in server.server_state.connections]:
+            cycle = getattr(one, "cycle", None)  # of a request and its answer
+            if cycle is not None and not cycle.response_started:
+                continue
+            known, times = before.get(one, (cycle, 0))
+            stalled[one] = cycle, times + 1 if known is cycle else 1
+            if stalled[one][1] > LOOKS:
+                one.transport.abort()
 
 
 async def _stop(ending: asyncio.Event, service: Service, servers: list[_Server]) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from moatbench.client import Answers, Card
 from moatbench.serving.deployment import Served, packed
-from moatbench.serving.kept.clients import Client, Clients
+from moatbench.serving.kept.clients import Client, Clients, steady
 from moatbench.serving.kept.counts import Counts
 from moatbench.serving.kept.journal import Done, Journal
 from moatbench.serving.kept.repeats import Repeats, Told
@@ -47,9 +47,11 @@ class Service:
         price: US dollars an answer.
         apart: whether the model must be asked from a thread, as it answers on the event loop.
         counts: of rows, where several processes share them.
+        shard: the name of this one, where accounts are spread over several.
 
     Raises:
-        ValueError: they share counts, and the defense remembers more than the row at hand.
+        ValueError: they share counts, and the defense remembers more than the row at hand; or
+            accounts, of which the defense compares one with another.
     """
 
     def __init__(
@@ -60,7 +62,14 @@ class Service:
         *,
         apart: bool = False,
         counts: Counts | None = None,
+        shard: str = "",
     ) -> None:
+        if shard and deployment.defense.traits.shared:
+            raise ValueError(
+                "shard= suits defenses that treat accounts apart, got "
+                f"{type(deployment.defense).__name__}, in which one account's queries change what "
+                "another is told; leave it out, and serve from one process"
+            )
         if counts is not None and deployment.keeps != "none":
             raise ValueError(
                 "counts in PostgreSQL suit defenses that remember nothing of an account, got "
@@ -69,7 +78,7 @@ class Service:
         self.counts = counts
         self.deployment, self.store = deployment, store
         self.card: Card = deployment.card(price)
-        self.meters, self.clients, self.repeats = Meters(), Clients(store), Repeats(store)
+        self.meters, self.clients, self.repeats = Meters(), Clients(store, shard), Repeats(store)
         self.draining = False
         self._journal = Journal(store, deployment, self.meters)
         self._thread = ThreadPoolExecutor(1, "defense")
@@ -97,15 +106,10 @@ class Service:
         Raises:
             Problem: 402, 429 or 503; nothing was asked.
         """
-        if client.left is not None and len(x) > client.left:
-            raise Problem(
-                402,
-                "budget",
-                f"the budget of this key is {client.account.budget} rows, of which {client.left} "
-                f"are left, and {len(x)} were asked; ask fewer, or have the budget raised",
-            )
+        _check_budget(client, len(x))
         if client.waits_until:
             await _patience(client)
+            _check_budget(client, len(x))  # others of the account may have waited as well
         self._check_ready()
         if self.counts is not None:
             await self.counts.take(client.account, len(x))
@@ -196,15 +200,26 @@ class Service:
         client.queries += n
         client.refused += refused
         if seconds:
-            client.waits_until = max(time.time(), client.waits_until) + seconds
+            client.waits_until = max(steady(), client.waits_until) + seconds
         told = job.written(answers)
         self._journal.add(client, job.x, refused, told, job.done, reply=reply, repeat=job.repeat)
+
+
+def _check_budget(client: Client, n: int) -> None:
+    """Refuse n rows that are more than is left, what is under way counted."""
+    if client.left is not None and n > client.left:
+        raise Problem(
+            402,
+            "budget",
+            f"the budget of this key is {client.account.budget} rows, of which {client.left} "
+            f"are left, and {n} were asked; ask fewer, or have the budget raised",
+        )
 
 
 async def _patience(client: Client) -> None:
     """Wait in a client's place, up to a second in all."""
     waited = 0.0
-    while (left := client.waits_until - time.time()) > 0:
+    while (left := client.waits) > 0:
         if left + waited > PATIENCE:
             raise Problem(
                 429,

@@ -28,6 +28,7 @@ create table if not exists log(
 create table if not exists replies(
     account integer not null, key text not null, digest blob not null, time real not null,
     status integer not null, kind text not null, body blob not null, primary key(account, key));
+create index if not exists replies_by_time on replies(time);
 create table if not exists alarms(
     account integer primary key, time real not null, queries integer not null);
 create table if not exists meta(name text primary key, value text not null);
@@ -148,10 +149,11 @@ class Store:
             for e in entries:
                 if not e.counts_alone:
                     self._write(e)
+            db.execute("commit")
         except BaseException:
-            db.execute("rollback")
+            if db.in_transaction:  # a full disk may have ended it
+                db.execute("rollback")
             raise
-        db.execute("commit")
 
     def _write(self, e: Entry) -> None:
         """Write what a request leaves behind beside its count."""

@@ -22,6 +22,8 @@ UNIFORM = 2.5  # equations an unknown with which answers to uniform queries alon
 PAYS = 1.25  # times as many queries as with probes, and probes are asked
 ALIKE = 1e-6  # ways that differ by less differ by rounding errors
 FINE, COARSE = 0.005, 0.1  # of half a column's range
+AS_WELL = 1.1  # times the gaps of more units, and fewer units explain the answers no worse
+SHARED = 0.9  # of the rows that switch on either of two units switch on both: one unit, split
 NOISE = 1.0  # and what exact answers do not leave, whatever the local minimum
 
 
@@ -61,10 +63,10 @@ def solve_network(
 def _search(model: Network, answers: Array, rng: Generator, good: float) -> Solution:
     """Try a random start for each strength of weight decay, until a value is good enough."""
     targets = CrossEntropy(answers / answers.sum(axis=1, keepdims=True))
-    fits = []
+    fits, odds = [], LogOdds(answers)
     for decay in DECAYS:
         start = model.fit(targets, model.begin(rng), decay)
-        fits.append(_polish(model, LogOdds(answers), start.theta, 1e-3))
+        fits.append(_joined(model, odds, _polish(model, odds, start.theta, 1e-3)))
         if not good < fits[-1].value < NOISE:
             break
     return min(fits, key=lambda fit: fit.value)
@@ -89,6 +91,43 @@ def _polish(model: Network, odds: LogOdds, theta: Array, damping: float) -> Solu
         stall=1e-2,
         refine=refit if whole else None,
     )
+
+
+def _joined(model: Network, odds: LogOdds, fit: Solution) -> Solution:
+    """Join rectifiers that share one kink, as long as fewer explain the answers as well.
+
+    One of the victim's, split into two between the rows that were asked, explains them all or
+    nearly, and errs where only one of the halves is on: where a unit is to spare, fits end there.
+    """
+    if model.activation != "relu" or fit.value > NEARLY:
+        return fit
+    while (pair := _split(model, fit.theta)) is not None:
+        (w, out), (i, j) = model.layers(fit.theta), pair
+        sizes, w = np.linalg.norm(out[list(pair)], axis=1), w.copy()
+        w[:, i] += sizes[1] / sizes[0] * w[:, j]
+        fewer = replace(model, hidden=model.hidden - 1)
+        start = fewer.join(np.delete(w, j, axis=1), np.delete(out, j, axis=0))
+        joined = _polish(fewer, odds, start, 1e-6)
+        if joined.value > max(AS_WELL * fit.value, SOLVED):
+            break
+        w, out = fewer.layers(joined.theta)
+        idle = model.join(np.insert(w, j, 0.0, axis=1), np.insert(out, j, 0.0, axis=0))
+        fit = joined._replace(theta=idle)
+    return fit
+
+
+def _split(model: Network, theta: Array) -> tuple[int, int] | None:
+    """Return the two units most on in the same rows that push scores the same way, if any."""
+    out = model.layers(theta)[1][:-1]
+    sizes = np.linalg.norm(out, axis=1)
+    used = np.flatnonzero(sizes > ALIKE * sizes.max())
+    ways = out[used] / sizes[used, None]
+    on = (model.hidden_units(theta)[:, used] > 0).astype(float)
+    both = on.T @ on
+    either = on.sum(axis=0) + on.sum(axis=0)[:, None] - both
+    shared = np.triu(both / np.maximum(either, 1) * (ways @ ways.T > 1 - ALIKE), 1)
+    i, j = np.unravel_index(shared.argmax(), shared.shape)
+    return (int(used[i]), int(used[j])) if shared[i, j] > SHARED else None
 
 
 def _through_subspace(

@@ -91,6 +91,13 @@ def test_rounding_behind_a_bump_leaves_bounds(defense: Defense) -> None:
     assert np.median(found.high - found.low) < 0.5
 
 
+def test_two_solutions_in_one_cell_of_the_grid_are_both_found() -> None:
+    """Between the ends of a cell the sum of all falls to 1, and rises again."""
+    weights = [111, 213, 6103, 214, 217, 27, 7, 2900, 140, 68]
+    true = normalised(np.array([weights], float))
+    assert undone(BUMPS[0], told(BUMPS[0], true)).holds(true, CLOSE).all()
+
+
 @pytest.mark.slow
 def test_of_many_classes_a_guess_says_which_branch() -> None:
     true = truths(20, 8)[3:]
@@ -105,3 +112,15 @@ def test_a_softmax_regression_is_exact_through_reverse_sigmoid() -> None:
     (point,) = extract(victim, defense, attack_of("inversion"), checkpoints=[100])
     assert point.metrics["fidelity_uniform"] == 1
     assert point.metrics["tv_uniform"] < 1e-6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("defense", "queries"), [(BUMPS[0], 325), (BUMPS[4], 650)], ids=str)
+def test_of_ten_classes_a_model_tells_which_of_some_hundred_origins(
+    defense: Defense, queries: int
+) -> None:
+    """Origins are chosen, and the model fitted to them, from a fit to the labels on."""
+    victim = victim_of("softmax", "digits")
+    (point,) = extract(victim, defense, attack_of("inversion"), checkpoints=[queries])
+    assert point.metrics["fidelity_test"] == point.metrics["fidelity_uniform"] == 1
+    assert point.metrics["tv_uniform"] < CLOSE

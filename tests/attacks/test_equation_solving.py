@@ -1,7 +1,7 @@
 """Equation solving: exact where answers are exact, and what is left of it where they are not."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -14,10 +14,12 @@ from moatbench.defenses.label_only import LabelOnly
 from moatbench.defenses.noise import Noise
 from moatbench.defenses.rounding import Rounding
 from moatbench.defenses.top_k import TopK
+from moatbench.models.linear import design
+from moatbench.models.network import Network
 from moatbench.reply import Reply, from_outputs
 from moatbench.runner.extract import Checkpoint, Extraction
-from moatbench.solvers.network_solver import probe_plan, uneven
-from moatbench.space import InputSpace, Numeric
+from moatbench.solvers.network_solver import probe_plan, solve_network, uneven
+from moatbench.space import Categorical, InputSpace, Numeric
 from moatbench.stack import Stack
 from moatbench.types import Array, Mask
 from moatbench.victim import NotApplicable, Shares, Victim
@@ -301,6 +303,46 @@ def test_a_unit_that_few_answers_switch_on_leaves_the_rest_solved() -> None:
     target = Victim(shares, predict, "mlp", {"hidden": 6, "activation": "relu"})
     point = last(target, 150)
     assert point.metrics["tv_uniform"] < 1e-3
+
+
+@pytest.mark.parametrize("seed", [1, 3, 4, 5, 11])
+def test_a_rectifier_is_not_split_into_two_where_units_are_to_spare(seed: int) -> None:
+    # Two halves explain all answers too, and err by .006 to .06 between the rows asked.
+    rng = np.random.default_rng(seed)
+    true = Network(design(rng.uniform(-1, 1, (60, 6))), 3, 3, "relu")
+    theta = true.join(rng.standard_normal((7, 3)), 1.5 * rng.standard_normal((4, 2)))
+    answers = np.asarray(softmax(true.scores(theta), axis=1))
+    model = replace(true, hidden=5)
+    found = solve_network(model, answers, rng).theta
+    x = design(np.random.default_rng(99).uniform(-1, 1, (5000, 6)))
+    told, right = replace(model, a=x).scores(found), replace(true, a=x).scores(theta)
+    gap = softmax(told, axis=1) - softmax(right, axis=1)
+    assert np.abs(gap).sum(axis=1).max() / 2 < 1e-9
+
+
+def test_every_second_question_to_rectifiers_is_a_valid_row() -> None:
+    rng = np.random.default_rng(0)
+    space = InputSpace(
+        (Numeric("n"), Categorical("c", ("a", "b", "c")), Categorical("d", ("d", "e")))
+    )
+    w, out = rng.normal(size=(space.d, 3)), rng.normal(size=(3, 2))
+    asked: list[Array] = []
+
+    def predict(x: Array) -> Reply:
+        asked.append(x)
+        return from_outputs(np.asarray(softmax(np.maximum(x @ w, 0) @ out, axis=1)))
+
+    x = space.sample(300, rng)
+    y = predict(x).labels
+    shares = Shares(space, ("a", "b"), x[:99], y[:99], x[99:200], x[200:], y[200:])
+    for activation in ("relu", "tanh"):
+        target = Victim(shares, predict, "mlp", {"hidden": 3, "activation": activation})
+        asked.clear()
+        curve(target, [3, 10])
+        bought = np.vstack([x for x in asked if len(x) in (3, 7)])
+        valid = space.valid(bought)
+        assert not valid[::2].any()
+        assert valid[1::2].all() == (activation == "relu")
 
 
 def test_bounds_tell_more_than_soft_labels() -> None:

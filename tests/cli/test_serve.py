@@ -24,6 +24,14 @@ def test_the_services_own_options_are_told_from_the_overrides_of_a_run() -> None
         serve.read(["--port"])
 
 
+def test_every_option_that_is_told_is_the_services_own() -> None:
+    told = [word for name in serve.OPTIONS for word in name.split(", ")]
+    told = told[told.index("...") + 1 :]
+    assert {"port", "forget_after", "metrics.accounts", "max_body"} <= set(told)
+    own, _, overrides = serve.read([f"{word}=1" for word in told])
+    assert (set(own), overrides) == (set(told), [])
+
+
 def test_what_is_served_is_what_a_run_would_attack(tmp_path: Path) -> None:
     parts = serve._deployed(
         ["victim=softmax", "data=iris", "defense=rounding", "cache=null", f"data_dir={DATA_DIR}"]

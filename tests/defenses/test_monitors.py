@@ -30,7 +30,9 @@ from moatbench.numerics.discrepancy import Discrepancy
 from moatbench.reply import Reply
 from moatbench.space import Categorical, InputSpace
 from moatbench.types import Array, Generator, Labels, Mask
-from moatbench.victim import Shares, Victim
+from moatbench.victim import NotApplicable, Shares, Victim
+from moatbench.victims.datasets import bundled
+from moatbench.victims.nets import net
 
 LOOSE = Calibration(false_positives=0.1, horizon=100, accounts=199)
 QUICK = replace(LOOSE, accounts=39)
@@ -522,6 +524,40 @@ def test_stages_come_to_agree_with_the_victim(
     assert len(agreement) == 4
     assert agreement[-1] > 0.9
     assert agreement[-1] > agreement[0]
+
+
+@pytest.fixture(scope="module")
+def deep() -> Victim:
+    knobs = {"net": "mlp", "knobs": {"hidden": 16}, "recipe": "ours", "outlier_exposure": 0.0}
+    few = {"training": {"steps": 120, "epochs": 0}, "device": None, "stages": 4}
+    victim: Victim = net(bundled("digits"), np.random.default_rng(0), **knobs, **few)
+    return victim
+
+
+def test_a_network_that_keeps_its_stages_is_asked_for_them(deep: Victim) -> None:
+    monitor = hoda(stages=4, epochs=40, window=50)
+    deployed(monitor, deep)
+    told = monitor._stages.labels(deep.space.encode(deep.shares.x_test))
+    truth = deep.predict(deep.shares.x_test).labels
+    assert (told[-1] == truth).all()
+    assert (told[0] != truth).mean() > 0.02
+    assert monitor._usual.sum() == len(deep.shares.x_train)
+    with pytest.raises(NotApplicable, match=r"got 5, and it keeps 4; set victim\.stages=5"):
+        deployed(hoda(stages=5), deep)
+
+
+def test_a_network_without_stages_has_another_of_its_kind_trained(deep: Victim) -> None:
+    kept = deep.predict
+    victim = replace(deep, predict=replace(kept, stages=()))  # type: ignore[type-var]
+    monitor = hoda(stages=4, epochs=30, window=50)
+    deployed(monitor, victim)
+    truth = victim.predict(victim.shares.x_test).labels
+    z = victim.space.encode(victim.shares.x_test)
+    agreement = (monitor._stages.labels(z) == truth).mean(axis=1)
+    assert len(agreement) == 4
+    assert agreement[-1] > max(0.8, agreement[0])
+    x, labels = strangers(victim, 100)
+    assert monitor.observe(x, labels, "thief")[-1]
 
 
 # Extraction warning

@@ -13,7 +13,7 @@ from moatbench.learners.deep.learner import NetLearner
 from moatbench.learners.deep.nets import ARCHITECTURES, Net, check, kept
 from moatbench.learners.deep.polish import polished
 from moatbench.learners.deep.recipes import RECIPES, Recipe, recipe
-from moatbench.learners.deep.training import Diverged, Exposure, centred, train
+from moatbench.learners.deep.training import Diverged, Exposure, centred, shrunk, train
 from moatbench.learners.published import turning
 from moatbench.models.forward import softmax
 from moatbench.numerics.spread import k_center
@@ -157,6 +157,34 @@ def test_exact_answers_are_learnt_by_distance_of_logarithms() -> None:
     hard = np.eye(3)[told(x).argmax(axis=1)]
     labels = NetLearner(SPACE, 3, recipe=QUICK).fit(x, hard, np.random.default_rng(0))
     assert (labels.loss, len(labels.nets)) == ("cross_entropy", 3)
+
+
+@pytest.mark.parametrize("labels", [False, True], ids=["confidences", "labels"])
+def test_a_curve_of_ten_checkpoints_takes_two_and_a_half_times_the_steps_of_its_last(
+    labels: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, steps = pictures(2600), []
+
+    def counted(net: Any, z: Array, _: Array, how: Recipe, rng: np.random.Generator) -> Any:
+        steps.append(how.steps_for(len(z)) * rng.integers(1, 2))
+        return net
+
+    monkeypatch.setattr("moatbench.learners.deep.training.train", counted)
+    p = told(x)
+    p = np.eye(3)[p.argmax(axis=1)] if labels else p
+    learner, fit = NetLearner(SPACE, 3, "cnn", {"width": 2, "hidden": 4}), None
+    learner.fit(x, p, np.random.default_rng(0))
+    alone = sum(steps)
+    for n in range(260, 2601, 260):
+        fit = learner.fit(x[:n], p[:n], np.random.default_rng(0), fit)
+    assert sum(steps) - alone < 2.5 * alone
+
+
+def test_what_goes_on_from_an_earlier_fit_has_some_weights_anew() -> None:
+    old, new = (make("cnn", IMAGE, 3, {}) for _ in "ab")
+    expected = [0.9 * w + 0.1 * v for w, v in zip(old.parameters(), new.parameters(), strict=True)]
+    for weights, wanted in zip(shrunk(old, new, 0.9).parameters(), expected, strict=True):
+        assert torch.allclose(weights, wanted)
 
 
 def test_rounded_to_nothing_answers_are_learnt_by_cross_entropy() -> None:

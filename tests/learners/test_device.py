@@ -1,15 +1,20 @@
 """Where networks are trained and asked."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from threading import Thread
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from shop import Run
 
-from moatbench.learners.deep import device
+from moatbench.learners.deep import device, training
+from moatbench.learners.deep.architectures import make
 from moatbench.learners.deep.nets import Net, kept, widened
 from moatbench.learners.deep.recipes import Recipe
 
@@ -59,6 +64,50 @@ def test_a_gpu_that_is_not_there_is_refused_before_anything_is_trained(
     assert "Traceback" not in err
 
 
+@pytest.mark.parametrize(
+    "how",
+    [{}, {"augment": True}, {"rotate": 1.0}, {"loss": "l1_log", "optimiser": "sgd"}],
+    ids=str,
+)
+def test_all_of_a_training_is_on_its_device(
+    how: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Torch's device `meta` takes no tensor of the CPU into a sum either, as a GPU does not."""
+    monkeypatch.setitem(device._RUN, "device", "meta")
+    monkeypatch.setattr(training, "_check", lambda *_: None)  # there are no numbers there
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())
+    rows, told = np.zeros((70, 64)), np.full((70, 3), 1 / 3)
+    module, recipe = make("cnn", (1, 8, 8), 3, {}), Recipe(steps=2, epochs=0, **how)
+    exposure = training.Exposure(rows, 1.0)
+    net = training.train(module, rows, told, recipe, np.random.default_rng(0), exposure)
+    assert {weights.device.type for weights in net.parameters()} == {"meta"}
+
+
+def test_a_gpu_is_locked_once_and_its_bits_are_all_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    locked, cudnn = [], torch.backends.cudnn
+
+    @contextmanager
+    def held(names: list[str], folder: Path) -> Iterator[int]:
+        locked.append(names)
+        yield 1
+
+    monkeypatch.setattr(device, "free_one", held)
+    monkeypatch.setattr(device, "_has_gpu", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda n: SimpleNamespace(uuid=n))
+    monkeypatch.setattr(torch.cuda, "device", lambda _: nullcontext())
+    before = cudnn.deterministic, cudnn.allow_tf32
+    with device.computing("auto", "bfloat16"):
+        with device.computing("cuda"):  # a victim that asks for one, in a run that has one
+            assert [device.resolved(name) for name in (None, "auto", "cuda")] == ["cuda:1"] * 3
+            assert device.precise(None) == "bfloat16"
+        assert device.resolved("cpu") == "cpu"
+        assert (cudnn.deterministic, cudnn.allow_tf32) == (True, False)
+    assert (cudnn.deterministic, cudnn.allow_tf32) == before
+    assert locked == [["0", "1"]]
+    assert device.resolved(None) == "cpu"
+
+
 def test_a_precision_that_there_is_not_is_refused(moatbench: Run) -> None:
     status, _, err = moatbench("precision=float16", "tracking.enabled=false")
     assert status == 1
@@ -73,9 +122,7 @@ def test_a_run_tells_device_and_precision(moatbench: Run) -> None:
     assert (machine["device"], machine["precision"]) == ("cpu", "bfloat16")
 
 
-def test_a_network_answers_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    from moatbench.learners.deep.architectures import make
-
+def test_a_network_answers_as_before() -> None:
     module = make("mlp", (4,), 3, {"hidden": 5, "activation": "tanh"})
     net = Net("mlp", (4,), 3, {"hidden": 5, "activation": "tanh"}, kept(module))
     x = np.random.default_rng(0).uniform(-1, 1, (70, 4))

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
@@ -26,6 +27,12 @@ from moatbench.serving.store import Store
 from moatbench.space import InputSpace, Numeric
 
 pytestmark = pytest.mark.slow
+WAYS = [
+    "Authorization: Bearer {key}",
+    "authorization: bearer {key}",
+    "Authorization: Bearer   {key}",
+    "X-API-Key: {key}",
+]
 
 
 @contextmanager
@@ -127,7 +134,8 @@ def balanced(kind: str, block: str, replicas: list[int], folder: Path) -> Iterat
         config += f" http {{ access_log off; {paths} {block} }}"
         command = [tool("nginx"), "-p", str(folder), "-c", str(folder / "conf")]
     else:
-        servers = "\n".join(f" server s{p} 127.0.0.1:{p}" for p in replicas)
+        each = zip("ab", replicas, strict=True)
+        servers = "\n".join(f" server {name} 127.0.0.1:{p}" for name, p in each)
         config = (
             "defaults\n mode http\n timeout connect 5s\n timeout client 30s\n timeout server 30s\n"
         )
@@ -140,25 +148,38 @@ def balanced(kind: str, block: str, replicas: list[int], folder: Path) -> Iterat
 
 @contextmanager
 def shards(folder: Path, names: list[str]) -> Iterator[tuple[list[int], list[str]]]:
-    """Run two services, each with a folder of its own and the same keys."""
-    sent_keys = [keys.PREFIX + name * 8 for name in names]
-    for place in ("a", "b"):
-        store = Store(folder / place)
-        for name, key in zip(names, sent_keys, strict=True):
-            store.add(name, keys.digest(key.encode()), f"{name}-token", None)
+    """Run two services, each with a folder and keys of its own; give their ports, and the keys."""
+    made, turns = [], {"a": names[::2], "b": names[1::2]}
+    for shard, accounts in turns.items():
+        store = Store(folder / shard)
+        made += [keys.create(store, name, shard=shard)[1] for name in accounts]
         store.close()
     ports, given = [free_port(), free_port()], "victim=softmax data=iris defense=quota"
     start = [sys.executable, "-c", "from moatbench.cli.serve import main; main()", *given.split()]
     start += ["defense.quota.monitor.limit=20", "admin_port=0", f"cache={folder}/cache"]
-    with (
+    one, two = (
         running(
-            [*start, f"port={ports[0]}", "state=a"], ready(ports[0]), folder, OMP_NUM_THREADS="1"
-        ),
-        running(
-            [*start, f"port={ports[1]}", "state=b"], ready(ports[1]), folder, OMP_NUM_THREADS="1"
-        ),
-    ):
-        yield ports, sent_keys
+            [*start, f"port={port}", f"state={shard}", f"shard={shard}"],
+            ready(port),
+            folder,
+            OMP_NUM_THREADS="1",
+        )
+        for port, shard in zip(ports, turns, strict=True)
+    )
+    with one, two:
+        yield ports, made
+
+
+def told_in(port: int, header: str) -> int:
+    """Return the status of a row that is asked with this header."""
+    name, _, value = header.partition(": ")
+    data = json.dumps({"inputs": [[0.0] * 4]}).encode()
+    kind = {"Content-Type": "application/json", name: value}
+    try:
+        with urlopen(Request(f"http://127.0.0.1:{port}/invocations", data, kind)) as answer:
+            return int(answer.status)
+    except HTTPError as error:
+        return error.code
 
 
 def ready(port: int) -> str:
@@ -171,22 +192,25 @@ def ready(port: int) -> str:
 def test_shards_by_key_keep_each_account_s_budget_exactly(kind: str, tmp_path: Path) -> None:
     block = recipe(2)
     if kind == "haproxy":
-        block = " balance hdr(authorization)\n hash-type consistent"
+        rule = (ROOT / "docs/serving.md").read_text().split("HAProxy: `")[1].partition("`")[0]
+        block = f" {rule}\n {rule.replace('server a', 'server b').replace('mb_a', 'mb_b')}"
     names = list("abcdefghijkl")
     with (
         shards(tmp_path, names) as (ports, sent_keys),
         balanced(kind, block, ports, tmp_path) as port,
     ):
         for key in sent_keys:
-            statuses = [told(port, [[0.0] * 4], key)[0] for _ in range(25)]
-            assert statuses == [200] * 20 + [403] * 5
+            statuses = [told_in(port, way.format(key=key)) for way in WAYS * 5]
+            assert statuses == [200] * 20
+            assert [told_in(port, way.format(key=key)) for way in WAYS] == [403] * 4
+        wrong = [told(ports[1 - i // 6], [[0.0] * 4], key)[0] for i, key in enumerate(sent_keys)]
+        assert wrong == [421] * 12
+        assert [told(port, [[0.0] * 4], key)[0] for key in ("", "mb_a.x")] == [401] * 2
     stores = [Store(tmp_path / place) for place in ("a", "b")]
-    seen = [{a.name: a.queries for a in store.accounts() if a.queries} for store in stores]
+    seen = [{a.name: a.queries for a in store.accounts()} for store in stores]
     for store in stores:
         store.close()
-    assert all(seen)
-    assert not seen[0].keys() & seen[1].keys()
-    assert {**seen[0], **seen[1]} == dict.fromkeys(names, 25)
+    assert seen == [dict.fromkeys(names[::2], 24), dict.fromkeys(names[1::2], 24)]
 
 
 @pytest.mark.needs("nginx")

@@ -44,6 +44,22 @@ def test_it_is_kept_as_plain_data_and_answers_the_same_bits(victim: Victim, tmp_
     assert (again.predict(x).outputs == victim.predict(x).outputs).all()
 
 
+def test_stages_of_its_training_are_kept_where_they_are_asked_for(tmp_path: Path) -> None:
+    few = {"steps": 100, "epochs": 0}
+    victim, staged = made(training=few), made(training=few, stages=3)
+    dump(staged, tmp_path / "v.npz")
+    kept = load(tmp_path / "v.npz").predict.stages
+    x = victim.shares.x_test
+    z = victim.space.encode(x)
+    whole = victim.predict(x).outputs
+    assert whole is not None
+    assert np.array_equal(staged.predict.net.outputs(z), whole)  # type: ignore[attr-defined]
+    assert np.array_equal(kept[-1].outputs(z), whole)
+    right = [(net.outputs(z).argmax(axis=1) == victim.shares.y_test).mean() for net in kept]
+    assert right[0] < 0.6 < right[1] < right[2]
+    assert victim.predict.stages == ()  # type: ignore[attr-defined]
+
+
 def test_equal_rows_are_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     victim, computed = made(), []
     outputs = Net.outputs
@@ -75,6 +91,7 @@ def test_a_table_is_learnt_by_an_mlp() -> None:
         ({"training": {"step": 1}}, "victim.training must hold steps"),
         ({"outlier_exposure": 1.0}, "needs outliers; name some with data@outliers"),
         ({"outlier_exposure": -1.0}, "outlier_exposure"),
+        ({"stages": 301}, "victim.stages must be at most the 300 steps of its training, got 301"),
     ],
 )
 def test_what_does_not_fit_is_told_before_training(knobs: dict[str, Any], message: str) -> None:

@@ -32,13 +32,17 @@ def check_device(name: str) -> None:
 
 
 def resolved(name: str | None) -> str:
-    """Return the device: auto is a GPU where there is one, None that of the run."""
+    """Return the device: auto is a GPU where there is one, None that of the run.
+
+    A GPU that is held is told by its number: which one is current differs between threads.
+    """
+    held = _RUN["device"]
     if name is None:
-        return _RUN["device"]
+        return held
     check_device(name)
-    if name == "auto":
-        return "cuda" if _has_gpu() else "cpu"
-    return name
+    if name == "cpu" or (name == "auto" and not _has_gpu()):
+        return "cpu"
+    return held if held != "cpu" else "cuda"
 
 
 def precise(name: str | None) -> str:
@@ -47,19 +51,21 @@ def precise(name: str | None) -> str:
 
 
 @contextmanager
-def computing(device: str, precision: str) -> Iterator[None]:
+def computing(device: str | None, precision: str | None = None) -> Iterator[None]:
     """Let networks be trained and asked there, where they do not say otherwise.
 
-    A GPU is had alone: who finds all of them held by others waits.
+    None is what the run has. A GPU is had alone: who finds all of them held by others waits; who
+    has one keeps it.
 
     Raises:
         ValueError: there is no such device or precision.
     """
+    precision = precise(precision)
     check_choice("precision", precision, PRECISIONS)
     where, before = resolved(device), dict(_RUN)
     with ExitStack() as held:
         if where == "cuda":
-            held.enter_context(_own_gpu())
+            where = f"cuda:{held.enter_context(_own_gpu())}"
         _RUN.update(device=where, precision=precision)
         try:
             yield
@@ -73,28 +79,33 @@ def described() -> dict[str, str]:
         return dict(_RUN)
     import torch
 
-    name, backends = torch.cuda.get_device_name(), torch.backends.cudnn
+    name, backends = torch.cuda.get_device_name(_RUN["device"]), torch.backends.cudnn
     told = f"{name}, CUDA {torch.version.cuda}"
-    flags = f"deterministic={backends.deterministic}, tf32={torch.backends.cuda.matmul.allow_tf32}"
+    flags = f"deterministic={backends.deterministic}, tf32={backends.allow_tf32}"
     return {**_RUN, "device": told, "flags": flags}
 
 
 @contextmanager
-def _own_gpu() -> Iterator[None]:
-    """Hold a GPU, and let torch choose its kernels by the shapes alone."""
+def _own_gpu() -> Iterator[int]:
+    """Hold a GPU, and yield its number.
+
+    Kernels are chosen by the shapes alone, and float32 has all its bits: by default convolutions
+    take TF32, of ten bits.
+    """
     import torch
 
-    before = torch.backends.cudnn.deterministic
+    cudnn = torch.backends.cudnn
+    before = cudnn.deterministic, cudnn.allow_tf32
     gpus = map(torch.cuda.get_device_properties, range(torch.cuda.device_count()))
     with (
         free_one([str(gpu.uuid) for gpu in gpus], Path(gettempdir())) as place,
         torch.cuda.device(place),
     ):
-        torch.backends.cudnn.deterministic = True
+        cudnn.deterministic, cudnn.allow_tf32 = True, False
         try:
-            yield
+            yield place
         finally:
-            torch.backends.cudnn.deterministic = before
+            cudnn.deterministic, cudnn.allow_tf32 = before
 
 
 @contextmanager
@@ -121,6 +132,12 @@ def _has_gpu() -> bool:
     return bool(torch.cuda.is_available())
 
 
+def _begun() -> bool:
+    import torch
+
+    return bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]
+
+
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Limit torch to one thread: sums in another order are not the same to the last bit."""
@@ -139,6 +156,7 @@ def one_stream(seed: int) -> Iterator[None]:
     """Let torch draw from a seed, on one thread, and leave its own stream as it was."""
     import torch
 
-    with one_thread(), torch.random.fork_rng(devices=[]):
+    gpus = range(torch.cuda.device_count()) if _begun() else ()
+    with one_thread(), torch.random.fork_rng(devices=gpus):  # a seed is that of all devices
         torch.manual_seed(seed)
         yield

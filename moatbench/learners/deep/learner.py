@@ -23,6 +23,8 @@ STALE = 4  # times as many purchases, and the loss is chosen anew
 MEMBERS = 3  # networks that are averaged, on bare labels
 BRIEF = 300  # steps where the fit only serves to choose the next queries
 LEAST_SHARE = 0.2  # of the steps, of a warm fit
+STAYS = 0.8  # of the weights that it goes on from; with 1.0 it knows less off the first rows
+ON_LABELS, STAYS_ON_LABELS = 0.6, 0.9  # fewer of these steps, for three networks, and so more stays
 SLOWER = 0.1  # times the rate, where a loss was no number
 WIDER = 2  # times as many units as the victim has, to be polished
 CLEARLY = 0.9  # of the distance that is left without, at most, where polishing pays
@@ -47,7 +49,8 @@ class NetLearner:
         net: a name of `architectures`.
         knobs: of the network.
         recipe: how each is trained; its loss is what held-out purchases choose.
-        warm: whether a fit goes on from the last one, with steps by the share of new purchases.
+        warm: whether a fit goes on from the last one, with some of its weights drawn anew,
+            and steps by the share of new purchases.
         polish: whether to go on after Adam, on exact answers.
         note: what a surrogate should say about its learner.
     """
@@ -107,8 +110,8 @@ class NetLearner:
         if brief:
             loss = "cross_entropy" if hard else (last.loss if last else LOSSES[0])
             recipe = replace(self.recipe, steps=BRIEF, epochs=0, loss=loss)
-            start = last.nets[:1] if last else ()
-            nets = self.trained(z, targets, recipe, rng, 1, start)
+            guided = last.nets[:1] if last else ()
+            nets = self.trained(z, targets, recipe, rng, 1, guided)
             return NetFit(self, nets, loss, len(x))
         last = last if self.warm else None
         loss, chosen_at = self._loss(z, targets, hard, rng, last)
@@ -118,11 +121,13 @@ class NetLearner:
                 return replace(fit, chosen_at=chosen_at)
         recipe = replace(self.recipe, loss=loss, decay=DECAY if hard else self.recipe.decay)
         members = MEMBERS if hard else 1
-        start = last.nets if last and self.warm else ()
-        if start:
-            share = max(LEAST_SHARE, 1 - last.taught / len(x)) if last else 1.0
-            recipe = replace(recipe, steps=int(share * recipe.steps_for(len(x))), epochs=0)
-        nets = self.trained(z, targets, recipe, rng, members, start)
+        start: tuple[Net, ...] = ()
+        if last is not None:
+            share = max(LEAST_SHARE, 1 - last.taught / len(x)) * (ON_LABELS if hard else 1)
+            steps = max(1, int(share * recipe.steps_for(len(x))))
+            start, recipe = last.nets, replace(recipe, steps=steps, epochs=0)
+        stays = STAYS_ON_LABELS if hard else STAYS
+        nets = self.trained(z, targets, recipe, rng, members, start, stays)
         return NetFit(self, nets, loss, chosen_at, len(x), (z, targets))
 
     def _loss(
@@ -166,10 +171,14 @@ class NetLearner:
         rng: Generator,
         members: int,
         start: tuple[Net, ...] = (),
+        stays: float = 1.0,
     ) -> tuple[Net, ...]:
-        """Train networks, each with a stream of its own; go on from others where they are given."""
+        """Train networks, each with a stream of its own; go on from others where they are given.
+
+        Of their weights a share stays; the rest is fresh.
+        """
         from moatbench.learners.deep.architectures import make
-        from moatbench.learners.deep.training import Diverged, train
+        from moatbench.learners.deep.training import Diverged, shrunk, train
 
         found = []
         for member in range(members):
@@ -178,6 +187,8 @@ class NetLearner:
                 knobs = known.knobs if known else self.knobs
                 fresh = partial(make, self.net, self.image, self.k, knobs)
                 module = known.fresh() if known else fresh()
+                if known and stays < 1:
+                    module = shrunk(module, fresh(), stays)
                 try:
                     state = kept(train(module, z, targets, recipe, rng))
                 except Diverged:  # once more from new weights, with smaller steps

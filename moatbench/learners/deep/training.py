@@ -1,7 +1,7 @@
 """The one training loop of torch: victims, surrogates and restorers go through it."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from moatbench.learners.deep.device import precise, resolved
+from moatbench.learners.deep.nets import Weights, kept
 from moatbench.learners.deep.recipes import Recipe
 from moatbench.types import Array, Generator
 
@@ -36,6 +37,19 @@ class Exposure:
     weight: float
 
 
+@dataclass
+class Along:
+    """What becomes of a network along its training.
+
+    Args:
+        steps: after which its weights are kept.
+        states: the weights, by the names that torch gives them.
+    """
+
+    steps: Collection[int]
+    states: list[dict[str, Weights]] = field(default_factory=list)
+
+
 def train(
     net: nn.Module,
     z: Array,
@@ -43,6 +57,7 @@ def train(
     recipe: Recipe,
     rng: Generator,
     exposure: Exposure | None = None,
+    along: Along | None = None,
 ) -> nn.Module:
     """Train a network, in place, and return it in evaluation.
 
@@ -53,6 +68,7 @@ def train(
         recipe: how.
         rng: draws the order of the rows, and of those of an exposure.
         exposure: rows of no class to be undecided on.
+        along: is given the weights on the way.
 
     Raises:
         Diverged: the loss became no number.
@@ -76,13 +92,13 @@ def train(
     total = torch.zeros((), device=where)
     if exposure is not None:
         exposed = torch.from_numpy(np.ascontiguousarray(exposure.z, np.float32)).to(where)
-    for step, rows in zip(range(steps), _batches(n, size, draws), strict=False):
-        taken = x[rows.to(where)]
+    for step, rows in zip(range(steps), _batches(n, size, draws, where), strict=False):
+        taken = x[rows]
         if recipe.augment and image is not None:
             taken = _moved(taken, image, draws)
-        with torch.autocast(where, torch.bfloat16, enabled=low):
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=low):
             scores = net(taken)
-        value = loss(scores.float(), told[rows.to(where)])
+        value = loss(scores.float(), told[rows])
         if exposure is not None:
             value = value + exposure.weight * _undecided(net, exposed, size, draws)
         if turned is not None:
@@ -94,7 +110,24 @@ def train(
         total += value.detach()
         if step % 100 == 99 or step == steps - 1:
             _check(total, step)
+        if along is not None and step + 1 in along.steps:
+            along.states.append(kept(net))
     return net.eval()
+
+
+def shrunk(net: nn.Module, fresh: nn.Module, share: float) -> nn.Module:
+    """Mix fresh weights into a network's, in place, of which this share stays; return it.
+
+    What goes on from old weights as they are knows the old rows best, and new ones less well than
+    a network that met all at once.
+
+    Source: Ash & Adams 2020, "On Warm-Starting Neural Network Training" (NeurIPS),
+    arXiv:1910.08475: shrink and perturb.
+    """
+    with torch.no_grad():
+        for weights, new in zip(net.parameters(), fresh.parameters(), strict=True):
+            weights.mul_(share).add_(new, alpha=1 - share)
+    return net
 
 
 class _Turned(nn.Module):
@@ -136,10 +169,10 @@ def _check(total: Tensor, step: int) -> None:
         )
 
 
-def _batches(n: int, size: int, draws: torch.Generator) -> Iterator[Tensor]:
+def _batches(n: int, size: int, draws: torch.Generator, where: str) -> Iterator[Tensor]:
     """Yield rows of batches without end, each pass in another order; what is left over is left."""
     while True:
-        order = torch.randperm(n, generator=draws)
+        order = torch.randperm(n, generator=draws).to(where)
         for at in range(0, n - size + 1, size):
             yield order[at : at + size]
 

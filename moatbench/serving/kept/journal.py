@@ -25,7 +25,7 @@ class Journal:
 
     def __init__(self, store: Store, deployment: Served, meters: Meters) -> None:
         self.store, self.deployment, self.meters = store, deployment, meters
-        self._ready: list[tuple[Entry, Done, Told]] = []
+        self._ready: list[tuple[Entry, Client, Done, Told]] = []
 
     @property
     def empty(self) -> bool:
@@ -68,10 +68,9 @@ class Journal:
             again,
             self._new_alarm(client),
         )
-        self._ready.append((entry, done, told))
+        self._ready.append((entry, client, done, told))
         if len(self._ready) == 1:
             asyncio.get_running_loop().call_soon(self._commit)
-        self.meters.answered(len(x), refused)
 
     def _new_alarm(self, client: Client) -> int | None:
         """Return the number of the query of an account's first alarm, where it is new."""
@@ -89,11 +88,17 @@ class Journal:
         begun = time.perf_counter()
         problem: Exception | None = None
         try:
-            self.store.write([entry for entry, _, _ in ready])
+            self.store.write([entry for entry, *_ in ready])
         except Exception as error:  # a full disk: what is not kept is not told
             problem = error
         self.meters.log.observe(time.perf_counter() - begun)
-        for _, done, told in ready:
+        for entry, client, done, told in ready:
+            if problem is None:
+                self.meters.answered(entry.rows, entry.refused)
+            else:  # nobody pays for it
+                client.queries -= entry.rows
+                client.refused -= entry.refused
+                client.alarm = None if entry.alarm is not None else client.alarm
             if done.cancelled():
                 continue
             if problem is None:

@@ -16,6 +16,7 @@ from moatbench.types import Array
 
 FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
+SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 MISSING = ("", "null")
 JSON, CSV = "application/json", "text/csv"
 
@@ -162,7 +163,10 @@ def loaded(body: bytes) -> Any:
         Problem: it is none, is nested too deeply, or an object has a key twice.
     """
     try:
-        return json.loads(body.decode("utf-8"), object_pairs_hook=_once)
+        given = json.loads(body.decode("utf-8"), object_pairs_hook=_once)
+        if SURROGATE.search(body):  # half a pair is no text: no answer could name it
+            json.dumps(given, ensure_ascii=False).encode()
+        return given
     except (UnicodeDecodeError, ValueError) as error:
         raise unreadable("the body must be JSON in UTF-8") from error
     except RecursionError as error:

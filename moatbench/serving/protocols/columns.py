@@ -1,9 +1,11 @@
 """From the values of a body, in the owner's units and names, to the rows that an API takes."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -46,6 +48,11 @@ class Columns:
     def _stepped(self) -> bool:
         """Whether some numbers have steps."""
         return bool(self.space.steps.any())
+
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        """The names of all columns that may be sent."""
+        return frozenset([*self.names, *self.constants])
 
     @property
     def named(self) -> set[str]:
@@ -109,27 +116,26 @@ class Columns:
         """Take a list of objects, a row each."""
         if not all(isinstance(record, dict) for record in data):
             raise invalid([Fault("a record must be an object of columns and their values")])
-        names = list(dict.fromkeys(name for record in data for name in record))
-        absent = [
+        sent = dict.fromkeys(name for record in data for name in record)
+        names = [name for name in sent if name in self._known]
+        absent = (
             Fault("is missing in this row, and was sent in others", row, name)
             for row, record in enumerate(data)
-            if len(record) < len(names)
+            if len(record) < len(names) and not self.partial
             for name in names
-            if name not in record and not self.partial
-        ]
-        if absent:
-            raise invalid(absent)
+            if name not in record
+        )
+        if faults := list(islice(absent, MOST_ERRORS)):
+            raise invalid(faults)
+        names += islice((name for name in sent if name not in self._known), MOST_ERRORS)
         return self.by_column({n: [record.get(n) for record in data] for n in names}, len(data))
 
     def by_column(self, given: Mapping[str, Sequence[Any]], n: int) -> Array:
         """Take columns of n values each, by name."""
-        known = {*self.names, *self.constants}
-        faults = [
-            Fault(f"unknown; the columns are {', '.join(self.names[:40])}", None, str(name)[:100])
-            for name in given
-            if name not in known
-        ]
-        x = np.full((n, self.space.d), np.nan)
+        told = f"unknown; the columns are {', '.join(self.names[:40])}"
+        unknown = (Fault(told, None, str(name)[:100]) for name in given if name not in self._known)
+        # A body may name a million: no work grows with how many of them are wrong
+        x, faults = np.full((n, self.space.d), np.nan), list(islice(unknown, MOST_ERRORS))
         for feature, place in zip(self.space.features, self.space.columns, strict=True):
             values = given.get(feature.name)
             if values is None:
@@ -238,8 +244,8 @@ def _check_names(names: Sequence[Any], where: str) -> None:
     """Refuse names that are no texts, or stand twice."""
     if not all(isinstance(name, str) for name in names):
         raise invalid([Fault(f"{where} must be a list of names")])
-    if twice := [name for name in dict.fromkeys(names) if list(names).count(name) > 1]:
-        raise invalid([Fault("stands twice", None, name[:100]) for name in twice])
+    if twice := [name for name, times in Counter(names).items() if times > 1]:
+        raise invalid([Fault("stands twice", None, name[:100]) for name in twice[:MOST_ERRORS]])
 
 
 def _exact(x: Array) -> bool:

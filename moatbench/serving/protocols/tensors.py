@@ -83,6 +83,8 @@ class Tensors:
         outputs = [one.name for one in request.outputs or ()] or list(self.outputs)
         if unknown := [name[:40] for name in outputs if name not in self.outputs]:
             raise bad(f"outputs must be among {', '.join(self.outputs)}, got {unknown[0]!r}")
+        if len(outputs) > len(self.outputs):  # a short request may not ask for a long answer
+            raise bad("outputs must have each name once")
         return Wanted(request.id, outputs, self._rows(request.inputs))
 
     def _rows(self, tensors: list[_Tensor]) -> Array:

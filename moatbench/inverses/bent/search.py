@@ -12,12 +12,18 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import expit
 
-from moatbench.inverses.bump import BOTTOM, Bump, Table, solved
+from moatbench.inverses.bent.bump import BOTTOM, Bump, Table, slope, solved
+from moatbench.inverses.bent.choices import Choices, near_one
 from moatbench.types import Array, Mask, Rows
 
 WITHIN = 1e-8  # of a branch's end, of what was told, and of a sum of 1
-NEAR = 0.004  # of 1: two solutions may be in one cell of the grid
+NEAR, REACH = 0.004, 0.01  # of 1, at an end: two solutions may be in one cell of the grid
+SLACK = 1e-3  # of where tangents meet
 OFF, ASIDE = 1e-4, 0.3  # from a turn, where Newton's method fails, and where to start instead
+STEADY = 1e-6  # a height that changes less with the largest is the same in all of a cell
+EDGES = 2  # log-odds above the least, where classes are next to nothing
+BESIDE = 0.05  # a turn, where slopes change fast
+LEADS = 1e-6  # behind by less, a class may lead
 HALVINGS = 12  # of a cell
 PARTS = 16  # of a cell in which some class turns
 TIES = 1e-12  # of what was told, where all are below the edge
@@ -62,11 +68,14 @@ class Search:
         top: the same or another for each row.
         bump: what was subtracted.
         allowed: (2, n, k) branches that are tried.
+        moving: a bump that would have let another class lead; None where that is not known.
     """
 
-    def __init__(self, told: Array, top: Rows, bump: Bump, allowed: Mask) -> None:
+    def __init__(
+        self, told: Array, top: Rows, bump: Bump, allowed: Mask, moving: Bump | None
+    ) -> None:
         n, k = told.shape
-        self._bump, self._top, self._m = bump, top, bump.grid(k)
+        self._bump, self._moving, self._top, self._m = bump, moving, top, bump.grid(k)
         self._others = np.argsort(np.arange(k) == top[:, None], axis=1, kind="stable")[:, :-1]
         at_top = told[np.arange(n), top][:, None]
         self._ratio = np.take_along_axis(told, self._others, axis=1) / at_top
@@ -74,6 +83,7 @@ class Search:
         self._heights = bump.height(expit(self._m))
         heights, self._table_of = np.unique(self._heights, return_inverse=True)
         self._tables = [Table.of(bump, float(height)) for height in heights]
+        self._branches = [table.branches() for table in self._tables]
         self._turns = np.array([table.at_turn for table in self._tables])
 
     def candidates(self) -> tuple[Rows, Array]:
@@ -114,45 +124,65 @@ class Search:
 
     def _solved(self, cells: Cells) -> list[tuple[Rows, Array, Array]]:
         """Solve in each cell where the sum over some choice of branches crosses 1, or nearly."""
-        sums = np.stack([self._sums(cells, end) for end in (cells.low, cells.high)])
-        crossing = np.asarray(sums[0] * sums[1] <= 0)
-        here, combo = np.nonzero(crossing)
-        left, right = sums[:, here, combo]
+        choices = self._choices(cells)
+        crossing = np.asarray(choices.sums[0] * choices.sums[1] <= 0)
+        left, right = choices.sums[:, crossing]
         at = np.divide(left, left - right, out=np.zeros_like(left), where=left != right)
-        meant = self._meant(cells, here, combo)
+        meant = self._meant(cells, choices.take(crossing))
         rows, top, others, arrived = self._from(meant, at)
         lost = ~(arrived & self._kept(meant, top, others))
         every = [(rows, top, others), self._bisected(meant.take(lost), left[lost])]
-        tangent = self._meant(cells, *np.nonzero((np.abs(sums).min(axis=0) < NEAR) & ~crossing))
+        tangent = self._meant(cells, choices.take(~crossing))
+        tangent = tangent.take(self._turning(tangent, choices.sums[:, ~crossing]))
         every += [self._from(tangent, np.full(len(tangent.rows), e))[:3] for e in (0.0, 1.0)]
         return every + [self._pinned(*one) for one in every]
 
-    def _sums(self, cells: Cells, top: Array) -> Array:
-        """(m, 2^(k - 1)) how far all add up to more than 1, the largest at `top`."""
-        found = [
-            self._roots(cells._replace(branches=np.full_like(cells.branches, b)), top)
-            for b in (0, 1)
-        ]
-        y = np.where(cells.possible, expit(np.stack(found)), np.nan)
-        either = self._open(cells)
+    def _choices(self, cells: Cells) -> Choices:
+        """Return the choices of branches in which all may add up to 1 in a cell, or nearly."""
+        found = np.empty((2, 2, *cells.branches.shape))
+        for branch in (0, 1):
+            on = cells._replace(branches=np.full_like(cells.branches, branch))
+            found[branch] = self._roots(on, cells.low), self._roots(on, cells.high)
+        y, either = expit(found), self._open(cells)
         settled = np.where(cells.possible[0], y[0], y[1])
-        np.put_along_axis(settled, either, 0.0, axis=1)
-        total = (expit(top) - 1 + settled.sum(axis=1))[:, None]
-        for j in either.T:
-            one, other = y[:, np.arange(len(j)), j, None]
-            total = np.concatenate([total + one, total + other], axis=1)
-        return np.asarray(total)
+        np.put_along_axis(settled, either[None], 0.0, axis=2)
+        largest = expit(np.stack([cells.low, cells.high]))
+        base = largest - 1 + settled.sum(axis=2)
+        y = np.take_along_axis(y, either[None, None], axis=3)
+        possible = np.take_along_axis(cells.possible, either[None], axis=2)
+        ahead = y - largest[..., None]
+        possible &= ahead.min(axis=1) - np.abs(np.ptp(ahead, axis=1)) < WITHIN
+        choices = near_one(base, y, possible, REACH)
+        if self._moving is None:
+            return choices
+        leads = self._leading(self._moving, found, cells)[:, choices.cells]
+        above = self._meant(cells, choices).branches > 0
+        return choices.take(np.where(above, leads[1], leads[0]).any(axis=1))
+
+    def _leading(self, moving: Bump, others: Array, cells: Cells) -> Mask:
+        """(2, m, j) whether a class, on each branch, might have led once moved.
+
+        Args:
+            moving: what may have moved it.
+            others: (2, 2, m, j) the others, by branch and end of the cell.
+            cells: m of them.
+        """
+        top = np.stack([cells.low, cells.high])
+        h = moving.height(expit(top))
+        ahead = moving.weight(others, h[..., None]).clip(0)
+        ahead -= moving.weight(top, h).clip(0)[..., None]
+        return np.asarray(ahead.max(axis=1) + np.abs(np.ptp(ahead, axis=1)) > -LEADS)
 
     def _open(self, cells: Cells) -> Rows:
         """(m, ALL - 1) classes whose branches are tried, those first that may be on both."""
         both = cells.possible.all(axis=0)
         return np.asarray(np.argsort(~both, axis=1, kind="stable")[:, : ALL - 1])
 
-    def _meant(self, cells: Cells, which: Rows, combo: Rows) -> Cells:
+    def _meant(self, cells: Cells, choices: Choices) -> Cells:
         """Return some cells, each with the branches of one choice among the open classes."""
-        found, either = cells.take(which), self._open(cells)[which]
+        found, either = cells.take(choices.cells), self._open(cells)[choices.cells]
         branches = (~found.possible[0]).astype(np.intp)
-        bits = (combo[:, None] >> np.arange(either.shape[1])) & 1
+        bits = (choices.numbers[:, None] >> np.arange(either.shape[1])) & 1
         np.put_along_axis(branches, either, bits, axis=1)
         return found._replace(branches=branches)
 
@@ -161,13 +191,14 @@ class Search:
         weights = self._bump.weight(top, self._bump.height(expit(top)))[:, None]
         weights = self._ratio[cells.rows] * weights
         found = np.empty(weights.shape)
-        for place in np.unique(cells.tables):
-            of = np.flatnonzero(cells.tables == place)
-            for branch, (f, z) in enumerate(self._tables[place].branches()):
+        order = np.argsort(cells.tables, kind="stable")
+        places, starts = np.unique(cells.tables[order], return_index=True)
+        for place, of in zip(places, np.split(order, starts[1:]), strict=False):
+            at, told = found[of], weights[of]
+            for branch, (f, z) in enumerate(self._branches[place]):
                 some = cells.branches[of] == branch
-                at = found[of]
-                at[some] = np.interp(weights[of][some], f, z)
-                found[of] = at
+                at[some] = np.interp(told[some], f, z)
+            found[of] = at
         return found
 
     def _from(self, cells: Cells, at: Array) -> tuple[Rows, Array, Array, Mask]:
@@ -190,6 +221,25 @@ class Search:
             low, high = np.where(same, middle, low), np.where(same, high, middle)
         return self._from(cells._replace(low=low, high=high), np.full(len(low), 0.5))[:3]
 
+    def _turning(self, cells: Cells, sums: Array) -> Mask:
+        """(m,) whether a sum that is not 1 at the ends (2, m) of a cell may touch it in between.
+
+        It does not where it bends one way, and its tangents meet before. It may bend anyhow where
+        some class turns or is next to nothing, or the height of the bump changes.
+        """
+        far, slopes, bent = np.abs(sums), [], np.zeros(sums.shape[1], bool)
+        for end in (cells.low, cells.high):
+            others = self._roots(cells, end)
+            bent |= (np.abs(others - self._turns[cells.tables][:, None]) < BESIDE).any(axis=1)
+            bent |= (others < BOTTOM + EDGES).any(axis=1)
+            bent |= np.abs(self._bump.slope(expit(end))) > STEADY
+            slopes.append(slope(self._bump, self._ratio[cells.rows], end, others))
+        down, up = slopes * np.sign(sums)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            meet = (far[1] - far[0] - up * (cells.high - cells.low)) / (down - up)
+            least = far[0] + down * meet
+        return np.asarray(bent & (far.min(axis=0) < NEAR) | (down < 0) & (up > 0) & (least < SLACK))
+
     def _kept(self, cells: Cells, top: Array, others: Array) -> Mask:
         """(m,) whether solutions are in the cells and on the branches where they were sought."""
         inside = (top >= cells.low) & (top <= cells.high)
@@ -198,12 +248,12 @@ class Search:
 
     def _pinned(self, rows: Rows, top: Array, others: Array) -> tuple[Rows, Array, Array]:
         """Solve again where classes are about the edge, as if those were below it."""
+        some = np.flatnonzero((others < BOTTOM + EDGES).any(axis=1))
+        rows, top, others = rows[some], top[some], others[some]
         ratio, least = self._ratio[rows], others.argmin(axis=1)[:, None]
         tied = np.abs(ratio - np.take_along_axis(ratio, least, axis=1)) < TIES
-        low = tied & (others < BOTTOM + 2)
-        some = np.flatnonzero(low.any(axis=1))
-        found = solved(self._bump, ratio[some], top[some], others[some], low[some])
-        return rows[some], *found[:2]
+        low = tied & (others < BOTTOM + EDGES)
+        return rows, *solved(self._bump, ratio, top, others, low)[:2]
 
     def _whole(self, rows: Rows, top: Array, others: Array) -> Array:
         found = np.empty((len(rows), others.shape[1] + 1))

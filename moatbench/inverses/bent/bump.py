@@ -5,6 +5,7 @@ Confidences are in log-odds here, z, where f is smooth next to 0 and 1.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -60,6 +61,17 @@ class Bump:
             bent = np.where(z > 0, 0.0, bent)
         return np.asarray(expit(z) * expit(-z) - h * bent)
 
+    def at(self, z: Array, h: Array) -> "At":
+        """Return all that Newton's method asks of z at heights h."""
+        bent = expit(self.gamma * (np.minimum(z, 0) if self.clamp else z))
+        slope = self.gamma * bent * (1 - bent)
+        if self.clamp:
+            slope = np.where(z > 0, 0.0, slope)
+        y = expit(z)
+        grows = y * (1 - y)
+        share = bent - 0.5
+        return At(y, grows, y - h * share, grows - h * slope, share)
+
     def grid(self, k: int) -> Array:
         """(g,) log-odds of the largest of k confidences, close where f turns or a gate is."""
         least, most = float(logit(1 / k)), -BOTTOM
@@ -75,6 +87,16 @@ class Bump:
         return every[(every >= least) & (every <= most)]
 
 
+class At(NamedTuple):
+    """Of confidences: y, dy / dz, f, df / dz, and sigmoid(gamma z) - 1/2."""
+
+    y: Array
+    grows: Array
+    weight: Array
+    rise: Array
+    share: Array
+
+
 class Table(NamedTuple):
     """f below 1/2, where it turns once at most: (j,) z and f, and the place of the turn."""
 
@@ -83,6 +105,7 @@ class Table(NamedTuple):
     turn: int
 
     @staticmethod
+    @lru_cache(1024)  # each class may be the largest, and all ask for the same
     def of(bump: Bump, h: float) -> "Table":
         """Tabulate f at a height."""
         z, height = np.linspace(BOTTOM, 0, POINTS), np.array(h)
@@ -142,26 +165,38 @@ def solved(
     return top, others, arrived
 
 
+def slope(bump: Bump, ratio: Array, top: Array, others: Array) -> Array:
+    """(m,) how fast the sum of all rises with z of the largest, the others on f's curve."""
+    m = expit(top)
+    h, dh = bump.height(m), bump.slope(m) * m * (1 - m)
+    largest, rest = bump.at(top, h), bump.at(others, h[:, None])
+    along = -rest.share * dh[:, None] - ratio * (largest.rise - largest.share * dh)[:, None]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(largest.grows - (rest.grows * along / rest.rise).sum(axis=1))
+
+
 def _stepped(
     bump: Bump, ratio: Array, top: Array, others: Array, pinned: Mask
 ) -> tuple[Array, Array]:
     """Newton's step; only the largest confidence is in all equations, so no system is solved."""
-    m, y = expit(top), expit(others)
+    m = expit(top)
     h, dh = bump.height(m), bump.slope(m) * m * (1 - m)
-    gap = bump.weight(others, h[:, None]) - ratio * bump.weight(top, h)[:, None]
-    rise = bump.rise(others, h[:, None])
-    of_top = bump.rise(top, h) - bump.share(top) * dh
-    along = -bump.share(others) * dh[:, None] - ratio * of_top[:, None]
+    largest, rest = bump.at(top, h), bump.at(others, h[:, None])
+    gap = rest.weight - ratio * largest.weight[:, None]
+    of_top = largest.rise - largest.share * dh
+    along = -rest.share * dh[:, None] - ratio * of_top[:, None]
     with np.errstate(divide="ignore", invalid="ignore"):
-        held = pinned | ((others <= BOTTOM) & (gap / rise > 0))
-        inverse = np.where(held, 0.0, 1 / rise)
-        grows = y * (1 - y) * inverse
-        step = (1 - m - y.sum(axis=1) + (grows * gap).sum(axis=1)) / (
-            m * (1 - m) - (grows * along).sum(axis=1)
+        held = pinned | ((others <= BOTTOM) & (gap / rest.rise > 0))
+        inverse = np.where(held, 0.0, 1 / rest.rise)
+        grows = rest.grows * inverse
+        step = (1 - m - rest.y.sum(axis=1) + (grows * gap).sum(axis=1)) / (
+            largest.grows - (grows * along).sum(axis=1)
         )
         some = pinned.any(axis=1)
         first = np.arange(len(top)), pinned.argmax(axis=1)
         step[some] = (-gap[first] / along[first])[some]
-        step = np.nan_to_num(step).clip(-STRIDE, STRIDE)
-        moves = np.nan_to_num(-(gap + along * step[:, None]) * inverse).clip(-STRIDE, STRIDE)
+        step = step.clip(-STRIDE, STRIDE)
+        step[np.isnan(step)] = 0
+        moves = (-(gap + along * step[:, None]) * inverse).clip(-STRIDE, STRIDE)
+        moves[np.isnan(moves)] = 0
     return (top + step).clip(BOTTOM, -BOTTOM), (others + moves).clip(BOTTOM, 0)

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from scipy.special import expit, logit
 
-from moatbench.inverses.bump import BOTTOM, EDGE, Bump, Table
-from moatbench.inverses.bumps import ALL, BLOCK, WITHIN, Search
+from moatbench.inverses.bent.bump import BOTTOM, EDGE, Bump, Table
+from moatbench.inverses.bent.search import ALL, BLOCK, WITHIN, Search
 from moatbench.inverses.origins import Origins, joined
 from moatbench.types import Array, Mask, Rows
 
@@ -37,7 +37,8 @@ def bent_origins(
             some, wide = some & exact, np.zeros_like(wide)
         if some.any():
             bump = Bump.of_height(float(height), gamma)
-            parts.append(unbent(told.take(some), bump, again, guess, label))
+            moving = Bump.of_height(float(heights[place - 1]), gamma) if place else None
+            parts.append(unbent(told.take(some), bump, again, guess, label, moving))
     return joined([*parts, told.take(np.arange(0))])
 
 
@@ -48,7 +49,14 @@ def _widened(told: Origins, height: float) -> Origins:
     return told.moved(told.low - most, told.high + most, np.ones(len(every), bool), every)
 
 
-def unbent(told: Origins, bump: Bump, again: Again, guess: Array | None, label: bool) -> Origins:
+def unbent(
+    told: Origins,
+    bump: Bump,
+    again: Again,
+    guess: Array | None,
+    label: bool,
+    moving: Bump | None = None,
+) -> Origins:
     """Return the candidates before a bump.
 
     They are exact where the answer is, and nothing was cut off at 0; else one box holds them.
@@ -61,6 +69,7 @@ def unbent(told: Origins, bump: Bump, again: Again, guess: Array | None, label: 
         again: what the defense makes of true answers (m, k); the certificate.
         guess: of the true answers.
         label: whether the label told is the true one.
+        moving: a bump that a guard made smaller, as it would have let another class lead.
     """
     zeros = (told.high <= 0).sum(axis=1)
     point = (told.low == told.high).all(axis=1) & (zeros == 0)
@@ -70,7 +79,7 @@ def unbent(told: Origins, bump: Bump, again: Again, guess: Array | None, label: 
     parts = [loosely(told, np.flatnonzero(~point), bump, label)]
     for top in range(told.k):
         some = np.flatnonzero(point & ((told.labels == top) | (not label)))
-        parts.append(_exactly(told, some, top, bump, again, guess))
+        parts.append(_exactly(told, some, top, (bump, moving), again, guess))
     return joined(parts)
 
 
@@ -81,9 +90,15 @@ def _slant(bump: Bump, k: int) -> float:
 
 
 def _exactly(
-    told: Origins, sources: Rows, top: int, bump: Bump, again: Again, guess: Array | None
+    told: Origins,
+    sources: Rows,
+    top: int,
+    bumps: tuple[Bump, Bump | None],
+    again: Again,
+    guess: Array | None,
 ) -> Origins:
     """Return the certified candidates of exact answers of which class `top` was the largest."""
+    bump, moving = bumps
     k, tops = told.k, np.full(len(sources), top)
     size = max(1, BLOCK // (len(bump.grid(k)) * k))
     found = [(np.zeros(0, np.intp), np.zeros((0, k)))]
@@ -92,7 +107,7 @@ def _exactly(
         answers = told.low[some]
         near = None if guess is None or k <= ALL else guess[told.rows[some]]
         allowed = _branches(bump, len(some), k, near)
-        rows, y = Search(answers, tops[: len(some)], bump, allowed).candidates()
+        rows, y = Search(answers, tops[: len(some)], bump, allowed, moving).candidates()
         whole = (np.abs(y.sum(axis=1) - 1) < k * WITHIN) & (
             y[:, top] >= y.max(axis=1, initial=0.0) - WITHIN
         )

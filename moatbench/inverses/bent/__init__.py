@@ -1,0 +1,1 @@
+"""Undo a bump on every confidence."""
