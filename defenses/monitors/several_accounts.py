@@ -20,6 +20,7 @@ from moatbench.numerics.calibration import Calibration, Latch, Scaling
 from moatbench.types import Array, Generator, Labels, Mask, Rows
 from moatbench.victim import NotApplicable, Victim
 
+POPULATIONS = 5  # of honest accounts, whose boxes are joined
 STATISTICS = ("links", "boxes")
 ROWS = 2000  # of the defender's data, at most
 
@@ -38,7 +39,8 @@ class SeveralAccounts(Monitor):
 
     An account is judged at its `check_every`-th query, then ever later, by `growth`. The threshold
     is calibrated on honest accounts that ask in turn: it holds where there are not more of them. By
-    links it is at least their status, were all linked when last judged.
+    links it is at least their status, were all linked when last judged; by boxes it is the greatest
+    of several such populations, as accounts that are joined with the same others share their fate.
     A thief's account may put a customer in alarm, who asks what it asks. Left out of the
     description of links, as too little is said of it: e-values, accumulated to 1 / alpha = 1000.
     Verified: statuses on examples by hand.
@@ -89,9 +91,13 @@ class SeveralAccounts(Monitor):
         self._region = _Seen(x.shape[1], self._k, 0)
         self._region.add(self._encode(x[:known]), labels[:known])
         x, labels = self._encode(x[new:]), labels[new:]
-        self._accounts: dict[str, _Seen] = {}
-        drawn = self.calibration.draw(len(x), rng, repeats=links)
-        self.threshold = self.calibration.threshold(self._greatest(x, labels, drawn))
+        self._accounts: dict[str, _Seen]
+        found = []
+        for _ in range(1 if links else POPULATIONS):
+            self._accounts = {}
+            drawn = self.calibration.draw(len(x), rng, repeats=links)
+            found.append(self.calibration.threshold(self._greatest(x, labels, drawn)))
+        self.threshold = max(found)
         if links and self._accounts:
             # Customers too are linked in the end, by what sets them all apart from the known rows
             counts = np.array([seen.counts for seen in self._accounts.values()])

@@ -47,7 +47,8 @@ class StandingEquations:
         if not found:
             return None
         best = max(found, key=lambda one: self._sureness(one.w)) if len(self._pool) else found[0]
-        return self._surrogate(best, told, len(found))
+        found_lies = self._outputs(best.w, bought.x).argmax(axis=1) != bought.labels
+        return self._surrogate(best, told, len(found), int((told & found_lies).sum()))
 
     def _features(self, x: Array) -> Array:
         model = self._learner.model(x)
@@ -64,7 +65,7 @@ class StandingEquations:
             scores = np.hstack([np.zeros_like(scores), scores])
         return np.asarray(softmax(scores, axis=1))
 
-    def _surrogate(self, one: Agreement, told: Mask, models: int) -> Surrogate:
+    def _surrogate(self, one: Agreement, told: Mask, models: int, lies: int) -> Surrogate:
         w = one.w
 
         def predict(x: Array) -> Reply:
@@ -76,6 +77,8 @@ class StandingEquations:
         )
         if models > 1:
             note += f"; {models} models answer in turn"
+        if lies:
+            note += f"; {lies} of the answers are told with another label than the model's"
         return Surrogate(predict, self._parameters(w), True, note)
 
     def _parameters(self, w: Array) -> dict[str, Array]:

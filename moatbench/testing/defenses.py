@@ -52,7 +52,7 @@ def check_defense(victim: Victim, defense: Defense) -> str:
     _check_answers(answers, defense, victim)
     _check_declarations(answers, defense, victim.predict(x))
     check_words(defense, answers, victim, x)
-    check_inverse(defense, answers, victim, victim.predict(x))
+    check_inverse(defense, answers, victim, victim.predict(x), x)
 
     def gap(one: _Watch, batch: int, account: str = ALICE, neighbour: Array | None = None) -> str:
         told = _ask(one, x, batch, neighbour, account)

@@ -48,6 +48,15 @@ def test_what_stands_gives_the_model_away(defense: Defense, queries: int) -> Non
     assert "of the equations stand" in point.note
 
 
+def test_the_lies_of_a_watermark_are_counted() -> None:
+    defense = defense_of("dawn", "defense.dawn.share=0.05")
+    point = last(
+        victim_of("logistic", "breast_cancer"), defense, attack_of("robust_equations"), 200
+    )
+    assert "in 97.0% of the answers" in point.note  # of 200
+    assert "; 6 of the answers are told with another label" in point.note
+
+
 def test_of_two_models_that_answer_in_turn_the_customers_is_the_victim() -> None:
     """Adaptive misinformation: the other model explains more of the uniform answers."""
     defense = defense_of("adaptive_misinformation")
