@@ -141,3 +141,19 @@ def held_out(n: int, back: int = 0) -> Mask:
     """(n,) the purchases that choose the ridge, or those so many places before them."""
     held: Mask = (np.arange(n) + back) % HELD_OUT == HELD_OUT - 1
     return held
+
+
+def surely_more(one: Mask, other: Mask) -> bool:
+    """Whether the first of two models is right on more of the same rows, by more than chance.
+
+    More by a standard deviation of the difference: of few rows a single one says nothing.
+
+    Args:
+        one: (n,) where the first is right.
+        other: (n,) where the second is.
+
+    Source: McNemar 1947, "Note on the sampling error of the difference between correlated
+    proportions or percentages".
+    """
+    ahead, behind = int((one & ~other).sum()), int((other & ~one).sum())
+    return ahead > behind and (ahead - behind) ** 2 > ahead + behind

@@ -15,7 +15,7 @@ from moatbench.learners.boosting import (
     rounds_for,
 )
 from moatbench.learners.coding import Coding, coding_for
-from moatbench.learners.fit import held_out
+from moatbench.learners.fit import held_out, surely_more
 from moatbench.reply import Reply, from_outputs
 from moatbench.space import InputSpace
 from moatbench.types import Array, Generator, Labels, Rows
@@ -65,7 +65,7 @@ class TreeLearner:
     not known which, or answers of 0 or 1 have no log-odds, held-out answers choose the scale, and
     when to stop: noisy answers are not to be learnt by heart. They choose the mean answer where the
     trees know no better. Bare labels are classified; held-out ones cool the confidences, and choose
-    one answer for all rows where that is right more often.
+    one answer for all rows where that is right more often, by more than chance.
 
     Args:
         space: what the API takes; of partial inputs, what is left out counts as a value of its own.
@@ -162,7 +162,7 @@ class TreeLearner:
             rehearsed = Classified.of(a[~held], labels[~held], self.k, names, seed)
             right = rehearsed.outputs(a[held]).argmax(axis=1) == labels[held]
             shares = np.bincount(labels, minlength=self.k) / len(labels)
-            if right.mean() < (labels[held] == shares.argmax()).mean():
+            if surely_more(labels[held] == shares.argmax(), right):
                 return Constant(shares)
             temperature = cooled(rehearsed, a[held], labels[held])
         grown = Classified.of(a, labels, self.k, names, seed, mixed=True)

@@ -6,8 +6,16 @@ import numpy as np
 import pytest
 
 from moatbench.client import Card
-from moatbench.learners.boosting import LOG_ODDS, SHARES, outputs_of, scores_of
+from moatbench.learners.boosting import (
+    LOG_ODDS,
+    SHARES,
+    Boosted,
+    Classified,
+    outputs_of,
+    scores_of,
+)
 from moatbench.learners.coding import Coding, coding_for
+from moatbench.learners.fit import surely_more
 from moatbench.learners.published import learner_for
 from moatbench.learners.trees import TreeFit, TreeLearner
 from moatbench.learners.untold import Untold, UntoldFit
@@ -183,3 +191,29 @@ def test_mixes_of_valid_rows_are_valid() -> None:
     assert MIXED.valid(mixes).all()
     assert all((column == pool[:, [i]]).any(axis=0).all() for i, column in enumerate(mixes.T))
     assert group_mixes(pool[:0], 0, MIXED, rng()).shape == (0, MIXED.d)
+
+
+def test_bare_labels_make_no_confidence_surer_than_the_trees_are() -> None:
+    x = BOX.sample(200, rng())
+    fit = learner_for("trees", card("gradient_boosting")).fit(
+        x, np.eye(2)[steps(x).argmax(axis=1)], rng()
+    )
+    assert isinstance(fit, TreeFit)
+    assert isinstance(fit.grown, Classified)
+    assert fit.grown.temperature >= 1
+
+
+def test_few_rows_say_nothing_of_which_of_two_models_is_right_more_often() -> None:
+    right = np.arange(20) < 12
+    assert not surely_more(right, np.roll(right, 1))
+    assert not surely_more(np.arange(20) < 13, right)
+    assert surely_more(np.arange(20) < 14, right)
+    assert not surely_more(right, np.arange(20) < 14)
+
+
+@pytest.mark.parametrize(("k", "kinds"), [(2, 4), (3, 2)])
+def test_a_forest_is_met_by_boosters_of_several_kinds(k: int, kinds: int) -> None:
+    targets = rng().dirichlet(np.ones(k), size=30)
+    grown = Boosted.of(BOX.sample(30, rng()), targets, SHARES, 5, mixed=True)
+    assert [len(column) for column in grown.columns] == [kinds] * (1 if k == 2 else k)
+    assert len({(b.max_leaf_nodes, b.min_samples_leaf) for b in grown.columns[0]}) > 1
