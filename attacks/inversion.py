@@ -15,8 +15,9 @@ from moatbench.api import PredictionAPI
 from moatbench.attack import Attack, Known, Target
 from moatbench.client import Answers, Surrogate
 from moatbench.defense import Defense
-from moatbench.inverses.hypotheses import known_inverses
-from moatbench.inverses.layers import Inverse, inverse_of
+from moatbench.inverses.by_model import Rule
+from moatbench.inverses.hypotheses import known_rules
+from moatbench.inverses.layers import inverse_of
 from moatbench.knobs import check_choice, check_whole
 from moatbench.strategies.restored import Replayed, Restored
 from moatbench.strategies.simulation import variants
@@ -41,8 +42,9 @@ class Inversion(Wrapper):
     Args:
         attack: the other one.
         knowledge: of the defense: `exact` (its knobs), `family` (the knobs are those in use by
-            which most answers, and fewest mixes of answers, have an origin) or `none` (it is looked
-            for in the same way among those of the literature).
+            which most answers, and fewest mixes of answers, have an origin; of a rule that the true
+            answer alone decides, those with which one model explains the answers) or `none` (it is
+            looked for in the same way among all parts that say how they are published).
         rounds: of choosing and fitting again at a checkpoint, at most.
 
     Source: ours.
@@ -80,7 +82,11 @@ class Inversion(Wrapper):
         asking, guessing = rng.spawn(2)
         traits = target.known.traits
         keeps_labels = traits is not None and traits.keeps_labels
-        view = Restored(target.api, self._inverses(target, guessing), keeps_labels)
+        tried = self._tried(target, guessing)
+        rules = _rules(tried) if len(tried) > 1 else {}
+        known = {name: inverse_of(d) for name, d in tried.items() if name not in rules}
+        inverses = {name: inverse for name, inverse in known.items() if inverse is not None}
+        view = Restored(target.api, inverses, rules, keeps_labels)
         for live in self.attack.run(_before(target, view), deepcopy(asking)):
             view.guess = live.predict
             last = live
@@ -106,14 +112,23 @@ class Inversion(Wrapper):
                 return
             before = gap
 
-    def _inverses(self, target: Target, rng: Generator) -> Mapping[str, Inverse]:
-        """Return what may undo the defense, by name."""
+    def _tried(self, target: Target, rng: Generator) -> Mapping[str, Defense]:
+        """Return what the defense may be, by name."""
         known = target.known.defense
         if known is None or self.knowledge == "none":
-            return known_inverses()
+            return known_rules()
         tried = [known] if self.knowledge == "exact" else variants(known, rng)
-        found = {_named(d): inverse_of(d) for d in tried}
-        return {name: inverse for name, inverse in found.items() if inverse is not None}
+        return {_named(d): d for d in tried}
+
+
+def _rules(tried: Mapping[str, Defense]) -> Mapping[str, Rule]:
+    """Return those defenses, by name, whose answers the true ones alone decide."""
+    found = {}
+    for name, defense in tried.items():
+        inverse, tell = inverse_of(defense), getattr(defense, "told_of", None)
+        if inverse is not None and tell is not None:
+            found[name] = Rule(tell, inverse)
+    return found
 
 
 def _before(target: Target, api: PredictionAPI) -> Target:

@@ -4,6 +4,7 @@ Source: DCP (ICMLA 2023), the code released as `defending-extraction`.
 Read: authors' code.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -69,9 +70,14 @@ class DCP(Defense):
             return reply
 
         def bend(_: Rows, y: Array) -> Array:
-            return self._bent(y)
+            return self.told_of(y)
 
         return reply.perturbed(bend, keep_labels=False)
+
+    @classmethod
+    def published(cls) -> Mapping[str, Defense]:
+        """Return it as it is looked for by whoever isn't told of it."""
+        return {"dcp": cls(1.0, 0.1, 1000.0, True), "unclamped dcp": cls(1.0, 0.1, 1000.0, False)}
 
     def inverse(self, told: Origins, guess: Array | None = None) -> Origins:
         """Undo the bump on both of its branches, with the gate that goes with the largest."""
@@ -79,7 +85,7 @@ class DCP(Defense):
             return told
         gate = (self.beta, self.nu)
         bump = Bump(self.gamma, self._height, self._slope, self.clamp, gate)
-        return unbent(told, bump, self._bent, guess, label=False)
+        return unbent(told, bump, self.told_of, guess, label=False)
 
     def _height(self, m: Array) -> Array:
         """H of the bump where the largest confidence is m (n,)."""
@@ -94,8 +100,8 @@ class DCP(Defense):
         """(n,) the share of the bump in the answers whose truth is y (n, k)."""
         return np.asarray(expit(self.nu * (self.beta - y.max(axis=1))))
 
-    def _bent(self, y: Array) -> Array:
-        """(n, k) perturbed answers."""
+    def told_of(self, y: Array) -> Array:
+        """(n, k) what is told of true answers (n, k)."""
         odds = logit(y.clip(EDGE, 1 - EDGE))
         if self.clamp:
             odds = np.minimum(odds, 0.0)

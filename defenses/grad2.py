@@ -5,6 +5,7 @@ Defenses with Gradient Redirection", arXiv:2206.14157, with the greedy solver of
 Read: authors' code.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -106,6 +107,14 @@ class GradientRedirection(Defense):
             return redirected(y, c, self.epsilon, self.guard)
 
         return reply.perturbed(redirect, keep_labels=self.guard)
+
+    @classmethod
+    def published(cls) -> Mapping[str, Defense]:
+        """Return it as it is looked for by whoever isn't told of it."""
+        return {
+            "grad2": cls(0.5, False, "signs", 32, 50),
+            "guarded grad2": cls(0.5, True, "signs", 32, 50),
+        }
 
     def inverse(self, told: Origins, guess: Array | None = None) -> Origins:
         """Undo the moves, for whatever class may have gained, and whichever lost in part."""

@@ -5,6 +5,7 @@ Attacks", arXiv:1906.10908, with the two-step solver of the authors' code.
 Read: authors' code.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import sqrt
 from typing import Any, ClassVar
@@ -82,6 +83,11 @@ class MAD(Defense):
     def traits(self) -> Traits:
         """The guard keeps the label."""
         return Traits({"perturbs" if self.guard else "relabels"}, keeps_labels=self.guard)
+
+    @classmethod
+    def published(cls) -> Mapping[str, Defense]:
+        """Return it as it is looked for by whoever isn't told of it."""
+        return {"mad": cls(1.0, False), "mad_argmax": cls(1.0, True)}
 
     def inverse(self, told: Origins, guess: Array | None = None) -> Origins:
         """Undo the step, for each vertex that it may have gone to."""

@@ -5,6 +5,7 @@ Attacks" (USENIX Security), with the constants of the authors' code.
 Read: authors' code.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar
@@ -65,6 +66,11 @@ class ModelGuardW(Defense):
         for row in np.flatnonzero(has_outputs(outputs)):
             outputs[row] = self._solved(outputs[row].tobytes())
         return reply.with_outputs(outputs)
+
+    @classmethod
+    def published(cls) -> Mapping[str, Defense]:
+        """Return it as it is looked for by whoever isn't told of it."""
+        return {"modelguard_w": cls(1.0)}
 
     def inverse(self, told: Origins, guess: Array | None = None) -> Origins:
         """Undo the moves, for each choice of classes that may have been moved."""

@@ -5,6 +5,7 @@ Perturbations", arXiv:1806.00054.
 Read: re-implementation.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -67,18 +68,29 @@ class ReverseSigmoid(Defense):
             return reply
 
         def bend(_: Rows, y: Array) -> Array:
-            return self._guarded(y) if self.guard else self._bent(y)
+            return self.told_of(y)
 
         return reply.perturbed(bend, keep_labels=self.guard)
+
+    def told_of(self, y: Array) -> Array:
+        """(n, k) what is told of true answers (n, k)."""
+        return self._guarded(y) if self.guard else self._bent(y)
+
+    @classmethod
+    def published(cls) -> Mapping[str, Defense]:
+        """Return it as it is looked for by whoever isn't told of it."""
+        return {
+            "reverse_sigmoid": cls(0.8, 0.2, True),
+            "unguarded reverse_sigmoid": cls(0.8, 0.2, False),
+        }
 
     def inverse(self, told: Origins, guess: Array | None = None) -> Origins:
         """Undo the bump on both of its branches; under the guard, also bumps that it halved."""
         if self.beta == 0 or self.gamma == 0:
             return told
-        again = self._guarded if self.guard else self._bent
         halvings = np.arange(HALVINGS + 1.0 if self.guard else 1.0)
         heights = np.asarray(self.beta * 0.5**halvings)
-        return bent_origins(told, heights, self.gamma, again, guess, self.guard)
+        return bent_origins(told, heights, self.gamma, self.told_of, guess, self.guard)
 
     @property
     def traits(self) -> Traits:

@@ -34,7 +34,7 @@ OPTIONS = {
 }
 LEAST = 32  # queries: of fewer, a curve says little
 ROWS = "rows asked of the model, equal ones counted each time"
-SENT = "rows sent to the service at most, none of them twice"
+SENT = "rows sent to the service, none of them twice, beside those that a defense asks for itself"
 CHECKED = 100  # rows beside those of customers, on which a defense is checked
 
 
@@ -70,7 +70,8 @@ def _advise(arguments: Sequence[str]) -> None:
     errand.bare()
     left = errand.runs - seeds
     minutes = left * errand.seconds() / cores() / 60
-    print(f"about {minutes:.0f} minutes for the other {left} on {cores()} cores", flush=True)
+    took = "a minute" if minutes < 1.5 else f"{minutes:.0f} minutes"
+    print(f"about {took} for the other {left} on {cores()} cores", flush=True)
     errand.alone()
     errand.stacked()
     print(f"\n{told(errand.answer())}")

@@ -38,7 +38,9 @@ def shown(arguments: Sequence[str]) -> str:
     from moatbench.runner.estimate import dry_run, lines_of
 
     own = [] if any(a.startswith("victim=") for a in arguments) else ["victim=http"]
-    with composed([*own, *arguments, "victim.dry_run=true"]) as (cfg, choices):
+    live = [] if any(a.startswith("victim.recheck=") for a in arguments) else ["victim.recheck=0"]
+    # What it answers now, and not what was told at this address before
+    with composed([*own, *live, *arguments, "victim.dry_run=true"]) as (cfg, choices):
         dry = dry_run(cfg)
         lines = look(dry)
         return "\n".join([*lines, *lines_of(cfg, dry, [choices["attack"]])])

@@ -27,7 +27,8 @@ def main() -> None:
 
 def _hold(child: "subprocess.Popen[bytes]") -> None:
     """Wait for the end of the input; then end the whole group."""
-    sys.stdin.buffer.read()
+    while os.read(0, 4096):  # sys.stdin's lock would not let this process end before its input
+        pass
     os.killpg(0, signal.SIGTERM)
     with suppress(subprocess.TimeoutExpired):
         child.wait(GRACE)

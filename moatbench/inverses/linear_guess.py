@@ -7,11 +7,12 @@ from moatbench.client import Answers
 from moatbench.inverses.origins import Origins
 from moatbench.inverses.settling import nearest
 from moatbench.inverses.standing import standing
+from moatbench.inverses.steps import ALL
 from moatbench.learners.learner import Learner
 from moatbench.learners.ridge_path import Batch, fit_at
 from moatbench.models.linear import Linear
 from moatbench.reply import Predict, Reply, from_outputs, has_outputs
-from moatbench.types import Array, Mask
+from moatbench.types import Array, Labels, Mask
 
 RIDGE, STEPS = 1e-3, 100  # of the fit to the labels, from which all starts
 ROUNDS = 8  # of choosing origins, and looking for what stands
@@ -22,32 +23,34 @@ TINY = 1e-15  # a confidence below has no log to speak of
 STAYS, MOST = 1e-10, 0.98  # that most answers are as the model says
 
 
-def linear_guess(learner: Learner, answers: Answers, origins: Origins) -> Predict | None:
+def linear_guess(
+    learner: Learner, answers: Answers, origins: Origins, start: Array | None = None
+) -> Predict | None:
     """Return a model of the answers' origins; None where they tell too little.
 
     Args:
         learner: of a family with linear log-odds.
         answers: as they were told.
         origins: of them.
+        start: parameters to start from; those of the answers' labels, where there are none.
     """
     told = answers.outputs
     rows = np.zeros(0, np.intp) if told is None else np.flatnonzero(has_outputs(told))
     if told is None or len(rows) * (learner.k - 1) < learner.unknowns:
         return None
-    model = learner.model(answers.x)
-    assert isinstance(model, Linear)
     labels = answers.labels.copy()
     labels[origins.rows] = origins.labels  # where a label was told that is not the model's
-    hard = Batch(model, np.eye(learner.k)[labels])
-    start = fit_at(RIDGE, hard, np.zeros(model.a.shape[1] * learner.k), iterations=STEPS).theta
+    start = label_fit(learner, answers.x, labels) if start is None else start
+    model = learner.model(answers.x)
+    assert isinstance(model, Linear)
     w = model.coef(start)
-    untouched = _untouched(told, origins)
+    none_stands = learner.k <= ALL and not _untouched(told, origins).any()
     if learner.k == 2:
         w = _mirrored(model.a, origins, w)
-    elif origins.mixed.any() or not untouched.any():
+    elif origins.mixed.any() or none_stands:
         w = _ordered(model.a, origins, w)
     else:
-        w = _stood(model.a, told, origins, untouched, w)
+        w = _stood(model.a, told, origins, w)
     theta = w.T.ravel()
 
     def predict(x: Array) -> Reply:
@@ -56,9 +59,18 @@ def linear_guess(learner: Learner, answers: Answers, origins: Origins) -> Predic
     return predict
 
 
-def _stood(a: Array, told: Array, origins: Origins, untouched: Mask, w: Array) -> Array:
+def label_fit(learner: Learner, x: Array, labels: Labels) -> Array:
+    """Return the parameters that fit labels."""
+    model = learner.model(x)
+    assert isinstance(model, Linear)
+    hard = Batch(model, np.eye(learner.k)[labels])
+    start = np.zeros(model.a.shape[1] * learner.k)
+    return fit_at(RIDGE, hard, start, iterations=STEPS).theta
+
+
+def _stood(a: Array, told: Array, origins: Origins, w: Array) -> Array:
     """Fit to what was told and may have been so; then choose origins, and fit to these again."""
-    w, _ = standing(a, _logs(told), untouched, w)
+    w, _ = standing(a, _logs(told), _untouched(told, origins), w)
     for _ in range(ROUNDS):
         guess = softmax(a @ w, axis=1)
         chosen, known = nearest(origins, guess)

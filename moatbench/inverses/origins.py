@@ -1,11 +1,12 @@
 """What the true answers may have been, given what was told."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
+from moatbench.defense import Defense
 from moatbench.reply import Reply, has_outputs
 from moatbench.types import Array, Labels, Mask, Rows
 
@@ -117,6 +118,21 @@ class Invertible(Protocol):
         Where there are too many candidates to list, those near a guess (n, k) of the true answers
         will do.
         """
+
+
+class Searchable(Invertible, Protocol):
+    """A defense that is looked for by whoever isn't told which one it is.
+
+    Optional: what it tells must differ from true answers, else nothing speaks for it. One whose
+    answers the true ones alone decide may have a method `told_of` as well, from these (n, k) to
+    what is told of them: then a model is looked for that explains the answers.
+    """
+
+    strengths: ClassVar[Mapping[str, Sequence[Any]]]
+
+    @classmethod
+    def published(cls) -> Mapping[str, Defense]:
+        """Return it as published, by name; its `strengths` are tried beside."""
 
 
 def joined(parts: Sequence[Origins]) -> Origins:

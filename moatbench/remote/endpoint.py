@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 
 from moatbench.remote.client import Client, Refused, Stopped, TooMany
-from moatbench.remote.mapping import Mapped, Told, Unreadable, plain
+from moatbench.remote.mapping import HAS_DEFENSE, Mapped, Told, Unreadable, plain
 from moatbench.remote.memo import Memo, key_of
 from moatbench.remote.purse import Limits, Purse
 from moatbench.remote.reading import Reading, gap_between
@@ -175,7 +175,8 @@ class Endpoint:
             raise self.stop(
                 f"the service answers rows otherwise than at the start, by up to {gap:.3g}: it "
                 "varies, or is another model now; what it told since it last answered alike is "
-                "forgotten, and once it answers as before, the same command goes on"
+                "forgotten, and once it answers as before, the same command goes on; for another "
+                "model add victim.memo=new"
             )
         self._sure = begun
 
@@ -212,7 +213,7 @@ class Endpoint:
             except Refused as error:
                 outcome = "refused"
                 if not self.mapped.refusals:
-                    raise self.stop(str(error)) from None
+                    raise self.stop(f"{error}; {HAS_DEFENSE}") from None
                 return [Told(None, None)] * n
             except TooMany:
                 outcome = "too large, or failed"

@@ -20,6 +20,7 @@ PLACEHOLDERS = ("rows", "records", "columns", "index", "by_column", "n", "row", 
 SINGLE = ("$row", "$record")
 PROBABILITIES, LABELS = "predict_proba", "predict"  # outputs of v2, as MLServer names them
 SHOWN = 300  # characters of an answer that nobody understands
+HAS_DEFENSE = "it has a defense of its own: say victim.defended=true, and see docs/remote.md"
 
 
 class Unreadable(ValueError):
@@ -148,7 +149,7 @@ class Mapped:
         parts = labels or none, outputs or none, fields or none
         told = [Told(*row) for row in zip(*parts, strict=True)]
         if not self.refusals and any(one.refused for one in told):
-            raise Unreadable(_unread(answer, "some rows were refused"))
+            raise Unreadable(_unread(answer, f"some rows were refused; {HAS_DEFENSE}"))
         return told
 
     def _fields(self, answer: Any, n: int) -> Any:

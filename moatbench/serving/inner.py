@@ -61,7 +61,7 @@ class Inner:
         """Answer rows (n, d).
 
         Raises:
-            Problem: 502, the application did not answer, or something else.
+            Problem: 502, the application did not answer, or something else; 503, it is slow.
         """
         if self.classes is None:
             self.tried(x)
@@ -70,7 +70,14 @@ class Inner:
     def _reply(self, raw: Any) -> Reply:
         assert self.classes is not None
         if raw and isinstance(raw[0], list):
-            return from_outputs(np.array(raw, dtype=np.float64))
+            try:
+                outputs = np.array(raw, dtype=np.float64)
+            except (ValueError, TypeError, OverflowError):
+                raise _failed("rows of several lengths, or no numbers") from None
+            k = len(self.classes)
+            if outputs.shape != (len(raw), k) or not np.isfinite(outputs).all():
+                raise _failed(f"something else than {k} probabilities a row")
+            return from_outputs(outputs)
         places = {name: place for place, name in enumerate(self.classes)}
         known = [places.get(str(label)) for label in raw]
         if None in known:
@@ -107,11 +114,14 @@ class Inner:
         status, told = self._call(f"/v2/models/{self.name}/infer", {"inputs": inputs})
         if status != 200:
             raise _failed(f"status {status}")
-        outputs = {one["name"]: one for one in told.get("outputs", ())}
-        found = outputs.get("predict_proba") or outputs.get("predict")
-        if found is None:
-            raise _failed("neither predict_proba nor predict")
-        data = np.asarray(found["data"]).reshape(found["shape"])
+        try:
+            outputs = {one["name"]: one for one in told["outputs"]}
+            found = outputs.get("predict_proba") or outputs["predict"]
+            data = np.asarray(found["data"]).reshape(found["shape"])
+        except (LookupError, TypeError, ValueError, ArithmeticError):
+            raise _failed("neither predict_proba nor predict, as v2 has them") from None
+        if data.ndim not in (1, 2) or len(data) != n:
+            raise _failed(f"a tensor of another size than {n} rows")
         return data.tolist() if data.ndim < 2 or data.shape[1] > 1 else data.ravel().tolist()
 
     def _call(self, path: str, body: Any) -> tuple[int, Any]:
@@ -122,8 +132,12 @@ class Inner:
             status, told = answered.result(PATIENCE)
         except TimeoutError:
             answered.cancel()
-            raise _failed(f"nothing for {PATIENCE:.0f} s") from None
-        return status, msgspec.json.decode(told) if status == 200 else None
+            slow = f"the model behind this service took more than {PATIENCE:.0f} s; come back later"
+            raise Problem(503, "unavailable", slow, headers={"retry-after": "1"}) from None
+        try:
+            return status, msgspec.json.decode(told) if status == 200 else None
+        except msgspec.DecodeError:
+            raise _failed("no JSON") from None
 
 
 async def _sent(app: ASGI, path: str, body: bytes) -> tuple[int, bytes]:

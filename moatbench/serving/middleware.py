@@ -114,7 +114,7 @@ class Protected:
                 log.exception("the defense cannot be deployed")
                 told = Problem(500, "failed", "the service cannot begin; its log says why")
                 told = error if isinstance(error, Problem) else told
-                await reply(send, said(told, scope["path"]), {})
+                await reply(send, said(told, scope["path"]), told.headers)
                 return
         assert self._front is not None
         await self._front(scope, receive, send)

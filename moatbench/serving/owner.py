@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from moatbench.defense import Defense
 from moatbench.record.curve import Row, by_attack, read, worst_case
 from moatbench.record.summary import Summary
 from moatbench.serving.front import Front
@@ -118,9 +119,7 @@ def overview(front: Front, curve: Curve | None) -> dict[str, Any]:
     clients = [service.clients[i] for i in sorted(service.clients)]
     in_alarm = sum(client.alarm is not None for client in clients)
     asked = sum(client.queries for client in clients)
-    layers = " + ".join(
-        type(layer).__name__ for layer in service.deployment.defense.layers.values()
-    )
+    layers = " + ".join(map(_called, service.deployment.defense.layers.values()))
     return {
         "lead": f"{layers} in front of {front.name}. Accounts: {len(clients)}, {in_alarm} of them "
         f"with an alarm. Rows asked: {asked}.",
@@ -140,6 +139,11 @@ def measured(front: Front, *, accounts: bool = False) -> bytes:
     most = sorted(clients, key=lambda client: -client.queries) if accounts else []
     each = ((client.account.id, client.queries, client.refused) for client in most)
     return service.meters.text(states, service.store.size(), each)
+
+
+def _called(layer: Defense) -> str:
+    """Name a layer for the owner: what watches by its monitors."""
+    return " and ".join(type(m).__name__ for m in layer.monitors) or type(layer).__name__
 
 
 def _account(front: Front, client: Client, curve: Curve | None) -> dict[str, Any]:

@@ -139,21 +139,23 @@ async def _forget(retention: Retention | None, service: Service) -> None:
 
 
 async def hang_up(servers: Sequence[uvicorn.Server]) -> None:
-    """End connections that stall: a head of a request, or the reading of an answer, without end.
+    """End connections that stall: a head of a request, its body, or the reading of an answer.
 
-    Each would keep a file open for ever. Time that we need ourselves is not theirs.
+    Each would keep a file open for ever. Time that we need ourselves is not theirs. A body has
+    twice the time: `front.whole` gives it as much from its first part on.
     """
     stalled: dict[Any, tuple[Any, int]] = {}
     while True:
         await asyncio.sleep(LOOK)
         before, stalled = stalled, {}
         for one in [c for server in servers for c in server.server_state.connections]:
-            cycle = getattr(one, "cycle", None)  # of a request and its answer
-            if cycle is not None and not cycle.response_started:
+            cycle: Any = getattr(one, "cycle", None)  # of a request and its answer
+            answering = cycle is None or cycle.response_started
+            if not answering and not cycle.more_body:
                 continue
             known, times = before.get(one, (cycle, 0))
             stalled[one] = cycle, times + 1 if known is cycle else 1
-            if stalled[one][1] > LOOKS:
+            if stalled[one][1] > (LOOKS if answering else 2 * LOOKS):
                 one.transport.abort()
 
 

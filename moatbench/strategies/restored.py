@@ -7,6 +7,7 @@ import numpy as np
 
 from moatbench.api import PredictionAPI
 from moatbench.client import Answers, Card
+from moatbench.inverses.by_model import EXPLAINED, Rule, explained_by, on_model
 from moatbench.inverses.hypotheses import SAMPLE, spoken_for
 from moatbench.inverses.layers import Inverse
 from moatbench.inverses.linear_guess import linear_guess
@@ -29,14 +30,21 @@ class Restored(View):
         api: what is asked.
         inverses: what may undo its defense, by name; of several, the one that the first answers
             speak for, or none.
+        rules: what else may be its defense, by name; one with which a model of linear log-odds
+            explains the answers is preferred to all inverses.
         keeps_labels: whether the labels told are the model's; else they are the restored answers'.
     """
 
     def __init__(
-        self, api: PredictionAPI, inverses: Mapping[str, Inverse], keeps_labels: bool
+        self,
+        api: PredictionAPI,
+        inverses: Mapping[str, Inverse],
+        rules: Mapping[str, Rule],
+        keeps_labels: bool,
     ) -> None:
         super().__init__(api)
-        self._inverses, self._keeps_labels = inverses, keeps_labels
+        self._inverses, self._keeps_labels = dict(inverses), keeps_labels
+        self._rules = rules
         self._name = next(iter(inverses), "")
         self._told: list[Answers] = []
         self._origins: list[Origins] = []
@@ -73,11 +81,23 @@ class Restored(View):
 
     def guess_first(self) -> None:
         """Where few answers have one origin, guess a model of linear log-odds by all of them."""
-        card, origins = self.card, stacked(self._origins)
-        linear = card.family in ("logistic", "softmax")
-        if linear and self._name and not self._mostly_certain:
-            learner, answers = smooth_learner("softmax", card), Answers.joined(self._told)
-            self.guess = linear_guess(learner, answers, origins) or self.guess
+        card = self.card
+        if card.family not in ("logistic", "softmax"):
+            return
+        learner, answers = smooth_learner("softmax", card), Answers.joined(self._told)
+        if self._name and self._mostly_certain:
+            return
+        found = linear_guess(learner, answers, stacked(self._origins)) if self._name else None
+        if self._rules and not (
+            found and on_model(found, answers, stacked(self._origins)) > EXPLAINED
+        ):
+            name = explained_by(learner, answers, self._rules)
+            if name:
+                self._inverses[name], self._name = self._rules[name].inverse, name
+                self._origins = [self._undo(part) for part in self._told]
+                found = linear_guess(learner, answers, stacked(self._origins))
+            self._rules = self._rules if name is None else {}
+        self.guess = found or self.guess
 
     @property
     def determined(self) -> bool:

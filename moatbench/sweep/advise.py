@@ -87,8 +87,11 @@ class Errand:
             *self.given,
         ]
         env = {k: v for k, v in os.environ.items() if k != "HYDRA_FULL_ERROR"}
-        command = [sys.executable, "-m", "moatbench", "-m", *chosen]
-        with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as sweep:
+        python, pipe = [sys.executable, "-m"], subprocess.PIPE
+        command = [*python, "moatbench.cli.leash", *python, "moatbench", "-m", *chosen]
+        with subprocess.Popen(  # it ends with this process, whatever ends that
+            command, env=env, stdin=pipe, stdout=pipe, text=True, start_new_session=True
+        ) as sweep:
             assert sweep.stdout is not None
             for line in sweep.stdout:
                 if line.startswith(RUN):  # its tables come once, at the end of all

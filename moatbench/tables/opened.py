@@ -74,6 +74,11 @@ def _only_member(raw: bytes, file: Path) -> bytes:
             if {"[Content_Types].xml", "mimetype"} & set(names):
                 raise ValueError(f"data.path must be a file of a table, got {file}, which {BOOK}")
             names = [n for n in names if not n.startswith("__MACOSX")]
+            if names and all(name.endswith(".npy") for name in names):
+                raise ValueError(
+                    f"data.path must be a file of a table, got {file}, which holds arrays of "
+                    "numpy; pictures are taken by data=npz, and a table as CSV or Parquet"
+                )
             if len(names) != 1:
                 held = ", ".join(names[:10]) or "nothing"
                 raise ValueError(

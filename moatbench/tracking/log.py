@@ -7,9 +7,11 @@ half done, a server that is down costs nothing measured, and a folder can be log
 import json
 import logging
 import os
+import random
 import shlex
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -39,11 +41,13 @@ from moatbench.verdict.case import named
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import DatasetInput
 
 
 log = logging.getLogger(__name__)
 BATCH = 1000  # metrics of one transaction: the fastest that was measured
 SIGNIFICANT = 6
+TRIES = 5
 RENAMED, LONGEST_TAG = "renamed", 8000
 FIGURES_OF_A_RUN = ("curve.png", "curve.pdf", "curve.csv", "summary.json")
 VICTIM_FILES = ("victim.npz", "card.json")
@@ -208,7 +212,20 @@ def _fill(client: "MlflowClient", run: str, it: Logged, folder: Path) -> None:
     if it.data:
         name, digest, source, profile = it.data
         made = Dataset(name, digest, "local", source, profile=profile)
-        client.log_inputs(run, [DatasetInput(made, [InputTag(*it.role)])])
+        _log_inputs(client, run, [DatasetInput(made, [InputTag(*it.role)])])
+
+
+def _log_inputs(client: "MlflowClient", run: str, inputs: "Sequence[DatasetInput]") -> None:
+    """Log the data of a run; again where another run of the same data was first in this moment."""
+    for tries_left in reversed(range(TRIES)):
+        try:
+            client.log_inputs(run, inputs)
+        except Exception:
+            if not tries_left:
+                raise
+            time.sleep(random.uniform(0.0, 0.2))
+        else:
+            return
 
 
 def _tags(summary: Summary, folder: Path) -> dict[str, str]:

@@ -30,6 +30,7 @@ CAPITALS = (
 )
 WORDS = {word: word.upper() for word in CAPITALS} | {"top1": "top-1", "mnist5k": "MNIST-5k"}
 BETWEEN = re.compile(r", (?![^()]*\))")  # names, not the knobs of one
+HOST = re.compile(r"[\w.-]+:\d+|\[[0-9a-f:]+\]:\d+|\d+(?:\.\d+){3}")  # as an address names it
 KNOB = re.compile(r"(?<=[ (])[\w.]+=")  # the name of one
 BEHIND = re.compile(r" (?:\(|\+\d)")  # a name: its knobs, or how many are like it
 
@@ -66,6 +67,8 @@ def folded(codes: Sequence[str], letters: int) -> str:
 def _one(code: str) -> str:
     if code in SPELT:
         return SPELT[code]
+    if HOST.fullmatch(code):  # of a service
+        return code
     last = code.rpartition(".")[2]  # of a class with its module
     apart = re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z])", " ", last).replace("_", " ")
     said = " ".join(WORDS.get(word, word) for word in apart.split())

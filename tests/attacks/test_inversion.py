@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 from scipy.special import softmax as softmax_of_scores
-from shop import attack_of, victim_of
+from shop import ROOT, attack_of, defense_of, victim_of
 
 from moatbench.attack import Attack
 from moatbench.attacks.inversion import Inversion
@@ -18,7 +18,7 @@ from moatbench.defenses.noise import Noise
 from moatbench.defenses.rounding import Rounding
 from moatbench.defenses.shuffle import Shuffle
 from moatbench.defenses.top_k import TopK
-from moatbench.inverses.hypotheses import known_inverses, spoken_for
+from moatbench.inverses.hypotheses import known_inverses, known_rules, spoken_for
 from moatbench.inverses.layers import inverse_of
 from moatbench.inverses.origins import Origins
 from moatbench.inverses.settling import nearest, settled
@@ -176,6 +176,42 @@ def test_the_answers_tell_the_knobs_and_the_defense(knowledge: str) -> None:
     point = last(victim_of("softmax", "digits"), MAD(0.75, True), attack, 1300)
     assert "epsilon 0.75 undone" in point.note
     assert point.metrics["tv_uniform"] < CLOSE
+
+
+DIGITS, IRIS, CANCER = ("softmax", "digits"), ("softmax", "iris"), ("logistic", "breast_cancer")
+slow = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    ("defense", "victim", "queries"),
+    [
+        ("mad", IRIS, 100),
+        ("mad_argmax", IRIS, 150),
+        ("reverse_sigmoid", IRIS, 100),
+        ("reverse_sigmoid", CANCER, 400),
+        pytest.param("reverse_sigmoid", DIGITS, 650, marks=slow),
+        pytest.param("dcp", DIGITS, 650, marks=slow),
+        pytest.param("grad2", DIGITS, 1300, marks=slow),
+        pytest.param("modelguard_w", DIGITS, 1300, marks=slow),
+    ],
+)
+def test_each_rule_is_found_by_who_is_not_told_of_it(
+    defense: str, victim: tuple[str, str], queries: int
+) -> None:
+    unknown = attack_of("inversion", "attack.knowledge=none")
+    point = last(victim_of(*victim), defense_of(defense), unknown, queries)
+    assert point.note.partition("; ")[2].startswith(f"{defense}, ")
+    assert " undone: " in point.note
+    assert point.metrics["tv_uniform"] < 1e-6
+
+
+def test_each_part_with_an_inverse_of_its_own_is_looked_for() -> None:
+    """A shuffle leaves every answer possible, and who leaves classes out tells so by zeros."""
+    found = {type(rule) for rule in known_rules().values()}
+    files = sorted((ROOT / "conf" / "defense").glob("*.yaml"))
+    names = [file.stem for file in files if file.stem not in ("art", "shuffle", "top_k")]
+    own = {type(d) for name in names if hasattr(d := defense_of(name), "inverse")}
+    assert own == found
 
 
 def test_true_answers_speak_for_no_perturbation() -> None:

@@ -1,5 +1,6 @@
 """Attacks and treatments for pictures keep the contract, with networks that hardly train."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,16 @@ def test_what_trains_on_pictures_keeps_the_contract(
 ) -> None:
     monkeypatch.setattr(Recipe, "steps_for", lambda recipe, n: 3)
     assert check_run(victim, Rounding(1), attack_of(attack), (8, 40)) == ""
+
+
+@pytest.mark.parametrize("attack", ["active", "jbda"])
+def test_what_polishes_keeps_the_contract(
+    attack: str, victim: Victim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Recipe, "steps_for", lambda recipe, n: 3)
+    monkeypatch.setattr("moatbench.learners.deep.polish.ITERATIONS", 3)
+    polishing: Any = replace(attack_of(attack), polish=True)  # type: ignore[type-var]
+    assert check_run(victim, Defense(), polishing, (8, 40)) == ""
 
 
 def failing_from(fit: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """Deep networks: what fits which pictures, the training loop, and what surrogates they are."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -185,6 +186,24 @@ def test_what_goes_on_from_an_earlier_fit_has_some_weights_anew() -> None:
     expected = [0.9 * w + 0.1 * v for w, v in zip(old.parameters(), new.parameters(), strict=True)]
     for weights, wanted in zip(shrunk(old, new, 0.9).parameters(), expected, strict=True):
         assert torch.allclose(weights, wanted)
+
+
+@pytest.mark.parametrize(("surely", "loss"), [(False, "l1_log"), (True, "cross_entropy")])
+def test_few_rows_choose_a_loss_only_where_they_are_sure(
+    surely: bool, loss: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 80 rows 16 are held out: a mean that is less by chance chooses nothing."""
+    x = pictures(80)
+    p = told(x)
+    off = np.where(np.arange(16) % 2 == 0, 0.02, 0.01 if surely else -0.015)
+
+    def fakes(_: Any, z: Array, targets: Array, how: Recipe, *rest: Any) -> tuple[Any, ...]:
+        worse = off[:, None] if how.loss == "l1_log" else 0.0
+        return (SimpleNamespace(outputs=lambda z: p[4::5] + 0.1 + worse),)
+
+    monkeypatch.setattr(NetLearner, "trained", fakes)
+    learner = NetLearner(SPACE, 3)
+    assert learner._loss(SPACE.encode(x), p, False, RNG, None) == (loss, 80)
 
 
 def test_rounded_to_nothing_answers_are_learnt_by_cross_entropy() -> None:

@@ -1,9 +1,13 @@
 """Many runs on one service: the judge's rows are paid once, and each run its budget."""
 
+import csv
+import json
 import sys
 from pathlib import Path
 
 import pytest
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from services import Shop, answering, petals
 from shop import Run
 
@@ -45,6 +49,19 @@ def test_advice_on_a_service_costs_budgets_and_checks(
         uri = f"tracking.uri=sqlite:///{tmp_path}/mlflow.db"
         given = [*service(url, tmp_path), uri, "attack.suite=[equation_solving]"]
         monkeypatch.setattr(sys, "argv", ["moatbench-advise", *given, "budget=50", "seeds=1"])
+        GlobalHydra.instance().clear()
+        HydraConfig.instance().cfg = None  # of another test's run
         advise.main()
     assert "deploy" in capsys.readouterr().out.lower()
-    assert shop.rows <= 1400 + 12 * (50 + 100)  # 34,432 for a single run, were nothing remembered
+    asked = {
+        json.loads((file.parent / "summary.json").read_text())["defense"]: rows_of(file)
+        for file in tmp_path.rglob("ledger.csv")
+    }
+    itself = asked.pop("margin_counter")  # of each query, and of its data, the 2d + 1 around it
+    assert shop.rows - itself <= 1400 + 12 * 50  # 34,432 for a single run, were nothing remembered
+    assert itself <= (2 * 4 + 1) * (50 + 100 + 106)
+
+
+def rows_of(ledger: Path) -> int:
+    with ledger.open(newline="") as file:
+        return sum(int(row["rows"]) for row in csv.DictReader(file))

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import re
+import socket
 import sqlite3
 import time
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from asking import Running, ask, now, running, scope
+from services import serving
 from shop import defense_of
 
 from moatbench.defense import Defense
@@ -183,11 +186,50 @@ def test_what_was_answered_with_no_rows_may_be_sent_again_under_its_key(served: 
     assert served.rows([ROW], idempotency_key="a").status == 200
 
 
+def test_no_request_is_smuggled_behind_another(served: Running) -> None:
+    body = json.dumps({"inputs": [ROW]}).encode()
+    chunks = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+    size = f"Content-Length: {len(body)}\r\n"
+    hidden = b"POST /invocations HTTP/1.1\r\n\r\n"
+    heads = [
+        (size + "Transfer-Encoding: chunked\r\n", chunks + hidden),
+        (size + "Content-Length: 5\r\n", body),
+        (f"Content-Length: +{len(body)}\r\n", body),
+        ("Content-Length: -1\r\n", body),
+        ("Transfer-Encoding: xchunked\r\n", chunks),
+        ("Transfer-Encoding: chunked\r\n", b"zz\r\n" + body),
+        (f"Content-Length : {len(body)}\r\n", body),
+        (size + "X: a\r\n b\r\n", body),
+        (size + "X: a\0b\r\n", body),
+    ]
+
+    def statuses(port: int, head: str, sent: bytes) -> list[bytes]:
+        first = "POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        first += f"Authorization: Bearer {served.key}\r\nConnection: close\r\n{head}\r\n"
+        with socket.create_connection(("127.0.0.1", port), 10) as to:
+            to.sendall(first.encode() + sent)
+            told = b"".join(iter(lambda: to.recv(65536), b""))
+        return re.findall(rb"^HTTP/1.1 (\d+)", told, re.MULTILINE)
+
+    with serving(served.app) as url:
+        port = int(url.rpartition(":")[2])
+        assert statuses(port, size, body) == [b"200"]
+        assert [statuses(port, head, sent) for head, sent in heads] == [[b"400"]] * len(heads)
+    assert served.state.store.accounts()[0].queries == 1
+
+
 def test_a_body_that_comes_too_slowly_is_408(
     served: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(front, "PATIENCE", 0.05)
-    told = _answer(served, _asked(served), None)
+    parts = [{"type": "http.request", "body": b"{", "more_body": True}]
+
+    async def receive() -> Any:
+        if not parts:
+            await asyncio.sleep(10)
+        return parts.pop()
+
+    told = _answer(served, _asked(served), None, receive)
     assert (told.status, told.json()["type"]) == (408, "/problems/slow")
     assert served.rows([ROW]).status == 200
 
@@ -299,8 +341,9 @@ def test_connections_that_stall_are_ended_and_no_others(monkeypatch: pytest.Monk
     monkeypatch.setattr(servers, "LOOK", 0.001)
     ended: list[str] = []
 
-    def connection(name: str, *, started: bool | None) -> Any:
-        cycle = None if started is None else SimpleNamespace(response_started=started)
+    def connection(name: str, *, started: bool | None, more: bool = False) -> Any:
+        known = SimpleNamespace(response_started=started, more_body=more)
+        cycle = None if started is None else known
         transport = SimpleNamespace(abort=lambda: ended.append(name))
         return type("Connection", (), {"cycle": cycle, "transport": transport})()
 
@@ -308,19 +351,24 @@ def test_connections_that_stall_are_ended_and_no_others(monkeypatch: pytest.Monk
         connection("a head without end", started=None),
         connection("an answer that nobody reads", started=True),
         connection("we are at work", started=False),
+        connection("a body that does not come", started=False, more=True),
         busy := connection("asks and asks", started=True),
     }
     server: Any = SimpleNamespace(server_state=SimpleNamespace(connections=held))
 
     async def some_looks() -> None:
         watching = asyncio.create_task(servers.hang_up([server]))
-        while not ended:
-            busy.cycle = SimpleNamespace(response_started=True)
+        while "a body that does not come" not in ended:
+            busy.cycle = SimpleNamespace(response_started=True, more_body=False)
             await asyncio.sleep(0)
         watching.cancel()
 
     now(some_looks())
-    assert sorted(ended) == ["a head without end", "an answer that nobody reads"]
+    assert set(ended) == {
+        "a head without end",
+        "an answer that nobody reads",
+        "a body that does not come",
+    }
 
 
 def _asked(served: Running) -> dict[str, Any]:
@@ -328,11 +376,9 @@ def _asked(served: Running) -> dict[str, Any]:
 
 
 def _answer(served: Running, asked: dict[str, Any], body: Any, receive: Any = None) -> Any:
-    """Send a request as it is; without a body, none ever comes."""
+    """Send a request as it is."""
 
     async def once() -> Any:
-        if body is None:
-            await asyncio.sleep(10)
         return {"type": "http.request", "body": json.dumps(body).encode()}
 
     sent: list[Any] = []

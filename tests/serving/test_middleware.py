@@ -1,5 +1,6 @@
 """A defense around somebody's own application, and around MLflow's scoring server."""
 
+import asyncio
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +14,9 @@ from fastapi import FastAPI, HTTPException, Request
 from shop import defense_of
 
 from moatbench.defense import Defense
-from moatbench.serving import keys, protect
+from moatbench.serving import inner, keys, protect
+from moatbench.serving.inner import Inner
+from moatbench.serving.protocols.problems import Problem
 from moatbench.serving.store import Store
 from moatbench.space import Categorical, InputSpace, Numeric
 from moatbench.victim import Shares
@@ -92,6 +95,57 @@ def test_what_is_no_valid_row_never_reaches_the_application() -> None:
     told = post(app, ROWS)
     assert (told.status, b"Traceback" in told.body) == (502, False)
     assert post(protect(plain(), defense=Defense(), space=SPACE), ROWS * 100).status == 422
+
+
+@pytest.mark.parametrize(
+    ("protocol", "told"),
+    [
+        ("mlflow", b"no json"),
+        ("mlflow", {"predictions": [[0.5, 0.5]] * 5}),
+        ("mlflow", {"predictions": [[0.2, 0.3, 0.5]] * 4}),
+        ("mlflow", {"predictions": [[0.2, 0.3, 0.5]] * 4 + [[1]]}),
+        ("mlflow", {"predictions": [[0.2, 0.3, None]] * 5}),
+        ("mlflow", {"predictions": [["a", "b", "c"]] * 5}),
+        ("mlflow", {"predictions": ["elsewhere"] * 5}),
+        ("mlflow", []),
+        ("v2", {"outputs": None}),
+        ("v2", {"outputs": [{"name": "predict"}]}),
+        ("v2", {"outputs": [{"name": "predict", "shape": [4, 3], "data": [0.1] * 12}]}),
+        ("v2", {"outputs": [{"name": "predict", "shape": [9, 9], "data": [0.1]}]}),
+    ],
+)
+def test_a_model_that_answers_something_else_is_502(protocol: str, told: Any) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        body = told if isinstance(told, bytes) else json.dumps(told).encode()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": body})
+
+    classes = ["a", "b", "c"]
+    asked = Inner(app, SPACE, protocol, "model", classes)
+    with asyncio.Runner() as runner:
+        asked.loop = runner.get_loop()
+
+        async def answer() -> Problem:
+            with pytest.raises(Problem) as ended:
+                await asyncio.to_thread(asked.predict, ROWS)
+            return ended.value
+
+        problem = runner.run(answer())
+    assert (problem.status, "the model behind this service answered" in problem.detail) == (
+        502,
+        True,
+    )
+
+
+def test_a_model_that_is_slow_is_503(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inner, "PATIENCE", 0.05)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.sleep(60)
+
+    defended = protect(app, defense=defense_of("rounding"), space=SPACE, classes=["a", "b", "c"])
+    told = post(defended, ROWS[:1])
+    assert (told.status, told.headers["retry-after"]) == (503, "1")
 
 
 def test_accounts_are_told_apart_by_what_they_send() -> None:

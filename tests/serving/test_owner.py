@@ -54,7 +54,9 @@ def test_it_tells_of_accounts_alarms_and_scores(served: Running, toy: Victim) ->
     for start in range(0, 200, 20):
         served.rows([(toy.shares.pool[0] + i * step).tolist() for i in range(start, start + 20)])
     keys.create(served.state.store, "bob", 7)
-    alice, bob = overview(served.app, None)["accounts"]
+    seen = overview(served.app, None)
+    assert seen["lead"].startswith("PRADA in front of toy. Accounts: 2, 1 of them with an alarm.")
+    alice, bob = seen["accounts"]
     assert (alice["queries"], alice["name"], bob["left"]) == (200, "alice", 7)
     assert 0 < alice["alarm"] <= 200
     (line,) = alice["lines"]

@@ -96,6 +96,12 @@ def test_texts_of_a_frame_that_are_numbers_are_read_as_such() -> None:
     assert "'0,5' (row 1)" in found.notes[0]
 
 
+def test_arrays_of_numpy_are_refused_with_what_reads_them(tmp_path: Path) -> None:
+    np.savez(tmp_path / "mine.npz", x=np.zeros((9, 4)), y=np.zeros(9))
+    with pytest.raises(ValueError, match=r"holds arrays of numpy; pictures are taken by data=npz"):
+        read(tmp_path / "mine.npz", Knobs(target="label"))
+
+
 @pytest.mark.parametrize(
     ("raw", "says"),
     [

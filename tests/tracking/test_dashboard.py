@@ -129,3 +129,16 @@ ui._served([sys.executable, "-c", {worker!r}])
     while Path(f"/proc/{held.read_text()}").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not Path(f"/proc/{held.read_text()}").exists()
+
+
+@pytest.mark.parametrize("status", [0, 3])
+def test_a_leash_ends_with_its_command_and_its_status(status: int) -> None:
+    leash = [sys.executable, "-m", "moatbench.cli.leash", sys.executable, "-c"]
+    held = subprocess.Popen(
+        [*leash, f"raise SystemExit({status})"], stdin=subprocess.PIPE, start_new_session=True
+    )
+    try:
+        assert held.wait(30) == status  # its input is open all the while
+    finally:
+        assert held.stdin is not None
+        held.stdin.close()

@@ -10,6 +10,7 @@ from summaries import summary
 
 from moatbench.cli import log
 from moatbench.record.flag import Flag
+from moatbench.tracking import log as tracking_log
 from moatbench.tracking import store
 from moatbench.tracking.log import TAGS, log_run
 from moatbench.tracking.resume import fetch, finished
@@ -169,3 +170,16 @@ def test_moatbench_log_says_what_it_lacks(
     monkeypatch.setattr("sys.argv", ["moatbench-log", *arguments])
     with pytest.raises(SystemExit, match=message):
         log.main()
+
+
+def test_data_that_another_run_logs_in_the_same_moment_is_logged_again() -> None:
+    asked: list[str] = []
+
+    class Client:
+        def log_inputs(self, run: str, inputs: Any) -> None:
+            asked.append(run)
+            if len(asked) < 3:
+                raise RuntimeError("duplicate key value violates unique constraint")
+
+    tracking_log._log_inputs(Client(), "a run", [])  # type: ignore[arg-type]
+    assert asked == ["a run"] * 3

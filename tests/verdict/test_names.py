@@ -18,6 +18,8 @@ from moatbench.verdict.names import all_shown, folded, shown
         ("my_own_thing", "My own thing"),
         ("pkg.mine.MyDefense", "My Defense"),
         ("HTTPModel", "HTTPModel"),
+        ("127.0.0.1:8080", "127.0.0.1:8080"),
+        ("models.bank.example:443", "models.bank.example:443"),
         ("", ""),
     ],
 )

@@ -84,6 +84,7 @@ def test_rows_of_the_test_set_are_nobody_elses(tmp_path: Path) -> None:
         ({"x": SMALL - 0.5, "y": LABELS}, "undo the normalisation"),
         ({"x": SMALL / 2, "y": LABELS}, "8-bit pixels"),
         ({"x": SMALL[..., :2], "y": LABELS}, "say data.layout"),
+        ({"x": SMALL.reshape(len(SMALL), -1), "y": LABELS}, "a table goes into CSV"),
         ({"x": SMALL.astype(object), "y": LABELS}, "objects and pickles are not read"),
         ({"x": np.full(SMALL.shape, np.nan), "y": LABELS}, "0 to 255"),
         ({"x": SMALL, "y": np.zeros(40, int)}, "two or more"),

@@ -38,10 +38,10 @@ class NetLearner:
 
     The distance of log-probabilities is learnt where answers are exact: it tells several points
     more than the cross-entropy that the field trains with, from the same purchases (docs/nets.md).
-    Held-out purchases choose between both, for rounded and noisy answers want the other. On bare
-    labels three networks are averaged. Where it polishes, a network twice as wide goes on by
-    L-BFGS from where Adam ends, and stays if it knows held-out purchases better: a network as wide
-    as the victim ends in a minimum of its own.
+    Held-out purchases say where the other is better, by more than their standard error: for rounded
+    and noisy answers it is. On bare labels three networks are averaged. Where it polishes, a
+    network twice as wide goes on by L-BFGS from where Adam ends, and stays if it knows held-out
+    purchases better: a network as wide as the victim ends in a minimum of its own.
 
     Args:
         space: what the API takes.
@@ -142,11 +142,13 @@ class NetLearner:
         if n < FEWEST:
             return LOSSES[0], 0
         held = held_out(n)
-        gaps = {}
+        gaps = []
         for loss in LOSSES:
             nets = self.trained(z[~held], targets[~held], replace(self.recipe, loss=loss), rng, 1)
-            gaps[loss] = _gap(nets[0], z, targets, held)
-        return min(LOSSES, key=gaps.__getitem__), n
+            gaps.append(_gaps(nets[0], z, targets, held))
+        better = gaps[0] - gaps[1]
+        sure = better.mean() > better.std() / np.sqrt(len(better))  # few rows are a coin's toss
+        return LOSSES[int(sure)], n
 
     def _polished(self, z: Array, targets: Array, loss: str, rng: Generator) -> NetFit | None:
         """Train a wide network, and polish it; None if one without knows held-out rows as well."""
@@ -158,7 +160,8 @@ class NetLearner:
         (plain,) = self.trained(z[~held], targets[~held], usual, rng, 1)
         (net,) = wide.trained(z[~held], targets[~held], recipe, rng, 1)
         net = polished(net, z[~held], targets[~held], recipe.device)
-        if _gap(net, z, targets, held) > CLEARLY * _gap(plain, z, targets, held):
+        left, before = (_gaps(one, z, targets, held).sum() for one in (net, plain))
+        if left > CLEARLY * before:
             return None
         nets = (polished(net, z, targets, recipe.device),)
         return NetFit(wide, nets, LOSSES[0], len(z), len(z), (z, targets), polished=True)
@@ -198,6 +201,6 @@ class NetLearner:
         return tuple(found)
 
 
-def _gap(net: Net, z: Array, targets: Array, held: Mask) -> float:
-    """How far a network's answers to the rows held out are from those told."""
-    return float(np.abs(net.outputs(z[held]) - targets[held]).sum())
+def _gaps(net: Net, z: Array, targets: Array, held: Mask) -> Array:
+    """(rows held out,) how far a network's answers to them are from those told."""
+    return np.asarray(np.abs(net.outputs(z[held]) - targets[held]).sum(axis=1))

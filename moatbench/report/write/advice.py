@@ -89,10 +89,10 @@ def table(advice: Advice) -> str:
 def notes(advice: Advice) -> Iterator[str]:
     """What buys nothing, what is too dear, what does not apply, and how sure all this is."""
     for option in advice.cheaper:
-        yield (
-            f"for less, {part_name(option.name)}: {GOAL} % for {_reached(advice, option)}, and "
-            f"{customers(option)}"
-        )
+        found = f"{GOAL} % for {_reached(advice, option)}"
+        if not isfinite(option.reaches[GOAL].at):
+            found = f"{percent(option.stolen)} % after {_cost(advice, advice.budget)}"
+        yield f"for less, {part_name(option.name)}: {found}, and {customers(option)}"
     if advice.useless:
         yield f"buys nothing: {_names(advice.useless)}"
     if advice.dear:

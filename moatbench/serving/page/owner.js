@@ -36,7 +36,7 @@ function drawn(kind, attributes, text) {
 }
 
 function chart(line) {
-  const wide = 1000, high = 190, edge = 24, picture = drawn("svg", { viewBox: `0 0 ${wide} ${high}` });
+  const wide = Math.max(300, document.getElementById("scores").clientWidth), high = 190, edge = 24, picture = drawn("svg", { viewBox: `0 0 ${wide} ${high}` });
   const scores = line.points.map((p) => p.score), limit = line.threshold;
   if (!scores.length) {
     picture.append(drawn("text", { x: 10, y: 30 }, "no score yet: it judges after more queries"));
@@ -55,7 +55,7 @@ function chart(line) {
   }
   if (limit !== null) {
     picture.append(drawn("line", { class: "limit", x1: 0, x2: wide, y1: y(limit), y2: y(limit) }));
-    picture.append(drawn("text", { x: 6, y: y(limit) - 4 }, `alarm above ${limit.toPrecision(4)}`));
+    picture.append(drawn("text", { x: 6, y: y(limit) - 4 }, `alarm above ${Number(limit.toPrecision(4))}`));
   }
   const when = (t) => new Date(1000 * t).toLocaleTimeString();
   picture.append(drawn("text", { x: edge, y: high - 5 }, when(first)));

@@ -76,6 +76,11 @@ def _layout(shape: tuple[int, ...], where: str) -> str:
             return "nhwc"
         if first and shape[2] == shape[3]:
             return "nchw"
+    if len(shape) < 3:
+        raise ValueError(
+            f"{where} must hold pictures, (n, height, width) or with channels, got shape {shape}; "
+            "a table goes into CSV or Parquet, data=csv"
+        )
     raise ValueError(
         f"{where} has shape {shape}, which does not tell the channels; say data.layout=nhwc, nchw "
         "or nhw"
