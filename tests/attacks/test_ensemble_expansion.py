@@ -19,6 +19,7 @@ from moatbench.models import forward
 from moatbench.randomness import stream
 from moatbench.reply import Reply, from_outputs
 from moatbench.runner.extract import Checkpoint, Extraction
+from moatbench.solvers.expansion.coordinates import Coordinates
 from moatbench.space import InputSpace
 from moatbench.testing.attacks import Patchy
 from moatbench.traits import NOTHING
@@ -193,3 +194,10 @@ def test_what_is_left_out_of_a_row_is_answered_as_for_the_anchor(data: Dataset) 
     assert told is not None
     assert np.isfinite(told).all()
     assert api.queries == 300
+
+
+def test_a_second_threshold_is_looked_for_at_all_distances_from_the_first() -> None:
+    at = Coordinates(InputSpace.box(1), np.array([[0.5]]))
+    away = [abs(at.near(0, 0.1, np.random.default_rng(i)) - 0.1) for i in range(200)]
+    assert 2.0**-15 <= min(away) < 1e-4
+    assert 0.05 < max(away) <= 2.0**-3

@@ -8,6 +8,7 @@ from moatbench.space import OFF, ON, Categorical, InputSpace
 from moatbench.types import Array, Generator, Mask, Rows
 
 GRID = 1000  # of the values that a feature's bisection goes by: of the pool, and evenly spread
+OCTAVES = 4, 16  # below a range, the distances at which a second threshold may hide
 
 
 class Coordinates:
@@ -69,6 +70,13 @@ class Coordinates:
             values[:, j] = rng.uniform(ends[cell], ends[cell + 1])
             values[::2, j] = rng.choice(ends[[0, -1]], size=len(values[::2]))
         return values
+
+    def near(self, j: int, cut: float, rng: Generator) -> float:
+        """Return a value on either side of another, at any distance by its logarithm."""
+        first = self._firsts[j]
+        low, high = self.space.low[first], self.space.high[first]
+        away = (high - low) * 2.0 ** -rng.uniform(*OCTAVES)
+        return float(np.clip(cut + rng.choice((-away, away)), low, high))
 
     def between(self, j: int, one: float, other: float) -> float | None:
         """Return a value between two, half-way by what is asked; None where there is none."""

@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from moatbench.solvers.expansion.book import Book
+from moatbench.solvers.expansion.book import Book, Term
 from moatbench.solvers.expansion.sharpening import Gap, sharp_questions
 from moatbench.solvers.expansion.shrinking import Shrinking, Steps
+from moatbench.solvers.expansion.switches import NUMBER
 from moatbench.types import Array, Generator
 
 FIRST = 2000  # draws before the first term is searched
@@ -74,8 +75,32 @@ class Expansion:
                 extra = max(len(wanted[0]), LEAST) if len(wanted[0]) else CHUNK
                 # What is in a narrow cell of several features is met by hardly any draw
                 wanted.append(book.at.spread(book.switches.cuts, CELLS, self._far))
+                if not len(wanted[0]):
+                    wanted.append(self._beside())
             draws = self.draws(extra) if extra else none
             yield from self._new(np.vstack([*wanted, draws]))
+
+    def _beside(self) -> Array:
+        """(m, J) values on either side of a threshold, at any distance by its logarithm.
+
+        Two thresholds that are near each other may have been taken for one, and hardly any other
+        row lies between them. The threshold's term counts there; the rest goes by cells.
+        """
+        book, rng = self.book, self._far
+        values = book.at.spread(book.switches.cuts, CELLS, rng)
+        holding: dict[int, list[Term]] = {}
+        for term in book.terms.place:
+            for v in term:
+                if book.switches.name[v] == NUMBER:
+                    holding.setdefault(v, []).append(term)
+        if not holding:
+            return values
+        for row, v in zip(values, rng.choice([*holding], CELLS), strict=True):
+            for u in holding[v][rng.integers(len(holding[v]))]:
+                row[book.switches.feature[u]] = book.switches.turned_on(u)
+            j = book.switches.feature[v]
+            row[j] = book.at.near(j, book.switches.cut(v), rng)
+        return values
 
     def draws(self, n: int) -> Array:
         """(n, J) values of inputs that nobody chose."""

@@ -77,9 +77,7 @@ def _placed(book: Book, v: int, terms: list[Term]) -> tuple[Array, list[int]]:
     for term in terms[:TRIED]:
         at = book.at.anchor.copy()
         for u in term:
-            j, name = switches.feature[u], switches.name[u]
-            others = [c for c in range(book.at.sizes[j]) if c != book.at.anchor[j]]
-            at[j] = switches.near(u) if name == NUMBER else name if name >= 0 else others[0]
+            at[switches.feature[u]] = switches.turned_on(u)
         j = switches.feature[v]
         at[j] = book.at.between(j, switches.low[v], switches.high[v])
         if _told(book, at, [v]):

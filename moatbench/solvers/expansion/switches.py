@@ -68,6 +68,13 @@ class Switches:
         """Return the value next to the anchor at which a threshold is surely crossed."""
         return self.high[v] if self.high[v] > self.at.anchor[self.feature[v]] else self.low[v]
 
+    def turned_on(self, v: int) -> float:
+        """Return a value at which a switch is surely on, and few others of its feature are."""
+        name, j = self.name[v], self.feature[v]
+        if name == NUMBER:
+            return self.near(v)
+        return float(name if name >= 0 else self.at.anchor[j] == 0)
+
     def before(self, v: int) -> float:
         """Return the value furthest from the anchor at which it is surely not."""
         return self.low[v] if self.high[v] > self.at.anchor[self.feature[v]] else self.high[v]
