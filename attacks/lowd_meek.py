@@ -17,10 +17,13 @@ from moatbench.learners.purchases import Purchases
 from moatbench.models.embedding import Monomials
 from moatbench.reply import Reply
 from moatbench.search.bisection import Brackets, null_vector
-from moatbench.types import Array, Generator
+from moatbench.solvers.reconstruction import in_units
+from moatbench.types import Array, Generator, Rows
 
 LINEAR = ("logistic", "softmax", "linear_svm")
 POLYNOMIAL = "poly_svm"
+TRIES = 16  # pairs of corners that are asked for one whose labels differ
+COARSE = 1e-9  # of a line: what is still in doubt is a step
 SPARE = 1.2  # random lines an unknown: a crossing next to another one tells nothing new
 
 Asking = Coroutine[Surrogate, None, Array]
@@ -35,9 +38,11 @@ class LowdMeek(Attack):
     the *sign witness*, a feature that alone turns the label; then one line search a feature gives
     the ratio of its weight to the witness's. All searches are halved in turn, so that the surrogate
     improves with every query, and lines on which the witness's range is too short are searched
-    along the other feature. A polynomial kernel is linear in the monomials of its inputs: there the
-    lines join random inputs of different labels, and the plane is the null space of their
-    crossings, lifted. Until the searches are narrow, logistic regression on all answers is better.
+    along the other feature. A feature with steps is no witness where another will do, and a line
+    that ends between two of its steps is followed by one along the features without. A polynomial
+    kernel is linear in the monomials of its inputs: there the lines join random inputs of different
+    labels, and the plane is the null space of their crossings, lifted. Until the searches are
+    narrow, logistic regression on all answers is better.
 
     Departs from Tramèr et al.'s script, which reads the target's intercept, starts from test data
     and makes calls that it does not count.
@@ -84,7 +89,7 @@ class _Session:
         self.api, self.pool, self.rng = api, pool[rng.permutation(len(pool))], rng
         space = api.card.space  # the last step may lie below the upper bound
         self.low, self.high = space.answered(np.stack([space.low, space.high]))
-        self.d = api.card.space.d
+        self.d, self.fine = space.d, space.steps == 0
         degree = api.card.architecture.get("degree", 1) if api.card.family == POLYNOMIAL else 1
         lift = Monomials(int(degree)) if degree > 1 else None
         self.learner = Learner(api.card.space, 2, "softmax", embedding=lift)
@@ -177,11 +182,50 @@ class _Session:
             stop = np.repeat(end[None], turned.sum(), axis=0)
             stop[np.arange(len(stop)), others[turned]] = far[others[turned]]
             self.open(np.repeat(end[None], len(stop), axis=0), stop, np.full(len(stop), sign))
+        own = np.arange(crossed.sum() + 1, len(self.brackets))
         yield from self.narrow()
+        if self.fine.any() and not self.fine.all():
+            yield from self.between_steps(own)
+
+    def between_steps(self, own: Rows) -> Working:
+        """Search on, in the columns without steps, from where lines along others have ended."""
+        own = own[self.brackets.widths[own] > COARSE]
+        for _ in range(TRIES):
+            far, side = self.brackets.beyond(own), self.brackets.side[own]
+            x = self.corners(far)
+            signs = yield from self.ask(np.vstack(x))
+            back = np.stack(np.split(signs, 2)) == side
+            first = back.any(axis=0)
+            self.open(far[first], np.where(back[0][:, None], *x)[first], -side[first])
+            own = own[~first]
+            if not len(own):
+                break
+        yield from self.narrow()
+
+    def corners(self, x: Array) -> tuple[Array, Array]:
+        """Return opposite corners, each (n, d), that have the steps of x (n, d)."""
+        one = np.where(self.rng.random(x.shape) < 0.5, self.low, self.high)
+        pair = (np.where(self.fine, c, x) for c in (one, self.low + self.high - one))
+        return next(pair), next(pair)
+
+    def fine_ends(self) -> Coroutine[Surrogate, None, tuple[Array, Array]]:
+        """Return a negative and a positive input that agree in the columns with steps, if found.
+
+        The feature that turns the label then has none, and its line ends at a point, not between
+        two steps. Opposite corners of the other columns are asked, beside known inputs.
+        """
+        pair = [self.ends[self.sides == side][-1] for side in (-1, 1)]
+        for _ in range(TRIES if self.fine.any() and not self.fine.all() else 0):
+            x = np.vstack(self.corners(self.ends[self.rng.integers(len(self.ends))][None]))
+            signs = yield from self.ask(x)
+            if signs[0] * signs[1] < 0:
+                pair = list(x[np.argsort(signs)])
+                break
+        return pair[0], pair[1]
 
     def witness(self) -> Coroutine[Surrogate, None, tuple[Array, int]]:
         """Turn features of a negative input into a positive one's until the label turns."""
-        start, end = (self.ends[self.sides == side][-1] for side in (-1, 1))
+        start, end = yield from self.fine_ends()
         order, few, many = self.rng.permutation(self.d), 0, self.d
         while many - few > 1 and self._due:
             middle = (few + many) // 2
@@ -251,7 +295,8 @@ class _Session:
             return Reply((model(x).a @ weights > 0).astype(np.int64))
 
         lift = self.learner.embedding is not None
-        known = {} if lift else {"coef": weights[None, :-1], "intercept": weights[-1:]}
+        found = {} if lift else {"coef": weights[None, :-1], "intercept": weights[-1:]}
+        known = in_units(found, self.api.card.space) if found else {}
         wide = np.sort(widths)[self.size - 2]
         note = f"{len(points)} boundary points, {self.size - 1} within {wide:.0e} of their lines"
         return Surrogate(predict, known, note=note)

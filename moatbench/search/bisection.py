@@ -65,6 +65,10 @@ class Brackets:
         steps = np.linalg.norm(gap, axis=1) / np.maximum(whole, 1e-300)
         return np.asarray(np.maximum(self.far - self.near, steps))
 
+    def beyond(self, rows: Rows) -> Array:
+        """(len(rows), d) the nearest points of the other sign, as they are answered."""
+        return self._answered(rows, self.far[rows])
+
     def questions(self, rows: Rows) -> Array:
         """(len(rows), d) inputs that halve these brackets."""
         return self._at(rows, (self.near[rows] + self.far[rows]) / 2)

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.special import softmax as softmax_
+from shop import by_hand
 
 from moatbench.api import Deployment, MeteredAPI
 from moatbench.attack import Target
@@ -13,10 +15,12 @@ from moatbench.defense import Defense
 from moatbench.defenses.label_only import LabelOnly
 from moatbench.models.embedding import Monomials, Nystrom
 from moatbench.models.kernels import Kernel
+from moatbench.reply import Reply, from_outputs
 from moatbench.runner.extract import Checkpoint, Extraction
 from moatbench.search.bisection import Brackets, null_vector
-from moatbench.space import InputSpace
+from moatbench.space import InputSpace, Numeric
 from moatbench.testing import Patchy
+from moatbench.types import Array
 from moatbench.victim import Victim
 from moatbench.victims.datasets import bundled, generated
 from moatbench.victims.linear import logistic, softmax
@@ -52,6 +56,26 @@ def test_the_weights_come_out_up_to_their_scale() -> None:
     found = point.parameters["coef"][0]
     cosine = truth @ found / np.linalg.norm(truth) / np.linalg.norm(found)
     assert cosine > 1 - 1e-9
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_whole_numbers_hide_no_weight(seed: int) -> None:
+    """Lines along them end between two steps; those of a yes or no end where they began."""
+    rng = np.random.default_rng(seed)
+    whole = [Numeric(f"w{high}", 0, high, step=1) for high in (1, 3, 50)]
+    space = InputSpace((*whole, *(Numeric(f"x{i}") for i in range(12))))
+    weights = np.concatenate([[2.0, -1.0, 0.05], rng.normal(size=12)])
+    x = space.sample(600, rng)
+    bias = -np.median(x @ weights)
+
+    def predict(x: Array) -> Reply:
+        return from_outputs(np.asarray(softmax_(np.outer(x @ weights + bias, (0, 1)), axis=1)))
+
+    victim = by_hand(predict, x, (100, 300), space, ("a", "b"), "logistic")
+    (point,) = curve(victim, LabelOnly(), [60 * 16])
+    found = point.parameters["coef"][0]
+    cosine = weights @ found / np.linalg.norm(weights) / np.linalg.norm(found)
+    assert cosine > 1 - 1e-12
 
 
 def test_a_polynomial_kernel_is_a_plane_through_lifted_crossings() -> None:
