@@ -111,7 +111,7 @@ class _Session:
     def ask(self, x: Array) -> Asking:
         """Buy answers, and return them as signs (n,); yield at each checkpoint on the way."""
         signs, done = np.zeros(len(x)), 0
-        while done < len(x):
+        while self._due and done < len(x):
             if not self.room:
                 yield self.surrogate()
                 self._due.pop(0)

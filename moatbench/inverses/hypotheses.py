@@ -17,15 +17,8 @@ SAMPLE = 100  # answers that are tried
 EXPLAINED = 0.98  # of the answers, at least
 SPEAKS = 0.05  # of mixed ones must not be explained
 MIXED = 4  # answers that a control is the mean of
-BUDGETS = (
-    0.1,
-    0.25,
-    0.5,
-    0.75,
-    1.0,
-    1.25,
-    1.5,
-)  # of any rule with an epsilon: near ones are told apart badly
+# Of any rule with an epsilon: near ones are told apart badly
+BUDGETS = (0.1, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
 
 
 def spoken_for(inverses: Sequence[Inverse], told: Origins) -> int | None:

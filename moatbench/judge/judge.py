@@ -144,7 +144,8 @@ class Judge:
         defended = fidelity(reply.labels[rows], labels) if known else float("nan")
         scores = self._scores(asked) | {"fidelity_defended": defended}
         hits = self._hits(self.samples[0], reply)
-        off = parameter_error(surrogate.parameters, self._victim)
+        sure = reply.outputs is not None
+        off = parameter_error(surrogate.parameters, self._victim, confidences=sure)
         if off is not None:
             scores["parameter_error"] = off
         if self._transfer is not None:

@@ -13,7 +13,9 @@ ODD = ("tanh", "logistic")  # of these a unit's sign says nothing, but for a con
 LAYERS = ("w1", "b1", "w2", "b2")
 
 
-def parameter_error(found: Mapping[str, Array], victim: Victim) -> float | None:
+def parameter_error(
+    found: Mapping[str, Array], victim: Victim, *, confidences: bool = True
+) -> float | None:
     """Return the distance from the victim's parameters, as a share of their length.
 
     Parameters are those on numbers from -1 to 1. Of a softmax, what all classes share is left out;
@@ -22,6 +24,7 @@ def parameter_error(found: Mapping[str, Array], victim: Victim) -> float | None:
     Args:
         found: what an attack recovered, in the API's units, as `Surrogate.parameters`.
         victim: whose.
+        confidences: whether the surrogate has any; labels leave the length of scores open.
 
     Returns:
         NaN where nothing of that form was recovered; None where the victim's are not known.
@@ -36,7 +39,7 @@ def parameter_error(found: Mapping[str, Array], victim: Victim) -> float | None:
         mine = _scaled({name: np.asarray(found[name], np.float64) for name in own}, victim)
         if "w1" in own:
             return _of_network(mine, own, model.activation)
-        return _of_scores(mine, own, model.link)
+        return _of_scores(mine, own, model.link, confidences)
     except ValueError:  # of other shapes
         return float("nan")
 
@@ -54,10 +57,14 @@ def _scaled(found: dict[str, Array], victim: Victim) -> dict[str, Array]:
     return {"coef": found["coef"] * half, "intercept": intercept}
 
 
-def _of_scores(found: Mapping[str, Array], own: Mapping[str, Array], link: str) -> float:
+def _of_scores(
+    found: Mapping[str, Array], own: Mapping[str, Array], link: str, confidences: bool
+) -> float:
     rows = [np.column_stack([p["coef"], p["intercept"]]) for p in (found, own)]
     if link == "softmax" or len(rows[1]) == 1:
         rows = [_contrasts(part) for part in rows]
+    if not confidences:
+        rows = [part / max(float(np.linalg.norm(part)), 1e-300) for part in rows]
     return _share(rows[0], rows[1])
 
 

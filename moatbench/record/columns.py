@@ -101,7 +101,8 @@ _SURROGATE = (
     _surrogate(
         "parameter_error",
         "distance of recovered parameters from the victim's, up to its symmetries, as a share of "
-        "their length; of linear models and one hidden layer",
+        "their length (bare labels tell directions: of these both are of length 1); of linear "
+        "models and one hidden layer",
         scale=UP,
     ),
     *(

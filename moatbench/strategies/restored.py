@@ -82,15 +82,13 @@ class Restored(View):
     def guess_first(self) -> None:
         """Where few answers have one origin, guess a model of linear log-odds by all of them."""
         card = self.card
-        if card.family not in ("logistic", "softmax"):
+        linear = card.family in ("logistic", "softmax")
+        if not linear or (self._name and self._mostly_certain):
             return
         learner, answers = smooth_learner("softmax", card), Answers.joined(self._told)
-        if self._name and self._mostly_certain:
-            return
-        found = linear_guess(learner, answers, stacked(self._origins)) if self._name else None
-        if self._rules and not (
-            found and on_model(found, answers, stacked(self._origins)) > EXPLAINED
-        ):
+        origins = stacked(self._origins)
+        found = linear_guess(learner, answers, origins) if self._name else None
+        if self._rules and not (found and on_model(found, answers, origins) > EXPLAINED):
             name = explained_by(learner, answers, self._rules)
             if name:
                 self._inverses[name], self._name = self._rules[name].inverse, name

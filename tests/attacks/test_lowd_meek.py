@@ -78,6 +78,15 @@ def test_whole_numbers_hide_no_weight(seed: int) -> None:
     assert cosine > 1 - 1e-12
 
 
+def test_a_curve_that_is_asked_for_more_than_its_budget_just_ends() -> None:
+    """A batch of lines may begin when the last checkpoint has passed."""
+    victim = cancer(logistic)
+    for budget in range(1, 80):
+        api = MeteredAPI(Deployment(victim, LabelOnly(), np.random.default_rng(0)), [budget])
+        rng = np.random.default_rng(0)
+        assert len(list(LowdMeek(most=1).run(Target(api, victim.shares.pool), rng))) == 1
+
+
 def test_a_polynomial_kernel_is_a_plane_through_lifted_crossings() -> None:
     circles = generated(
         "make_circles", 0, {"n_samples": 1000, "noise": 0.1, "factor": 0.5}, 0.3, 0.25

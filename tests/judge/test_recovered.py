@@ -8,6 +8,7 @@ import pytest
 from shop import attack_of, victim_of
 
 from moatbench.defense import Defense
+from moatbench.defenses.label_only import LabelOnly
 from moatbench.judge.recovered import parameter_error
 from moatbench.runner.extract import Extraction
 from moatbench.space import InputSpace
@@ -58,6 +59,12 @@ def test_solved_equations_find_the_parameters(knobs: tuple[str, ...]) -> None:
     few, enough = Extraction(victim, Defense(), attack, [1, 300])
     assert np.isnan(few.metrics["parameter_error"])
     assert enough.metrics["parameter_error"] < 1e-9
+
+
+def test_labels_leave_the_length_of_scores_open() -> None:
+    victim, attack = victim_of("logistic", "breast_cancer"), attack_of("lowd_meek")
+    (point,) = Extraction(victim, LabelOnly(), attack, [50 * 31])
+    assert point.metrics["parameter_error"] < 1e-9
 
 
 def test_of_trees_nothing_is_known() -> None:

@@ -29,7 +29,6 @@ PARTS = 16  # of a cell in which some class turns
 TIES = 1e-12  # of what was told, where all are below the edge
 ALL = 10  # classes up to which all branches are tried
 BLOCK = 2**21  # numbers held at once
-DIGITS = 7  # in which two candidates are one
 
 
 class Cells(NamedTuple):
