@@ -35,7 +35,7 @@ def loaded(raw: bytes, kind: str, file: Path, report: Report) -> "pd.DataFrame":
         raise ValueError(
             f"data.path must be a whole file of {kind}, got {file} ({error}); write it again"
         ) from error
-    report.read.append(kind)
+    report.read.append(f"the types of {kind}")
     if frame.index.name is not None or frame.index.nlevels > 1:
         report.notes.append(
             f"index {', '.join(map(str, frame.index.names))} left out; reset_index() before "

@@ -1,14 +1,16 @@
 """Parquet, Arrow, Feather and frames: types are kept, texts in them are looked at."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from moatbench.tables.read import from_typed, read
-from moatbench.tables.told import Knobs, Understood, knobs
+from moatbench.tables.told import Knobs, Understood, knobs, listed, override
 
 ROWS = 40
 
@@ -113,6 +115,10 @@ def test_arrays_of_numpy_are_refused_with_what_reads_them(tmp_path: Path) -> Non
         (b"a,b\n1,\x002\n", "holds a NUL in line 2"),
         (b"<!doctype html>\n<html>", "web page"),
         (b"label\nx\ny\n", "no feature beside the target"),
+        (b"a^label\n1^x\n2^y\n", "no column 'label', but one column alone: say data.separator"),
+        (b' [ {"a": 1, "label": "x"}]', "is JSON; write it as CSV"),
+        (b'{"a": 1, "label": "x"}\n{"a": 2, "label": "y"}\n', "is JSON; write it as CSV"),
+        (b"% of UCI\n\n@RELATION x\n@attribute a numeric\n@data\n1\n", "is ARFF; write it as"),
     ],
 )
 def test_what_is_no_table_is_refused_with_advice(raw: bytes, says: str, tmp_path: Path) -> None:
@@ -140,6 +146,15 @@ def test_a_knob_that_does_not_fit_says_so(given: Any, says: str, tmp_path: Path)
     with pytest.raises(ValueError) as stop:  # noqa: PT011
         read(tmp_path / "mine.csv", knobs(target="label", **given))
     assert says in str(stop.value)
+
+
+@pytest.mark.parametrize(
+    "word", ["\\N", "...", "(blank)", "a'b", 'a"b', "a\\", 'a\\"b', "a\\\\b", "<0", "07", "null"]
+)
+def test_an_override_that_is_told_means_what_it_says(word: str) -> None:
+    told = shlex.split(override("missing_marks", word, "x"))
+    found = OverridesParser.create().parse_overrides(told)[0].value()
+    assert listed(found) == [word, "x"]
 
 
 def test_each_knob_reads_what_it_names(tmp_path: Path) -> None:
