@@ -56,6 +56,25 @@ def test_whole_numbers_of_parquet_stay_whole_beside_a_missing_one(tmp_path: Path
     assert "1 row dropped that lack a value (age 1; first in row 1)" in understood.notes[0]
 
 
+def test_numbers_that_parquet_does_not_keep_as_categories_are_told(tmp_path: Path) -> None:
+    frame().assign(grade=pd.Categorical([i % 3 for i in range(ROWS)])).to_parquet(tmp_path / "m")
+    found = read(tmp_path / "m", knobs(target="label"))
+    assert found.kinds["grade"] == "number"
+    assert "column grade was a category" in found.notes[0]
+
+
+def test_bytes_of_a_typed_file_are_texts(tmp_path: Path) -> None:
+    texts = np.array([b"Bern", "Zürich".encode()], dtype=object)[np.arange(ROWS) % 2]
+    frame().assign(town=texts).to_parquet(tmp_path / "m")
+    found = read(tmp_path / "m", knobs(target="label"))
+    assert found.frame["town"].unique().tolist() == ["Bern", "Zürich"]
+
+
+def test_whole_numbers_that_a_float_rounds_are_told() -> None:
+    found = understood(key=np.arange(ROWS, dtype=np.uint64) // 2 + np.uint64(2**63))
+    assert "is rounded, as whole numbers above 2^53 are" in found.notes[0]
+
+
 def test_a_cut_parquet_file_is_refused(tmp_path: Path) -> None:
     frame().to_parquet(tmp_path / "mine.parquet")
     raw = (tmp_path / "mine.parquet").read_bytes()
@@ -72,6 +91,7 @@ def understood(**columns: Any) -> Understood:
     ("values", "says"),
     [
         (pd.Series(pd.date_range("2024-01-01", periods=ROWS)), "dates or times"),
+        (pd.Series(pd.to_timedelta(np.arange(ROWS) % 9 * 1.5, unit="h")), "dates or times"),
         (pd.Series([*range(ROWS - 1), np.inf], dtype=float), "finite numbers, got .inf. .row 40"),
         (pd.Series([f"c{i}x" for i in range(ROWS)]), "names that come again"),
     ],
