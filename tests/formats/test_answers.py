@@ -65,7 +65,7 @@ def test_sums_in_single_precision_are_made_one() -> None:
 def test_what_rounding_leaves_below_zero_is_zero(raw: Any) -> None:
     outputs = form_of(raw, None, TWO).reply(raw).outputs
     assert outputs is not None
-    assert np.allclose(outputs, [[0, 1], [0.25, 0.75]], rtol=0, atol=1e-6)
+    assert np.allclose(outputs, np.array([[0, 1], [0.25, 0.75]]), rtol=0, atol=1e-6)
     assert (outputs >= 0).all()
     assert np.abs(outputs.sum(axis=1) - 1).max() < 1e-12
 
