@@ -212,7 +212,7 @@ def _certified(equations: Equations, one: Agreement) -> bool:
     """
     if not one.certain.all() or equations.least == 1:
         return bool(one.certain.all())
-    d, k = one.w.shape
+    d, k = map(int, one.w.shape)
     net = int(one.stands.sum()) - int(one.rows.sum())
     if not equations.sigmoids:
         return net > d * (k - 1) + SPARE
