@@ -108,8 +108,8 @@ class Inversion(Wrapper):
             *_, fitted = self.attack.run(_before(target, replay), deepcopy(asking))
             yield fitted
             given, gap = now, _gap(fitted, now)
-            if gap > GAINING * before:
-                return
+            if gap < SETTLED or gap > GAINING * before:
+                return  # it says what was chosen, or comes no nearer
             before = gap
 
     def _tried(self, target: Target, rng: Generator) -> Mapping[str, Defense]:
