@@ -54,14 +54,14 @@ def likely_sets(told: Array, top: int, epsilon: float, lead: float, guess: Array
                 break
             best, start = weights.max(), sets[weights.argmax()]
     sets, order = np.concatenate(every), np.argsort(-np.concatenate(likely), kind="stable")
-    return np.asarray(sets[_first_once(np.packbits(sets, axis=1), order)])
+    return np.asarray(sets[_first_once(sets, order)])
 
 
-def _first_once(packed: Array, order: Rows) -> list[int]:
+def _first_once(sets: Mask, order: Rows) -> list[int]:
     """Return the first rows in an order that are unlike all before, as many as are kept."""
     once: dict[bytes, int] = {}
     for place in order.tolist():
-        once.setdefault(packed[place].tobytes(), place)
+        once.setdefault(sets[place].tobytes(), place)
         if len(once) == KEPT:
             break
     return list(once.values())

@@ -120,9 +120,7 @@ def descend(
 def fitted(model: Model, objective: Objective, theta: Array, ridge: float) -> Solution:
     """Fit to answers that are not exact; many unknowns without their normal matrix."""
     if len(theta) > MANY:
-        return descend(
-            model, objective, theta, iterations=STEPS, ridge=ridge, tolerance=TOLERANCE
-        )
+        return descend(model, objective, theta, iterations=STEPS, ridge=ridge, tolerance=TOLERANCE)
     return levenberg_marquardt(model, objective, theta, iterations=60, ridge=ridge, stall=1e-6)
 
 
