@@ -54,13 +54,16 @@ class Row(NamedTuple):
     knobs: tuple[str, ...] = ()
     bar: tuple[float, float, float] = (100.0, 100.0, 1e-9)
     victim: str = "softmax"
+    data: tuple[str, ...] = ("data=digits",)
 
 
 FAMILY, NONE = ("attack.knowledge=family",), ("attack.knowledge=none",)
+HUNDRED = ("data=blobs", "data.options.centers=100", "+data.options.n_features=20")
 STRONG = ("defense.grad2.epsilon=1",)
 ROWS_OF_ATTACKS = (
     Row("mad", 650, "inversion"),
     Row("mad_argmax", 1300, "inversion", bar=(100, 100, 1e-4)),
+    Row("mad_argmax", 1300, "inversion", bar=(100, 100, 1e-4), data=HUNDRED),
     Row("modelguard_w", 1300, "inversion"),
     Row("grad2", 1300, "inversion", bar=(99.9, 99.5, 1)),
     Row("grad2", 2600, "inversion", STRONG, (99.9, 99.5, 1)),
@@ -159,7 +162,7 @@ def line(row: Row) -> str:
     met = test >= least and uniform >= of_uniform and far <= most
     cells = [
         row.victim,
-        row.defense,
+        row.defense + (", 100 classes" if row.data == HUNDRED else ""),
         " ".join([row.attack, *(knob.partition(".")[2] for knob in row.knobs)]),
         f"{row.queries:,}",
         f"{test:.1f}, {uniform:.1f}",
@@ -198,7 +201,7 @@ def attacked(row: Row, seed: int) -> tuple[float, float, float, float]:
 
     Where only some inputs are answered with the truth, the variation is that on test data.
     """
-    victim, start = victim_of(row.victim, seed), time.process_time()
+    victim, start = victim_of(row.victim, seed, *row.data), time.process_time()
     of_attack = [knob for knob in row.knobs if knob.startswith("attack.")]
     attack = attack_of(row.attack, *of_attack)
     defense = defense_of(row.defense, *(knob for knob in row.knobs if knob not in of_attack))
@@ -208,10 +211,10 @@ def attacked(row: Row, seed: int) -> tuple[float, float, float, float]:
     return metrics["fidelity_test"], metrics["fidelity_uniform"], far, spent
 
 
-def victim_of(family: str, seed: int) -> Victim:
-    """Train a victim of conf/ on digits."""
+def victim_of(family: str, seed: int, *data: str) -> Victim:
+    """Train a victim of conf/, on digits unless said."""
     with initialize_config_module("moatbench.conf", version_base="1.3"):
-        cfg = compose("config", [f"victim={family}", "data=digits"])
+        cfg = compose("config", [f"victim={family}", *(data or ("data=digits",))])
     victim: Victim = instantiate(cfg.victim, instantiate(cfg.data), stream(seed, "victim"))
     return victim
 
