@@ -25,7 +25,9 @@ TRIED = 8  # rules, those that tell most nearly what was told
 FEW = 3  # classes up to which all are tried: an answer has a few origins there
 LEAST, DIGITS = 100, 9  # answers that are tried, where there are so many; in which two are one
 ANSWERS = 2.5  # times as many equations as unknowns, of those that are tried
+MORE = 4  # times as many, of few classes
 SCREENS = 12, 48, 10**9  # answers that must have origins, in turn
+POINTED = 0.25  # share of the answers whose origins are points: bounds hold almost any model
 REDUNDANT = 1.5  # times as many equations as unknowns, where some answers are left with bounds
 EXPLAINED, EXACT = 0.98, 1e-6  # share of the answers that lie on a model, and how near
 ALIKE = 1e-9  # told by two rules that are one
@@ -38,24 +40,29 @@ class Rule(NamedTuple):
     tell: Callable[[Array], Array] | None
 
 
-def explained_by(learner: Learner, answers: Answers, rules: Mapping[str, Rule]) -> str | None:
+def explained_by(
+    learner: Learner, answers: Answers, rules: Mapping[str, Rule], every: bool
+) -> str | None:
     """Return the rule before which one model explains nearly all answers.
 
     '' where there is none, and None where the answers are too few to tell.
 
-    Rules are tried in the order in which their answers before a fit to the labels are near.
+    Rules are tried in the order in which their answers before a fit to the labels are near; those
+    that more than the true answer decides come last.
 
     Args:
         learner: of a family with linear log-odds.
         answers: as they were told.
         rules: by name.
+        every: whether all are tried where there are few classes, as single answers spoke for none.
     """
     told = answers.outputs
     rows = np.zeros(0, np.intp) if told is None else np.flatnonzero(has_outputs(told))
     wanted = ceil(ANSWERS * learner.unknowns / (learner.k - 1))
     if told is None or len(rows) < wanted:
         return None
-    wanted = min(max(wanted, LEAST), len(rows))
+    more = MORE * wanted if learner.k <= FEW else 0  # many of which are bounds, or mirrored
+    wanted = min(max(wanted, LEAST, more), len(rows))
     if (
         len(np.unique(told[rows[:wanted]].round(DIGITS), axis=0)) * (learner.k - 1)
         < learner.unknowns
@@ -66,7 +73,7 @@ def explained_by(learner: Learner, answers: Answers, rules: Mapping[str, Rule]) 
     some = rows[:wanted]
     few = Answers(answers.x[some], np.arange(wanted), answers.labels[some], told[some], None)
     best, most = "", EXPLAINED
-    for name in _in_order(rules, guess, told[rows], learner.k <= FEW):
+    for name in _in_order(rules, guess, told[rows], every and learner.k <= FEW):
         share = _explained(learner, few, rules[name], start)
         if share >= most:
             best, most = name, share
@@ -95,6 +102,8 @@ def _explained(learner: Learner, answers: Answers, rule: Rule, start: Array) -> 
         told = every.take(np.arange(min(several, len(every.rows))))
         origins = rule.inverse(told, None)
         if (origins.counts[told.rows] > 0).mean() < EXPLAINED:
+            return 0.0
+        if origins.pointed[told.rows].mean() < POINTED:
             return 0.0
     sure = np.ones(len(answers.x), bool)
     if rule.tell is None:  # what is left of an answer may be bounds, which hold any guess

@@ -104,7 +104,7 @@ class Restored(View):
         origins = stacked(self._origins)
         found = linear_guess(learner, answers, origins) if self._name else None
         if self._rules and not (found and on_model(found, answers, origins) > EXPLAINED):
-            name = explained_by(learner, answers, self._rules)
+            name = explained_by(learner, answers, self._rules, every=not self._name)
             if name:
                 self._inverses[name], self._name = self._rules[name].inverse, name
                 self._origins = [self._undo(part) for part in self._told]

@@ -201,6 +201,10 @@ slow = pytest.mark.slow
         ("mad_argmax", IRIS, 150),
         ("reverse_sigmoid", IRIS, 100),
         ("reverse_sigmoid", CANCER, 400),
+        ("dcp", IRIS, 150),
+        pytest.param("grad2", IRIS, 150, marks=slow),
+        pytest.param("grad2", CANCER, 400, marks=slow),
+        pytest.param("dcp", CANCER, 400, marks=slow),
         pytest.param("reverse_sigmoid", DIGITS, 650, marks=slow),
         pytest.param("dcp", DIGITS, 650, marks=slow),
         pytest.param("grad2", DIGITS, 1300, marks=slow),
@@ -215,6 +219,22 @@ def test_each_rule_is_found_by_who_is_not_told_of_it(
     assert point.note.partition("; ")[2].startswith(f"{defense}, ")
     assert " undone: " in point.note
     assert point.metrics["tv_uniform"] < 1e-6
+
+
+@pytest.mark.parametrize("beta", [0.01, pytest.param(0.04, marks=slow)])
+def test_a_weak_bump_is_found_too(beta: float) -> None:
+    unknown = attack_of("inversion", "attack.knowledge=none")
+    bump = defense_of("reverse_sigmoid", f"defense.reverse_sigmoid.beta={beta}")
+    point = last(victim_of(*IRIS), bump, unknown, 100)
+    assert f"reverse_sigmoid, beta {beta}, gamma 0.2 undone" in point.note
+    assert point.metrics["tv_uniform"] < CLOSE
+
+
+def test_bounds_alone_are_no_worse_than_the_labels() -> None:
+    """Of three classes modelguard_w leaves no point: nothing is fitted to a guess within bounds."""
+    unknown = attack_of("inversion", "attack.knowledge=exact")
+    point = last(victim_of(*IRIS), defense_of("modelguard_w"), unknown, 150)
+    assert point.metrics["fidelity_test"] > 0.9
 
 
 def test_each_part_with_an_inverse_of_its_own_is_looked_for() -> None:
