@@ -206,6 +206,24 @@ def test_few_rows_choose_a_loss_only_where_they_are_sure(
     assert learner._loss(SPACE.encode(x), p, False, RNG, None) == (loss, 80)
 
 
+def test_a_thief_is_twice_as_wide_as_the_victim_unless_told_otherwise() -> None:
+    x, knobs = pictures(30), {"width": 2, "hidden": 8}
+    for wider, wanted in ((2, {"width": 4, "hidden": 16}), (1, knobs)):
+        learner = NetLearner(SPACE, 3, "cnn", knobs, QUICK, wider=wider)
+        assert learner.fit(x, told(x), np.random.default_rng(0)).nets[0].knobs == wanted
+
+
+def test_a_quick_step_takes_half_the_rows_and_learns_the_same() -> None:
+    x = pictures(200)
+    z, p, found = SPACE.encode(x), told(x), []
+    assert (QUICK.batch_for(2600), replace(QUICK, quick=True).batch_for(2600)) == (64, 32)
+    for quick in (False, True):
+        how = replace(QUICK, batch=32, loss="l1_log", quick=quick)
+        learner = NetLearner(SPACE, 3, "cnn", {"width": 2, "hidden": 8})
+        found.append(learner.trained(z, p, how, np.random.default_rng(0), 1)[0].outputs(z))
+    assert np.abs(found[0] - found[1]).max() < 1e-2
+
+
 def test_rounded_to_nothing_answers_are_learnt_by_cross_entropy() -> None:
     x = pictures(300)
     p = np.round(told(x))  # 0 and 1, and here and there no label
