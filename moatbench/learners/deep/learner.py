@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 NET, S4L = "net", "s4l"
 STALE = 4  # times as many purchases, and the loss is chosen anew
 MEMBERS = 3  # networks that are averaged, on bare labels
-BRIEF = 300  # steps where the fit only serves to choose the next queries
-CHOOSING = 400  # steps after which held-out purchases choose the loss: the order is seen by then
+FEW, PAIR = 200, 2  # purchases, below which two are averaged on confidences: most is in doubt then
+BRIEF, BRIEFLY_ON = 300, 150  # steps where the fit only chooses the next queries; from the last one
+CHOOSING = 300  # steps after which held-out purchases choose the loss: the order is seen by then
 LEAST_SHARE = 0.2  # of the steps, of a warm fit
 STAYS = 0.8  # of the weights that it goes on from; with 1.0 it knows less off the first rows
 ON_LABELS, WARM_ON_LABELS = 0.6, 0.5  # of the steps, for three networks: more tell no more
@@ -115,8 +116,8 @@ class NetLearner:
         hard = bool(targets.max(axis=1).min() == 1)
         if brief:
             loss = "cross_entropy" if hard else (last.loss if last else LOSSES[0])
-            recipe = replace(self.recipe, steps=BRIEF, epochs=0, loss=loss)
-            guided = last.nets[:1] if last else ()
+            steps, guided = (BRIEFLY_ON, last.nets[:1]) if last else (BRIEF, ())
+            recipe = replace(self.recipe, steps=steps, epochs=0, loss=loss)
             nets = self.trained(z, targets, recipe, rng, 1, guided)
             return NetFit(self, nets, loss, len(x))
         last = last if self.warm else None
@@ -126,7 +127,9 @@ class NetLearner:
             if fit is not None:
                 return replace(fit, chosen_at=chosen_at)
         recipe = replace(self.recipe, loss=loss, decay=DECAY if hard else self.recipe.decay)
-        members, share = (MEMBERS, ON_LABELS) if hard else (1, 1.0)
+        members, share = PAIR if len(x) < FEW else 1, 1.0
+        if hard:
+            members, share = MEMBERS, ON_LABELS
         if last is not None:
             share = max(LEAST_SHARE, 1 - last.taught / len(x)) * (WARM_ON_LABELS if hard else 1)
         if share < 1:

@@ -78,7 +78,7 @@ def train(
     told = torch.from_numpy(np.asarray(_told(targets, recipe.loss), np.float32)).to(where)
     net = net.to(where).train()
     if recipe.quick:
-        net = net.to(memory_format=torch.channels_last)
+        net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     n, steps = len(x), recipe.steps_for(len(x))
     size = recipe.batch_for(n)
     image = getattr(net[0], "image", None) if isinstance(net, nn.Sequential) else None
