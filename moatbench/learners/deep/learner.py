@@ -23,7 +23,7 @@ STALE = 4  # times as many purchases, and the loss is chosen anew
 MEMBERS = 3  # networks that are averaged, on bare labels
 FEW, PAIR = 200, 2  # purchases, below which two are averaged on confidences: most is in doubt then
 BRIEF, BRIEFLY_ON = 300, 150  # steps where the fit only chooses the next queries; from the last one
-CHOOSING = 300  # steps after which held-out purchases choose the loss: the order is seen by then
+CHOOSING = 300  # steps after which held-out purchases choose the loss, if no zero is told
 LEAST_SHARE = 0.2  # of the steps, of a warm fit
 STAYS = 0.8  # of the weights that it goes on from; with 1.0 it knows less off the first rows
 ON_LABELS, WARM_ON_LABELS = 0.6, 0.5  # of the steps, for three networks: more tell no more
@@ -149,11 +149,11 @@ class NetLearner:
             return last.loss, last.chosen_at
         if n < FEWEST:
             return LOSSES[0], 0
-        held = held_out(n)
-        gaps = []
+        held, recipe, gaps = held_out(n), self.recipe, []
+        if targets.min() > 0:  # the logarithm of none is cut, far off: that takes all the steps
+            recipe = replace(recipe, steps=min(CHOOSING, recipe.steps_for(n)), epochs=0)
         for loss in LOSSES:
-            recipe = replace(self.recipe, loss=loss, steps=CHOOSING, epochs=0)
-            nets = self.trained(z[~held], targets[~held], recipe, rng, 1)
+            nets = self.trained(z[~held], targets[~held], replace(recipe, loss=loss), rng, 1)
             gaps.append(_gaps(nets[0], z, targets, held))
         better = gaps[0] - gaps[1]
         sure = better.mean() > better.std() / np.sqrt(len(better))  # few rows are a coin's toss
