@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from moatbench.learners.published import AnyFit
 
 NET, S4L = "net", "s4l"
-STALE = 4  # times as many purchases, and the loss is chosen anew
+STALE, ENOUGH = 4, 500  # times as many purchases, and the loss is chosen anew, until so many chose
 MEMBERS = 3  # networks that are averaged, on bare labels
 FEW, PAIR = 200, 2  # purchases, below which two are averaged on confidences: most is in doubt then
 BRIEF, BRIEFLY_ON = 300, 150  # steps where the fit only chooses the next queries; from the last one
-CHOOSING = 300  # steps after which held-out purchases choose the loss, if no zero is told
+CHOOSING = 0.4  # of the steps, after which held-out purchases choose the loss, if no zero is told
 LEAST_SHARE = 0.2  # of the steps, of a warm fit
 STAYS = 0.8  # of the weights that it goes on from; with 1.0 it knows less off the first rows
 ON_LABELS, WARM_ON_LABELS = 0.6, 0.5  # of the steps, for three networks: more tell no more
 STAYS_ON_LABELS = 0.9
 SLOWER = 0.1  # times the rate, where a loss was no number
 WIDER = 2  # times as many units as the victim has: a wide network learns it in fewer steps
-CLEARLY = 0.9  # of the distance that is left without, at most, where polishing pays
+CLEARLY = 0.9  # of the distance that is left without, at most, where another way pays
 DECAY = 1e-3  # of the weights, on bare labels
 LOSSES = ("l1_log", "cross_entropy")
 THIEF = Recipe(steps=1000, epochs=15, rate=6e-3, quick=True)
@@ -145,18 +145,21 @@ class NetLearner:
         n = len(z)
         if hard:
             return "cross_entropy", n
-        if last and last.loss in LOSSES and n < STALE * last.chosen_at:
+        if last and last.loss in LOSSES and last.chosen_at > min(n / STALE, ENOUGH):
             return last.loss, last.chosen_at
         if n < FEWEST:
             return LOSSES[0], 0
         held, recipe, gaps = held_out(n), self.recipe, []
-        if targets.min() > 0:  # the logarithm of none is cut, far off: that takes all the steps
-            recipe = replace(recipe, steps=min(CHOOSING, recipe.steps_for(n)), epochs=0)
+        brief = bool(targets.min() > 0)  # the logarithm of none is cut, far off: that takes all
+        if brief:
+            recipe = replace(recipe, steps=max(1, int(CHOOSING * recipe.steps_for(n))), epochs=0)
         for loss in LOSSES:
             nets = self.trained(z[~held], targets[~held], replace(recipe, loss=loss), rng, 1)
             gaps.append(_gaps(nets[0], z, targets, held))
         better = gaps[0] - gaps[1]
         sure = better.mean() > better.std() / np.sqrt(len(better))  # few rows are a coin's toss
+        if brief:  # the distance of log-probabilities has not come as far by then
+            sure = sure and gaps[1].sum() < CLEARLY * gaps[0].sum()
         return LOSSES[int(sure)], n
 
     def _polished(self, z: Array, targets: Array, loss: str, rng: Generator) -> NetFit | None:
