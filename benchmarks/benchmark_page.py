@@ -2,16 +2,19 @@
 
 Run: moatbench -m experiment=defenses_vs_suite report=report
      python benchmarks/benchmark_page.py --report report   # puts both tables into the page
+     python benchmarks/benchmark_page.py --beside "tree on iris=FOLDER" ...  # a column a report
      python benchmarks/benchmark_page.py --check           # says what the page holds
 """
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmark.md"
 TABLES = ("leaderboard", "reasons")
 LEFT_OUT = {"gain", "refused", "front"}  # columns for which the page has no room
 END = "<!-- / -->"
+BESIDE = "beside"  # the worst cases of other victims
 NONE = "No row carries A or B."
 
 
@@ -19,10 +22,14 @@ def main() -> None:
     """Renew the page, or say what it holds."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--report", type=Path, help="folder of a report")
+    parser.add_argument("--beside", nargs="+", metavar="TITLE=FOLDER", help="other reports")
     parser.add_argument("--check", action="store_true", help="change nothing")
     given = parser.parse_args()
     if given.report and not given.check:
         PAGE.write_text(renewed(PAGE.read_text(), given.report))
+    if given.beside and not given.check:
+        reports = {title: Path(folder) for title, folder in (s.split("=") for s in given.beside)}
+        PAGE.write_text(replaced(PAGE.read_text(), BESIDE, side_by_side(reports)))
     rows, grave = (len(lines(part(PAGE.read_text(), name))[1:]) for name in TABLES)
     print(f"{PAGE.name} holds {rows} rows, and {grave} reasons for A or B")
 
@@ -32,9 +39,27 @@ def renewed(page: str, report: Path) -> str:
     for name in TABLES:
         file = report / "tables" / f"{name}.md"
         table = narrowed(file.read_text()) if file.exists() else NONE
-        head, rest = page.split(f"<!-- {name} -->", 1)
-        page = f"{head}<!-- {name} -->\n{table}\n{rest[rest.index(END) :]}"
+        page = replaced(page, name, table)
     return page
+
+
+def replaced(page: str, name: str, table: str) -> str:
+    """Put a table between the marks of its name."""
+    head, rest = page.split(f"<!-- {name} -->", 1)
+    return f"{head}<!-- {name} -->\n{table}\n{rest[rest.index(END) :]}"
+
+
+def side_by_side(reports: Mapping[str, Path]) -> str:
+    """Lay the worst cases of several reports side by side, a column a report, a row a defense."""
+    cells: dict[str, dict[str, str]] = {}
+    for title, folder in reports.items():
+        heads, *rows = lines((folder / "tables" / "leaderboard.md").read_text())
+        for row in (dict(zip(heads, row, strict=True)) for row in rows):
+            shares = (row[head].split(" ±")[0] for head in ("test data", "uniform inputs"))
+            cells.setdefault(row["defense"], {})[title] = f"{'/'.join(shares)} {row['by attack']}"
+    table = [["defense", *reports], ["---"] * (1 + len(reports))]
+    table += [[name, *(row.get(t, "-") for t in reports)] for name, row in sorted(cells.items())]
+    return "\n".join(f"| {' | '.join(row)} |" for row in table)
 
 
 def part(page: str, name: str) -> str:

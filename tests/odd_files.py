@@ -179,6 +179,15 @@ def classes(write: Callable[[int], str], *says: str, **knobs: Any) -> Sheet:
     return replace(s, says=says, knobs={"target": "label", **knobs})
 
 
+def with_town_raw(cell: str) -> Sheet:
+    """The last row of a table with one cell as no writer would write it."""
+    s = sheet()
+    meant = {**s.meant, "town": [*s.meant["town"][:-1], "Bernx"]}
+    last = [str(values[-1]) for values in meant.values()]
+    raw = "{s}".join([*last[:2], cell, *last[3:]]) + "\n"
+    return lines(replace(s, rows=s.rows[:-1], meant=meant), below=raw)
+
+
 def months(form: str) -> Sheet:
     """A column of months, quarters or weeks."""
     cells = with_column(sheet(), "when", lambda i: form.format(2019 + i % 3, 1 + i % 4), [])
@@ -456,6 +465,35 @@ FAULTS: dict[str, Callable[[], Sheet]] = {
         ),
         4,
         says=("town 1 (first in line 6)",),
+    ),
+    "digits of another script": lambda: money(
+        lambda i: "".join(chr(0x660 + int(d)) for d in str(40 + 3 * i)),
+        [40 + 3 * i for i in range(ROWS)],
+    ),
+    "wide digits": lambda: money(
+        lambda i: "".join(chr(0xFF10 + int(d)) for d in str(40 + 3 * i)),
+        [40 + 3 * i for i in range(ROWS)],
+    ),
+    "powers typeset": lambda: refused(
+        money(lambda i: f"{10 + i}\u00b2", []), "column pay", "'10\u00b2' (line 2)"
+    ),
+    "halves typeset": lambda: refused(
+        money(lambda i: f"{10 + i}\u00bd", []), "column pay", "'10\u00bd' (line 2)"
+    ),
+    "accents on letters or beside": lambda: replace(
+        with_column(
+            sheet(),
+            "town",
+            lambda i: ("Zu\u0308rich", "Bern", "Zürich")[i % 3],
+            [("Zu\u0308rich", "Bern", "Zürich")[i % 3] for i in range(ROWS)],
+        ),
+        says=("column town", "'Zu\\u0308rich' (20 rows)", "'Z\\xfcrich' (20 rows)"),
+    ),
+    "letters that nobody sees": lambda: classes(
+        lambda i: ("yes", "no", "no\u200b")[i % 3], "'no' (20 rows)", "'no\\u200b' (20 rows)"
+    ),
+    "words behind a quote": lambda: replace(
+        with_town_raw('"Bern"x'), says=("behind the end of a quoted value (line 61)",)
     ),
     "no such target": lambda: refused(
         replace(sheet(), knobs={"target": "lable"}), "'lable'", "did you mean label?"

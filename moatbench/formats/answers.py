@@ -14,6 +14,7 @@ from moatbench.types import Array
 
 LINKS = ("softmax", "sigmoid")
 ROUNDED = 1e-3  # how far sums may be off in single precision, or less
+DUST = 1e-5  # how far below 0 rounding may leave a probability: 1 - p of a forest in float32
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def are_probabilities(raw: Any) -> bool:
     values = as_array(raw)
     if values.dtype.kind != "f":
         return True
-    inside = bool(((values >= 0) & (values <= 1)).all())
+    inside = bool(((values >= -DUST) & (values <= 1 + DUST)).all())
     if values.ndim == 1 or values.shape[1] == 1:
         return inside
     return inside and bool((np.abs(values.sum(axis=1) - 1) < ROUNDED).all())
@@ -125,10 +126,22 @@ def _probabilities(values: Any, link: str | None) -> Array:
         p = outputs.reshape(-1, 1)
         if link is not None:
             return np.asarray(expit(np.hstack([-p, p])))
-        return np.hstack([1 - p, p])
+        return _without_dust(np.hstack([1 - p, p]))
     if link is not None:
         return softmax(outputs)
+    outputs = _without_dust(outputs)
     total = outputs.sum(axis=1, keepdims=True)
     if values.dtype.itemsize < 8 and (np.abs(total - 1) < ROUNDED).all():
         return np.asarray(outputs / total)  # a sum of single precision is one only nearly
     return np.asarray(outputs)
+
+
+def _without_dust(outputs: Array) -> Array:
+    """Return (n, k) with what rounding left just below 0 at 0, and those rows' excess taken off."""
+    dust = (outputs < 0) & (outputs >= -DUST)
+    if not dust.any():
+        return outputs
+    swept = np.where(dust, 0.0, outputs)
+    left = np.where(dust, outputs, 0.0).sum(axis=1, keepdims=True)
+    total = outputs.sum(axis=1, keepdims=True)
+    return np.asarray(np.where(left < 0, swept * (total / (total - left)), swept))

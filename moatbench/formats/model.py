@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
@@ -53,3 +54,10 @@ def require(library: str, extra: str, kind: str) -> None:
             f"victim.path is a file of {kind}, and {library} is not installed; run: "
             f"pip install 'moatbench[{extra}]'"
         )
+    try:
+        import_module(library)
+    except (ImportError, OSError) as error:  # a library of the system that it links to
+        raise ValueError(
+            f"victim.path is a file of {kind}, and {library} does not load here ({error}); install "
+            "what it names with the system's packages (libgomp1 of Debian is libgomp.so.1)"
+        ) from error

@@ -55,6 +55,8 @@ class Purse:
         """Rows that may still be asked; raise Stopped where there are none."""
         if self._stopped is not None:
             raise self._stopped
+        if self._memo.broken:
+            raise self.stop(self._memo.broken)
         limits, left = self.limits, self.limits.rows - self.asked
         cap = f"victim.most_rows={limits.rows}"
         if limits.dollars is not None and limits.price > 0:
@@ -71,8 +73,14 @@ class Purse:
         self._memo.entered(*entry)
         self._entries.append(entry)
         if self._ledger is not None:
-            with self._ledger.open("a", newline="") as file:
-                csv.writer(file).writerow(entry)
+            try:
+                with self._ledger.open("a", newline="") as file:
+                    csv.writer(file).writerow(entry)
+            except OSError as error:
+                raise self.stop(
+                    f"{self._ledger} can no longer be written ({error.strerror}); make room there: "
+                    f"{GO_ON}"
+                ) from error
 
     def keep_ledger(self, file: Path) -> None:
         """Write what was asked so far in this run to a file, and from now on what is asked."""

@@ -16,8 +16,8 @@ PROJECTIONS = 20  # between plane and box, in turn
 class Segments:
     """Paths from the rows of `start` (t = 0) to those of `end` (t = 1), all (m, d).
 
-    Real-valued columns move linearly. A category cannot: it jumps at `switch`, a place of its own
-    along the path; NaN there marks the columns that move.
+    Real-valued columns move linearly, by their steps where they have any. A category cannot: it
+    jumps at `switch`, a place of its own along the path; NaN there marks the columns that move.
     """
 
     start: Array
@@ -52,7 +52,8 @@ class Segments:
         t = t[:, None]
         jumped = np.where(t < self.switch, self.start, self.end)
         moved = np.where(np.isnan(self.switch), self.start + t * (self.end - self.start), jumped)
-        return np.clip(moved, self.space.low, self.space.high)  # by a rounding error
+        inside = np.clip(moved, self.space.low, self.space.high)  # by a rounding error
+        return self.space.answered(inside)
 
     def take(self, rows: Mask | Rows) -> "Segments":
         """Return some of the paths."""
@@ -96,3 +97,28 @@ def project(z: Array, normal: Array, offset: float | Array) -> Array:
     for _ in range(PROJECTIONS):
         z = np.clip(z - np.outer((z @ normal + offset) / square, normal), -1, 1)
     return z
+
+
+def on_plane(z: Array, space: InputSpace, normal: Array, offset: float | Array) -> Array:
+    """(m, d) the inputs nearest to z on a plane, within their box and with whole steps.
+
+    Columns with a step are moved to the nearest one; the others make up for what that is off.
+
+    Args:
+        z: (m, d) inputs, where the box is scaled to [-1, 1]^d.
+        space: of the inputs, without coded names.
+        normal: (d,) of the plane, there.
+        offset: of the plane, or of each input's own (m,).
+    """
+    half = (space.high - space.low) / 2
+
+    def inside(z: Array) -> Array:
+        return space.answered(np.clip(space.low + (z + 1) * half, space.low, space.high))
+
+    z = project(z, normal, offset)
+    if space.steps.any():
+        free = space.steps == 0
+        z = space.encode(inside(z))
+        rest = offset + z[:, ~free] @ normal[~free]
+        z[:, free] = project(z[:, free], normal[free], rest)
+    return inside(z)

@@ -10,7 +10,7 @@ from moatbench.models.linear import Linear
 from moatbench.models.network import Network
 from moatbench.models.one_vs_rest import OneVsRest
 from moatbench.numerics.minimise import Solution, descend, levenberg_marquardt
-from moatbench.search.boundary import Segments, bisect, opposites, project
+from moatbench.search.boundary import Segments, bisect, on_plane, opposites
 from moatbench.search.doubt import most_uncertain
 from moatbench.solvers.noise_likelihood import Law, NoisyAnswers
 from moatbench.types import Array, Generator, Labels
@@ -107,9 +107,8 @@ class Noisy:
             plain = self._learner.unlevelled(theta)
             normal = np.diff(model.coef(plain), axis=1)[:, 0]
             offset = normal[-1] + self._rng.uniform(-REACH, REACH, m)
-            z = project(space.encode(space.sample_cube(m, self._rng)), normal[:-1], offset)
-            half = (space.high - space.low) / 2
-            return np.clip(space.low + (z + 1) * half, space.low, space.high)
+            z = space.encode(space.sample_cube(m, self._rng))
+            return on_plane(z, space, normal[:-1], offset)
         ends = space.sample_cube(ENDS * m, self._rng)
 
         def labels(x: Array) -> Labels:

@@ -26,7 +26,7 @@ from moatbench.learners.published import (
 )
 from moatbench.learners.purchases import Purchases
 from moatbench.learners.trees import TREES
-from moatbench.search.boundary import Segments, bisect, opposites, project
+from moatbench.search.boundary import Segments, bisect, on_plane, opposites
 from moatbench.types import Array, Generator, Labels, Rows
 
 ANSWERS = ("confidences", "labels")
@@ -244,8 +244,8 @@ class Retraining:
         plane = None if self._categories.size else fit.plane
         if plane is not None:
             low, high = self.space.low, self.space.high
-            z = project(2 * (self.uniform(m) - low) / (high - low) - 1, *plane)
-            return np.clip(low + (z + 1) / 2 * (high - low), low, high)
+            z = 2 * (self.uniform(m) - low) / (high - low) - 1
+            return on_plane(z, self.space, *plane)
         # Purchases are candidates too: a rare class may not be met among uniform inputs.
         ends = np.vstack([self.uniform(ENDS * m), self.bought.x])
         start, end = opposites(fit.labels(ends), np.arange(m), self.rng)

@@ -12,6 +12,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from moatbench.record.command import literal
 from moatbench.record.folder import FolderTaken, fresh, hold, let_go, require_free
 from moatbench.record.identity import ELSEWHERE, config_hash
 from moatbench.record.whole import write_text
@@ -69,9 +70,8 @@ def _tell_jobs_apart(config: DictConfig) -> None:
 
 def _for_jobs(config: DictConfig, key: str, text: str) -> None:
     """Set a key of `hydra.sweep` for jobs, which are composed anew from the overrides."""
-    quoted = text.replace("\\", "\\\\").replace("'", "\\'")
     with read_write(config.hydra), open_dict(config.hydra):
-        config.hydra.overrides.hydra.append(f"hydra.sweep.{key}='{quoted}'")
+        config.hydra.overrides.hydra.append(f"hydra.sweep.{key}={literal(text)}")
 
 
 def _claimed(asked: Path, identity: str) -> Path:

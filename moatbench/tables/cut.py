@@ -53,6 +53,11 @@ def rows(text: str, separator: str | None, report: Report) -> list[Row]:
     if (place := text.find('\\"')) >= 0:
         line = text.count("\n", 0, place) + first
         report.notes.append(f"a backslash before a quote is taken as it stands (line {line})")
+    elif line := _torn(text, chosen):
+        report.notes.append(
+            f"letters behind the end of a quoted value (line {line + first - 1}): they stay, the "
+            "quotes go"
+        )
     placed = [Row(row.line + first - 1, row.cells) for row in found[:-1]]
     kept = [row for row in placed if any(row.cells)]
     hollow = [row for row in placed if len(row.cells) > 1 and not any(row.cells)]
@@ -66,6 +71,23 @@ def rows(text: str, separator: str | None, report: Report) -> list[Row]:
             f"{many(len(long), 'row')} on several lines, as quotes say (first: line {long[0].line})"
         )
     return kept
+
+
+def _torn(text: str, sign: str) -> int:
+    """Return the first line in which a value goes on behind its last quote; 0 where none does."""
+    if '"' not in text:
+        return 0
+    # White space behind a quote is nothing to tell
+    tidy = re.sub(rf'"[^\S\r\n{re.escape(sign)}]+(?=[\r\n{re.escape(sign)}]|$)', '"', text)
+    reader = csv.reader(
+        io.StringIO(tidy, newline=""), delimiter=sign, skipinitialspace=True, strict=True
+    )
+    try:
+        for _ in reader:
+            pass
+    except csv.Error:
+        return reader.line_num
+    return 0
 
 
 def sniffed(text: str) -> str:

@@ -1,6 +1,7 @@
 """Columns of names: too many of them, words that may be missing values, spellings that differ."""
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 
 from moatbench.tables.look import DOUBTFUL, Look
@@ -55,9 +56,13 @@ def tell_doubtful(look: Look, knobs: Knobs, report: Report) -> None:
 
 
 def tell_alike(where: str, names: Mapping[str, int], report: Report) -> None:
-    """Tell of names that differ in case, spaces, a full stop, or as numbers are written."""
+    """Tell of names that differ in case, spaces, a full stop, or as numbers are written.
+
+    Those that look the same are told letter by letter: an accent may be a letter of its own.
+    """
     for group in alike(names) if len(names) <= MOST_NAMES else []:
-        told = shortened((f"{name!r} ({many(names[name], 'row')})" for name in group), 6)
+        shown = repr if len({_seen(name) for name in group}) == len(group) else ascii
+        told = shortened((f"{shown(name)} ({many(names[name], 'row')})" for name in group), 6)
         report.notes.append(
             f"{where}: {told} are names of their own; write them alike if one is meant"
         )
@@ -71,9 +76,17 @@ def alike(names: Iterable[str]) -> list[list[str]]:
     return [group for group in groups.values() if len(group) > 1]
 
 
+def _seen(name: str) -> str:
+    """Return a name as a reader sees it: with accents on their letters, without invisible signs."""
+    if name.isascii():
+        return name
+    whole = unicodedata.normalize("NFKC", name)
+    return "".join(letter for letter in whole if unicodedata.category(letter) != "Cf")
+
+
 def _key(name: str) -> str:
     """Reduce a name to what is left of it without case, spaces and full stops."""
-    folded = name.casefold().strip(" .,;'\"")
+    folded = _seen(name).casefold().strip(" .,;'\"")
     try:
         return str(TRUE.get(folded) if folded in TRUE else float(folded))
     except ValueError:

@@ -1,6 +1,7 @@
 """How numbers are written: decimal comma, thousands, per cent, currencies and units."""
 
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -55,7 +56,8 @@ class Notation(NamedTuple):
             raise ValueError(f"{text!r} must be a number")
         body = _even(number.body)
         body = body.replace(self.thousands, "") if self.thousands else body
-        return number.sign + body.replace(self.decimal, ".") + number.power.translate(_SHORT)
+        power = _even(number.power).translate(_SHORT)
+        return number.sign + body.replace(self.decimal, ".") + power
 
     def __str__(self) -> str:
         told = ["decimal comma"] if self.decimal == "," else []
@@ -85,6 +87,8 @@ def taken_apart(text: str) -> Written | None:
         return None
     if (match["sign"] and match["inner"]) or (match["before"] and match["after"]):
         return None
+    if match["after"] and match["after"][0].isnumeric():
+        return None  # no unit, but part of the number: 10², 1½
     signs = (match["sign"] or match["inner"] or "") + ("-" if match["open"] else "")
     if len(signs) > 1 or not _is_body(_even(match["body"])):
         return None
@@ -204,8 +208,11 @@ def _is_body(body: str) -> bool:
 
 
 def _even(body: str) -> str:
-    """Write all spaces as one kind, and all apostrophes."""
-    return "".join(" " if c in SPACES else "'" if c == QUOTE else c for c in body)
+    """Write all spaces as one kind, all apostrophes, and the digits of all scripts."""
+    if body.isascii():
+        return body
+    even = (" " if c in SPACES else "'" if c == QUOTE else c for c in body)
+    return "".join(str(unicodedata.decimal(c, c)) for c in even)
 
 
 def _named(units: Iterable[str]) -> str:

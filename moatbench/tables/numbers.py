@@ -58,6 +58,11 @@ def _tell_digits(look: Look, report: Report) -> None:
             f"column {look.name}: {look.shown(led)} loses its zero as a number; "
             f"{override('categorical', look.name)} takes all for names"
         )
+    tell_rounded(look, report)
+
+
+def tell_rounded(look: Look, report: Report) -> None:
+    """Tell of whole numbers that a float does not hold."""
     long = [t for t in look.distinct if re.match(r"[-+]?\d{16,}$", t) and abs(int(t)) > EXACT]
     if long:
         report.notes.append(

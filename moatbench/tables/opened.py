@@ -1,6 +1,7 @@
 """From a file to its text: unpacked, decoded, and refused where it holds no text."""
 
 import codecs
+import re
 import zipfile
 from importlib import import_module
 from io import BytesIO
@@ -11,6 +12,7 @@ from moatbench.tables.told import Report
 PACKED = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ\x00": "lzma"}
 ARROW = {b"PAR1": "parquet", b"ARROW1": "arrow", b"FEA1": "feather"}
 PACKS = {".gz", ".gzip", ".bz2", ".xz", ".lzma", ".zip", ".zst", ".z"}  # endings, in lower case
+START = 2**14  # bytes that tell what a text is
 ZIP = b"PK\x03\x04"
 BOOK = "is a workbook; save the sheet as CSV"
 OTHERS = {  # content that people give for a table, by its first bytes
@@ -23,6 +25,11 @@ OTHERS = {  # content that people give for a table, by its first bytes
     b"<html": "is a web page, not the file behind a link; download that",
     b"\x80\x04": "is a pickle; write it as CSV or Parquet",
     b"\x80\x05": "is a pickle; write it as CSV or Parquet",
+}
+WRITTEN = {  # texts that people give for a table, by their start
+    rb"\s*(\[\s*)?\{\s*\"": "is JSON; write it as CSV or Parquet",
+    rb"\s*((%[^\n]*)?\n\s*)*@relation\b": "is ARFF; write it as CSV, or take a set of OpenML "
+    "with data=openml",
 }
 MARKS = (  # of an encoding, at the start of a text; the longer first
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -63,6 +70,9 @@ def content(file: Path) -> bytes:
         raw = _only_member(raw, file)
     for magic, says in OTHERS.items():
         if raw[: len(magic)].lower() == magic.lower():
+            raise ValueError(f"data.path must be a file of a table, got {file}, which {says}")
+    for start, says in WRITTEN.items():
+        if re.match(start, raw[:START], re.IGNORECASE):
             raise ValueError(f"data.path must be a file of a table, got {file}, which {says}")
     return raw
 

@@ -12,7 +12,7 @@ from moatbench.tables.kept import frame_of
 from moatbench.tables.kinds import declared, kind_of
 from moatbench.tables.look import Look, usual_decimal
 from moatbench.tables.names import check_names
-from moatbench.tables.numbers import endless
+from moatbench.tables.numbers import EXACT, endless, tell_rounded
 from moatbench.tables.opened import ARROW, content, text
 from moatbench.tables.said import line_of, tell_identifiers
 from moatbench.tables.sorted_out import (
@@ -39,7 +39,7 @@ def read(path: Path, knobs: Knobs) -> Understood:
     raw, report = content(path), Report(path.name)
     for magic, kind in ARROW.items():
         if raw.startswith(magic):
-            return understood(columns_of(loaded(raw, kind, path, report)), knobs, report)
+            return understood(columns_of(loaded(raw, kind, path, report), path.name), knobs, report)
     found = rows(text(raw, knobs.encoding, report, path), knobs.separator, report)
     table = grid(found, knobs.header, report)
     lines = np.array(table.lines)
@@ -56,7 +56,7 @@ def from_typed(frame: "pd.DataFrame", source: str, knobs: Knobs) -> Understood:
     Raises:
         ValueError: see `read`.
     """
-    return understood(columns_of(frame), knobs, Report(source))
+    return understood(columns_of(frame, source), knobs, Report(source))
 
 
 def understood(columns: Columns, knobs: Knobs, report: Report) -> Understood:
@@ -113,7 +113,16 @@ def _typed(column: Values, name: str, knobs: Knobs, report: Report) -> Values | 
         text = str(look.texts[int(np.argmax(np.isinf(column.values)))])
         report.problems.append(endless(look, text))
         return None
+    if column.kind == NUMBER and _is_beyond_floats(column):
+        tell_rounded(look, report)
     return column
+
+
+def _is_beyond_floats(column: Values) -> bool:
+    """Whether a column holds whole numbers that a float does not tell apart."""
+    values = column.values
+    whole = values.dtype.kind in "iu"
+    return whole and bool(int(values.max()) > EXACT or int(values.min()) < -EXACT)
 
 
 def _target(column: Look | Values, name: str, knobs: Knobs, report: Report) -> Values:

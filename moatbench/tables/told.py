@@ -160,7 +160,9 @@ def override(key: str, *values: str) -> str:
 def quoted(value: str) -> str:
     """Write a text as Hydra reads it: in quotes, unless it is a plain word or a whole number."""
     plain = _PLAIN.fullmatch(value) is not None and value.casefold() not in _WORDS
-    return value if plain else '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    # Hydra takes a backslash as it is, unless a quote follows it
+    doubled = re.sub(r'(\\+)(?="|\Z)', r"\1\1", value)
+    return value if plain else '"' + doubled.replace('"', '\\"') + '"'
 
 
 def find(name: str, known: Sequence[str], source: str) -> str:
@@ -179,6 +181,8 @@ def find(name: str, known: Sequence[str], source: str) -> str:
     if "," in name and all(part.strip() in known for part in name.split(",")):
         near = [f"the list [{name}]"]
     hint = f"; did you mean {' or '.join(near)}?" if near else "."
+    if len(known) == 1 and re.search(r"\W", known[0]):
+        hint = ", but one column alone: say data.separator=... if it holds several."
     raise ValueError(f"{source}: there is no column {name!r}{hint} Columns: {shortened(known, 40)}")
 
 

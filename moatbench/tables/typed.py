@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from moatbench.tables.look import Look, with_gaps
-from moatbench.tables.told import Report
+from moatbench.tables.told import Report, override
 from moatbench.tables.values import NAME, NUMBER, TRUTH, Values
 
 if TYPE_CHECKING:
@@ -35,7 +35,8 @@ def loaded(raw: bytes, kind: str, file: Path, report: Report) -> "pd.DataFrame":
         raise ValueError(
             f"data.path must be a whole file of {kind}, got {file} ({error}); write it again"
         ) from error
-    report.read.append(kind)
+    report.read.append(f"the types of {kind}")
+    _tell_categories(table, kind, report)
     if frame.index.name is not None or frame.index.nlevels > 1:
         report.notes.append(
             f"index {', '.join(map(str, frame.index.names))} left out; reset_index() before "
@@ -55,7 +56,22 @@ def _nullable() -> dict[Any, Any]:
     return whole | {pa.bool_(): pd.BooleanDtype()}
 
 
-def columns_of(frame: "pd.DataFrame") -> dict[str, Look | Values]:
+def _tell_categories(table: Any, kind: str, report: Report) -> None:
+    """Tell of numbers that were categories: they are read as pandas does, and its models know."""
+    import pyarrow as pa
+
+    told = (table.schema.pandas_metadata or {}).get("columns", [])
+    declared = {str(c["field_name"]) for c in told if c["pandas_type"] == "categorical"}
+    for field in table.schema:
+        plain = pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
+        if field.name in declared and plain:
+            report.notes.append(
+                f"column {field.name} was a category, of which {kind} keeps the numbers; "
+                f"{override('categorical', field.name)} takes them for names"
+            )
+
+
+def columns_of(frame: "pd.DataFrame", source: str = "data") -> dict[str, Look | Values]:
     """Take each column by its type; texts are looked at as the cells of a file.
 
     Raises:
@@ -63,9 +79,11 @@ def columns_of(frame: "pd.DataFrame") -> dict[str, Look | Values]:
     """
     names = [str(name) for name in frame.columns]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise ValueError(f"data: columns must have names of their own, got {twice[0]!r} twice")
+        raise ValueError(f"{source}: columns must have names of their own, got {twice[0]!r} twice")
     if frame.empty:
-        raise ValueError(f"data must have rows, got columns {', '.join(names[:5])} and none")
+        raise ValueError(
+            f"{source}: a table must have rows, got columns {', '.join(names[:5])} and none"
+        )
     rows = np.arange(1, len(frame) + 1)
     return {name: _column(name, frame.iloc[:, i], rows) for i, name in enumerate(names)}
 
@@ -89,5 +107,10 @@ def _column(name: str, values: "pd.Series[Any]", rows: Any) -> Look | Values:
         numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
         return Values(NUMBER, numbers, missing, rows)
     # Dates too become texts, and are refused as a file's are
-    cells = ["" if gone else str(v).strip() for v, gone in zip(values, missing, strict=True)]
+    cells = ["" if gone else _text(v).strip() for v, gone in zip(values, missing, strict=True)]
     return Look(name, np.array(cells, dtype=object), rows, "row")
+
+
+def _text(value: Any) -> str:
+    """Write a value as a cell; bytes are texts that a file does not declare so."""
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from moatbench.tracking.store import WAIT, address, calm, cause, connect, locked
+from moatbench.tracking.store import WAIT, address, calm, cause, connect, database, locked
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -53,6 +53,12 @@ def download(uri: str, registry_uri: str | None, below: Path) -> Downloaded:
     if parts is None:
         raise ValueError(f"victim.uri must be {FORMS}, got {uri!r}")
     registry = address(registry_uri)
+    store = database(registry)
+    if store is not None and not store.is_file():  # MLflow would make an empty one
+        raise ValueError(
+            f"victim.registry_uri must be a registry of MLflow, got {registry}, where there is "
+            f"none; name the one that has {uri}"
+        )
     calm()
     try:
         with locked(registry, WAIT):

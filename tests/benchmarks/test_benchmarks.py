@@ -94,3 +94,19 @@ def test_the_page_of_the_benchmark_takes_a_reports_tables_in_one_step(tmp_path: 
         "<!-- / -->\nb\n"
         f"<!-- reasons -->\n{benchmark_page.NONE}\n<!-- / -->\nc\n"
     )
+
+
+def test_the_worst_cases_of_other_victims_stand_side_by_side(tmp_path: Path) -> None:
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    import benchmark_page
+
+    heads = "| defense | test data | uniform inputs | by attack |\n|---|---|---|---|\n"
+    for name, rows in {
+        "a": "| mad | 99.5 ± .1 | 98.0 | top1 |\n",
+        "b": "| edm | 90 | - | x |",
+    }.items():
+        (tmp_path / name / "tables").mkdir(parents=True)
+        (tmp_path / name / "tables" / "leaderboard.md").write_text(heads + rows)
+    made = benchmark_page.side_by_side({"A": tmp_path / "a", "B": tmp_path / "b"})
+    assert made.splitlines()[0] == "| defense | A | B |"
+    assert made.splitlines()[2:] == ["| edm | - | 90/- x |", "| mad | 99.5/98.0 top1 | - |"]

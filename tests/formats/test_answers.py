@@ -56,6 +56,21 @@ def test_sums_in_single_precision_are_made_one() -> None:
 
 
 @pytest.mark.parametrize(
+    "raw",
+    [
+        np.array([[-1.19e-7, 1.00000012], [0.25, 0.75]], dtype=np.float32),  # a forest's, in ONNX
+        np.array([1.0000001, 0.75]),
+    ],
+)
+def test_what_rounding_leaves_below_zero_is_zero(raw: Any) -> None:
+    outputs = form_of(raw, None, TWO).reply(raw).outputs
+    assert outputs is not None
+    assert np.allclose(outputs, np.array([[0, 1], [0.25, 0.75]]), rtol=0, atol=1e-6)
+    assert (outputs >= 0).all()
+    assert np.abs(outputs.sum(axis=1) - 1).max() < 1e-12
+
+
+@pytest.mark.parametrize(
     ("raw", "known", "classes", "labels"),
     [
         (["b", "a"], None, TWO, [1, 0]),

@@ -30,6 +30,7 @@ from moatbench.data import Dataset
 from moatbench.data.frame import from_frame
 from moatbench.formats import opened
 from moatbench.formats.kinds import kind_of
+from moatbench.formats.model import require
 from moatbench.victim import Victim
 from moatbench.victims import own
 from moatbench.victims.own import model_file
@@ -319,3 +320,12 @@ def test_the_readers_load_no_library_before_they_need_it() -> None:
     code = f"import moatbench.formats.opened, sys; sys.exit(str({heavy} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stderr.strip() == "set()"
+
+
+def test_a_library_that_does_not_load_is_no_damaged_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "unlinked.py").write_text("raise OSError('libgomp.so.1: cannot open it')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(ValueError, match=r"does not load here \(libgomp\.so\.1: .*libgomp1"):
+        require("unlinked", "boosting", "LightGBM")

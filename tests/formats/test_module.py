@@ -39,6 +39,7 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     save_file(net.state_dict(), tmp_path / "w.safetensors")
     torch.save(net.state_dict(), tmp_path / "w.pt")
     torch.save(net, tmp_path / "whole.pt")
+    torch.jit.save(torch.jit.script(torch.nn.Linear(4, 3)), tmp_path / "script.pt")
     (tmp_path / "name").write_text(f"{name}:Net")
     return tmp_path
 
@@ -57,6 +58,8 @@ def test_a_network_answers_as_itself_with_dropout_off(weights: Path, file: str) 
     ("file", "class_", "arguments", "said"),
     [
         ("whole.pt", "Net", {}, r"must be safetensors or a state_dict .*, got .*whole\.pt"),
+        ("whole.pt", "Net", {}, r"\(it is a pickle of more than weights, which would run code\)"),
+        ("script.pt", "Net", {}, r"must be safetensors .*\(it is TorchScript\)"),
         ("w.pt", "Net", {"hidden": 9}, r"must fit .*give victim\.arguments as it was made with"),
         ("w.pt", "Other", {}, r"must be a class that Python finds, as my_net:Net, got "),
         ("w.pt", "thing", {}, r"must be a torch\.nn\.Module, got "),

@@ -13,7 +13,7 @@ from moatbench.models import forward
 from moatbench.models.embedding import Nystrom
 from moatbench.models.kernels import Kernel
 from moatbench.numerics.newton import Logistic
-from moatbench.search.boundary import Segments, bisect, opposites, project
+from moatbench.search.boundary import Segments, bisect, on_plane, opposites, project
 from moatbench.search.doubt import CURVATURE, most_uncertain
 from moatbench.space import Categorical, InputSpace, Numeric
 from moatbench.types import Array, Labels
@@ -181,6 +181,30 @@ def test_projected_points_lie_on_the_plane_and_in_the_cube() -> None:
     normal, z = rng(3).normal(size=6), project(uniform(300), rng(3).normal(size=6), 1.0)
     assert np.abs(z @ normal + 1.0).max() < 1e-3
     assert np.abs(z).max() <= 1
+
+
+STEPPED = InputSpace(
+    (Numeric("grade", 1, 16, 1), Numeric("rate", 0, 4), Numeric("age", 17, 90, 1), Numeric("x"))
+)
+
+
+def test_inputs_on_a_plane_have_whole_steps_and_the_other_columns_make_up_for_it() -> None:
+    normal, z = np.array([1.0, 0.8, -0.6, 1.1]), rng(3).uniform(-1, 1, (300, 4))
+    x = on_plane(z, STEPPED, normal, 0.2)
+    np.testing.assert_array_equal(STEPPED.answered(x), x)
+    off = np.abs(STEPPED.encode(x) @ normal + 0.2)
+    assert np.quantile(off, 0.95) < 1e-6  # a corner of the box may be a step away
+
+
+def test_the_boundary_on_a_path_is_where_the_answered_row_changes_its_label() -> None:
+    def labels(x: Array) -> Labels:
+        score = STEPPED.encode(STEPPED.answered(x)) @ [1.0, 0.8, -0.6, 1.1]
+        return np.asarray(score > 0.2, np.int64)
+
+    ends = STEPPED.sample(400, rng(1))
+    start, end = opposites(labels(ends), np.arange(200), rng(2))
+    x = bisect(Segments.between(ends[start], ends[end], STEPPED, False, rng()), labels)
+    np.testing.assert_array_equal(STEPPED.answered(x), x)
 
 
 def logistic(ridge: float, n: int = 40) -> Logistic:

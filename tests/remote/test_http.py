@@ -114,6 +114,35 @@ def test_a_service_that_is_gone_midway_leaves_the_curve_and_the_same_goes_on(
         victim.predict(victim.space.sample(3, np.random.default_rng(9)))
 
 
+def test_a_full_disk_under_the_memo_ends_it_with_a_reason_and_the_same_goes_on(
+    tmp_path: Path,
+) -> None:
+    rng = np.random.default_rng(9)
+    with answering(thirds) as (url, requests), kept_in(tmp_path):
+        victim = victim_at(url)
+        assert isinstance(victim.predict, Endpoint)
+        known = victim.space.sample(5, rng)
+        victim.predict(known)
+        victim.predict.memo._db.execute("pragma max_page_count = 1")  # as many as there are
+        with pytest.raises(Stopped, match=r"no longer be kept .*full\); .*command goes on"):
+            victim.predict(victim.space.sample(2000, rng))
+        paid = len(requests)
+        with pytest.raises(Stopped, match="no longer be kept"):  # at once, without asking
+            victim.predict(victim.space.sample(3, rng))
+        assert len(requests) == paid
+        victim_at(url).predict(known)
+        assert len(requests) == paid
+
+
+def test_a_cache_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with (
+        kept_in(tmp_path / "file" / "below"),
+        pytest.raises(ValueError, match=r"cache must be a folder that can be written, got "),
+    ):
+        victim_at("http://127.0.0.1:1")
+
+
 def test_nobody_who_is_gone_is_asked_for_ever(tmp_path: Path) -> None:
     with answering(thirds) as (url, _):
         victim = victim_at(url, tries=2)

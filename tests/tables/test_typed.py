@@ -1,14 +1,16 @@
 """Parquet, Arrow, Feather and frames: types are kept, texts in them are looked at."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from moatbench.tables.read import from_typed, read
-from moatbench.tables.told import Knobs, Understood, knobs
+from moatbench.tables.told import Knobs, Understood, knobs, listed, override
 
 ROWS = 40
 
@@ -54,6 +56,25 @@ def test_whole_numbers_of_parquet_stay_whole_beside_a_missing_one(tmp_path: Path
     assert "1 row dropped that lack a value (age 1; first in row 1)" in understood.notes[0]
 
 
+def test_numbers_that_parquet_does_not_keep_as_categories_are_told(tmp_path: Path) -> None:
+    frame().assign(grade=pd.Categorical([i % 3 for i in range(ROWS)])).to_parquet(tmp_path / "m")
+    found = read(tmp_path / "m", knobs(target="label"))
+    assert found.kinds["grade"] == "number"
+    assert "column grade was a category" in found.notes[0]
+
+
+def test_bytes_of_a_typed_file_are_texts(tmp_path: Path) -> None:
+    texts = np.array([b"Bern", "Zürich".encode()], dtype=object)[np.arange(ROWS) % 2]
+    frame().assign(town=texts).to_parquet(tmp_path / "m")
+    found = read(tmp_path / "m", knobs(target="label"))
+    assert found.frame["town"].unique().tolist() == ["Bern", "Zürich"]
+
+
+def test_whole_numbers_that_a_float_rounds_are_told() -> None:
+    found = understood(key=np.arange(ROWS, dtype=np.uint64) // 2 + np.uint64(2**63))
+    assert "is rounded, as whole numbers above 2^53 are" in found.notes[0]
+
+
 def test_a_cut_parquet_file_is_refused(tmp_path: Path) -> None:
     frame().to_parquet(tmp_path / "mine.parquet")
     raw = (tmp_path / "mine.parquet").read_bytes()
@@ -70,6 +91,7 @@ def understood(**columns: Any) -> Understood:
     ("values", "says"),
     [
         (pd.Series(pd.date_range("2024-01-01", periods=ROWS)), "dates or times"),
+        (pd.Series(pd.to_timedelta(np.arange(ROWS) % 9 * 1.5, unit="h")), "dates or times"),
         (pd.Series([*range(ROWS - 1), np.inf], dtype=float), "finite numbers, got .inf. .row 40"),
         (pd.Series([f"c{i}x" for i in range(ROWS)]), "names that come again"),
     ],
@@ -113,6 +135,10 @@ def test_arrays_of_numpy_are_refused_with_what_reads_them(tmp_path: Path) -> Non
         (b"a,b\n1,\x002\n", "holds a NUL in line 2"),
         (b"<!doctype html>\n<html>", "web page"),
         (b"label\nx\ny\n", "no feature beside the target"),
+        (b"a^label\n1^x\n2^y\n", "no column 'label', but one column alone: say data.separator"),
+        (b' [ {"a": 1, "label": "x"}]', "is JSON; write it as CSV"),
+        (b'{"a": 1, "label": "x"}\n{"a": 2, "label": "y"}\n', "is JSON; write it as CSV"),
+        (b"% of UCI\n\n@RELATION x\n@attribute a numeric\n@data\n1\n", "is ARFF; write it as"),
     ],
 )
 def test_what_is_no_table_is_refused_with_advice(raw: bytes, says: str, tmp_path: Path) -> None:
@@ -140,6 +166,15 @@ def test_a_knob_that_does_not_fit_says_so(given: Any, says: str, tmp_path: Path)
     with pytest.raises(ValueError) as stop:  # noqa: PT011
         read(tmp_path / "mine.csv", knobs(target="label", **given))
     assert says in str(stop.value)
+
+
+@pytest.mark.parametrize(
+    "word", ["\\N", "...", "(blank)", "a'b", 'a"b', "a\\", 'a\\"b', "a\\\\b", "<0", "07", "null"]
+)
+def test_an_override_that_is_told_means_what_it_says(word: str) -> None:
+    told = shlex.split(override("missing_marks", word, "x"))
+    found = OverridesParser.create().parse_overrides(told)[0].value()
+    assert listed(found) == [word, "x"]
 
 
 def test_each_knob_reads_what_it_names(tmp_path: Path) -> None:

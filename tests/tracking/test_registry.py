@@ -71,3 +71,10 @@ def test_a_config_gets_the_folder_and_the_version_once(registry: str, tmp_path: 
     assert (Path(got.victim.path) / "MLmodel").read_text() == "one"
     assert fetched(got) is got
     assert cfg.victim.path is None
+
+
+def test_a_registry_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    nowhere = tmp_path / "typo.db"
+    with pytest.raises(ValueError, match=r"victim\.registry_uri must be .*where there is none"):
+        download("models:/credit/1", f"sqlite:///{nowhere}", tmp_path)
+    assert not nowhere.exists()

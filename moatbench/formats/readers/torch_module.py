@@ -1,6 +1,7 @@
 """Networks of torch: a class of the owner's, and a file of weights that runs nothing."""
 
 import importlib
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,16 +157,27 @@ def _weights(path: Path) -> dict[str, Any]:
     if head[:2] == b"PK":
         check_size(path, "victim.weights")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # what it says of TorchScript is told below
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # of whatever kind a damaged file makes it raise
         raise ValueError(
             f"victim.weights must be safetensors or a state_dict that torch.save wrote, got {path}"
-            f" ({str(error).splitlines()[0][:200]}); save torch.save(net.state_dict(), file)"
+            f" ({_why(error)}); save torch.save(net.state_dict(), file)"
         ) from error
     state = state.get("state_dict", state) if isinstance(state, dict) else state
     if not isinstance(state, dict):
         raise ValueError(f"victim.weights must hold a state_dict, got a {type(state).__name__}")
     return state
+
+
+def _why(error: Exception) -> str:
+    """Say why torch reads no weights; its own words tell how to run what the file says."""
+    said = str(error)
+    if "TorchScript" in said:
+        return "it is TorchScript"
+    if "Unsupported global" in said or "Unsupported class" in said:
+        return "it is a pickle of more than weights, which would run code"
+    return said.splitlines()[0][:200] if said else type(error).__name__
 
 
 def _family(
