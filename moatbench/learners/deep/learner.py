@@ -152,7 +152,9 @@ class NetLearner:
         held, recipe, gaps = held_out(n), self.recipe, []
         brief = bool(targets.min() > 0)  # the logarithm of none is cut, far off: that takes all
         if brief:
-            recipe = replace(recipe, steps=max(1, int(CHOOSING * recipe.steps_for(n))), epochs=0)
+            whole = recipe.steps_for(n)
+            steps = min(whole, max(BRIEF, int(CHOOSING * whole)))
+            recipe = replace(recipe, steps=steps, epochs=0)
         for loss in LOSSES:
             nets = self.trained(z[~held], targets[~held], replace(recipe, loss=loss), rng, 1)
             gaps.append(_gaps(nets[0], z, targets, held))
