@@ -8,6 +8,7 @@ the origins of all of them must lie on one model.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from math import ceil
 from typing import ClassVar
 
 import numpy as np
@@ -19,6 +20,7 @@ from moatbench.knobs import check_choice
 from moatbench.learners.published import PUBLISHED, smooth_learner, too_many
 from moatbench.models.linear import Linear
 from moatbench.models.one_vs_rest import OneVsRest
+from moatbench.numerics.minimise import MANY
 from moatbench.reply import Reply, from_outputs, has_outputs
 from moatbench.solvers.reconstruction import in_units
 from moatbench.solvers.through import Changed, Through, fit_through
@@ -31,6 +33,7 @@ WAVE = 256  # inputs drawn at a time
 EXPLAINED = 1e-6  # gap in an answer that no defense bothers to make
 HELD_OUT = 5  # every fifth answer judges
 TRIED = 4  # variants of a defense that are fitted
+ANSWERS = 2.5  # times as many equations as unknowns, where these are many
 ENOUGH = 1.2  # equations an unknown: with fewer, a wrong model may explain all answers
 AGAIN = 1e-12  # what a copy may differ by when it is asked again
 FLAT = 1e-6  # slope along which a change of the true answer does not show
@@ -145,6 +148,10 @@ class Seeing(Retraining):
         def change(true: Array) -> Array:
             return _changed(copy, x, true)
 
+        if model.unknowns > MANY:  # each step takes seconds: no more rows than the fit needs
+            few = ceil(ANSWERS * self._family.unknowns / (self._family.k - 1))
+            x, answers = x[:few], answers[:few]
+            model = self._family.model(x)
         hard = np.eye(answers.shape[1])[answers.argmax(axis=1)]
         starts = [self._family.fit(x, targets, rng).thetas[0] for targets in (hard, answers)]
         return fit_through(model, change, answers, [*self._last, *starts])

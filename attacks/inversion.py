@@ -19,6 +19,8 @@ from moatbench.inverses.by_model import Rule
 from moatbench.inverses.hypotheses import known_rules
 from moatbench.inverses.layers import inverse_of
 from moatbench.knobs import check_choice, check_whole
+from moatbench.reply import Predict
+from moatbench.strategies.believing import best_of
 from moatbench.strategies.restored import Replayed, Restored
 from moatbench.strategies.simulation import variants
 from moatbench.strategies.wrapper import Wrapper
@@ -26,6 +28,7 @@ from moatbench.types import Generator
 
 KNOWLEDGE = ("exact", "family", "none")
 GAINING = 0.9  # of a round's gap between answers and surrogate, that the next one may leave
+MOSTLY = 0.9  # of the answers; where so many have one origin, they are believed
 SETTLED = 1e-12  # answers that move by less between rounds stay
 
 
@@ -37,14 +40,17 @@ class Inversion(Wrapper):
     surrogate is chosen; then the other attack fits again, to all that was bought, as long as the
     two come nearer to each other. Until there is a surrogate, the label alone is passed on of such
     answers; before softmax regression the first surrogate is what most entries of all answers agree
-    on. Of an answer that no true one leads to, the label alone is passed on for good.
+    on. Of an answer that no true one leads to, the label alone is passed on for good. Where most
+    answers have several origins and no exact solution is found, held-out labels that are known to
+    be the model's say whether the answers as told, or labels alone, serve better.
 
     Args:
         attack: the other one.
         knowledge: of the defense: `exact` (its knobs), `family` (the knobs are those in use by
             which most answers, and fewest mixes of answers, have an origin; of a rule that the true
-            answer alone decides, those with which one model explains the answers) or `none` (it is
-            looked for in the same way among all parts that say how they are published).
+            answer alone decides, and of two or three classes, those with which one model explains
+            the answers) or `none` (it is looked for in the same way among all parts that say how
+            they are published).
         rounds: of choosing and fitting again at a checkpoint, at most.
 
     Source: ours.
@@ -83,9 +89,12 @@ class Inversion(Wrapper):
         traits = target.known.traits
         keeps_labels = traits is not None and traits.keeps_labels
         tried = self._tried(target, guessing)
-        rules = _rules(tried) if len(tried) > 1 else {}
-        known = {name: inverse_of(d) for name, d in tried.items() if name not in rules}
-        inverses = {name: inverse for name, inverse in known.items() if inverse is not None}
+        rules = _rules(tried)
+        inverses = {name: rule.inverse for name, rule in rules.items()}
+        if len(tried) > 1:
+            inverses = {name: inverses[name] for name in rules if rules[name].tell is None}
+        else:
+            rules = {}
         view = Restored(target.api, inverses, rules, keeps_labels)
         for live in self.attack.run(_before(target, view), deepcopy(asking)):
             view.guess = live.predict
@@ -95,6 +104,8 @@ class Inversion(Wrapper):
                 for last in self._again(target, view, asking):
                     view.guess = last.predict
             last = last if view.determined or not last.parameters else _only_chosen(last)
+            if not (last.parameters or self.attack.labels_only):
+                last = self._believed(target, view, asking, keeps_labels) or last
             yield replace(last, note="; ".join(filter(None, (last.note, view.note))))
 
     def _again(self, target: Target, view: Restored, asking: Generator) -> Iterator[Surrogate]:
@@ -104,13 +115,46 @@ class Inversion(Wrapper):
             now = view.restored
             if _same(given, now):
                 return
-            replay = Replayed(target.api.card, now, view.queries)
-            *_, fitted = self.attack.run(_before(target, replay), deepcopy(asking))
-            yield fitted
+            yield (fitted := self._replayed(target, now, view.queries, asking))
             given, gap = now, _gap(fitted, now)
-            if gap > GAINING * before:
-                return
+            if gap < SETTLED or gap > GAINING * before:
+                return  # it says what was chosen, or comes no nearer
             before = gap
+
+    def _believed(
+        self, target: Target, view: Restored, asking: Generator, keeps_labels: bool
+    ) -> Surrogate | None:
+        """Fit to the answers as told, or to labels, where these serve better; None where not.
+
+        Where many answers have several origins, the wrong ones may be chosen of all alike, and a
+        model that fits them says nothing against it. Labels that are known to be true do.
+        """
+        certain = view.certain
+        if not (view.undoes and len(certain)) or certain.mean() >= MOSTLY:
+            return None
+        told, restored = view.told, view.restored
+        options = {"restored": restored, "told": told}
+        if keeps_labels:
+            options["labels"] = told._replace(outputs=None)
+
+        def fit(answers: Answers) -> Predict:
+            return self._replayed(target, answers, view.queries, asking).predict
+
+        known = certain | keeps_labels
+        name = best_of(options, fit, restored.labels, known, "restored" if keeps_labels else "told")
+        if name == "restored":
+            return None
+        found = self._replayed(target, options[name], view.queries, asking)
+        said = "labels alone" if name == "labels" else "answers as told"
+        return replace(found, parameters={}, note=f"{said} foretell more than restored ones")
+
+    def _replayed(
+        self, target: Target, answers: Answers, queries: int, asking: Generator
+    ) -> Surrogate:
+        """Run the other attack again, on these answers."""
+        replay = Replayed(target.api.card, answers, queries)
+        *_, fitted = self.attack.run(_before(target, replay), deepcopy(asking))
+        return fitted
 
     def _tried(self, target: Target, rng: Generator) -> Mapping[str, Defense]:
         """Return what the defense may be, by name."""
@@ -122,12 +166,11 @@ class Inversion(Wrapper):
 
 
 def _rules(tried: Mapping[str, Defense]) -> Mapping[str, Rule]:
-    """Return those defenses, by name, whose answers the true ones alone decide."""
+    """Return those defenses, by name, that have an inverse."""
     found = {}
     for name, defense in tried.items():
-        inverse, tell = inverse_of(defense), getattr(defense, "told_of", None)
-        if inverse is not None and tell is not None:
-            found[name] = Rule(tell, inverse)
+        if (inverse := inverse_of(defense)) is not None:
+            found[name] = Rule(inverse, getattr(defense, "told_of", None))
     return found
 
 

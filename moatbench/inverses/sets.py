@@ -54,8 +54,17 @@ def likely_sets(told: Array, top: int, epsilon: float, lead: float, guess: Array
                 break
             best, start = weights.max(), sets[weights.argmax()]
     sets, order = np.concatenate(every), np.argsort(-np.concatenate(likely), kind="stable")
-    _, once = np.unique(sets[order], axis=0, return_index=True)
-    return np.asarray(sets[order[np.sort(once)[:KEPT]]])
+    return np.asarray(sets[_first_once(sets, order)])
+
+
+def _first_once(sets: Mask, order: Rows) -> list[int]:
+    """Return the first rows in an order that are unlike all before, as many as are kept."""
+    once: dict[bytes, int] = {}
+    for place in order.tolist():
+        once.setdefault(sets[place].tobytes(), place)
+        if len(once) == KEPT:
+            break
+    return list(once.values())
 
 
 @dataclass(frozen=True)

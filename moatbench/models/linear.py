@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from moatbench.numerics.minimise import Solution, descend, levenberg_marquardt
+from moatbench.numerics.minimise import Solution, descend, fitted, levenberg_marquardt
 from moatbench.numerics.objectives import CrossEntropy, LogOdds, Objective
 from moatbench.types import Array, Generator
 
@@ -62,7 +62,7 @@ class Linear:
 
     def fit(self, objective: Objective, theta: Array, ridge: float) -> Solution:
         """Fit to answers that are not exact."""
-        return levenberg_marquardt(self, objective, theta, iterations=60, ridge=ridge, stall=1e-6)
+        return fitted(self, objective, theta, ridge)
 
     def solve(self, answers: Array, rng: Generator) -> Solution:
         """Solve for exact answers (n, k); zeros are classes not told."""

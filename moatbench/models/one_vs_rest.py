@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import expit, log_expit
 
 from moatbench.models.linear import block_normal, log_ratios
-from moatbench.numerics.minimise import Solution, levenberg_marquardt
+from moatbench.numerics.minimise import Solution, fitted, levenberg_marquardt
 from moatbench.numerics.objectives import LogOdds, Objective
 from moatbench.types import Array, Generator
 
@@ -61,7 +61,7 @@ class OneVsRest:
 
     def fit(self, objective: Objective, theta: Array, ridge: float) -> Solution:
         """Fit to answers that are not exact."""
-        return levenberg_marquardt(self, objective, theta, iterations=60, ridge=ridge, stall=1e-6)
+        return fitted(self, objective, theta, ridge)
 
     def solve(self, answers: Array, rng: Generator) -> Solution:
         """Solve for exact answers (n, k); zeros are classes not told.

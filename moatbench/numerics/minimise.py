@@ -9,6 +9,7 @@ from scipy.linalg import LinAlgError, cho_factor, cho_solve
 from moatbench.numerics.objectives import Objective
 from moatbench.types import Array
 
+MANY, STEPS, TOLERANCE = 1000, 500, 1e-7  # unknowns of a normal matrix, and L-BFGS beyond
 PATIENCE = 3  # steps of little gain before Levenberg-Marquardt ends
 
 
@@ -114,6 +115,13 @@ def descend(
     return Solution(
         np.asarray(found.x), float(found.fun), bool(np.abs(found.jac).max() <= tolerance)
     )
+
+
+def fitted(model: Model, objective: Objective, theta: Array, ridge: float) -> Solution:
+    """Fit to answers that are not exact; many unknowns without their normal matrix."""
+    if len(theta) > MANY:
+        return descend(model, objective, theta, iterations=STEPS, ridge=ridge, tolerance=TOLERANCE)
+    return levenberg_marquardt(model, objective, theta, iterations=60, ridge=ridge, stall=1e-6)
 
 
 def _cost(

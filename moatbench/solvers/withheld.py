@@ -7,7 +7,7 @@ from scipy.special import expit, log_softmax
 
 from moatbench.models.linear import Linear
 from moatbench.models.one_vs_rest import OneVsRest
-from moatbench.numerics.minimise import Solution, levenberg_marquardt
+from moatbench.numerics.minimise import Solution
 from moatbench.numerics.objectives import Objective
 from moatbench.solvers.pooled_odds import PooledOdds
 from moatbench.types import Array, Labels
@@ -117,7 +117,5 @@ def fit_withheld(
         objective = Both(
             PooledOdds(answers), last, len(answers), WEIGHT * len(answers) / len(labels)
         )
-        fit = levenberg_marquardt(
-            model, objective, fit.theta, iterations=60, ridge=PRIOR, stall=1e-6
-        )
+        fit = model.fit(objective, fit.theta, PRIOR)
     return fit

@@ -17,7 +17,7 @@ from moatbench.inverses.steps import ALL
 from moatbench.learners.published import PUBLISHED, learner_for, smooth_learner
 from moatbench.reply import Predict, Reply, has_outputs
 from moatbench.strategies.view import View
-from moatbench.types import Array, Rows
+from moatbench.types import Array, Mask, Rows
 
 ENOUGH = 0.25  # of the answers; where so many have one origin alone, the others wait
 REDUNDANT = 1.5  # equations an unknown, of which some may be chosen by a guess
@@ -30,8 +30,8 @@ class Restored(View):
         api: what is asked.
         inverses: what may undo its defense, by name; of several, the one that the first answers
             speak for, or none.
-        rules: what else may be its defense, by name; one with which a model of linear log-odds
-            explains the answers is preferred to all inverses.
+        rules: what may be its defense, by name; one with which a model of linear log-odds explains
+            the answers is preferred to all inverses.
         keeps_labels: whether the labels told are the model's; else they are the restored answers'.
     """
 
@@ -78,6 +78,21 @@ class Restored(View):
         guided = len(self.card.classes) > ALL and self.guess is not None
         origins = self._undo(answers) if guided else stacked(self._origins)
         return self._settled(answers, origins, self._guessed(answers.x))
+
+    @property
+    def told(self) -> Answers:
+        """All answers so far as they were told."""
+        return Answers.joined(self._told)
+
+    @property
+    def certain(self) -> Mask:
+        """(n,) which answers have one origin."""
+        return stacked(self._origins).certain
+
+    @property
+    def undoes(self) -> bool:
+        """Whether there is anything that it undoes."""
+        return bool(self._name)
 
     def guess_first(self) -> None:
         """Where few answers have one origin, guess a model of linear log-odds by all of them."""

@@ -1,6 +1,7 @@
 """Perturbed answers put through the inverse of their defense."""
 
 from dataclasses import dataclass, replace
+from time import process_time
 
 import numpy as np
 import pytest
@@ -316,3 +317,14 @@ def test_of_many_classes_all_answers_together_tell_the_sets() -> None:
     found = origins(told[:50], MAD(1.0, True), true[:50], guess[:50])
     restored, _ = nearest(found, guess[:50])
     assert (np.abs(restored - true[:50]).sum(axis=1) < 1e-3).mean() >= 0.98
+
+
+@pytest.mark.slow
+def test_a_hundred_classes_end_in_a_minute() -> None:
+    """2,100 unknowns: a step by their normal matrix would take seconds, and minutes all told."""
+    knobs = "data.options.centers=100", "+data.options.n_features=20"
+    victim, start = victim_of("softmax", "blobs", *knobs), process_time()
+    point = last(victim, MAD(1.0, True), attack_of("inversion"), 1300)
+    assert process_time() - start < 60
+    assert point.metrics["fidelity_test"] == point.metrics["fidelity_uniform"] == 1
+    assert point.metrics["tv_uniform"] < CLOSE

@@ -311,3 +311,13 @@ def test_parameters_come_in_the_shapes_of_scikit_learn() -> None:
     model, theta = built("tanh")
     layers = cast(Network, model).parameters(theta)
     assert [v.shape for v in layers.values()] == [(D, 5), (5,), (5, K), (K,)]
+
+
+def test_beyond_a_thousand_unknowns_a_fit_forms_no_normal_matrix() -> None:
+    """2,121 unknowns of 101 classes: a step by their normal matrix takes seconds."""
+    rng = np.random.default_rng(0)
+    a = design(rng.uniform(-1, 1, (300, 20)))
+    targets = softmax(a @ rng.normal(size=(21, 101)), axis=1)
+    model, objective = Linear(a, 101), CrossEntropy(targets)
+    fit = model.fit(objective, model.begin(rng), 1e-6)
+    assert np.abs(softmax(model.scores(fit.theta), axis=1) - targets).mean() < 1e-3
