@@ -9,7 +9,7 @@ import numpy as np
 
 from moatbench.attack import Needs, Target
 from moatbench.client import Surrogate
-from moatbench.knobs import check_choice, check_flag, check_number
+from moatbench.knobs import check_choice, check_flag, check_number, check_whole
 from moatbench.learners.published import deepened, shallow
 from moatbench.search.bandit import Bandit
 from moatbench.search.boundary import bisect, opposites
@@ -45,6 +45,7 @@ class Active(Trainer):
             inputs.
         polish: whether networks go on after Adam, on exact confidences: a minute for 2,600 answers.
         warm: whether they go on from the last checkpoint's, or begin anew at each.
+        wider: times as many units as the victim's, where the width of its network is a knob.
 
     Source: the selections of Orekondy et al. 2019, "Knockoff Nets" (CVPR: random, bandit), and Pal
     et al. 2020, "ActiveThief" (AAAI: entropy, kcenter, dfal, dfal_kcenter). The mixes, uniform
@@ -60,6 +61,7 @@ class Active(Trainer):
     mixed: bool
     polish: bool = False
     warm: bool = True
+    wider: int = 2
 
     needs: ClassVar[Needs] = Needs(pool=True)
     against: ClassVar[frozenset[str]] = frozenset({"costs", "off_data", "refuses"})
@@ -69,6 +71,7 @@ class Active(Trainer):
         check_choice("active: select", self.select, SELECT)
         for name in ("polish", "warm"):
             check_flag(f"active: {name}", getattr(self, name))
+        check_whole("active: wider", self.wider, 1)
         check_number("active: first", self.first, 0, above=True)
         check_number("active: growth", self.growth, 0, above=True)
         check_number("active: uniform_share", self.uniform_share, 0, 1)
@@ -80,7 +83,8 @@ class Active(Trainer):
     def run(self, target: Target, rng: Generator) -> Iterator[Surrogate]:
         """Choose each round by the surrogate of all rounds before it."""
         thief = Retraining(target.api, self.answers, self.learner, "valid", rng)
-        thief.learner = deepened(thief.learner, self.polish, self.warm)
+        knobs = {"polish": self.polish, "warm": self.warm, "wider": self.wider}
+        thief.learner = deepened(thief.learner, **knobs)
         pool = Pool(target.pool, thief, self.mixed)
         bandit = Bandit(target.pool, thief.rng) if self.select == "bandit" else None
         guide: Guide | None = None

@@ -77,7 +77,7 @@ class JBDA(Trainer):
     def run(self, target: Target, rng: Generator) -> Iterator[Surrogate]:
         """Rounds grow with what was bought, never with the budget."""
         thief = Retraining(target.api, self.answers, self.learner, "valid", rng)
-        thief.learner = deepened(thief.learner, self.polish, self.warm)
+        thief.learner = deepened(thief.learner, polish=self.polish, warm=self.warm)
         order = thief.rng.permutation(len(target.pool))[: self.seeds]
         yield from thief.buy(target.pool[order])
         done = 0

@@ -69,7 +69,7 @@ def losses() -> None:
 
 def judged(judge: Judge, x: Array, told: Array, loss: str, victim: Victim) -> Array:
     """(3,) what a network that is trained by one loss reaches."""
-    learner = NetLearner(victim.space, len(victim.classes), "cnn", knobs_of(victim))
+    learner = NetLearner(victim.space, len(victim.classes), "cnn", knobs_of(victim), wider=1)
     recipe = Recipe(loss=loss)
     nets = learner.trained(victim.space.encode(x), told, recipe, np.random.default_rng(0), 1)
     surrogate = NetFit(learner, nets, loss, 0).surrogate()

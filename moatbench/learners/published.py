@@ -83,11 +83,9 @@ def net_for(card: Card) -> NetLearner:
     return NetLearner(card.space, len(card.classes), name, knobs, note=note)
 
 
-def deepened(learner: AnyLearner, polish: bool, warm: bool) -> AnyLearner:
+def deepened(learner: AnyLearner, **knobs: Any) -> AnyLearner:
     """Return the learner; where it trains deep networks, with these knobs of theirs."""
-    if not isinstance(learner, NetLearner):
-        return learner
-    return replace(learner, polish=polish, warm=warm)
+    return replace(learner, **knobs) if isinstance(learner, NetLearner) else learner
 
 
 def shallow(card: Card, learner: str) -> str:

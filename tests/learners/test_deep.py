@@ -154,7 +154,7 @@ def test_outlier_exposure_makes_undecided() -> None:
 def test_exact_answers_are_learnt_by_distance_of_logarithms() -> None:
     x = pictures(150)
     fit = NetLearner(SPACE, 3, recipe=QUICK).fit(x, told(x), np.random.default_rng(0))
-    assert fit.loss == "l1_log"
+    assert (fit.loss, len(fit.nets)) == ("l1_log", 2)
     hard = np.eye(3)[told(x).argmax(axis=1)]
     labels = NetLearner(SPACE, 3, recipe=QUICK).fit(x, hard, np.random.default_rng(0))
     assert (labels.loss, len(labels.nets)) == ("cross_entropy", 3)
@@ -204,6 +204,24 @@ def test_few_rows_choose_a_loss_only_where_they_are_sure(
     monkeypatch.setattr(NetLearner, "trained", fakes)
     learner = NetLearner(SPACE, 3)
     assert learner._loss(SPACE.encode(x), p, False, RNG, None) == (loss, 80)
+
+
+def test_a_thief_is_twice_as_wide_as_the_victim_unless_told_otherwise() -> None:
+    x, knobs = pictures(30), {"width": 2, "hidden": 8}
+    for wider, wanted in ((2, {"width": 4, "hidden": 16}), (1, knobs)):
+        learner = NetLearner(SPACE, 3, "cnn", knobs, QUICK, wider=wider)
+        assert learner.fit(x, told(x), np.random.default_rng(0)).nets[0].knobs == wanted
+
+
+def test_a_quick_step_takes_half_the_rows_and_learns_the_same() -> None:
+    x = pictures(200)
+    z, p, found = SPACE.encode(x), told(x), []
+    assert (QUICK.batch_for(2600), replace(QUICK, quick=True).batch_for(2600)) == (64, 32)
+    for quick in (False, True):
+        how = replace(QUICK, batch=32, loss="l1_log", quick=quick)
+        learner = NetLearner(SPACE, 3, "cnn", {"width": 2, "hidden": 8})
+        found.append(learner.trained(z, p, how, np.random.default_rng(0), 1)[0].outputs(z))
+    assert np.abs(found[0] - found[1]).max() < 1e-2
 
 
 def test_rounded_to_nothing_answers_are_learnt_by_cross_entropy() -> None:
@@ -273,7 +291,7 @@ def test_polishing_goes_on_from_a_network_and_keeps_it() -> None:
 
 def test_polishing_stays_where_held_out_purchases_gain_by_it() -> None:
     x = pictures(150)
-    learner = NetLearner(SPACE, 3, "cnn", {"width": 2, "hidden": 8}, QUICK, polish=True)
+    learner = NetLearner(SPACE, 3, "cnn", {"width": 2, "hidden": 8}, QUICK, polish=True, wider=1)
     exact = learner.fit(x, told(x), np.random.default_rng(0))
     assert exact.polished
     assert exact.nets[0].knobs == {"width": 4, "hidden": 16}

@@ -19,17 +19,21 @@ if TYPE_CHECKING:
     from moatbench.learners.published import AnyFit
 
 NET, S4L = "net", "s4l"
-STALE = 4  # times as many purchases, and the loss is chosen anew
+STALE, ENOUGH = 4, 500  # times as many purchases, and the loss is chosen anew, until so many chose
 MEMBERS = 3  # networks that are averaged, on bare labels
-BRIEF = 300  # steps where the fit only serves to choose the next queries
+FEW, PAIR = 200, 2  # purchases, below which two are averaged on confidences: most is in doubt then
+BRIEF, BRIEFLY_ON = 300, 150  # steps where the fit only chooses the next queries; from the last one
+CHOOSING = 0.4  # of the steps, after which held-out purchases choose the loss, if no zero is told
 LEAST_SHARE = 0.2  # of the steps, of a warm fit
 STAYS = 0.8  # of the weights that it goes on from; with 1.0 it knows less off the first rows
-ON_LABELS, STAYS_ON_LABELS = 0.6, 0.9  # fewer of these steps, for three networks, and so more stays
+ON_LABELS, WARM_ON_LABELS = 0.6, 0.5  # of the steps, for three networks: more tell no more
+STAYS_ON_LABELS = 0.9
 SLOWER = 0.1  # times the rate, where a loss was no number
-WIDER = 2  # times as many units as the victim has, to be polished
-CLEARLY = 0.9  # of the distance that is left without, at most, where polishing pays
+WIDER = 2  # times as many units as the victim has: a wide network learns it in fewer steps
+CLEARLY = 0.9  # of the distance that is left without, at most, where another way pays
 DECAY = 1e-3  # of the weights, on bare labels
 LOSSES = ("l1_log", "cross_entropy")
+THIEF = Recipe(steps=1000, epochs=15, rate=6e-3, quick=True)
 
 
 @dataclass(frozen=True)
@@ -39,9 +43,10 @@ class NetLearner:
     The distance of log-probabilities is learnt where answers are exact: it tells several points
     more than the cross-entropy that the field trains with, from the same purchases (docs/nets.md).
     Held-out purchases say where the other is better, by more than their standard error: for rounded
-    and noisy answers it is. On bare labels three networks are averaged. Where it polishes, a
-    network twice as wide goes on by L-BFGS from where Adam ends, and stays if it knows held-out
-    purchases better: a network as wide as the victim ends in a minimum of its own.
+    and noisy answers it is. On bare labels three networks are averaged. A network twice as wide as
+    the victim learns it better from the same purchases, and in fewer steps. Where it polishes, such
+    a one goes on by L-BFGS from where Adam ends, and stays if it knows held-out purchases better: a
+    network as wide as the victim ends in a minimum of its own.
 
     Args:
         space: what the API takes.
@@ -52,6 +57,7 @@ class NetLearner:
         warm: whether a fit goes on from the last one, with some of its weights drawn anew,
             and steps by the share of new purchases.
         polish: whether to go on after Adam, on exact answers.
+        wider: times as many units as `knobs` say, where the network's width is one of them.
         note: what a surrogate should say about its learner.
     """
 
@@ -59,9 +65,10 @@ class NetLearner:
     k: int
     net: str = "cnn"
     knobs: Mapping[str, Any] = field(default_factory=dict)
-    recipe: Recipe = field(default_factory=Recipe)
+    recipe: Recipe = THIEF
     warm: bool = True
     polish: bool = False
+    wider: int = WIDER
     note: str = ""
 
     def __post_init__(self) -> None:
@@ -109,8 +116,8 @@ class NetLearner:
         hard = bool(targets.max(axis=1).min() == 1)
         if brief:
             loss = "cross_entropy" if hard else (last.loss if last else LOSSES[0])
-            recipe = replace(self.recipe, steps=BRIEF, epochs=0, loss=loss)
-            guided = last.nets[:1] if last else ()
+            steps, guided = (BRIEFLY_ON, last.nets[:1]) if last else (BRIEF, ())
+            recipe = replace(self.recipe, steps=steps, epochs=0, loss=loss)
             nets = self.trained(z, targets, recipe, rng, 1, guided)
             return NetFit(self, nets, loss, len(x))
         last = last if self.warm else None
@@ -120,13 +127,14 @@ class NetLearner:
             if fit is not None:
                 return replace(fit, chosen_at=chosen_at)
         recipe = replace(self.recipe, loss=loss, decay=DECAY if hard else self.recipe.decay)
-        members = MEMBERS if hard else 1
-        start: tuple[Net, ...] = ()
+        members, share = PAIR if len(x) < FEW else 1, 1.0
+        if hard:
+            members, share = MEMBERS, ON_LABELS
         if last is not None:
-            share = max(LEAST_SHARE, 1 - last.taught / len(x)) * (ON_LABELS if hard else 1)
-            steps = max(1, int(share * recipe.steps_for(len(x))))
-            start, recipe = last.nets, replace(recipe, steps=steps, epochs=0)
-        stays = STAYS_ON_LABELS if hard else STAYS
+            share = max(LEAST_SHARE, 1 - last.taught / len(x)) * (WARM_ON_LABELS if hard else 1)
+        if share < 1:
+            recipe = replace(recipe, steps=max(1, int(share * recipe.steps_for(len(x)))), epochs=0)
+        start, stays = last.nets if last else (), STAYS_ON_LABELS if hard else STAYS
         nets = self.trained(z, targets, recipe, rng, members, start, stays)
         return NetFit(self, nets, loss, chosen_at, len(x), (z, targets))
 
@@ -137,17 +145,23 @@ class NetLearner:
         n = len(z)
         if hard:
             return "cross_entropy", n
-        if last and last.loss in LOSSES and n < STALE * last.chosen_at:
+        if last and last.loss in LOSSES and last.chosen_at > min(n / STALE, ENOUGH):
             return last.loss, last.chosen_at
         if n < FEWEST:
             return LOSSES[0], 0
-        held = held_out(n)
-        gaps = []
+        held, recipe, gaps = held_out(n), self.recipe, []
+        brief = bool(targets.min() > 0)  # the logarithm of none is cut, far off: that takes all
+        if brief:
+            whole = recipe.steps_for(n)
+            steps = min(whole, max(BRIEF, int(CHOOSING * whole)))
+            recipe = replace(recipe, steps=steps, epochs=0)
         for loss in LOSSES:
-            nets = self.trained(z[~held], targets[~held], replace(self.recipe, loss=loss), rng, 1)
+            nets = self.trained(z[~held], targets[~held], replace(recipe, loss=loss), rng, 1)
             gaps.append(_gaps(nets[0], z, targets, held))
         better = gaps[0] - gaps[1]
         sure = better.mean() > better.std() / np.sqrt(len(better))  # few rows are a coin's toss
+        if brief:  # the distance of log-probabilities has not come as far by then
+            sure = sure and gaps[1].sum() < CLEARLY * gaps[0].sum()
         return LOSSES[int(sure)], n
 
     def _polished(self, z: Array, targets: Array, loss: str, rng: Generator) -> NetFit | None:
@@ -155,7 +169,7 @@ class NetLearner:
         from moatbench.learners.deep.polish import polished
 
         held, recipe = held_out(len(z)), replace(self.recipe, loss=LOSSES[0])
-        wide = replace(self, knobs=widened(self.net, self.knobs, WIDER))
+        wide = replace(self, wider=max(self.wider, WIDER))
         usual = replace(recipe, loss=loss)
         (plain,) = self.trained(z[~held], targets[~held], usual, rng, 1)
         (net,) = wide.trained(z[~held], targets[~held], recipe, rng, 1)
@@ -187,7 +201,7 @@ class NetLearner:
         for member in range(members):
             with one_stream(int(rng.integers(2**31))):
                 known = start[member] if member < len(start) else None
-                knobs = known.knobs if known else self.knobs
+                knobs = known.knobs if known else widened(self.net, self.knobs, self.wider)
                 fresh = partial(make, self.net, self.image, self.k, knobs)
                 module = known.fresh() if known else fresh()
                 if known and stays < 1:

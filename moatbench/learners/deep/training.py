@@ -77,6 +77,8 @@ def train(
     x = torch.from_numpy(np.ascontiguousarray(z, np.float32)).to(where)
     told = torch.from_numpy(np.asarray(_told(targets, recipe.loss), np.float32)).to(where)
     net = net.to(where).train()
+    if recipe.quick:
+        net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     n, steps = len(x), recipe.steps_for(len(x))
     size = recipe.batch_for(n)
     image = getattr(net[0], "image", None) if isinstance(net, nn.Sequential) else None
@@ -217,7 +219,9 @@ LOSS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 def _optimiser(net: nn.Module, recipe: Recipe) -> Any:
     if recipe.optimiser == "adam":
-        return torch.optim.AdamW(net.parameters(), recipe.rate, weight_decay=recipe.decay)
+        return torch.optim.AdamW(
+            net.parameters(), recipe.rate, weight_decay=recipe.decay, fused=recipe.quick or None
+        )
     return torch.optim.SGD(
         net.parameters(),
         recipe.rate,
