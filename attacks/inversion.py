@@ -48,8 +48,9 @@ class Inversion(Wrapper):
         attack: the other one.
         knowledge: of the defense: `exact` (its knobs), `family` (the knobs are those in use by
             which most answers, and fewest mixes of answers, have an origin; of a rule that the true
-            answer alone decides, those with which one model explains the answers) or `none` (it is
-            looked for in the same way among all parts that say how they are published).
+            answer alone decides, and of two or three classes, those with which one model explains
+            the answers) or `none` (it is looked for in the same way among all parts that say how
+            they are published).
         rounds: of choosing and fitting again at a checkpoint, at most.
 
     Source: ours.
@@ -88,9 +89,12 @@ class Inversion(Wrapper):
         traits = target.known.traits
         keeps_labels = traits is not None and traits.keeps_labels
         tried = self._tried(target, guessing)
-        rules = _rules(tried) if len(tried) > 1 else {}
-        known = {name: inverse_of(d) for name, d in tried.items() if name not in rules}
-        inverses = {name: inverse for name, inverse in known.items() if inverse is not None}
+        rules = _rules(tried)
+        inverses = {name: rule.inverse for name, rule in rules.items()}
+        if len(tried) > 1:
+            inverses = {name: inverses[name] for name in rules if rules[name].tell is None}
+        else:
+            rules = {}
         view = Restored(target.api, inverses, rules, keeps_labels)
         for live in self.attack.run(_before(target, view), deepcopy(asking)):
             view.guess = live.predict
@@ -167,12 +171,11 @@ class Inversion(Wrapper):
 
 
 def _rules(tried: Mapping[str, Defense]) -> Mapping[str, Rule]:
-    """Return those defenses, by name, whose answers the true ones alone decide."""
+    """Return those defenses, by name, that have an inverse."""
     found = {}
     for name, defense in tried.items():
-        inverse, tell = inverse_of(defense), getattr(defense, "told_of", None)
-        if inverse is not None and tell is not None:
-            found[name] = Rule(tell, inverse)
+        if (inverse := inverse_of(defense)) is not None:
+            found[name] = Rule(inverse, getattr(defense, "told_of", None))
     return found
 
 

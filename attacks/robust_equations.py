@@ -14,7 +14,7 @@ import numpy as np
 
 from moatbench.attack import Attack, Needs, Target
 from moatbench.client import Surrogate
-from moatbench.inverses.equations import FAMILIES, StandingEquations
+from moatbench.inverses.equations import FAMILIES, MOST, StandingEquations
 from moatbench.inverses.few_rows import FewExact, few_exact
 from moatbench.knobs import check_number
 from moatbench.learners.published import PUBLISHED
@@ -61,6 +61,8 @@ class RobustEquations(Attack):
         traits = target.known.traits
         if traits is not None and "perturb" not in traits.stages:
             return "there is nothing to see through: no defense perturbs the confidences"
+        if not StandingEquations(target.api.card, target.pool).applies:
+            return f"needs three classes or more, and at most {MOST:,} unknowns, of one_vs_rest"
         return ""
 
     def run(self, target: Target, rng: Generator) -> Iterator[Surrogate]:

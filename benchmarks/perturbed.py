@@ -1,11 +1,12 @@
 """What is left of the literature's perturbations once their answers are inverted, or solved.
 
-Run: python benchmarks/perturbed.py [--quick] [DEFENSE ...]. One thread; prints two tables, some
-minutes on one core; with names, the second one's rows of these defenses alone. First answer by
-answer, for any victim, on uniform inputs of digits: mean L1 error of the answers as told, and of
-those that are restored whole; the share of rows within 1e-4, and of entries known exactly, where
-the true model chooses among several origins. Then whole attacks on softmax regression: the worst of
-the seeds, and the bar (least agreement, largest total variation).
+Run: python benchmarks/perturbed.py [--quick] [rounded] [DEFENSE ...]. One thread; prints three
+tables, some minutes on one core; with `rounded` the second one alone, with names the third one's
+rows of these defenses, or of one family of victims. First answer by answer, for any victim, on
+uniform inputs of digits: mean L1 error of the answers as told, and of those that are restored
+whole; the share of rows within 1e-4, and of entries known exactly, where the true model chooses
+among several origins. Then the same with rounding behind the perturbation: what is left are bounds.
+Then whole attacks: the worst of the seeds, and the bar (least agreement, largest total variation).
 """
 
 import sys
@@ -22,20 +23,23 @@ from moatbench.attack import Attack
 from moatbench.compose.build import build_attacks, build_defense, instantiate
 from moatbench.compose.schema import register
 from moatbench.defense import Defense
+from moatbench.defenses.rounding import Rounding
 from moatbench.inverses.layers import inverse_of
 from moatbench.inverses.origins import Origins
 from moatbench.inverses.settling import nearest
 from moatbench.randomness import stream
 from moatbench.reply import Reply
 from moatbench.runner.extract import extract
+from moatbench.stack import Stack
 from moatbench.victim import Victim
 
 ONLY = [name for name in sys.argv[1:] if not name.startswith("-")]  # defenses, of all
 SEEDS = (0,) if QUICK else (0, 1, 2)
 ROWS = 200 if QUICK else 1300
-CLOSE = 1e-4
+CLOSE, TOLERANCE = 1e-4, 1e-9
 VICTIMS = ("softmax", "mlp") if QUICK else ("softmax", "mlp", "gradient_boosting", "random_forest")
 BY_ANSWER = ("mad", "mad_argmax", "grad2", "modelguard_w", "shuffle")
+ROUNDED, DECIMALS = 100, (2, 3, 4)  # answers, and what stands behind the perturbation
 
 
 class Row(NamedTuple):
@@ -49,6 +53,7 @@ class Row(NamedTuple):
     attack: str
     knobs: tuple[str, ...] = ()
     bar: tuple[float, float, float] = (100.0, 100.0, 1e-9)
+    victim: str = "softmax"
     data: tuple[str, ...] = ("data=digits",)
 
 
@@ -80,6 +85,11 @@ ROWS_OF_ATTACKS = (
     Row("adaptive_misinformation", 650, "robust_equations", (), (100, 0, 1e-3)),
     Row("adaptive_misinformation", 650, "equation_solving", (), (100, 0, 1e-3)),
     Row("modelguard_s", 2600, "robust_equations", (), (99, 97, 1)),
+    *(
+        Row(name, queries, "robust_equations", victim="one_vs_rest")
+        for name, queries in (("mad", 325), ("dawn", 650), ("modelguard_w", 2600), ("grad2", 2600))
+    ),
+    Row("adaptive_misinformation", 650, "robust_equations", (), (100, 0, 1e-3), "one_vs_rest"),
 )
 
 
@@ -88,9 +98,14 @@ def main() -> None:
     register()
     if not ONLY:
         by_answer()
-    print("| defense | attack | queries | test, uniform | TV | CPU seconds | bar | met |")
-    print("|---|---|---:|---:|---:|---:|---:|---|")
-    chosen = [row for row in ROWS_OF_ATTACKS if not ONLY or row.defense in ONLY]
+    if not ONLY or "rounded" in ONLY:
+        rounded()
+    if ONLY == ["rounded"]:
+        return
+    print("| victim | defense | attack | queries | test, uniform | TV | CPU seconds | bar | met |")
+    print("|---|---|---|---:|---:|---:|---:|---:|---|")
+    rows = ROWS_OF_ATTACKS
+    chosen = [row for row in rows if not ONLY or {row.defense, row.victim} & set(ONLY)]
     for row in chosen[:1] if QUICK else chosen:
         print(line(row), flush=True)
 
@@ -106,6 +121,38 @@ def by_answer() -> None:
     print()
 
 
+def rounded() -> None:
+    """Print what rounding behind a perturbation leaves of a softmax regression's answers."""
+    print("| defense | decimals | width of a bound | candidates | truth within | no origin |")
+    print("|---|---:|---:|---:|---:|---:|")
+    for name in BY_ANSWER:
+        for decimals in DECIMALS:
+            print(f"| {name} | {decimals} | {bounded(name, decimals)} |", flush=True)
+    print()
+
+
+def bounded(name: str, decimals: int) -> str:
+    """Tell the median width of the candidates nearest to the truth, as the cells of a row."""
+    victim = victim_of("softmax", 0)
+    stack = Stack({name: defense_of(name), "rounding": Rounding(decimals)})
+    x = victim.space.sample(ROUNDED, stream(0, "fresh"))
+    answers = Deployment(victim, stack, stream(0, "defense")).answer(x, "customer")
+    true, told, inverse = victim.predict(x).outputs, answers.outputs, inverse_of(stack)
+    assert true is not None
+    assert told is not None
+    assert inverse is not None
+    found = inverse(Origins.of(Reply(answers.labels, told)), None)
+    widths = np.ones(len(x))
+    np.minimum.at(widths, found.rows, np.median(found.high - found.low, axis=1))
+    cells = [
+        f"{np.median(widths):.2g}",
+        f"{np.median(found.counts):.0f}",
+        f"{found.holds(true, TOLERANCE).mean():.1%}",
+        f"{(found.counts == 0).mean():.1%}",
+    ]
+    return " | ".join(cells)
+
+
 def line(row: Row) -> str:
     """Attack with each seed; return the worst beside the bar, as a row of the table."""
     runs = [attacked(row, seed) for seed in SEEDS]
@@ -114,6 +161,7 @@ def line(row: Row) -> str:
     least, of_uniform, most = row.bar
     met = test >= least and uniform >= of_uniform and far <= most
     cells = [
+        row.victim,
         row.defense + (", 100 classes" if row.data == HUNDRED else ""),
         " ".join([row.attack, *(knob.partition(".")[2] for knob in row.knobs)]),
         f"{row.queries:,}",
@@ -153,7 +201,7 @@ def attacked(row: Row, seed: int) -> tuple[float, float, float, float]:
 
     Where only some inputs are answered with the truth, the variation is that on test data.
     """
-    victim, start = victim_of("softmax", seed, *row.data), time.process_time()
+    victim, start = victim_of(row.victim, seed, *row.data), time.process_time()
     of_attack = [knob for knob in row.knobs if knob.startswith("attack.")]
     attack = attack_of(row.attack, *of_attack)
     defense = defense_of(row.defense, *(knob for knob in row.knobs if knob not in of_attack))

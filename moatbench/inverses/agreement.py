@@ -7,15 +7,17 @@ is far shrinks round by round (`standing`). More entries agree to seven digits t
 unknowns: that is the certificate, for nothing else makes them.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import expit, log_expit
+from scipy.special import log_expit
 
+from moatbench.inverses.joint import jointly_annealed
 from moatbench.inverses.standing import MANY, agreed, weights_of
 from moatbench.models.linear import cross_entropy
+from moatbench.models.one_vs_rest import SHIFTS, OneVsRest
 from moatbench.types import Array, Labels, Mask, Rows
 
 WIDEST, NARROWEST, SHRINKING = 3.0, 1e-7, 0.88  # scale of the residuals, in log-odds, a round
@@ -33,18 +35,8 @@ SPARE = 4
 ENDS, ALONE = 4, 1.0  # a quarter of the answers, and the scale, where a class is sought alone
 MOST = 0.75  # of the classes
 MODELS = 3  # that may answer in turn
-STEEP = 1e-3  # least slope of a link
-
-
-class Link(NamedTuple):
-    """The log of a class's weight as a function of its linear score, and its slope."""
-
-    log: Callable[[Array], Array]
-    slope: Callable[[Array], Array]
-
-
-SOFTMAX = Link(lambda z: z, np.ones_like)
-SIGMOIDS = Link(log_expit, lambda z: expit(-z))
+NEAR, NEARLY = 0.03, 0.65  # of sigmoids that nothing certifies: gap in log-odds, share of entries
+BENT, TELLING = -3.0, 1.5  # score from which a sigmoid is far from linear, and entries an unknown
 
 
 @dataclass(frozen=True)
@@ -55,16 +47,17 @@ class Equations:
         a: (n, d) features, a column of ones among them.
         logs: (n, k) logs of the answers; of two classes (n, 1), their log-odds.
         usable: (n, k) entries that may stand.
-        link: of the family.
+        sigmoids: whether the log of a class's weight is log sigma of its score, as of one-vs-rest
+            regression, instead of the score itself.
     """
 
     a: Array
     logs: Array
     usable: Mask
-    link: Link = SOFTMAX
+    sigmoids: bool = False
 
     @staticmethod
-    def of(a: Array, told: Array, link: Link = SOFTMAX) -> "Equations":
+    def of(a: Array, told: Array, sigmoids: bool = False) -> "Equations":
         """Take answers (n, k) for equations; rows of NaN are none.
 
         What is equal to the largest of its row may have been raised to it, and is left out; so are
@@ -74,10 +67,10 @@ class Equations:
         usable, logs = told > FAINT, np.log(told.clip(1e-300))
         if told.shape[1] == 2:
             odds = np.asarray(usable.all(axis=1))[:, None]
-            return Equations(a, np.where(odds, logs[:, 1:] - logs[:, :1], 0.0), odds, link)
+            return Equations(a, np.where(odds, logs[:, 1:] - logs[:, :1], 0.0), odds)
         tied = told >= told.max(axis=1, keepdims=True) - TIED
         usable &= ~(tied & (tied.sum(axis=1, keepdims=True) > 1)) & ~_piled(told)
-        return Equations(a, logs, usable, link)
+        return Equations(a, logs, usable, sigmoids)
 
     @property
     def least(self) -> int:
@@ -88,9 +81,14 @@ class Equations:
         """Return those of some rows."""
         return replace(self, a=self.a[rows], logs=self.logs[rows], usable=self.usable[rows])
 
+    def scores(self, w: Array) -> Array:
+        """(n, k) logs of the classes' weights."""
+        scores = self.a @ w
+        return np.asarray(log_expit(scores)) if self.sigmoids else scores
+
     def gaps(self, w: Array) -> Array:
         """(n, k) logs of the answers less those of the model; NaN where nothing is usable."""
-        return np.where(self.usable, self.logs - self.link.log(self.a @ w), np.nan)
+        return np.where(self.usable, self.logs - self.scores(w), np.nan)
 
     def offsets(self, gaps: Array, scale: float) -> Array:
         """(n, 1) the offset that most entries of a row are near to."""
@@ -99,10 +97,14 @@ class Equations:
 
 
 class Agreement(NamedTuple):
-    """What equations agree on: weights (d, k), and which entries (n, k) stand exactly."""
+    """What equations agree on: weights (d, k), and which entries (n, k) stand exactly.
+
+    Where it isn't `exact`, nothing certifies the weights, and entries stand nearly.
+    """
 
     w: Array
     stands: Mask
+    exact: bool = True
 
     @property
     def certain(self) -> Mask:
@@ -125,7 +127,7 @@ def agreements(equations: Equations, labels: Labels, k: int) -> list[Agreement]:
     """Return the models that explain answers exactly, each of them some; the best first.
 
     Where a defense answers for the victim, two models do. Each is looked for among the answers that
-    no other explains.
+    no other explains. Of sigmoids that no solution explains exactly, one may that is near to most.
 
     Args:
         equations: in any order.
@@ -138,6 +140,8 @@ def agreements(equations: Equations, labels: Labels, k: int) -> list[Agreement]:
         one = _agreement(equations.among(left), labels[left], k)
         if one is None:
             break
+        if not one.exact:
+            return found or [one]
         found.append(Agreement(one.w, standing_entries(equations, one.w)))
         left &= ~found[-1].rows
     return sorted(found, key=lambda one: -int(one.stands.sum()))
@@ -179,18 +183,53 @@ def _agreement(equations: Equations, labels: Labels, k: int) -> Agreement | None
     """Return the first solution that is certain of all classes; None where there is none."""
     if (equations.usable.sum(axis=0) < len(equations.a.T)).any():
         return None
+    tried = []
     for start in _starts(equations, labels, k):
         w = _annealed(equations, start, WIDEST)
         one = Agreement(w, standing_entries(equations, w))
-        if one.certain.any() and not one.certain.all():
+        if one.certain.any() and not one.certain.all() and not equations.sigmoids:
             one = _completed(equations, one)
-        if one.certain.all():
+        if _certified(equations, one):
             return one
-    return None
+        tried.append(one.w)
+    return _close(equations, tried) if equations.sigmoids else None
+
+
+def _close(equations: Equations, tried: list[Array]) -> Agreement | None:
+    """Return the weights that most entries are near to; None where too few are."""
+    found = []
+    for w in tried:
+        gaps = equations.gaps(w)
+        found.append(Agreement(w, np.abs(gaps - equations.offsets(gaps, NEAR)) < NEAR, exact=False))
+    best = max(found, key=lambda one: int(one.stands.sum()))
+    return best if best.stands.sum() >= NEARLY * equations.usable.sum() else None
+
+
+def _certified(equations: Equations, one: Agreement) -> bool:
+    """Whether more equations stand than weights and offsets could make.
+
+    Of sigmoids, enough of them must stand that tell a shift of all from an offset of the row.
+    """
+    if not one.certain.all() or equations.least == 1:
+        return bool(one.certain.all())
+    d, k = map(int, one.w.shape)
+    net = int(one.stands.sum()) - int(one.rows.sum())
+    if not equations.sigmoids:
+        return net > d * (k - 1) + SPARE
+    bent = one.stands & (equations.a @ one.w > BENT)
+    return net > d * k + SPARE and int(bent.sum()) >= TELLING * d
 
 
 def _starts(equations: Equations, labels: Labels, k: int) -> Iterator[Array]:
-    """Yield weights to start from: of all entries, of the labels, of the surest answers."""
+    """Yield weights to start from; sigmoids that are small are nearly linear in their logs."""
+    for w in _linear_starts(equations, labels, k):
+        if equations.sigmoids:
+            w[-1] -= SHIFTS[0]
+        yield w
+
+
+def _linear_starts(equations: Equations, labels: Labels, k: int) -> Iterator[Array]:
+    """Yield weights of linear scores: of all entries, of the labels, of the surest answers."""
     a, logs, usable = equations.a, equations.logs, equations.usable
     centred = np.where(usable, logs, 0.0)
     if logs.shape[1] > 1:
@@ -205,6 +244,8 @@ def _starts(equations: Equations, labels: Labels, k: int) -> Iterator[Array]:
 
 def _annealed(equations: Equations, w: Array, widest: float) -> Array:
     """Solve with weights of the residuals, while the scale that says what is far shrinks."""
+    if equations.sigmoids:
+        return _jointly(equations, w, widest)
     scale, turn = widest, 0
     while scale > NARROWEST:
         gaps = equations.gaps(w)
@@ -223,16 +264,24 @@ def _annealed(equations: Equations, w: Array, widest: float) -> Array:
 
 def _stepped(equations: Equations, offset: Array, weights: Array, w: Array, ridge: float) -> Array:
     """(d, k) a step of weighted least squares, a class at a time, with a ridge around `w`."""
-    a, link, z = equations.a, equations.link, equations.a @ w
-    slope = np.maximum(link.slope(z), STEEP)
-    left = np.where(equations.usable, equations.logs - offset - link.log(z), 0.0) / slope
+    a = equations.a
+    left = np.where(equations.usable, equations.logs - offset - a @ w, 0.0)
     found = w.copy()
     for j in range(w.shape[1]):
-        weighted = a * (weights[:, j] * slope[:, j] ** 2)[:, None]
+        weighted = a * weights[:, [j]]
         normal = a.T @ weighted
         normal[np.diag_indices(len(normal))] += ridge
         found[:, j] += np.linalg.solve(normal, weighted.T @ left[:, j])
     return found
+
+
+def _jointly(equations: Equations, w: Array, widest: float) -> Array:
+    """Solve for all sigmoids and offsets at once."""
+    model = OneVsRest(equations.a, w.shape[1])
+    theta = jointly_annealed(
+        model, equations.logs, equations.usable, w.T.ravel(), widest, equations.least
+    )
+    return model.coef(theta)
 
 
 def _completed(equations: Equations, one: Agreement) -> Agreement:
@@ -250,7 +299,7 @@ def _completed(equations: Equations, one: Agreement) -> Agreement:
     for j in np.flatnonzero(~one.certain):
         some = rows[equations.usable[rows, j]]
         column = logs[equations.usable[rows, j]][:, [j]]
-        alone = Equations(equations.a[some], column, np.ones_like(column, bool), equations.link)
+        alone = Equations(equations.a[some], column, np.ones_like(column, bool))
         order = np.argsort(alone.a @ w[:, j])
         for end in (order[: len(order) // ENDS], order[-(len(order) // ENDS) :]):
             found = _annealed(alone.among(end), w[:, [j]], ALONE)

@@ -1,7 +1,8 @@
 """Which knobs of a rule one model explains, where single answers do not tell.
 
-Of many classes almost every answer has origins before a bump, whatever the bump. But the origins of
-all of them lie on one model of linear log-odds with the right knobs alone.
+Of many classes almost every answer has origins before a bump, whatever the bump; of two or three,
+before any rule. But the origins of all of them lie on one model of linear log-odds with the right
+knobs alone.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,18 +22,20 @@ from moatbench.reply import Predict, Reply, has_outputs
 from moatbench.types import Array
 
 TRIED = 8  # rules, those that tell most nearly what was told
+FEW = 3  # classes up to which all are tried: an answer has a few origins there
 LEAST, DIGITS = 100, 9  # answers that are tried, where there are so many; in which two are one
 ANSWERS = 2.5  # times as many equations as unknowns, of those that are tried
 SCREENS = 12, 48, 10**9  # answers that must have origins, in turn
+REDUNDANT = 1.5  # times as many equations as unknowns, where some answers are left with bounds
 EXPLAINED, EXACT = 0.98, 1e-6  # share of the answers that lie on a model, and how near
 ALIKE = 1e-9  # told by two rules that are one
 
 
 class Rule(NamedTuple):
-    """A rule as a function: what it tells of true answers (n, k), and its inverse."""
+    """A rule: its inverse, and what it tells of true answers (n, k), where these alone decide."""
 
-    tell: Callable[[Array], Array]
     inverse: Inverse
+    tell: Callable[[Array], Array] | None
 
 
 def explained_by(learner: Learner, answers: Answers, rules: Mapping[str, Rule]) -> str | None:
@@ -60,34 +63,47 @@ def explained_by(learner: Learner, answers: Answers, rules: Mapping[str, Rule]) 
         return None  # any model explains the same answer to all
     start = label_fit(learner, answers.x, answers.labels)
     guess = np.asarray(softmax(learner.model(answers.x[rows]).scores(start), axis=1))
-    tells = {name: rule.tell(guess) for name, rule in rules.items()}
-    far = {name: float(np.abs(tell - told[rows]).mean()) for name, tell in tells.items()}
     some = rows[:wanted]
     few = Answers(answers.x[some], np.arange(wanted), answers.labels[some], told[some], None)
-    tried: list[Array] = []
     best, most = "", EXPLAINED
-    for name in sorted(far, key=lambda name: far[name]):
-        if any(np.abs(tells[name] - other).mean() < ALIKE for other in tried):
-            continue
-        tried.append(tells[name])
-        share = _explained(learner, few, rules[name].inverse, start)
+    for name in _in_order(rules, guess, told[rows], learner.k <= FEW):
+        share = _explained(learner, few, rules[name], start)
         if share >= most:
             best, most = name, share
-        if most == 1 or len(tried) == TRIED:
+        if most == 1:
             break
     return best
 
 
-def _explained(learner: Learner, answers: Answers, inverse: Inverse, start: Array) -> float:
+def _in_order(rules: Mapping[str, Rule], guess: Array, told: Array, every: bool) -> list[str]:
+    """Return the rules to try: first those that tell most nearly what was told, of the guess."""
+    tells = {name: rule.tell(guess) for name, rule in rules.items() if rule.tell is not None}
+    far = {name: float(np.abs(tell - told).mean()) for name, tell in tells.items()}
+    chosen: list[str] = []
+    for name in sorted(far, key=lambda name: far[name]):
+        if all(np.abs(tells[name] - tells[other]).mean() >= ALIKE for other in chosen):
+            chosen.append(name)
+        if len(chosen) == TRIED and not every:
+            break
+    return chosen + [name for name in rules if every and name not in tells]
+
+
+def _explained(learner: Learner, answers: Answers, rule: Rule, start: Array) -> float:
     """Return the share of the answers of which an origin lies on one model, the same for all."""
     every = Origins.of(Reply(answers.labels, answers.outputs))
     for several in SCREENS:
         told = every.take(np.arange(min(several, len(every.rows))))
-        origins = inverse(told, None)
+        origins = rule.inverse(told, None)
         if (origins.counts[told.rows] > 0).mean() < EXPLAINED:
             return 0.0
+    sure = np.ones(len(answers.x), bool)
+    if rule.tell is None:  # what is left of an answer may be bounds, which hold any guess
+        sure = origins.pointed
+        if sure.sum() * (learner.k - 1) < REDUNDANT * learner.unknowns:
+            return 0.0
+        origins = origins.take(sure[origins.rows])
     predict = linear_guess(learner, answers, origins, start)
-    return 0.0 if predict is None else on_model(predict, answers, origins)
+    return 0.0 if predict is None else on_model(predict, answers, origins) / float(sure.mean())
 
 
 def on_model(predict: Predict, answers: Answers, origins: Origins) -> float:

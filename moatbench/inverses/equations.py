@@ -7,12 +7,16 @@ from moatbench.client import Card, Surrogate
 from moatbench.inverses.agreement import Agreement, Equations, agreements
 from moatbench.learners.published import smooth_learner
 from moatbench.learners.purchases import Purchases
+from moatbench.models import forward
 from moatbench.models.linear import Linear
+from moatbench.models.one_vs_rest import OneVsRest
 from moatbench.reply import Reply, from_outputs
 from moatbench.solvers.reconstruction import in_units
 from moatbench.types import Array, Mask
 
-FAMILIES = frozenset({"logistic", "softmax"})  # whose log-odds are linear in known features
+# Whose classes' weights are functions of one linear score each
+FAMILIES = frozenset({"logistic", "softmax", "one_vs_rest"})
+MOST = 1500  # unknowns of sigmoids, which are solved for all at once
 
 
 class StandingEquations:
@@ -28,12 +32,14 @@ class StandingEquations:
 
     def __init__(self, card: Card, pool: Array) -> None:
         self._card, self._pool = card, pool
-        self._learner = smooth_learner("softmax", card)
+        self._sigmoids = card.family == "one_vs_rest"
+        self._learner = smooth_learner("one_vs_rest" if self._sigmoids else "softmax", card)
 
     @property
     def applies(self) -> bool:
-        """Whether the family is one whose log-odds are linear, told whole."""
-        return self._card.family in FAMILIES and self._card.full
+        """Whether the family is one of these, told whole; two sigmoids leave one odds, unsolved."""
+        few = self._learner.k > 2 and self._learner.unknowns <= MOST
+        return self._card.family in FAMILIES and self._card.full and (few or not self._sigmoids)
 
     def __call__(self, bought: Purchases) -> Surrogate | None:
         """Return the model that the answers agree on; None where they agree on none."""
@@ -42,7 +48,8 @@ class StandingEquations:
         enough = told.sum() * max(self._learner.k - 1, 1) > self._learner.unknowns
         if not self.applies or not enough:
             return None
-        equations = Equations.of(self._features(bought.x), np.where(told[:, None], outputs, 0.0))
+        answers = np.where(told[:, None], outputs, 0.0)
+        equations = Equations.of(self._features(bought.x), answers, self._sigmoids)
         found = agreements(equations, bought.labels, self._learner.k)
         if not found:
             return None
@@ -52,7 +59,7 @@ class StandingEquations:
 
     def _features(self, x: Array) -> Array:
         model = self._learner.model(x)
-        assert isinstance(model, Linear)
+        assert isinstance(model, Linear | OneVsRest)
         return model.a
 
     def _sureness(self, w: Array) -> float:
@@ -61,6 +68,8 @@ class StandingEquations:
 
     def _outputs(self, w: Array, x: Array) -> Array:
         scores = self._features(x) @ w
+        if self._sigmoids:
+            return forward.one_vs_rest(scores)
         if self._learner.k == 2:
             scores = np.hstack([np.zeros_like(scores), scores])
         return np.asarray(softmax(scores, axis=1))
@@ -72,6 +81,11 @@ class StandingEquations:
             return from_outputs(self._outputs(w, x))
 
         entries, rows = one.stands[told].mean(), one.rows[told].mean()
+        if not one.exact:
+            note = (
+                f"nearly solved: {entries:.1%} of the equations stand nearly, and none certify it"
+            )
+            return Surrogate(predict, {}, False, note)
         note = (
             f"{entries:.1%} of the equations stand, in {rows:.1%} of the answers; solved by these"
         )

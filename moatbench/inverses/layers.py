@@ -27,7 +27,10 @@ def inverse_of(defense: Defense) -> Inverse | None:
         return None
 
     def inverse(told: Origins, guess: Array | None) -> Origins:
+        told = _valid(told)
         for place, layer in reversed(list(enumerate(touching))):
+            if layer.traits.stage == "perturb":  # what it tells adds up to 1
+                told = _whole(told)
             if hasattr(layer, "inverse"):
                 told = layer.inverse(told, guess if place == 0 else None)
             elif (said := layer.traits.answer_grid) is not None:
@@ -39,6 +42,12 @@ def inverse_of(defense: Defense) -> Inverse | None:
 
 def _grid_alone(layer: Defense) -> bool:
     return layer.traits.kinds == {"quantises"} and layer.traits.answer_grid is not None
+
+
+def _valid(told: Origins) -> Origins:
+    """Leave out what is no answer of any defense: not finite, negative, or above 1."""
+    least, most = told.low.min(axis=1, initial=0.0), told.high.max(axis=1, initial=0.0)
+    return told.take(np.asarray((least >= -CLOSE) & (most <= 1 + CLOSE)))
 
 
 def _whole(origins: Origins) -> Origins:

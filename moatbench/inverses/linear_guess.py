@@ -39,15 +39,16 @@ def linear_guess(
     rows = np.zeros(0, np.intp) if told is None else np.flatnonzero(has_outputs(told))
     if told is None or len(rows) * (learner.k - 1) < learner.unknowns:
         return None
-    if learner.k == 2 and origins.pointed.sum() < learner.unknowns:
-        return None  # what is left are bounds on one log-odds
+    none_stands, found = not _untouched(told, origins).any(), None
+    points = int(origins.pointed.sum()) * (learner.k - 1)
+    if (learner.k == 2 or (none_stands and learner.k <= ALL)) and points < learner.unknowns:
+        return None  # what is left are bounds
     labels = answers.labels.copy()
     labels[origins.rows] = origins.labels  # where a label was told that is not the model's
     start = label_fit(learner, answers.x, labels) if start is None else start
     model = learner.model(answers.x)
     assert isinstance(model, Linear)
     w = model.coef(start)
-    none_stands, found = not _untouched(told, origins).any(), None
     if none_stands and learner.k > MANY and not origins.mixed.any():
         found = raised_together(model.a, told)
     if found is not None:

@@ -33,7 +33,9 @@ def least_likely_moves(told: Origins, epsilon: float, lead: float) -> Origins:
     """
 
     def guesses(row: Array, top: int) -> Boxes:
-        return _least_likely(row, top, epsilon / 2, lead)
+        low, high = _least_likely(row, top, epsilon / 2, lead)
+        keeps = (high[:, top] >= low.max(axis=1) - CLOSE) & (row[top] == row.max())
+        return low[keeps], high[keeps]
 
     return _undone(told, epsilon, guesses)
 

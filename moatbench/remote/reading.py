@@ -30,6 +30,7 @@ class Reading:
         binary: `p1` where a number is the probability of the last class.
         full: whether outputs are whole distributions.
         names: of the features, in the order of columns, where each has one.
+        width: numbers that outputs of a row hold.
     """
 
     k: int
@@ -39,6 +40,7 @@ class Reading:
     binary: str | None = None
     full: bool = True
     names: tuple[str, ...] = ()
+    width: int = 0
 
     @classmethod
     def of(
@@ -77,15 +79,16 @@ class Reading:
     ) -> "Reading":
         labels = outputs = None
         keys: tuple[str, ...] = ()
+        width = 0
         if all(one.outputs is not None for one in told):
             if isinstance(told[0].outputs, Mapping):
                 keys = tuple(known or told[0].outputs)
                 known = keys
             raw = _as_array([one.outputs for one in told], keys, binary)
-            outputs = form_of(raw, known, classes)
+            outputs, width = form_of(raw, known, classes), _width(raw)
         if all(one.label is not None for one in told):
             labels = form_of(np.asarray([one.label for one in told]), known, classes)
-        return cls(len(classes), labels, outputs, keys, binary)
+        return cls(len(classes), labels, outputs, keys, binary, width=width)
 
     @property
     def confidences(self) -> bool:
@@ -131,7 +134,7 @@ class Reading:
                 if form is self.labels:
                     labels[rows] = form.reply(np.asarray([one.label for one in few])).labels
                     continue
-                found = form.reply(_as_array([one.outputs for one in few], self.keys, self.binary))
+                found = form.reply(self._raw(few))
                 labels[rows] = found.labels
                 if outputs is not None and found.outputs is not None:
                     outputs[rows] = found.outputs
@@ -151,13 +154,19 @@ class Reading:
         if self.outputs is None:
             assert labels is not None
             return Reply(labels, path=self._path(told))
-        raw = _as_array([one.outputs for one in told], self.keys, self.binary)
-        found = self.outputs.reply(raw)
+        found = self.outputs.reply(self._raw(told))
         if found.outputs is None:
             return found
         # Its own label where it tells one: in a tie no argmax knows it
         outputs = _whole(found.outputs) if self.full else found.outputs
         return Reply(found.labels if labels is None else labels, outputs, self._path(told))
+
+    def _raw(self, told: Sequence[Told]) -> Any:
+        """Return the outputs of rows, of which each holds as many numbers as the first answers."""
+        raw = _as_array([one.outputs for one in told], self.keys, self.binary)
+        if _width(raw) != self.width:
+            raise ValueError(f"a row of {_width(raw)} in place of {self.width}")
+        return raw
 
     def _path(self, told: Sequence[Told]) -> Array | None:
         """(n, d) 1 for each feature tested on the way, else 0; None unless all rows tell."""
@@ -203,6 +212,10 @@ def _as_array(outputs: Sequence[Any], keys: Sequence[str], binary: str | None) -
             return values
         return values if values.shape[-1] > 1 or binary != P1 else _pair(values[:, 0])
     return _pair(np.array(outputs, dtype=np.float64)) if binary == P1 else np.asarray(outputs)
+
+
+def _width(raw: Any) -> int:
+    return raw.shape[1] if raw.ndim > 1 else 1
 
 
 def _pair(p: Array) -> Array:

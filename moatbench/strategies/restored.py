@@ -30,8 +30,8 @@ class Restored(View):
         api: what is asked.
         inverses: what may undo its defense, by name; of several, the one that the first answers
             speak for, or none.
-        rules: what else may be its defense, by name; one with which a model of linear log-odds
-            explains the answers is preferred to all inverses.
+        rules: what may be its defense, by name; one with which a model of linear log-odds explains
+            the answers is preferred to all inverses.
         keeps_labels: whether the labels told are the model's; else they are the restored answers'.
     """
 

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 SPELT = {  # as their papers or makers write them, where the words of the code do not tell
     "none": "No defense",
     "label_only": "Labels only",
+    "dadd": "D-ADD",
     "grad2": "GRAD²",
+    "jbda_tr": "JBDA-TR",
     "mad_argmax": "MAD-argmax",
     "modelguard_s": "ModelGuard-S",
     "modelguard_w": "ModelGuard-W",
     "top_k": "Top-k",
-    "vardetect": "VarDetect",
     "lowd_meek": "Lowd-Meek",
     "bigml_tree": "BigML tree",
     "mlflow": "MLflow model",
@@ -25,10 +26,17 @@ SPELT = {  # as their papers or makers write them, where the words of the code d
     "openml": "OpenML",
 }
 CAPITALS = (
-    *("art", "bdpl", "cnn", "dawn", "dp", "edm", "fee", "hoda", "jbda", "mad", "mlp", "prada"),
-    *("rbf", "seat", "svm"),
+    *("art", "bdpl", "cnn", "dawn", "dcp", "dfal", "dp", "edm", "fee", "hoda", "http", "idx"),
+    *("jbda", "mad", "mlp", "npz", "prada", "rbf", "s4l", "seat", "svm"),
 )
-WORDS = {word: word.upper() for word in CAPITALS} | {"top1": "top-1", "mnist5k": "MNIST-5k"}
+WORDS = {word: word.upper() for word in CAPITALS} | {
+    "activethief": "ActiveThief",
+    "hist": "histogram",
+    "kcenter": "k-center",
+    "mnist5k": "MNIST-5k",
+    "top1": "top-1",
+    "vardetect": "VarDetect",
+}
 BETWEEN = re.compile(r", (?![^()]*\))")  # names, not the knobs of one
 HOST = re.compile(r"[\w.-]+:\d+|\[[0-9a-f:]+\]:\d+|\d+(?:\.\d+){3}")  # as an address names it
 KNOB = re.compile(r"(?<=[ (])[\w.]+=")  # the name of one

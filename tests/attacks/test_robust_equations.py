@@ -15,7 +15,7 @@ from moatbench.defenses.mad import MAD
 from moatbench.defenses.reverse_sigmoid import ReverseSigmoid
 from moatbench.defenses.rounding import Rounding
 from moatbench.inverses.agreement import Equations, agreements
-from moatbench.models.forward import softmax
+from moatbench.models.forward import one_vs_rest, softmax
 from moatbench.models.linear import design
 from moatbench.runner.extract import Checkpoint, extract
 from moatbench.types import Array
@@ -76,6 +76,50 @@ def test_the_parameters_are_the_victims() -> None:
     assert outputs is not None
     odds = [np.log(p[1] / p[0]) for p in outputs]
     assert point.parameters["coef"][0, 0] == pytest.approx((odds[1] - odds[0]) / 0.1, rel=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("defense", "queries"),
+    [("mad", 325), ("dawn", 650), ("adaptive_misinformation", 650), ("modelguard_w", 2600)],
+)
+def test_sigmoids_are_solved_for_with_the_offsets_of_the_rows(defense: str, queries: int) -> None:
+    victim = victim_of("one_vs_rest", "digits")
+    point = last(victim, defense_of(defense), attack_of("robust_equations"), queries)
+    assert point.metrics["fidelity_test"] == point.metrics["fidelity_uniform"] == 1
+    assert point.metrics["tv_test"] < CLOSE
+    assert "of the equations stand" in point.note
+
+
+def of_sigmoids(n: int, d: int, k: int) -> tuple[Array, Array, Array]:
+    """Features (n, d + 1), weights, and what one-vs-rest regression says."""
+    rng = np.random.default_rng(0)
+    a = design(rng.uniform(-1, 1, (n, d)))
+    w = rng.normal(size=(d + 1, k)) * 2 - np.eye(d + 1)[-1:].T
+    return a, w, one_vs_rest(a @ w)
+
+
+def test_a_class_that_is_raised_in_each_answer_leaves_the_odds_of_the_other_sigmoids() -> None:
+    a, w, true = of_sigmoids(120, 4, 6)
+    raised = np.random.default_rng(1).integers(6, size=120)
+    told = 0.5 * true + 0.5 * np.eye(6)[raised]
+    (one,) = agreements(Equations.of(a, told, sigmoids=True), told.argmax(axis=1), 6)
+    assert one.exact
+    np.testing.assert_allclose(one.w, w, atol=1e-6)
+    assert one.stands.sum(axis=1).min() >= 5
+
+
+def test_noise_on_every_entry_leaves_no_sigmoid_standing() -> None:
+    a, _, true = of_sigmoids(120, 4, 6)
+    told = true * np.exp(np.random.default_rng(1).normal(size=true.shape) * 0.3)
+    told /= told.sum(axis=1, keepdims=True)
+    assert agreements(Equations.of(a, told, sigmoids=True), told.argmax(axis=1), 6) == []
+
+
+def test_two_sigmoids_leave_one_odds_and_are_refused() -> None:
+    victim = victim_of("one_vs_rest", "breast_cancer")
+    with pytest.raises(NotApplicable, match="three classes or more"):
+        last(victim, defense_of("mad"), attack_of("robust_equations"), 100)
 
 
 def answers(n: int, d: int, k: int) -> tuple[Array, Array]:

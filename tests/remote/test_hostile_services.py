@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -104,11 +105,19 @@ def test_tensors_of_no_size_are_unreadable() -> None:
             reading.reply(Mapped("v2").read({"outputs": [tensor | {"shape": shape}]}, 3))
 
 
+@pytest.mark.parametrize("told", [[0, 1], [1.0, 0.0], [[1], [0]], [[0.5, 0.25, 0.25]] * 2])
+def test_probabilities_that_become_labels_are_another_form(told: list[Any]) -> None:
+    mapped = Mapped("mlflow")
+    reading = Reading.of(mapped.read({"predictions": [[0.5, 0.5]] * 2}, 2), ("a", "b"))
+    with pytest.raises(Unreadable, match=r"another form than before \(a row of . in place of 2\)"):
+        reading.reply(mapped.read({"predictions": told}, 2))
+
+
 def test_what_a_defended_service_says_of_tested_fields_may_be_odd() -> None:
     mapped = Mapped("mlflow", refusals=True)
     plain = {"predictions": [[0.5, 0.5]] * 2}
     reading = Reading.of(mapped.read(plain, 2), ("a", "b"))
-    reading = Reading(2, reading.labels, reading.outputs, names=("x",))
+    reading = replace(reading, names=("x",))
     with pytest.raises(Unreadable, match="another form"):
         reading.some(mapped.read(plain | {"fields": [[1], ["x"]]}, 2))
 
