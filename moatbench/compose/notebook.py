@@ -7,10 +7,13 @@ from typing import Any
 from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from omegaconf import open_dict
+from omegaconf.errors import OmegaConfBaseException
 
 from moatbench.compose.build import Parts, build
 from moatbench.compose.schema import register
+from moatbench.compose.words.errors import explain
 from moatbench.compose.words.overrides import explain_composition
 
 _handed: list[Any] = []
@@ -45,6 +48,7 @@ def parts(overrides: str | Sequence[str] = (), model: Any = None) -> Parts:
             try:
                 cfg = compose("config", given, return_hydra_config=True)
             except Exception as error:
+                around.hydra = None  # to explain it, others are composed
                 raise ValueError(explain_composition(error, given)) from error
             config.set_config(cfg)
             attack = str(cfg.hydra.runtime.choices["attack"])
@@ -55,6 +59,8 @@ def parts(overrides: str | Sequence[str] = (), model: Any = None) -> Parts:
                     cfg.cache = None  # nothing here tells one live object from another
             _handed.append(model)
             return build(cfg, attack)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ValueError(explain(error)) from error
     finally:
         _handed.clear()
         around.hydra, config.cfg = kept, known

@@ -47,6 +47,15 @@ def test_a_live_model_stands_in_place_of_the_victim() -> None:
 def test_what_is_wrong_is_said_as_the_command_says_it() -> None:
     with pytest.raises(ValueError, match="no defense is called 'roundin'; did you mean rounding"):
         moatbench.parts([*QUICK, "defense=roundin"])
+    with pytest.raises(ValueError, match=r"no knob 'decimal' in defense\.rounding; did you mean d"):
+        moatbench.parts([*QUICK, "defense=rounding", "defense.rounding.decimal=2"])
+
+
+def test_what_is_wrong_with_a_part_is_said_without_hydra_s_words() -> None:
+    with pytest.raises(ValueError, match=r"^data\.path must be given, for it has no default"):
+        moatbench.parts("data=csv data.target=label")
+    with pytest.raises(ValueError, match=r"^victim: victim\.hidden must be .*, got 0"):
+        moatbench.parts([*QUICK, "victim=mlp", "victim.hidden=0"])
 
 
 def test_hydra_is_left_as_it_was() -> None:

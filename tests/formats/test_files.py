@@ -11,16 +11,17 @@ import onnx_writer
 import pandas as pd
 import pytest
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.compose import ColumnTransformer
+from sklearn.compose import ColumnTransformer, make_column_selector, make_column_transformer
 from sklearn.ensemble import (
     GradientBoostingClassifier,
     HistGradientBoostingClassifier,
     RandomForestClassifier,
     VotingClassifier,
 )
-from sklearn.feature_selection import SelectKBest
+from sklearn.feature_selection import SelectKBest, chi2, mutual_info_classif
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
@@ -329,3 +330,24 @@ def test_a_library_that_does_not_load_is_no_damaged_file(
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(ValueError, match=r"does not load here \(libgomp\.so\.1: .*libgomp1"):
         require("unlinked", "boosting", "LightGBM")
+
+
+@pytest.mark.parametrize("scoring", [None, "f1_macro", "roc_auc_ovr"])
+def test_a_search_over_a_pipeline_that_selects_columns_is_taken(
+    scoring: str | None, people: pd.DataFrame, tmp_path: Path
+) -> None:
+    import skops.io
+
+    numbers = make_pipeline(SimpleImputer(), SelectKBest(mutual_info_classif, k=2))
+    names = make_pipeline(OneHotEncoder(), SelectKBest(chi2, k=3))
+    columns = make_column_transformer(
+        (numbers, make_column_selector(dtype_include="number")),
+        (names, make_column_selector(dtype_exclude="number")),
+    )
+    chosen = make_pipeline(columns, LogisticRegression(max_iter=500))
+    grid = {"logisticregression__C": [0.1, 1.0]}
+    search = GridSearchCV(chosen, grid, scoring=scoring, cv=2).fit(people[RAW], people.label)
+    skops.io.dump(search, tmp_path / "m")
+    names_of_people = dict.fromkeys(RAW)
+    asked = opened.opened(tmp_path / "m", names_of_people).ask(people[RAW][:9])
+    assert np.array_equal(asked, search.predict_proba(people[RAW][:9]))

@@ -11,13 +11,26 @@ from moatbench.formats.readers.estimator import estimator
 from moatbench.formats.readers.sound_trees import require_sound
 from moatbench.formats.sizes import check_size
 
-# Scikit-learn's own, and NumPy's: none runs anything that a file says. Of trees see `sound_trees`.
+# Scikit-learn's own, and NumPy's: none runs anything that a file says. Of trees see `sound_trees`;
+# a search's scorers and folds are not asked when it predicts.
 TRUSTED = {
     "numpy.dtype",
     "sklearn.calibration._CalibratedClassifier",
     "sklearn.calibration._SigmoidCalibration",
+    "sklearn.compose._column_transformer.make_column_selector",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.feature_selection._mutual_info.mutual_info_classif",
+    "sklearn.feature_selection._univariate_selection.chi2",
     "sklearn.feature_selection._univariate_selection.f_classif",
+    "sklearn.metrics._classification.accuracy_score",
+    "sklearn.metrics._classification.balanced_accuracy_score",
+    "sklearn.metrics._classification.f1_score",
+    "sklearn.metrics._classification.log_loss",
+    "sklearn.metrics._ranking.roc_auc_score",
+    "sklearn.metrics._scorer._PassthroughScorer",
+    "sklearn.metrics._scorer._Scorer",
+    "sklearn.model_selection._split.KFold",
+    "sklearn.model_selection._split.StratifiedKFold",
     "sklearn.multiclass._ConstantPredictor",
     "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
     "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
