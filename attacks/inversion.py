@@ -20,7 +20,7 @@ from moatbench.inverses.hypotheses import known_rules
 from moatbench.inverses.layers import inverse_of
 from moatbench.knobs import check_choice, check_whole
 from moatbench.reply import Predict
-from moatbench.strategies.believing import best_of
+from moatbench.strategies.believing import best_of, held_out, supported
 from moatbench.strategies.restored import Replayed, Restored
 from moatbench.strategies.simulation import variants
 from moatbench.strategies.wrapper import Wrapper
@@ -41,8 +41,8 @@ class Inversion(Wrapper):
     two come nearer to each other. Until there is a surrogate, the label alone is passed on of such
     answers; before softmax regression the first surrogate is what most entries of all answers agree
     on. Of an answer that no true one leads to, the label alone is passed on for good. Where most
-    answers have several origins and no exact solution is found, held-out labels that are known to
-    be the model's say whether the answers as told, or labels alone, serve better.
+    answers have several origins and no exact solution is found, held-out purchases say whether the
+    answers as told, or labels alone, serve better.
 
     Args:
         attack: the other one.
@@ -126,27 +126,32 @@ class Inversion(Wrapper):
     ) -> Surrogate | None:
         """Fit to the answers as told, or to labels, where these serve better; None where not.
 
-        Where many answers have several origins, the wrong ones may be chosen of all alike, and a
-        model that fits them says nothing against it. Labels that are known to be true do.
+        Where many answers have several origins, the wrong ones may be chosen of all alike. Held-out
+        labels that are known to be true tell; without these, what the opposite choice comes to.
         """
-        certain = view.certain
-        if not (view.undoes and len(certain)) or certain.mean() >= MOSTLY:
+        origins = view.origins
+        if not (view.undoes and origins.n) or origins.certain.mean() >= MOSTLY:
             return None
         told, restored = view.told, view.restored
-        options = {"restored": restored, "told": told}
-        if keeps_labels:
-            options["labels"] = told._replace(outputs=None)
 
         def fit(answers: Answers) -> Predict:
             return self._replayed(target, answers, view.queries, asking).predict
 
-        known = certain | keeps_labels
-        name = best_of(options, fit, restored.labels, known, "restored" if keeps_labels else "told")
+        held, name = held_out(origins.certain | keeps_labels), "restored"
+        if held is not None:
+            options = {"restored": restored, "told": told}
+            if keeps_labels:
+                options["labels"] = told._replace(outputs=None)
+            name = best_of(options, fit, restored.labels, held)
+        elif (held := held_out(origins.counts > 0)) is not None and not supported(
+            restored, told, view.rival, fit, origins, held
+        ):
+            name, options = "told", {"told": told}
         if name == "restored":
             return None
         found = self._replayed(target, options[name], view.queries, asking)
         said = "labels alone" if name == "labels" else "answers as told"
-        return replace(found, parameters={}, note=f"{said} foretell more than restored ones")
+        return replace(found, parameters={}, note=f"{said} foretell as much as restored ones")
 
     def _replayed(
         self, target: Target, answers: Answers, queries: int, asking: Generator

@@ -41,6 +41,20 @@ def nearest(origins: Origins, guess: Array) -> tuple[Array, Mask]:
     return outputs, known
 
 
+def farthest(origins: Origins, guess: Array) -> Array:
+    """(n, k) the points of the candidates that are least like a guess (n, k), as above.
+
+    A choice as good as any, if nothing but the guess speaks for the nearest ones.
+    """
+    near = _nearest(origins, guess[origins.rows])
+    far = ((np.sqrt(near) - np.sqrt(guess[origins.rows])) ** 2).sum(axis=1)
+    order = np.lexsort((-far, origins.rows))
+    best = order[np.unique(origins.rows[order], return_index=True)[1]]
+    outputs = np.full((origins.n, origins.k), np.nan)
+    outputs[origins.rows[best]] = near[best]
+    return outputs
+
+
 def _middles(origins: Origins) -> Array:
     """(m, k) a point in the midst of each candidate; mixed classes share their sum."""
     mixed, middle = origins.mixed, (origins.low + origins.high) / 2

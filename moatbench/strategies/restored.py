@@ -12,12 +12,12 @@ from moatbench.inverses.hypotheses import SAMPLE, spoken_for
 from moatbench.inverses.layers import Inverse
 from moatbench.inverses.linear_guess import linear_guess
 from moatbench.inverses.origins import Origins, stacked
-from moatbench.inverses.settling import settled
+from moatbench.inverses.settling import farthest, settled
 from moatbench.inverses.steps import ALL
 from moatbench.learners.published import PUBLISHED, learner_for, smooth_learner
 from moatbench.reply import Predict, Reply, has_outputs
 from moatbench.strategies.view import View
-from moatbench.types import Array, Mask, Rows
+from moatbench.types import Array, Rows
 
 ENOUGH = 0.25  # of the answers; where so many have one origin alone, the others wait
 REDUNDANT = 1.5  # equations an unknown, of which some may be chosen by a guess
@@ -85,9 +85,19 @@ class Restored(View):
         return Answers.joined(self._told)
 
     @property
-    def certain(self) -> Mask:
-        """(n,) which answers have one origin."""
-        return stacked(self._origins).certain
+    def origins(self) -> Origins:
+        """Of all answers so far."""
+        return stacked(self._origins)
+
+    @property
+    def rival(self) -> Answers:
+        """All answers so far, each as that of its origins which is least like the model."""
+        guess = self._guessed(self.told.x)
+        if guess is None:
+            return self.restored
+        outputs = farthest(self.origins, guess)
+        labels = np.nan_to_num(outputs).argmax(axis=1)
+        return self.told._replace(labels=labels, outputs=outputs)
 
     @property
     def undoes(self) -> bool:

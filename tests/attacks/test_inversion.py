@@ -10,6 +10,7 @@ from shop import ROOT, attack_of, defense_of, victim_of
 
 from moatbench.attack import Attack
 from moatbench.attacks.inversion import Inversion
+from moatbench.client import Answers
 from moatbench.defense import Defense
 from moatbench.defenses.grad2 import GradientRedirection, redirected
 from moatbench.defenses.label_only import LabelOnly
@@ -24,12 +25,13 @@ from moatbench.inverses.hypotheses import known_inverses, known_rules, spoken_fo
 from moatbench.inverses.layers import inverse_of
 from moatbench.inverses.linear_guess import raised_together
 from moatbench.inverses.origins import Origins
-from moatbench.inverses.settling import nearest, settled
+from moatbench.inverses.settling import farthest, nearest, settled
 from moatbench.models.linear import design
 from moatbench.numerics.simplex import normalised
-from moatbench.reply import Reply
+from moatbench.reply import Predict, Reply
 from moatbench.runner.extract import Checkpoint, extract
 from moatbench.stack import Stack
+from moatbench.strategies.believing import best_of, held_out, supported
 from moatbench.testing import check_defense
 from moatbench.types import Array
 from moatbench.victim import NotApplicable, Victim
@@ -348,3 +350,53 @@ def test_a_hundred_classes_end_in_a_minute() -> None:
     assert process_time() - start < 60
     assert point.metrics["fidelity_test"] == point.metrics["fidelity_uniform"] == 1
     assert point.metrics["tv_uniform"] < CLOSE
+
+
+def next_to(answers: Answers) -> Predict:
+    """Answer as the purchase that is nearest on the first axis."""
+    assert answers.outputs is not None
+    outputs = answers.outputs
+
+    def predict(x: Array) -> Reply:
+        near = np.abs(x[:, :1] - answers.x[:, 0]).argmin(axis=1)
+        return Reply(outputs[near].argmax(axis=1).astype(np.int64), outputs[near])
+
+    return predict
+
+
+def mirrored(share: float) -> tuple[Answers, Array, Origins]:
+    """Answers told halfway between two classes, of which one was true, and a choice between them.
+
+    Of a share of them, the other origin is any class, as chance has it.
+    """
+    rng = np.random.default_rng(0)
+    x = np.linspace(0, 1, 100)[:, None]
+    true, other = np.eye(3)[(x[:, 0] > 0.5).astype(int)], np.eye(3)[(x[:, 0] <= 0.5).astype(int)]
+    lost = rng.random(100) < share
+    other[lost] = np.eye(3)[rng.integers(0, 3, lost.sum())]
+    told = Answers(x, np.arange(100), true.argmax(axis=1), (true + other) / 2, None)
+    rows, low = np.repeat(np.arange(100), 2), np.stack([true, other], axis=1).reshape(200, 3)
+    labels = low.argmax(axis=1).astype(np.int64)
+    return told, true, Origins(100, rows, low, low, labels, np.zeros((200, 3), bool))
+
+
+@pytest.mark.parametrize(("share", "believed"), [(0.0, False), (0.8, True)])
+def test_a_choice_is_believed_where_the_opposite_one_explains_less(
+    share: float, believed: bool
+) -> None:
+    """A tree behind mad: each answer is halfway between two classes, and either may be the true."""
+    told, true, origins = mirrored(share)
+    held = held_out(origins.counts > 0)
+    assert held is not None
+    rival = told._replace(outputs=farthest(origins, true * 0.98 + 0.02 / 3))
+    restored = told._replace(outputs=true)
+    assert supported(restored, told, rival, next_to, origins, held) is believed
+
+
+def test_held_out_labels_choose_between_answers_as_told_and_as_restored() -> None:
+    told, true, _ = mirrored(0.0)
+    wrong, labels = told._replace(outputs=np.roll(true, 1, axis=1)), true.argmax(axis=1)
+    right = told._replace(outputs=true)
+    held = np.arange(0, 100, 7)
+    assert best_of({"restored": wrong, "told": right}, next_to, labels, held) == "told"
+    assert best_of({"restored": right, "told": right}, next_to, labels, held) == "restored"

@@ -196,7 +196,8 @@ class Search:
             at, told = found[of], weights[of]
             for branch, (f, z) in enumerate(self._branches[place]):
                 some = cells.branches[of] == branch
-                at[some] = np.interp(told[some], f, z)
+                if some.any():
+                    at[some] = np.interp(told[some], f, z)
             found[of] = at
         return found
 
