@@ -20,7 +20,6 @@ POINTS, STEPS = 1025, 160  # of a table of f, and of the grid of the largest con
 CLOSER: Array = 0.3 * 0.5 ** np.arange(16.0)  # to a turn, where more points are
 GATE = 40.0  # log-odds of a gate beyond which it is open or shut
 ROUNDS, TURNS = 6, 4  # of Newton's steps: those that have arrived rest after each round
-EDGES = 2  # log-odds above the least, where classes are next to nothing
 STRIDE, ARRIVED = 1.0, 1e-12  # longest step, and shortest, in log-odds
 
 
@@ -140,50 +139,29 @@ class Table(NamedTuple):
 
 
 def solved(
-    bump: Bump,
-    ratio: Array,
-    top: Array,
-    others: Array,
-    pinned: Mask | None = None,
-    within: tuple[Array, Array] | None = None,
+    bump: Bump, ratio: Array, top: Array, others: Array, pinned: Mask
 ) -> tuple[Array, Array, Mask]:
     """Solve for z of the largest confidence (m,), and of the others (m, j), from a start.
 
     The equations are f(y_i) = ratio_i f(y_top), and that all add up to 1. Of a row with pinned
     ones (m, j), which are at the edge or below, the sum says nothing; their equations do.
 
-    Args:
-        bump: tells f.
-        ratio: (m, j).
-        top: (m,) where to start.
-        others: (m, j) where to start.
-        pinned: (m, j); None where none are.
-        within: the least and the most (m,) of the largest, beyond which a search is given up.
-
     Returns:
-        Both, NaN for the largest where the search was given up, and (m,) whether it has arrived.
+        Both, and (m,) whether the search has arrived.
     """
-    top, others, left = top.copy(), others.copy(), np.arange(len(top))
-    if pinned is not None:
-        others[pinned] = BOTTOM
-    arrived = np.zeros(len(top), bool)
+    top, others, left = top.copy(), np.where(pinned, BOTTOM, others), np.arange(len(top))
     for _ in range(ROUNDS):
-        at, rest, these_ratios = top[left], others[left], ratio[left]
-        held = None if pinned is None else pinned[left]
+        at, rest = top[left], others[left]
         for _ in range(TURNS):
-            to, these = _stepped(bump, these_ratios, at, rest, held)
+            to, these = _stepped(bump, ratio[left], at, rest, pinned[left])
             moved = np.maximum(np.abs(to - at), np.abs(these - rest).max(axis=1))
             at, rest = to, these
         top[left], others[left] = at, rest
-        arrived[left] = moved <= ARRIVED
-        lost = np.zeros(len(left), bool)
-        if within is not None:
-            lost = (moved > ARRIVED) & ((at < within[0][left]) | (at > within[1][left]))
-            lost &= (rest > BOTTOM + EDGES).all(axis=1)  # else it is a start with pinned ones
-            top[left[lost]] = np.nan
-        left = left[(moved > ARRIVED) & ~lost]
+        left = left[moved > ARRIVED]
         if not len(left):
             break
+    arrived = np.ones(len(top), bool)
+    arrived[left] = False
     return top, others, arrived
 
 
@@ -198,7 +176,7 @@ def slope(bump: Bump, ratio: Array, top: Array, others: Array) -> Array:
 
 
 def _stepped(
-    bump: Bump, ratio: Array, top: Array, others: Array, pinned: Mask | None
+    bump: Bump, ratio: Array, top: Array, others: Array, pinned: Mask
 ) -> tuple[Array, Array]:
     """Newton's step; only the largest confidence is in all equations, so no system is solved."""
     m = expit(top)
@@ -208,18 +186,15 @@ def _stepped(
     of_top = largest.rise - largest.share * dh
     along = -rest.share * dh[:, None] - ratio * of_top[:, None]
     with np.errstate(divide="ignore", invalid="ignore"):
-        held = (others <= BOTTOM) & (gap / rest.rise > 0)
-        if pinned is not None:
-            held |= pinned
+        held = pinned | ((others <= BOTTOM) & (gap / rest.rise > 0))
         inverse = np.where(held, 0.0, 1 / rest.rise)
         grows = rest.grows * inverse
         step = (1 - m - rest.y.sum(axis=1) + (grows * gap).sum(axis=1)) / (
             largest.grows - (grows * along).sum(axis=1)
         )
-        if pinned is not None:
-            some = pinned.any(axis=1)
-            first = np.arange(len(top)), pinned.argmax(axis=1)
-            step[some] = (-gap[first] / along[first])[some]
+        some = pinned.any(axis=1)
+        first = np.arange(len(top)), pinned.argmax(axis=1)
+        step[some] = (-gap[first] / along[first])[some]
         step = step.clip(-STRIDE, STRIDE)
         step[np.isnan(step)] = 0
         moves = (-(gap + along * step[:, None]) * inverse).clip(-STRIDE, STRIDE)

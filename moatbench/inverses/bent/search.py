@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import expit
 
-from moatbench.inverses.bent.bump import BOTTOM, EDGES, Bump, Table, slope, solved
+from moatbench.inverses.bent.bump import BOTTOM, Bump, Table, slope, solved
 from moatbench.inverses.bent.choices import Choices, near_one
 from moatbench.types import Array, Mask, Rows
 
@@ -21,10 +21,10 @@ NEAR, REACH = 0.004, 0.01  # of 1, at an end: two solutions may be in one cell o
 SLACK = 1e-3  # of where tangents meet
 OFF, ASIDE = 1e-4, 0.3  # from a turn, where Newton's method fails, and where to start instead
 STEADY = 1e-6  # a height that changes less with the largest is the same in all of a cell
+EDGES = 2  # log-odds above the least, where classes are next to nothing
 BESIDE = 0.05  # a turn, where slopes change fast
 LEADS = 1e-6  # behind by less, a class may lead
 HALVINGS = 12  # of a cell
-AWAY = 1.0  # times its width, from a cell, and a search there is given up
 PARTS = 16  # of a cell in which some class turns
 TIES = 1e-12  # of what was told, where all are below the edge
 ALL = 10  # classes up to which all branches are tried
@@ -196,22 +196,19 @@ class Search:
             at, told = found[of], weights[of]
             for branch, (f, z) in enumerate(self._branches[place]):
                 some = cells.branches[of] == branch
-                if some.any():
-                    at[some] = np.interp(told[some], f, z)
+                at[some] = np.interp(told[some], f, z)
             found[of] = at
         return found
 
-    def _from(self, cells: Cells, at: Array, away: float = AWAY) -> tuple[Rows, Array, Array, Mask]:
-        """Solve, from a share `at` of the way through each cell, and not far beyond it."""
+    def _from(self, cells: Cells, at: Array) -> tuple[Rows, Array, Array, Mask]:
+        """Solve, from a share `at` of the way through each cell."""
         top = cells.low + at * (cells.high - cells.low)
         others = self._roots(cells, top)
         turn = self._turns[cells.tables][:, None]
         aside = turn + np.where(cells.branches > 0, ASIDE, -ASIDE)
         others = np.where(np.abs(others - turn) < OFF, aside, others).clip(BOTTOM, 0)
-        margin = away * (cells.high - cells.low)
-        within = cells.low - margin, cells.high + margin  # beyond, other cells look
-        ratio = self._ratio[cells.rows]
-        return cells.rows, *solved(self._bump, ratio, top, others, within=within)
+        free = np.zeros(others.shape, bool)
+        return cells.rows, *solved(self._bump, self._ratio[cells.rows], top, others, free)
 
     def _bisected(self, cells: Cells, left: Array) -> tuple[Rows, Array, Array]:
         """Halve cells where the sum crosses 1, by the tables, and solve from there."""
@@ -221,9 +218,7 @@ class Search:
             total = expit(middle) + expit(self._roots(cells, middle)).sum(axis=1) - 1
             same = (total > 0) == (left > 0)
             low, high = np.where(same, middle, low), np.where(same, high, middle)
-        return self._from(
-            cells._replace(low=low, high=high), np.full(len(low), 0.5), AWAY * 2**HALVINGS
-        )[:3]
+        return self._from(cells._replace(low=low, high=high), np.full(len(low), 0.5))[:3]
 
     def _turning(self, cells: Cells, sums: Array) -> Mask:
         """(m,) whether a sum that is not 1 at the ends (2, m) of a cell may touch it in between.
