@@ -1,5 +1,7 @@
 """From perturbed answers to a surrogate, by the equations among them that stand."""
 
+from dataclasses import replace
+
 import numpy as np
 from scipy.special import softmax
 
@@ -33,7 +35,8 @@ class StandingEquations:
     def __init__(self, card: Card, pool: Array) -> None:
         self._card, self._pool = card, pool
         self._sigmoids = card.family == "one_vs_rest"
-        self._learner = smooth_learner("one_vs_rest" if self._sigmoids else "softmax", card)
+        learner = smooth_learner("one_vs_rest" if self._sigmoids else "softmax", card)
+        self._learner = replace(learner, reduced=True)
 
     @property
     def applies(self) -> bool:

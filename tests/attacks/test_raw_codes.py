@@ -15,6 +15,7 @@ from moatbench.attacks.equation_solving import EquationSolving
 from moatbench.data import Dataset
 from moatbench.data.frame import from_frame
 from moatbench.defense import Defense
+from moatbench.defenses.mad import MAD
 from moatbench.defenses.rounding import Rounding
 from moatbench.runner.extract import Checkpoint, Extraction
 from moatbench.solvers.rounded import corners
@@ -73,6 +74,14 @@ def test_a_pipeline_that_takes_names_is_solved_exactly(k: int, queries: int) -> 
     for sample in ("test", "uniform"):
         assert point.metrics[f"fidelity_{sample}"] == 1
         assert point.metrics[f"tv_{sample}"] < 1e-9
+
+
+def test_perturbed_answers_are_solved_on_the_same_columns() -> None:
+    victim, _ = owned(2)
+    plain, point = last(victim, 400), last(victim, 400, MAD(1.0, guard=True))
+    assert point.parameters
+    for name, found in point.parameters.items():
+        assert found.shape == plain.parameters[name].shape
 
 
 def test_a_name_that_was_never_asked_is_not_said_to_be_solved() -> None:
