@@ -109,8 +109,12 @@ class Agreement(NamedTuple):
     @property
     def certain(self) -> Mask:
         """(k,) the classes of which more entries stand than it has unknowns."""
-        wanted = max(REDUNDANT * len(self.w), len(self.w) + SPARE)
-        return np.asarray(self.stands.sum(axis=0) >= wanted)
+        return np.asarray(self.stands.sum(axis=0) >= self.wanted)
+
+    @property
+    def wanted(self) -> float:
+        """Entries of a class that make it certain."""
+        return max(REDUNDANT * len(self.w), len(self.w) + SPARE)
 
     @property
     def share(self) -> float:
@@ -208,10 +212,14 @@ def _close(equations: Equations, tried: list[Array]) -> Agreement | None:
 def _certified(equations: Equations, one: Agreement) -> bool:
     """Whether more equations stand than weights and offsets could make.
 
-    Of sigmoids, enough of them must stand that tell a shift of all from an offset of the row.
+    One odds a row stands by itself: what many answers are told alike, a constant explains, so equal
+    odds count once. Of sigmoids, enough of them must stand that tell a shift of all from an offset
+    of the row.
     """
-    if not one.certain.all() or equations.least == 1:
-        return bool(one.certain.all())
+    if not one.certain.all():
+        return False
+    if equations.least == 1:
+        return len(np.unique(np.rint(equations.logs[one.stands] / EXACT))) >= one.wanted
     d, k = map(int, one.w.shape)
     net = int(one.stands.sum()) - int(one.rows.sum())
     if not equations.sigmoids:

@@ -15,6 +15,7 @@ from moatbench.attacks.equation_solving import EquationSolving
 from moatbench.data import Dataset
 from moatbench.data.frame import from_frame
 from moatbench.defense import Defense
+from moatbench.defenses.dawn import DAWN
 from moatbench.defenses.mad import MAD
 from moatbench.defenses.rounding import Rounding
 from moatbench.runner.extract import Checkpoint, Extraction
@@ -78,10 +79,16 @@ def test_a_pipeline_that_takes_names_is_solved_exactly(k: int, queries: int) -> 
 
 def test_perturbed_answers_are_solved_on_the_same_columns() -> None:
     victim, _ = owned(2)
-    plain, point = last(victim, 400), last(victim, 400, MAD(1.0, guard=True))
-    assert point.parameters
-    for name, found in point.parameters.items():
-        assert found.shape == plain.parameters[name].shape
+    plain, point = last(victim, 400), last(victim, 400, DAWN(0.02, 0.01))
+    assert point.metrics["fidelity_uniform"] == 1
+    for name, found in plain.parameters.items():
+        assert np.allclose(point.parameters[name], found, atol=1e-6)
+
+
+def test_a_constant_is_no_solution_of_answers_that_are_told_alike() -> None:
+    point = last(owned(2)[0], 400, MAD(1.0, guard=True))
+    assert not point.parameters
+    assert "solved" not in point.note
 
 
 def test_a_name_that_was_never_asked_is_not_said_to_be_solved() -> None:
