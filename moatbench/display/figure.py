@@ -28,9 +28,12 @@ Line = tuple[str, Sequence[Row]]
 
 
 def draw(rows: Sequence[Row], summary: Summary, folder: Path) -> None:
-    """Draw curve.png and curve.pdf: a panel for each kind of fidelity, a line for each attack."""
+    """Draw curve.png: a panel for each kind of fidelity, a line for each attack.
+
+    And curve.pdf, but in a sweep: a seventh of what a tiny run costs there, and the figures that a
+    sweep is for are its report's.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.backends.backend_pdf import FigureCanvasPdf
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10.0, 4.4), dpi=110)
@@ -46,13 +49,17 @@ def draw(rows: Sequence[Row], summary: Summary, folder: Path) -> None:
             text = f"No query: {words.removeprefix('the ')}"
             labels.append(Label(share_of(axis, floor), text))
         beside(axis, labels, GAP, POINTS, LONGEST)
-        axis.set_title(where, fontsize=9, loc="left")
+        axis.set_title(where, fontsize=9, loc="left", y=1.0)  # told, it is not searched for
     axes[0].set_ylabel("inputs on which the copy\nagrees with the model, %", fontsize=9)
     heading = fill(verdict_of(summary) or summary.title, LETTERS)
     figure.subplots_adjust(top=0.91 - 0.04 * len(heading.splitlines()))
     figure.suptitle(heading, fontsize=9, x=0.01, ha="left", parse_math=False)
     # `savefig` would draw each twice, and of a tiny run the figure takes the most
     write_whole(folder / "curve.png", FigureCanvasAgg(figure).print_png)
+    if summary.sweep:
+        return
+    from matplotlib.backends.backend_pdf import FigureCanvasPdf
+
     # No date in the PDF: the same run gives the same bytes
     save = partial(FigureCanvasPdf(figure).print_pdf, metadata={"CreationDate": None})
     write_whole(folder / "curve.pdf", save)

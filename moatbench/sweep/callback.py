@@ -37,6 +37,7 @@ class Watched(Callback):
     def __init__(self, manifest: Path | None = None) -> None:
         self._manifest = manifest
         self._progress: Progress | None = None
+        self._known: tuple[int, str] | None = None  # the job at work and its config's hash
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         place_run(config)
@@ -69,8 +70,11 @@ class Watched(Callback):
         job = HydraConfig.get()  # not `config`: a run may have taken another folder
         with chdir(job.runtime.cwd):  # hydra.job.chdir may have led away from the command's folder
             uri = address(config.tracking.uri) if config.tracking.enabled else None
+        number = int(job.job.num)
+        if self._known is None or self._known[0] != number:
+            self._known = number, config_hash(task_of(config))
         Entry(
-            number=int(job.job.num),
+            number=number,
             folder=str(Path(job.runtime.output_dir).absolute()),
             name=str(config.name),
             uri=uri,
@@ -80,7 +84,7 @@ class Watched(Callback):
             advise=bool(config.advise),
             done=done,
             error=error,
-            config=config_hash(task_of(config)),
+            config=self._known[1],
         ).write(self._manifest)
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:

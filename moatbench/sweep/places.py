@@ -5,7 +5,6 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from copy import deepcopy
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -109,10 +108,8 @@ def _identity(config: DictConfig) -> str:
 
 def task_of(config: DictConfig) -> DictConfig:
     """Return the config as a run gets it: without Hydra's own."""
-    task = deepcopy(config)
-    with read_write(task), open_dict(task):
-        del task["hydra"]
-    return task
+    # Not a copy that loses a key: Hydra's own is the larger part, and each job does this
+    return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
 
 
 def _is_stamped(node: Any) -> bool:
