@@ -115,8 +115,8 @@ def _whole(key: str, value: str) -> str:
         return ""
     knobs = [f"{key}.{name}" for name in node]
     off = value.casefold() in ("off", "false", "no", "none", "null", "0")
-    switch = f"; write {key}.enabled=false" if off and f"{key}.enabled" in knobs else "."
-    return f"{key} must be {WHOLE}, got {value}{switch} Known: {', '.join(knobs)}"
+    switch = f"; write {key}.enabled=false" if off and f"{key}.enabled" in knobs else ""
+    return f"{key} must be {WHOLE}, got {value}{switch}. Known: {', '.join(knobs)}"
 
 
 def _unknown_key(key: str, overrides: Sequence[str]) -> str:
