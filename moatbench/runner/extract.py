@@ -24,6 +24,7 @@ from moatbench.randomness import stream
 from moatbench.record.columns import SHIFTED
 from moatbench.record.flag import BOUGHT, BOUND, CHANGED, INVALID, UNISOLATED, Flag
 from moatbench.remote.client import Stopped
+from moatbench.runner.checks.afresh import difference
 from moatbench.runner.checks.doubts import doubled
 from moatbench.runner.clients import Customers, own_copy
 from moatbench.runner.clock import Clock
@@ -129,6 +130,10 @@ class Extraction:
         thieves, honest = frozenset(customers.thieves()), customers.honest
         harm = honest.by_group(self.judge.groups)
         yield Ended(trail, thieves, honest.seconds_added(), honest.seconds_waited(), harm)
+
+    def afresh(self, attacked: Trail) -> str:
+        """Say how a fresh deployment differs from one that was attacked, as `difference` tells."""
+        return "" if ours(self.defense) else difference(attacked, self._trail())
 
     def _trail(self) -> Trail:
         """Deploy a copy of the defense; what a stranger buys is kept, to be compared."""
