@@ -6,7 +6,8 @@ import numpy as np
 from scipy.special import softmax
 
 from moatbench.client import Card, Surrogate
-from moatbench.inverses.agreement import Agreement, Equations, agreements
+from moatbench.inverses.agreement.certain import agreements
+from moatbench.inverses.agreement.stated import Agreement, Equations
 from moatbench.learners.published import smooth_learner
 from moatbench.learners.purchases import Purchases
 from moatbench.models import forward

@@ -4,7 +4,8 @@ import numpy as np
 from scipy.special import softmax
 
 from moatbench.client import Answers
-from moatbench.inverses.agreement import AGREEING, RAISED, Equations, nearly
+from moatbench.inverses.agreement.certain import nearly
+from moatbench.inverses.agreement.stated import AGREEING, RAISED, Equations
 from moatbench.inverses.origins import Origins
 from moatbench.inverses.settling import nearest
 from moatbench.inverses.standing import MANY, standing, weights_of

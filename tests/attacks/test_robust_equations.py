@@ -14,7 +14,8 @@ from moatbench.defenses.label_only import LabelOnly
 from moatbench.defenses.mad import MAD
 from moatbench.defenses.reverse_sigmoid import ReverseSigmoid
 from moatbench.defenses.rounding import Rounding
-from moatbench.inverses.agreement import Equations, agreements
+from moatbench.inverses.agreement.certain import agreements
+from moatbench.inverses.agreement.stated import Equations
 from moatbench.models.forward import one_vs_rest, softmax
 from moatbench.models.linear import design
 from moatbench.runner.extract import Checkpoint, extract

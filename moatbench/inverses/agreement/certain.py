@@ -1,0 +1,102 @@
+"""The models that answers agree on, each with its certificate."""
+
+import numpy as np
+
+from moatbench.inverses.agreement.annealed import WIDEST, annealed, completed, starts
+from moatbench.inverses.agreement.stated import (
+    AGREEING,
+    EXACT,
+    SPARE,
+    Agreement,
+    Equations,
+    standing_entries,
+)
+from moatbench.types import Array, Labels
+
+MOST = 0.75  # of the classes
+MODELS = 3  # that may answer in turn
+NEAR, NEARLY = 0.03, 0.65  # of sigmoids that nothing certifies: gap in log-odds, share of entries
+BENT, TELLING = -3.0, 1.5  # score from which a sigmoid is far from linear, and entries an unknown
+
+
+def agreements(equations: Equations, labels: Labels, k: int) -> list[Agreement]:
+    """Return the models that explain answers exactly, each of them some; the best first.
+
+    Where a defense answers for the victim, two models do. Each is looked for among the answers that
+    no other explains. Of sigmoids that no solution explains exactly, one may that is near to most.
+
+    Args:
+        equations: in any order.
+        labels: (n,) that were told.
+        k: classes.
+    """
+    found: list[Agreement] = []
+    left = np.asarray(equations.usable.any(axis=1))
+    while len(found) < MODELS and left.sum() * equations.usable.shape[1] > equations.a.shape[1]:
+        one = _agreement(equations.among(left), labels[left], k)
+        if one is None:
+            break
+        if not one.exact:
+            return found or [one]
+        found.append(Agreement(one.w, standing_entries(equations, one.w)))
+        left &= ~found[-1].rows
+    return sorted(found, key=lambda one: -int(one.stands.sum()))
+
+
+def nearly(equations: Equations, labels: Labels, k: int) -> Agreement | None:
+    """Return a solution that is certain of some classes, most of them if possible."""
+    if not equations.usable.any():
+        return None
+    found = []
+    for start in starts(equations, labels, k):
+        w = annealed(equations, start, WIDEST)
+        found.append(Agreement(w, standing_entries(equations, w)))
+        if found[-1].certain.mean() >= MOST:
+            break
+    best = max(found, key=lambda one: int(one.certain.sum()))
+    return best if best.certain.sum() >= AGREEING else None
+
+
+def _agreement(equations: Equations, labels: Labels, k: int) -> Agreement | None:
+    """Return the first solution that is certain of all classes; None where there is none."""
+    if (equations.usable.sum(axis=0) < len(equations.a.T)).any():
+        return None
+    tried = []
+    for start in starts(equations, labels, k):
+        w = annealed(equations, start, WIDEST)
+        one = Agreement(w, standing_entries(equations, w))
+        if one.certain.any() and not one.certain.all() and not equations.sigmoids:
+            one = completed(equations, one)
+        if _certified(equations, one):
+            return one
+        tried.append(one.w)
+    return _close(equations, tried) if equations.sigmoids else None
+
+
+def _certified(equations: Equations, one: Agreement) -> bool:
+    """Whether more equations stand than weights and offsets could make.
+
+    One odds a row stands by itself: what many answers are told alike, a constant explains, so equal
+    odds count once. Of sigmoids, enough of them must stand that tell a shift of all from an offset
+    of the row.
+    """
+    if not one.certain.all():
+        return False
+    if equations.least == 1:
+        return len(np.unique(np.rint(equations.logs[one.stands] / EXACT))) >= one.wanted
+    d, k = map(int, one.w.shape)
+    net = int(one.stands.sum()) - int(one.rows.sum())
+    if not equations.sigmoids:
+        return net > d * (k - 1) + SPARE
+    bent = one.stands & (equations.a @ one.w > BENT)
+    return net > d * k + SPARE and int(bent.sum()) >= TELLING * d
+
+
+def _close(equations: Equations, tried: list[Array]) -> Agreement | None:
+    """Return the weights that most entries are near to; None where too few are."""
+    found = []
+    for w in tried:
+        gaps = equations.gaps(w)
+        found.append(Agreement(w, np.abs(gaps - equations.offsets(gaps, NEAR)) < NEAR, exact=False))
+    best = max(found, key=lambda one: int(one.stands.sum()))
+    return best if best.stands.sum() >= NEARLY * equations.usable.sum() else None
