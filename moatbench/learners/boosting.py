@@ -34,6 +34,9 @@ class Growth(NamedTuple):
 BROAD = Growth(100, leaves=31, least=20), Growth(200, leaves=31, least=10)
 FOREST = *(Growth(ROUNDS, SAMPLED) for _ in range(2)), *BROAD
 FOREST_EACH = Growth(ROUNDS_EACH, SAMPLED), BROAD[0]
+# A few answers leave many classes' trees much to chance, and a mean of two kinds less; of 2,000 on,
+# those that see all columns are the better ones alone (digits, three seeds)
+FEW = 1000
 # Labels of two classes too: what one grows of chance around a boundary, another does not
 LABELS = Growth(LABEL_ROUNDS[0]), *(Growth(LABEL_ROUNDS[0], SAMPLED) for _ in range(2)), BROAD[0]
 
@@ -96,8 +99,9 @@ class Boosted:
             scale: as for the class.
             rounds: trees in each column, at most.
             names: columns of a that hold names.
-            mixed: whether shares are learnt by boosters of several kinds; else by one, whose trees
-                each see some columns, as a forest's do.
+            mixed: whether shares, and few answers of many classes, are learnt by boosters of
+                several kinds; else by one, whose trees, of shares, each see some columns, as a
+                forest's do.
         """
         from sklearn.ensemble import HistGradientBoostingRegressor
 
@@ -116,6 +120,8 @@ class Boosted:
         kinds: tuple[Growth, ...] = (Growth(rounds, SAMPLED if scale == SHARES else 1.0),)
         if mixed and scale == SHARES:
             kinds = FOREST if targets.shape[1] == 2 else FOREST_EACH
+        elif mixed and targets.shape[1] > 2 and len(a) < FEW:
+            kinds = kinds[0], Growth(rounds, SAMPLED)
         return cls(
             scale,
             tuple(

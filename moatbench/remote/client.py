@@ -12,7 +12,7 @@ from typing import Any
 
 from moatbench.remote.address import Place, Plain, connection
 
-AGAIN = (502, 504)  # the service, or what stands before it, may be back in a moment
+AGAIN = (408, 502, 504)  # the service, or what stands before it, may be back in a moment
 WAIT = (429, 503)
 FIRST_WAIT = 0.5  # seconds; each further wait is twice as long
 MOST_WAITS = 30  # for one request
@@ -106,7 +106,20 @@ class Client:
             self._connection = None
 
     def _sent(self, message: bytes, again: str) -> tuple[int, dict[str, str], str]:
-        """Send a request on the open connection, or on a new one; return what came."""
+        """Send a request on the open connection, or on a new one; return what came.
+
+        A service may close a connection that it kept, after each answer or a few idle seconds:
+        that says nothing of it, so a new one is tried at once.
+        """
+        kept = self._connection is not None
+        try:
+            return self._sent_once(message, again)
+        except ConnectionError:
+            if not kept:
+                raise
+            return self._sent_once(message, again)
+
+    def _sent_once(self, message: bytes, again: str) -> tuple[int, dict[str, str], str]:
         if self._connection is None:
             self._connection = connection(self.place, self.timeout, self.authorized)
         headers = {"Content-Type": "application/json", "Accept": "application/json"}

@@ -16,6 +16,7 @@ import uvicorn
 from moatbench.serving.front import ASGI, Front, Receive, Scope, Send, reply, said
 from moatbench.serving.kept.retention import Retention
 from moatbench.serving.protocols.problems import Problem
+from moatbench.serving.protocols.wire import Connection
 from moatbench.serving.service import Service
 
 log = logging.getLogger(__name__)
@@ -171,7 +172,7 @@ async def _stop(ending: asyncio.Event, service: Service, servers: list[_Server])
 def _config(app: ASGI) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http="httptools",
+        http=Connection,
         lifespan="off",
         access_log=False,
         log_config=None,
@@ -196,6 +197,7 @@ class Lines:
 
     def __init__(self) -> None:
         self._waiting: list[str] = []
+        self._lost = False
 
     def add(self, line: str) -> None:
         """Take a line."""
@@ -206,6 +208,12 @@ class Lines:
     def flush(self) -> None:
         """Write what waits."""
         lines, self._waiting = self._waiting, []
-        if lines:
-            sys.stdout.write("\n".join([*lines, ""]))
-            sys.stdout.flush()
+        try:
+            if lines:
+                sys.stdout.write("\n".join([*lines, ""]))
+                sys.stdout.flush()
+            self._lost = False
+        except OSError as error:  # a full disk, or nobody reads: clients are answered all the same
+            if not self._lost:
+                log.warning("requests are not logged, as stdout takes no lines (%s)", error)
+            self._lost = True

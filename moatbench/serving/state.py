@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import secrets
 import time
 from collections.abc import Mapping
@@ -9,10 +10,11 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from moatbench.serving.store import DURABLE, FILE, Store
+from moatbench.serving.store import DURABLE, FILE, Store, usable
 
 KEEP, NEW = "keep", "new"
 IDENTITY = "identity"
+SECRET = re.compile("[0-9a-f]{64}")
 
 
 class StateRefused(ValueError):
@@ -30,22 +32,28 @@ class State:
 
     Raises:
         StateRefused: another process serves it.
+        ValueError: it cannot be written.
     """
 
     def __init__(self, folder: Path, durable: str = "process", choice: str | None = None) -> None:
         if durable not in DURABLE:
             raise ValueError(f"durable must be {' or '.join(DURABLE)}, got {durable!r}")
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.folder, self.choice, self._durable = folder, choice, durable
         self._lock = FileLock(folder / "lock", timeout=0, thread_local=False)
+        with usable(folder):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._hold()
+        self.store = Store(folder, durable)
+
+    def _hold(self) -> None:
+        """Keep other processes from it."""
         try:
             self._lock.acquire()
         except Timeout:
             raise StateRefused(
-                f"state={folder} must be served by one process, and another one does; give this "
-                "one a folder of its own, or stop the other"
+                f"state={self.folder} must be served by one process, and another one does; give "
+                "this one a folder of its own, or stop the other"
             ) from None
-        self.store = Store(folder, durable)
 
     def close(self) -> None:
         """Let another process have it."""
@@ -82,8 +90,19 @@ class State:
 
     def _kept(self, name: str) -> str:
         file = self.folder / name
+        with usable(self.folder):
+            found = self._drawn(file).strip()
+        if not SECRET.fullmatch(found):
+            raise StateRefused(
+                f"{file} must hold the 64 hex digits that were drawn once, and does not; restore "
+                "it from a backup, or name another folder with state="
+            )
+        return found
+
+    def _drawn(self, file: Path) -> str:
+        """Read a file; draw what it is to hold where there is none."""
         if not file.exists():
-            draft = self.folder / f".{name}"
+            draft = file.with_name(f".{file.name}")
             draft.unlink(missing_ok=True)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
             with os.fdopen(os.open(draft, flags, 0o600), "w") as out:
@@ -91,7 +110,7 @@ class State:
                 out.flush()
                 os.fsync(out.fileno())
             draft.replace(file)
-        return file.read_text().strip()
+        return file.read_text(errors="replace")
 
     def _put_aside(self) -> None:
         """Move the past away, with its secret; the accounts go on, as if they had asked nothing."""

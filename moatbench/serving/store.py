@@ -3,6 +3,7 @@
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -74,16 +75,39 @@ class Entry(NamedTuple):
         return self.x is None and self.repeat is None and self.alarm is None
 
 
+@contextmanager
+def usable(folder: Path | None) -> Iterator[None]:
+    """Say of a folder what is wrong with it, where something is.
+
+    Raises:
+        ValueError: it cannot be read or written, or its file is none of SQLite's.
+    """
+    try:
+        yield
+    except (OSError, sqlite3.Error) as error:
+        raise ValueError(
+            "state must be a folder that can be written, with room, and a state.db that is whole, "
+            f"got {folder} ({error}); mend it, or name another"
+        ) from error
+
+
 class Store:
     """The file of a service's state.
 
     Args:
         folder: where it lies; it is made, for its owner alone. None is memory.
         durable: `process` outlives the process, whatever ends it; `machine` the power as well.
+
+    Raises:
+        ValueError: see `usable`.
     """
 
     def __init__(self, folder: Path | None, durable: str = "process") -> None:
         self.file = None if folder is None else folder / FILE
+        with usable(folder):
+            self._open(durable)
+
+    def _open(self, durable: str) -> None:
         if self.file is not None:
             self.file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.file.touch(mode=0o600)

@@ -11,6 +11,7 @@ REDUCED = {
     "accounts": ["--quick"],
     "as_in_2016": ["--quick"],
     "benchmark_page": ["--check"],
+    "clients": ["--quick"],
     "curve_end": ["--quick"],
     "defense_cost": ["rounding", "bdpl"],
     "ensemble_monitors": ["--quick"],

@@ -138,6 +138,7 @@ def test_retry_after_may_be_any_text(told: str) -> None:
         (429, {"Retry-After": "0"}, "asked to wait 30 times in a row"),
         (503, {}, "was busy 30 times in a row"),
         (500, {}, "the service answered 500"),
+        (408, {}, "the service answered 408"),
         (301, {"Location": "http://192.0.2.1/"}, "no redirect is followed"),
         (307, {"Location": "//evil.example/invocations"}, "no redirect is followed"),
         (200, {"Content-Encoding": "gzip"}, "packs its answers by 'gzip'"),
@@ -223,6 +224,32 @@ def test_what_never_ends_is_ended(
         begun = time.monotonic()
         assert says in asked(victim)
         assert time.monotonic() - begun < 5
+
+
+@pytest.mark.parametrize("order", [lambda told: told[::-1], sorted], ids=["reversed", "sorted"])
+def test_who_answers_in_an_order_of_its_own_is_found_out(
+    order: Callable[[list[Any]], list[Any]],
+) -> None:
+    def answer(body: Any) -> Any:
+        return 200, {"predictions": order(thirds(body)[1]["predictions"])}
+
+    with (
+        answering(answer) as (url, _),
+        pytest.raises(ValueError, match=r"alike each time, whatever the order of rows, got .* by"),
+    ):
+        victim_at(url)
+
+
+def test_a_connection_that_is_closed_while_idle_is_made_anew_at_once() -> None:
+    told = json.dumps(thirds({"dataframe_split": {"data": [[5.0]] * 3}})[1]).encode()
+    answer = PLAIN + f"Content-Length: {len(told)}\r\n\r\n".encode() + told
+    with raw(lambda to: to.sendall(answer)) as (url, turn):
+        victim, slept = victim_at(url, tries=1), list[float]()
+        victim.predict.client.sleep = slept.append  # type: ignore[attr-defined]
+        turn.set()
+        for seed in range(3):
+            victim.predict(victim.space.sample(3, np.random.default_rng(seed)))
+        assert slept == []
 
 
 def test_a_key_in_an_answer_that_is_not_understood_is_not_shown(

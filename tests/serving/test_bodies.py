@@ -2,6 +2,8 @@
 
 import json
 import math
+import time
+from contextlib import nullcontext
 from typing import Any
 
 import msgspec
@@ -255,3 +257,66 @@ def test_numbers_arrive_bit_for_bit(rows: list[tuple[float, float]]) -> None:
     tensor = {"name": "x", "shape": [len(data), 2], "datatype": "FP64", "data": flat}
     body = msgspec.json.encode({"inputs": [tensor]})
     assert Tensors(Columns(NUMBERS), 9, ["predict"]).read(body, JSON).x.tolist() == data
+
+
+@pytest.mark.parametrize(
+    ("kind", "right"),
+    [
+        ("application/json; charset=utf-8; profile=x", True),
+        ("application/json; Charset='UTF-8'", True),
+        ("application/json;;", True),
+        ("application/json; Charset=latin-1", False),
+        ("application/json; charset=utf-16", False),
+        ("application/json; x=1; charset=cp1252", False),
+    ],
+)
+def test_both_protocols_read_a_content_type_alike(kind: str, right: bool) -> None:
+    columns = Columns(InputSpace.box(2))
+    tensor = {"name": "x", "shape": [1, 2], "datatype": "FP64", "data": [0, 0]}
+    for reader, body in (
+        (Bodies(columns, 10), {"inputs": [[0, 0]]}),
+        (Tensors(columns, 10, ["predict"]), {"inputs": [tensor]}),
+    ):
+        with nullcontext() if right else pytest.raises(Problem, match="in UTF-8"):
+            reader.read(json.dumps(body).encode(), kind)
+
+
+def test_a_number_of_thousands_of_digits_has_its_reason() -> None:
+    bodies, digits = Bodies(Columns(InputSpace.box(2)), 10), b"9" * 5000
+    assert len(bodies.read(b'{"inputs": [[0.%b, 0]]}' % digits, "application/json")) == 1
+    with pytest.raises(Problem, match="a whole number must have at most 4300 digits"):
+        bodies.read(b'{"inputs": [[%b, 0]]}' % digits, "application/json")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"x0,x1\n" + b"\n" * 2**23,
+        b"x0,x1\n" + b"0\n" * 2**21,
+        b"x0,x1\n" + b'""\n' * 2**21,
+    ],
+    ids=["empty lines", "short lines", "quotes"],
+)
+def test_millions_of_lines_are_not_read(body: bytes) -> None:
+    begun = time.process_time()
+    with pytest.raises(Problem) as told:
+        Bodies(Columns(InputSpace.box(2)), 10_000).read(body, "text/csv")
+    assert told.value.status == 413
+    assert time.process_time() - begun < 0.5
+
+
+def test_empty_lines_between_rows_lose_none() -> None:
+    bodies = Bodies(Columns(InputSpace.box(2)), 4)
+    assert len(bodies.read(b"x0,x1\n\n" + b"0,0\n\n" * 4, "text/csv")) == 4
+    with pytest.raises(Problem, match="rows of a request must be at most 4"):
+        bodies.read(b"x0,x1\n\n" + b"0,0\n\n\n" * 4, "text/csv")
+
+
+def test_of_a_million_wrong_values_some_are_told() -> None:
+    tensors = Tensors(Columns(InputSpace.box(2)), 500_000, ["predict"])
+    tensor = {"name": "x", "shape": [500_000, 2], "datatype": "FP64", "data": [""] * 10**6}
+    body, begun = json.dumps({"inputs": [tensor]}).encode(), time.process_time()
+    with pytest.raises(Problem) as told:
+        tensors.read(body, "application/json")
+    assert (told.value.status, len(told.value.faults)) == (422, 10)
+    assert time.process_time() - begun < 1

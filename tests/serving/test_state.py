@@ -16,6 +16,7 @@ from moatbench.reply import Reply
 from moatbench.serving import keys
 from moatbench.serving.deployment import keeps
 from moatbench.serving.state import State, StateRefused
+from moatbench.serving.store import Store
 from moatbench.traits import Traits
 from moatbench.types import Array
 from moatbench.victim import Victim
@@ -196,3 +197,22 @@ def test_durable_is_one_of_two_words(tmp_path: Path) -> None:
         State(tmp_path, "no")
     state = State(tmp_path, "machine")
     assert state.store.db.execute("pragma synchronous").fetchone() == (2,)
+
+
+def test_a_folder_that_cannot_be_used_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "state.db").write_bytes(b"no database" * 500)
+    for place in (tmp_path / "file", tmp_path / "file" / "below", tmp_path):
+        for opened in (State, Store):
+            with pytest.raises(ValueError, match=r"^state must be a folder .* got .*; mend it"):
+                opened(place)
+
+
+@pytest.mark.parametrize("held", ["", "zz", "12"])
+def test_a_secret_that_is_broken_is_told_and_not_replaced(held: str, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text(held)
+    state = State(tmp_path)
+    with pytest.raises(StateRefused, match="must hold the 64 hex digits"):
+        state.secret()
+    assert (tmp_path / "secret").read_text() == held
+    state.close()

@@ -4,8 +4,11 @@ import csv
 import io
 import json
 import re
+import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -15,6 +18,7 @@ from moatbench.serving.protocols.problems import Fault, Problem, bad, invalid, t
 from moatbench.types import Array
 
 FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
+KEYS = {*FORMS, "params"}
 NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
 SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 MISSING = ("", "null")
@@ -55,9 +59,8 @@ class Bodies:
         Raises:
             Problem: 400, 413, 415 or 422.
         """
-        media, _, rest = kind.partition(";")
-        media, charset = media.strip().lower(), rest.partition("charset=")[2].strip(' "').lower()
-        if media not in (JSON, CSV) or charset not in ("", "utf-8", "utf8"):
+        media = media_of(kind)
+        if media not in (JSON, CSV):
             raise Problem(
                 415, "media-type", f"content-type must be {JSON} or {CSV}, in UTF-8; send one"
             )
@@ -98,7 +101,7 @@ class Bodies:
     def _split(self, data: Any) -> Array:
         if not isinstance(data, dict) or not isinstance(data.get("data"), list):
             raise bad("dataframe_split must be an object of columns and data, a list of rows")
-        if unknown := set(data) - {"columns", "data", "index"}:
+        if unknown := [name for name in data if name not in ("columns", "data", "index")]:
             raise _unknown(unknown)
         names = data.get("columns")
         if names is not None and not isinstance(names, list):
@@ -110,18 +113,23 @@ class Bodies:
         """Take an object of columns, as tensors are sent by name."""
         if not data or not all(isinstance(values, list) for values in data.values()):
             raise bad("inputs must be a list of rows, or an object of lists, one a column")
-        whole = {n: [_alone(v) for v in values] for n, values in data.items()}
-        if len({len(values) for values in whole.values()}) > 1:
+        if len({len(values) for values in data.values()}) > 1:
             raise bad("inputs must have equally many values in each column")
-        n = len(next(iter(whole.values())))
+        n = len(next(iter(data.values())))
         self._check_size(range(n))
-        return self.columns.by_column(whole, n)
+        names = self.columns.of_interest(data)
+        return self.columns.by_column({name: [*map(_alone, data[name])] for name in names}, n)
 
     def _csv(self, body: bytes) -> Array:
+        most = 2 * (self.most_rows + 1)
         try:
-            lines = list(csv.reader(io.StringIO(body.decode("utf-8-sig")), strict=True))
+            read = csv.reader(io.StringIO(body.decode("utf-8-sig")), strict=True)
+            # Empty lines count for nothing, but millions of them take seconds
+            lines = list(islice(read, most + 1))
         except (UnicodeDecodeError, csv.Error) as error:
             raise unreadable("the body must be CSV in UTF-8 with a line of names") from error
+        if len(lines) > most:
+            raise too_large("rows of a request", self.most_rows)
         lines = [line for line in lines if line]
         self._check_size(lines[1:])
         numeric = {f.name for f in self.columns.space.features} - set(self.columns.named)
@@ -142,11 +150,22 @@ class Bodies:
             raise too_large("rows of a request", self.most_rows)
 
 
+@lru_cache(maxsize=64)
+def media_of(kind: str) -> str:
+    """Return the media type that a Content-Type tells; '' where it is not in UTF-8."""
+    media, *parameters = kind.lower().split(";")
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip() == "charset" and value.strip().strip("\"'") not in ("utf-8", "utf8"):
+            return ""
+    return media.strip()
+
+
 def form_of(given: Any) -> str:
     """Name the form of a body: the one key of `FORMS` that it has."""
     if not isinstance(given, dict):
         raise bad(f"the body must be an object with one of {', '.join(FORMS)}")
-    if unknown := set(given) - {*FORMS, "params"}:
+    if unknown := [name for name in given if name not in KEYS]:
         raise _unknown(unknown)
     forms = [form for form in FORMS if form in given]
     if len(forms) != 1:
@@ -167,8 +186,11 @@ def loaded(body: bytes) -> Any:
         if SURROGATE.search(body):  # half a pair is no text: no answer could name it
             json.dumps(given, ensure_ascii=False).encode()
         return given
-    except (UnicodeDecodeError, ValueError) as error:
+    except (UnicodeError, json.JSONDecodeError) as error:
         raise unreadable("the body must be JSON in UTF-8") from error
+    except ValueError as error:  # Python's own limit, which keeps a body from taking hours
+        most = sys.get_int_max_str_digits()
+        raise unreadable(f"a whole number must have at most {most} digits") from error
     except RecursionError as error:
         raise unreadable("the body must be JSON, and is nested too deeply") from error
 
@@ -180,8 +202,8 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _unknown(names: set[str]) -> Problem:
-    told = ", ".join(sorted(str(name)[:40] for name in names)[:5])
+def _unknown(names: list[str]) -> Problem:
+    told = ", ".join(str(name)[:40] for name in names[:5])
     return bad(f"unknown key {told}; the keys are {', '.join(FORMS)} and params")
 
 

@@ -1,7 +1,7 @@
 """From the values of a body, in the owner's units and names, to the rows that an API takes."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -127,8 +127,16 @@ class Columns:
         )
         if faults := list(islice(absent, MOST_ERRORS)):
             raise invalid(faults)
-        names += islice((name for name in sent if name not in self._known), MOST_ERRORS)
+        names = self.of_interest(sent)
         return self.by_column({n: [record.get(n) for record in data] for n in names}, len(data))
+
+    def of_interest(self, names: Iterable[str]) -> list[str]:
+        """Return the names that are known, and the first few others, which are told."""
+        known: list[str] = []
+        others: list[str] = []
+        for name in names:
+            (known if name in self._known else others).append(name)
+        return known + others[:MOST_ERRORS]
 
     def by_column(self, given: Mapping[str, Sequence[Any]], n: int) -> Array:
         """Take columns of n values each, by name."""

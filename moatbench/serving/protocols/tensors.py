@@ -2,14 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from itertools import islice
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from moatbench.serving.protocols.bodies import JSON, loaded
+from moatbench.serving.protocols.bodies import JSON, loaded, media_of
 from moatbench.serving.protocols.columns import EXACT, Columns
-from moatbench.serving.protocols.problems import Fault, Problem, bad, invalid, too_large
+from moatbench.serving.protocols.problems import (
+    MOST_ERRORS,
+    Fault,
+    Problem,
+    bad,
+    invalid,
+    too_large,
+)
 from moatbench.types import Array
 
 FLOATS = ("FP64", "FP32", "FP16")
@@ -68,10 +76,9 @@ class Tensors:
         Raises:
             Problem: 400, 413, 415 or 422.
         """
-        if kind.partition(";")[0].strip().lower() != JSON:
-            raise Problem(
-                415, "media-type", f"content-type must be {JSON}; binary tensors are not taken"
-            )
+        if media_of(kind) != JSON:
+            told = f"content-type must be {JSON}, in UTF-8; binary tensors are not taken"
+            raise Problem(415, "media-type", told)
         try:
             request = self._request.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -121,6 +128,7 @@ class Tensors:
             with suppress(msgspec.DecodeError, RecursionError):
                 if (x := self._numbers(bytes(tensor.data), n, width)) is not None:
                     return x
+        self.columns.positional(width)
         values = self._values(tensor)
         rows = [values[start : start + width] for start in range(0, n * width, width)]
         return self.columns.rows(rows, None)
@@ -148,10 +156,10 @@ class Tensors:
         if len(data) != int(np.prod([min(s, 2**31) for s in tensor.shape])):
             raise _at(tensor, "data must have as many values as shape says")
         width = tensor.shape[1] if len(tensor.shape) == 2 else 1
-        wrong = [i for i, v in enumerate(data) if not _fits(v, tensor.datatype)]
-        if wrong:
+        wrong = (i for i, v in enumerate(data) if not _fits(v, tensor.datatype))
+        if some := list(islice(wrong, MOST_ERRORS)):
             told = f"must be {tensor.datatype}"
-            raise invalid([Fault(told, i // width, tensor.name[:100]) for i in wrong])
+            raise invalid([Fault(told, i // width, tensor.name[:100]) for i in some])
         return data
 
 
