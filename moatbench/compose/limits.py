@@ -10,6 +10,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from moatbench.compose.repeat import as_given
+from moatbench.compose.subgroup import check_rule
 from moatbench.isolation.terms import check_isolation, check_secret
 from moatbench.knobs import check_choice, check_number, check_whole
 from moatbench.learners.deep.device import PRECISIONS, check_device
@@ -30,6 +31,8 @@ def check_run(cfg: DictConfig) -> None:
     check_whole("seed", cfg.seed, 0)
     if cfg.transfer is not None:
         check_number("transfer", cfg.transfer, 0, 1, above=True)
+    if cfg.subgroup is not None:
+        check_rule(cfg.subgroup)
     check_whole("confirm", cfg.confirm, 0)
     check_whole("threads", cfg.threads, 1)
     check_device(cfg.device)
