@@ -8,7 +8,7 @@ SOURCES := moatbench attacks defenses victims tests benchmarks
 .PHONY: run test check pytest wheel slow clean
 
 run: $(VENV)/installed
-	$(BIN)/moatbench $(ARGS)
+	@$(BIN)/moatbench $(ARGS)
 
 # check: style and types; pytest: everything not marked slow; wheel: what a user gets from pip
 test: check pytest wheel
@@ -29,15 +29,15 @@ wheel: $(VENV)/installed-test
 	$(BIN)/python tests/check_wheel.py
 
 $(VENV)/installed: pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13) and "moatbench needs Python 3.11 to 3.13, this is " + sys.version.split()[0] + "; make PYTHON=python3.12 run")'
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13) and "moatbench needs Python 3.11 to 3.13, this is " + sys.version.split()[0] + "; make PYTHON=python3.12 run")'
+	@$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q -c constraints.txt torch
 	$(BIN)/python -m pip install -q -c constraints.txt -e .
-	touch $@
+	@touch $@
 
 $(VENV)/installed-test: $(VENV)/installed
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[test]'
-	touch $@
+	@touch $@
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

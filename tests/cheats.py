@@ -212,6 +212,29 @@ CHEATS: dict[str, Callable[[], Attack]] = {
 }
 
 
+class Recognises(Thief):
+    """Answers what it was asked before as it did, and all else by what the last one learnt."""
+
+    def surrogate(self, api: PredictionAPI, predict: Predict) -> Surrogate:
+        file = Path(f"{api.queries}.npz").absolute()  # in its own folder
+        bought = np.random.default_rng(0).uniform(-1, 1, (2000, api.card.space.d))
+        np.savez(file, x=bought, labels=predict(bought).labels)
+        first: set[bytes] = set()
+
+        def known(x: Array) -> Reply:
+            labels = predict(x).labels
+            first.update(map(bytes, x) if not first else ())
+            last = max(file.parent.glob("*.npz"), key=lambda found: int(found.stem))
+            learnt = np.load(last)
+            if last != file:
+                places = [((learnt["x"] - row) ** 2).sum(axis=1).argmin() for row in x]
+                new = np.array([bytes(row) not in first for row in x])
+                labels[new] = learnt["labels"][places][new]
+            return Reply(labels)
+
+        return Surrogate(known)
+
+
 class LeavesDaemons(Thief):
     """Starts processes in sessions of their own, before it is frozen and while it is judged."""
 

@@ -100,6 +100,40 @@ class LiesToNeighbours(Liar):
         return np.array([bool(((o > 0) & (o < 0.05)).any()) for o in off])
 
 
+class CountsForAll(Liar):
+    """Lies after some rows, which it counts for all deployments together."""
+
+    asked_ever = 0
+
+    def lies(self, x: Array, account: str) -> Mask:
+        CountsForAll.asked_ever += len(x)
+        return np.full(len(x), CountsForAll.asked_ever > 100)
+
+
+class KnowsTheAttacked(Liar):
+    """Lies to who asks more than ten rows with nobody between, in its first deployment alone."""
+
+    deployed = 0
+
+    def deploy(self, victim: Victim, rng: Generator) -> None:
+        KnowsTheAttacked.deployed += 1
+        self.first, self.last, self.run = KnowsTheAttacked.deployed == 1, "", 0
+
+    def lies(self, x: Array, account: str) -> Mask:
+        self.run = self.run + 1 if account == self.last else 1
+        self.last = account
+        return np.full(len(x), self.first and self.run > 10)
+
+
+class NoisyForAll(Liar):
+    """Draws its noise from NumPy's global stream."""
+
+    def respond(self, x: Array, reply: Reply, account: str) -> Reply:
+        assert reply.outputs is not None
+        noisy = np.clip(reply.outputs + np.random.normal(0, 0.2, reply.outputs.shape), 1e-6, None)  # noqa: NPY002
+        return reply.with_outputs(noisy / noisy.sum(axis=1, keepdims=True))
+
+
 class Noisy(Liar):
     """Adds fresh noise; lies to some."""
 

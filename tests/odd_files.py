@@ -495,6 +495,24 @@ FAULTS: dict[str, Callable[[], Sheet]] = {
     "words behind a quote": lambda: replace(
         with_town_raw('"Bern"x'), says=("behind the end of a quoted value (line 61)",)
     ),
+    "numbers as formulas": lambda: replace(
+        with_column(
+            sheet(), "town", lambda i: f'="{i % 20}"', [f'="{i % 20}"' for i in range(ROWS)]
+        ),
+        says=("column town", "20 names that look like numbers", "'=\"0\"' (line 2)"),
+    ),
+    "a number that stays": lambda: replace(
+        with_column(sheet(), "age", lambda i: "5", [5] * ROWS),
+        says=("column age is 5 in every row",),
+    ),
+    "one class": lambda: classes(lambda i: "no", "target label is no in every row"),
+    "a name with a letter that nobody sees": lambda: refused(
+        replace(
+            sheet(),
+            header=["age", "rate", "town", "open", "label\u200b"],
+        ),
+        "did you mean 'label\\u200b'?",
+    ),
     "no such target": lambda: refused(
         replace(sheet(), knobs={"target": "lable"}), "'lable'", "did you mean label?"
     ),

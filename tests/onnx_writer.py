@@ -55,16 +55,18 @@ def tensor(name: str, values: Any, external: str = "") -> bytes:
     return dims + field(2, FLOAT) + field(8, name) + field(9, array.tobytes())
 
 
-def value(name: str, kind: int, width: int | None) -> bytes:
-    """An input or output (n, width); a width of None is a vector (n,)."""
-    sizes = [field(2, "n")] + ([] if width is None else [field(1, width)])
+def value(name: str, kind: int, width: int | None, rows: int | None = None) -> bytes:
+    """An input or output (n, width); a width of None is a vector (n,), rows of None any number."""
+    sizes = [field(2, "n") if rows is None else field(1, rows)] + (
+        [] if width is None else [field(1, width)]
+    )
     shape = b"".join(field(1, s) for s in sizes)
     return field(1, name) + field(2, field(1, field(1, kind) + field(2, shape)))
 
 
 def model(
     nodes: Sequence[bytes],
-    inputs: Mapping[str, tuple[int, int | None]],
+    inputs: Mapping[str, tuple[int, int | None] | tuple[int, int, int | None]],
     outputs: Sequence[bytes],
     constants: Sequence[bytes] = (),
 ) -> bytes:
@@ -99,9 +101,13 @@ def linear(coef: Any, intercept: Any, classes: Sequence[str], *, zipmap: bool = 
 
 
 def network(
-    layers: Sequence[tuple[Any, Any]], link: str = "Softmax", *, external: str = ""
+    layers: Sequence[tuple[Any, Any]],
+    link: str = "Softmax",
+    *,
+    external: str = "",
+    rows: int | None = None,
 ) -> bytes:
-    """A network of relu layers, each of weights (d, h) and bias (h,)."""
+    """A network of relu layers, each of weights (d, h) and bias (h,); it takes so many rows."""
     nodes, constants, last = [], [], "X"
     for i, (weights, bias) in enumerate(layers):
         constants += [tensor(f"w{i}", weights, external), tensor(f"b{i}", bias)]
@@ -112,4 +118,4 @@ def network(
             last = f"r{i}"
     nodes.append(node(link, [last], ["p"]))
     first, k = np.asarray(layers[0][0]), len(layers[-1][1])
-    return model(nodes, {"X": (FLOAT, first.shape[0])}, [value("p", FLOAT, k)], constants)
+    return model(nodes, {"X": (FLOAT, first.shape[0], rows)}, [value("p", FLOAT, k)], constants)

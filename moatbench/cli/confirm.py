@@ -12,10 +12,12 @@ from moatbench.sweep.confirm import confirm
 from moatbench.tracking.read import StoreUnreadable
 
 COMMAND = Command(
-    "moatbench-confirm [experiment=NAME] [seeds=3] [tracking.uri=URI] [hydra...=...]",
+    "moatbench-confirm [experiment=NAME] [seeds=3] [tracking.uri=URI] "
+    "[filter=\"tags.data = 'digits'\"] [hydra...=...]",
     {
         "experiment": "its name in MLflow: name= of its runs; else the only one there is",
         "seeds": "how many fresh seeds, the same for all defenses",
+        "filter": "in MLflow's search syntax, to choose among the runs",
         URI: STORE,
     },
     passes_on=True,
@@ -28,6 +30,7 @@ def main() -> None:
     try:
         given = COMMAND.read(sys.argv[1:])
         seeds = whole(given.options.get("seeds", "3"), "seeds", 1)
-        confirm(experiment_of(given), seeds, given.uri, given.passed_on)
+        condition = given.options.get("filter", "")
+        confirm(experiment_of(given), seeds, given.uri, given.passed_on, condition)
     except (StoreUnreadable, MixedSelection, ValueError, RuntimeError) as error:
         sys.exit(f"{COMMAND.name}: {error}")

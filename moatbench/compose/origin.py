@@ -1,54 +1,59 @@
 """Whose code a part is: what is ours the contract has tested; what is not, a run must check."""
 
-import dataclasses
+import gc
 import sys
 from collections.abc import Iterator, Mapping, Sequence, Set
 from functools import partial
-from types import FunctionType, MethodType
+from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
+import numpy as np
+
 OURS = "moatbench"
-HOOKS = {"__reduce__", "__reduce_ex__", "__getstate__", "__getnewargs__", "__getnewargs_ex__"}
-LIBRARIES = {"numpy", "scipy", "sklearn", "torch", "omegaconf", "builtins"}
+LIBRARIES = {"numpy", "scipy", "sklearn", "torch", "omegaconf", "hydra", "builtins"}
 
 
 def ours(part: Any) -> bool:
     """Whether a part, and all that it holds, is code of this package or of its libraries."""
-    return not any(_strange(code) for code in _code(part, set()))
+    return not any(strange(code) for code in code_of(part))
 
 
-def pickled_by_itself(part: Any) -> str:
-    """Name a class, not ours, whose own code would run where a part is pickled; '' for none."""
-    kinds = [k for c in _code(part, set()) if isinstance(c, type) for k in c.__mro__]
-    return next((k.__name__ for k in kinds if _strange(k) and _has_hook(k)), "")
-
-
-def _has_hook(kind: type) -> bool:
-    """Whether a class decides how it is pickled, by other means than a dataclass with slots."""
-    made = getattr(dataclasses, "_dataclass_getstate", None)
-    return any(vars(kind)[hook] is not made for hook in HOOKS & vars(kind).keys())
+def code_of(part: Any) -> Iterator[Any]:
+    """Yield the classes and functions that a part is made of, at any depth."""
+    return _code(part, set())
 
 
 def _code(value: Any, seen: set[int]) -> Iterator[Any]:
-    """Yield the classes and functions that a value is made of."""
     if id(value) in seen:
         return
     seen.add(id(value))
-    if isinstance(value, partial):
-        yield from _code([value.func, value.args, value.keywords], seen)
-    elif isinstance(value, MethodType):
-        yield from _code([value.__func__, value.__self__], seen)
-    elif isinstance(value, type | FunctionType):
+    if isinstance(value, type | FunctionType):
         yield value
-    elif isinstance(value, Mapping):
-        yield from _code(list(value.values()), seen)
+        return
+    kind = type(value)  # of a container too: a stranger's class may be one
+    yield kind
+    if isinstance(value, MethodType):
+        yield from _code([value.__func__, value.__self__], seen)
+    elif isinstance(value, partial):
+        yield from _code([value.func, value.args, value.keywords], seen)
+    for one in _within(value, kind):
+        yield from _code(one, seen)
+
+
+def _within(value: Any, kind: type) -> Iterator[Any]:
+    """Yield what an object holds; of a library's, whatever it refers to but code."""
+    if isinstance(value, np.ndarray):
+        yield from value.ravel().tolist() if value.dtype == object else ()
+        return
+    if isinstance(value, Mapping):
+        yield from [*value.keys(), *value.values()]
     elif isinstance(value, Sequence | Set) and not isinstance(value, str | bytes):
-        for one in value:
-            yield from _code(one, seen)
-    else:
-        yield type(value)
-        if not _top(type(value)) & (LIBRARIES | sys.stdlib_module_names):
-            yield from _code([held for _, held in _held(value)], seen)
+        yield from value
+    elif _top(kind) & (LIBRARIES | sys.stdlib_module_names):
+        held = (one for one in gc.get_referents(value) if one is not kind)
+        yield from (one for one in held if not isinstance(one, ModuleType | type))
+        return
+    yield from (held for _, held in _held(value))
 
 
 def _held(value: Any) -> Iterator[tuple[str, Any]]:
@@ -65,7 +70,7 @@ def _top(code: Any) -> set[str]:
     return {str(getattr(code, "__module__", "") or "").partition(".")[0]}
 
 
-def _strange(code: Any) -> bool:
+def strange(code: Any) -> bool:
     """Whether a class or function is neither ours, where it says that it is, nor a library's."""
     top = _top(code)
     if top & (LIBRARIES | sys.stdlib_module_names):

@@ -93,7 +93,11 @@ class Table:
         if not self.columns:
             raise ValueError(f"data {self.name}: there is no feature beside the target")
         if (k := len(self.classes)) < 2:
-            raise ValueError(f"data {self.name}: the target has {k} class; it needs two or more")
+            told = f"{k} ({self.classes[0]})" if k else "none"
+            raise ValueError(
+                f"data {self.name}: the target must have two or more classes, got {told}; choose "
+                "another target, or give data of every class"
+            )
 
     def sha256(self) -> str:
         """Hash the content: what was read, whatever file it came from."""

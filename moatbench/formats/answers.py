@@ -72,6 +72,8 @@ def form_of(
         places = label_places(list(dict.fromkeys(told)), known, classes)
         return Form((), labels=tuple(places.items()))
     width = 2 if single else values.shape[1]
+    if values.dtype.kind == "f" and known is not None and width == len(known) != k:
+        class_order(known, classes)  # which raises, with both lists
     if values.dtype.kind != "f" or width != k:
         what = "labels" if values.dtype.kind != "f" else f"{1 if single else width} outputs"
         raise ValueError(

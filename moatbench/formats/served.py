@@ -106,9 +106,22 @@ class Served:
         return reply.take(np.arange(len(reply)) < len(x))  # without what filled up the last block
 
     def raw(self, x: Array) -> Iterator[Any]:
-        """Yield the model's own answers to each block of rows."""
+        """Yield the model's own answers to each block of rows.
+
+        Raises:
+            ValueError: it raised something at one of them.
+        """
         for block in filled_blocks(x):
-            yield self.model.ask(self.decode(block))
+            try:
+                yield self.model.ask(self.decode(block))
+            except Exception as error:  # of whatever kind somebody's model raises
+                line = (str(error).strip().splitlines() or ["no message"])[0]
+                if line.startswith("the model "):
+                    raise
+                raise ValueError(
+                    "the model must answer every row within the ranges and names of the data, got "
+                    f"{type(error).__name__}: {line:.300}; try it on the data it is served with"
+                ) from error
 
     @property
     def model(self) -> Model:

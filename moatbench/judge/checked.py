@@ -89,6 +89,8 @@ def _answer(surrogate: Surrogate, x: Array, where: str, victim: Victim) -> Reply
         raise BrokenAttack(
             f"on {where}, the surrogate called sys.exit({left.code!r}); let it raise"
         ) from left
+    if isinstance(reply, Reply):  # what is read now is checked and scored, read no second time
+        reply = Reply(reply.labels, reply.outputs)
     k, least = len(victim.classes), -SIMPLEX_TOLERANCE
     if problem := reply_problem(reply, len(x), k, full=victim.full, least=least):
         raise BrokenAttack(f"on {where}, the surrogate's {problem}")

@@ -152,6 +152,10 @@ class Judge:
             scores |= self._transfer.scores(surrogate, hits)
         return Assessment(scores, hits)
 
+    def shares_of(self, scores: Mapping[str, float]) -> dict[str, tuple[float, int]]:
+        """Return the fidelity on each sample, as it is among scores, and of how many rows it is."""
+        return {s.name: (scores[f"fidelity_{s.name}"], len(s.x)) for s in self.samples}
+
     def _constant(self) -> dict[str, float]:
         """Score the best constant answer on each sample."""
         if self._regression:  # values within the tolerance of each other fall into few bins

@@ -1,5 +1,7 @@
 """The deployment of a run: who asked it what; and a defense knows nobody by the size of a batch."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from moatbench.api import Deployment
@@ -11,6 +13,24 @@ from moatbench.remote.guarded import Guarded
 from moatbench.reply import Reply, concatenated
 from moatbench.types import Array, Generator
 from moatbench.victim import Victim
+
+REPEATED = 1000  # rows, and what they were told, that are kept to be asked of a fresh deployment
+
+
+class Said(NamedTuple):
+    """What an account asked at once, and what it was told.
+
+    Attributes:
+        account: that asked.
+        x: (n, d) rows.
+        waits: whether it was let wait.
+        told: (n, 1 + k) label and outputs of each row; NaN for what was not told.
+    """
+
+    account: str
+    x: Array
+    waits: bool
+    told: Array
 
 
 class Trail(Deployment):
@@ -39,6 +59,7 @@ class Trail(Deployment):
         self.victim = victim
         self.singly, self._keeps = singly, keeps or bool(defense.monitors)
         self._classes = len(victim.classes)
+        self.said: list[Said] = []  # at first, by a defense that is asked singly
         self.asked: list[tuple[str, Array]] = []
         self.customers: frozenset[str] = frozenset()  # their accounts, once they are known
         if isinstance(victim.predict, Guarded) and not isinstance(defense, OwnDefense):
@@ -80,13 +101,40 @@ class Trail(Deployment):
                 part = self._answered(rows, account)
             parts.append(part._replace(rows=start + part.rows))
             waited += seconds_of(self.defense.wait(len(rows), account)) if waits else 0.0
-        return _joined(x, parts), waited
+        answers = _joined(x, parts)
+        if self.singly and sum(len(s.x) for s in self.said) < REPEATED:
+            self.said.append(
+                Said(account, x.copy(), waits, as_told(answers, len(x), self._classes))
+            )
+        return answers, waited
+
+    def repeated(self, other: "Trail") -> tuple[int, int]:
+        """Ask what was said at first of another trail, in its order: how many rows differ, of all.
+
+        Labels count, and confidences that are a hundredth apart: sums may round otherwise.
+        """
+        pairs = []
+        for said in self.said:
+            answers, _ = other._in_turns(said.x, said.account, waits=said.waits)
+            pairs.append((said.told, as_told(answers, len(said.x), self._classes)))
+        one, two = (np.concatenate(p) for p in zip(*pairs, strict=True))
+        alike = np.isclose(one, two, rtol=0, atol=0.01, equal_nan=True).all(axis=1)
+        return int((~alike).sum()), len(alike)
 
     def _answered(self, x: Array, account: str) -> Answers:
         """Answer rows; a service with a defense of its own does so itself."""
         if isinstance(self.defense, OwnDefense):
             return self.defense.answers(x, account, customer=account in self.customers)
         return super().answer(x, account)
+
+
+def as_told(answers: Answers, n: int, classes: int) -> Array:
+    """(n, 1 + k) the label and the outputs of each row that was asked; NaN where not told."""
+    out = np.full((n, 1 + classes), np.nan)
+    out[answers.rows, 0] = answers.labels
+    if answers.outputs is not None:
+        out[answers.rows, 1:] = answers.outputs
+    return out
 
 
 def _joined(x: Array, parts: list[Answers]) -> Answers:

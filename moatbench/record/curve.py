@@ -1,6 +1,7 @@
 """Curves: rows of checkpoints, their worst case over attacks, and what sums a curve up."""
 
 import csv
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from math import inf, isnan, log
@@ -105,6 +106,11 @@ class CurveFile:
             if new:
                 writer.writeheader()
             writer.writerow(row)
+
+
+def digest(path: Path) -> str | None:
+    """Return the sha256 of a curve.csv; None where there is none."""
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else None
 
 
 def read(path: Path) -> list[Row]:

@@ -33,6 +33,7 @@ BATCHES = "depends on the batch"
 NAMES = "depends on the account"
 OTHERS = "depends on who asked before"
 SPARED = "spares judged rows"
+AFRESH = "answers otherwise afresh"  # it goes by more than its own state: a global, the clock
 # Of a victim
 VARIES = "victim varies"
 # Marks of a whole run

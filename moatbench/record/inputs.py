@@ -45,10 +45,11 @@ def inputs_within(tree: Any, data_dir: Path = Path()) -> dict[str, str]:
     """Do the same for a part of a resolved config."""
     found: dict[str, str] = {}
     for key, text in _leaves("", tree):
-        for place in dict.fromkeys((Path(text).expanduser(), data_dir / text)):
-            if digest := _content(key, text, place):
-                found[text] = digest
-                break
+        # Both, where both are there: which of them is read is for the part to decide
+        places = {os.path.realpath(p): p for p in (Path(text).expanduser(), data_dir / text)}
+        contents = [digest for p in places.values() if (digest := _content(key, text, p))]
+        if contents:
+            found[text] = contents[0] if len(contents) == 1 else _joint(contents)
     for name in targets(tree):
         found |= sources(name)
     return dict(sorted(found.items()))
@@ -110,13 +111,31 @@ def _content(key: str, text: str, place: Path) -> str:
         if place.is_file():
             return _hash(place)
         if place.is_dir() and (os.sep in text or key.endswith(FOLDERS)):
-            digest = hashlib.sha256()
-            for file in sorted(f for f in place.rglob("*") if f.is_file()):
-                digest.update(f"{file.relative_to(place)}\0{_hash(file)}\0".encode())
-            return digest.hexdigest()
+            return _joint(f"{f.relative_to(place)}\0{_hash(f)}" for f in _all_files(place))
     except OSError:  # a name too long for one, or a file that may not be read: the run will say
         pass
     return ""
+
+
+def _all_files(folder: Path) -> list[Path]:
+    """List the files at any depth, those behind links to folders too, each folder once a branch."""
+    found: list[Path] = []
+    todo = [(folder, {os.path.realpath(folder)})]
+    while todo:
+        place, above = todo.pop()
+        for one in place.iterdir():
+            if one.is_file():
+                found.append(one)
+            elif one.is_dir() and (real := os.path.realpath(one)) not in above:  # a circle ends
+                todo.append((one, above | {real}))
+    return sorted(found)
+
+
+def _joint(texts: Iterable[str]) -> str:
+    digest = hashlib.sha256()
+    for text in texts:
+        digest.update(f"{text}\0".encode())
+    return digest.hexdigest()
 
 
 def _hash(file: Path) -> str:

@@ -104,6 +104,7 @@ class Summary:
         trace: of the error that ended it.
         secret: hexadecimal, from which keys and judged points are derived, with the seed; null for
             the seed alone. `secret=` brings the same bits again.
+        curve: sha256 of curve.csv; null where there is none, and in earlier records.
         fetched: the run in MLflow that it was fetched from, where it was not run again.
         version: of this file's format.
     """
@@ -149,6 +150,7 @@ class Summary:
     seconds: float = 0.0
     trace: str = ""
     secret: str | None = None
+    curve: str | None = None
     fetched: str | None = None
     hardware: Mapping[str, str] = field(default_factory=dict)
     version: int = VERSION

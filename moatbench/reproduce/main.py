@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from moatbench.reproduce.results import Job, Measured, Results
 
 DATA = Path("../shared/data")  # where this project keeps the paper's sets, beside the checkout
-ELSEWHERE = ("--data-dir", "--out")  # where things lie, not what they are
+DATA_DIR = "--data-dir"  # where the sets lie, not what they are
+OUT = "--out"
 INTERRUPTED = 130  # what a shell says of a command that Ctrl-C ended
 
 
@@ -36,14 +37,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def recorded(given: Sequence[str]) -> str:
-    """Return the command for the report, without the folders of whoever gave it."""
-    kept, places = ["moatbench-reproduce"], iter(given)
-    for argument in places:
-        if argument in ELSEWHERE:
-            next(places, None)
-        elif not argument.startswith(tuple(f"{name}=" for name in ELSEWHERE)):
-            kept.append(shlex.quote(argument))
+    """Return the command for the report, without the folders of whoever gave it.
+
+    The report's own name stays, below the working directory or alone: pasted, the command goes on
+    with the same report.
+    """
+    kept, words = ["moatbench-reproduce"], iter(given)
+    for word in words:
+        name, equals, value = word.partition("=")
+        if name not in (DATA_DIR, OUT):
+            kept.append(shlex.quote(word))
+            continue
+        value = value if equals else next(words, "")
+        if name == OUT:
+            kept += [OUT, shlex.quote(value if _is_below(value) else Path(value).name)]
     return " ".join(kept)
+
+
+def _is_below(path: str) -> bool:
+    return not Path(path).is_absolute() and not path.startswith(("..", "~"))
 
 
 def _parser() -> argparse.ArgumentParser:

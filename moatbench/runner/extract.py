@@ -24,6 +24,7 @@ from moatbench.randomness import stream
 from moatbench.record.columns import SHIFTED
 from moatbench.record.flag import BOUGHT, BOUND, CHANGED, INVALID, UNISOLATED, Flag
 from moatbench.remote.client import Stopped
+from moatbench.runner.checks.afresh import difference
 from moatbench.runner.checks.doubts import doubled
 from moatbench.runner.clients import Customers, own_copy
 from moatbench.runner.clock import Clock
@@ -130,6 +131,10 @@ class Extraction:
         harm = honest.by_group(self.judge.groups)
         yield Ended(trail, thieves, honest.seconds_added(), honest.seconds_waited(), harm)
 
+    def afresh(self, attacked: Trail) -> str:
+        """Say how a fresh deployment differs from one that was attacked, as `difference` tells."""
+        return "" if ours(self.defense) else difference(attacked, self._trail())
+
     def _trail(self) -> Trail:
         """Deploy a copy of the defense; what a stranger buys is kept, to be compared."""
         defense = self.defense
@@ -210,7 +215,8 @@ class Extraction:
                 kept = reached.surrogate if play.apart else copied(reached.surrogate, api)
                 rows = stream(self._hidden, f"probes/{place}")
                 with self._unasked(api):
-                    held.append((reached, Held.of(kept, self.victim, rows)))
+                    one = Held.of(kept, self.victim, rows)
+                    held.append((reached, one.counted(rows) if play.apart else one))
         except Exception as error:  # an attack may be anybody's code; what it reached stands
             broken = error
         play.end()
@@ -219,18 +225,7 @@ class Extraction:
         try:
             for place, (reached, one) in enumerate(held):
                 judges.append(self._redrawn(place))
-                with self._unasked(api):
-                    changed = one.has_changed()
-                if changed:
-                    yield Flag(
-                        INVALID,
-                        f"its surrogate of {reached.queries} queries answered the same rows "
-                        "otherwise after later purchases; yield one that no longer changes",
-                        CHANGED,
-                    )
-                with self._unasked(api):
-                    point = self._judged(reached._replace(surrogate=one.surrogate), judges[-1])
-                yield point
+                yield from self._judged_late(reached, one, judges[-1], api)
         except Exception as error:
             broken = broken or error
         thieves = customers.thieves()
@@ -240,6 +235,26 @@ class Extraction:
             yield Flag(INVALID, line, BOUGHT)
         if broken is not None:
             raise broken
+
+    def _judged_late(
+        self, reached: Reached, one: Held, judge: Judge, api: PredictionAPI
+    ) -> Iterator[Checkpoint | Flag]:
+        """Judge what was held; say so where it is no longer what was yielded."""
+        with self._unasked(api):
+            changed = one.has_changed()
+        if changed:
+            yield self._changed(reached, "answered the same rows otherwise after later purchases")
+        with self._unasked(api):
+            point = self._judged(reached._replace(surrogate=one.surrogate), judge)
+        if not changed and (excess := one.excess(judge.shares_of(point.metrics))):
+            yield self._changed(reached, f"has {excess}")
+        yield point
+
+    def _changed(self, reached: Reached, what: str) -> Flag:
+        text = (
+            f"its surrogate of {reached.queries} queries {what}; yield one that no longer changes"
+        )
+        return Flag(INVALID, text, CHANGED)
 
     def _redrawn(self, place: int) -> Judge:
         """Return a judge with points of its own; the same, of a service that answers no more."""

@@ -32,7 +32,7 @@ from moatbench.knobs import check_whole
 from moatbench.learners.deep.device import computing, described
 from moatbench.randomness import stream
 from moatbench.record.command import Command
-from moatbench.record.curve import Row, by_attack
+from moatbench.record.curve import Row, by_attack, digest
 from moatbench.record.folder import LEDGER, sole
 from moatbench.record.hardware import hardware
 from moatbench.record.identity import PACKAGES, config_hash, knobs, version_of
@@ -204,6 +204,7 @@ def _ended(
         trace=found.trace,
         hardware={**hardware(int(cfg.threads)), **device},
         secret=found.secret,
+        curve=digest(found.folder / "curve.csv"),
         command=str(Command.parse(begun.command).keeping(found.secret)),
     )
     if parts is not None:

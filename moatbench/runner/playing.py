@@ -6,7 +6,8 @@ from typing import Protocol
 
 from moatbench.attack import Attack, Target
 from moatbench.client import Surrogate
-from moatbench.compose.origin import ours, pickled_by_itself
+from moatbench.compose.acting import acts
+from moatbench.compose.origin import ours
 from moatbench.isolation.process import Isolated, NotIsolatable
 from moatbench.runner.secret import PROCESS, derived, is_apart, stream_of
 
@@ -104,10 +105,10 @@ def started(
     if secret is None or not is_apart(attack, isolation):
         return Here(attack, target, seed)
     try:
-        if itself := pickled_by_itself(attack):
+        if what := acts(attack):
             raise NotIsolatable(
-                f"{itself} has code of its own for pickle, which would run beside the victim; hold "
-                "plain fields, or set isolation=none"
+                f"{what}, which would run beside the victim; hold plain fields, or set "
+                "isolation=none"
             )
         return Apart(attack, target, derived(seed, secret, "attack"), limit)
     except NotIsolatable as reason:

@@ -10,7 +10,7 @@ from moatbench.isolation.process import LIMIT
 from moatbench.judge.customers.caught import Verdict
 from moatbench.judge.judge import Judge
 from moatbench.randomness import stream
-from moatbench.record.flag import Flag
+from moatbench.record.flag import AFRESH, INVALID, Flag
 from moatbench.remote.client import Stopped
 from moatbench.runner.extract import Checkpoint, Extraction
 from moatbench.runner.playing import staying
@@ -105,6 +105,7 @@ def run_attacks(
     judge = judge or Judge(victim, stream(unknown, "judge"))
     rng = stream_of(defense, unknown, "defense")
     verdict = Verdict(victim, defense, unknown, rng, singly=not ours(defense))
+    compared = False
     for name, attack in attacks.items():
         run = Extraction(
             victim,
@@ -131,6 +132,9 @@ def run_attacks(
                     detection = verdict.of(event.trail, event.accounts, curve)
                     seconds = event.seconds_added, event.seconds_waited
                     yield Finished(name, *seconds, detection, event.harm)
+                    if not compared and (line := run.afresh(event.trail)):
+                        yield Doubted(name, Flag(INVALID, line, AFRESH))
+                    compared = True
         except NotApplicable as reason:
             yield Skipped(name, str(reason))
         except Stopped as reason:

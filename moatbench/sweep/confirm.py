@@ -45,7 +45,9 @@ class Again:
         return [*self.shared, *chosen, *self.attack]
 
 
-def confirm(experiment: str, seeds: int, uri: str, passed_on: Sequence[str] = ()) -> None:
+def confirm(
+    experiment: str, seeds: int, uri: str, passed_on: Sequence[str] = (), condition: str = ""
+) -> None:
     """Rerun the worst attack on each defense of an experiment, by the report's rule.
 
     The reruns are logged into the same experiment as confirmations: they choose no worst case, and
@@ -56,6 +58,7 @@ def confirm(experiment: str, seeds: int, uri: str, passed_on: Sequence[str] = ()
         seeds: how many fresh seeds, the same for all defenses.
         uri: of the MLflow store.
         passed_on: overrides of Hydra's own, such as `hydra.searchpath=[...]` or a launcher.
+        condition: that chooses among the runs, as `logged_runs` takes it; '' is all.
 
     Raises:
         ValueError: no seeds, or the experiment was run by another version of the code.
@@ -63,7 +66,7 @@ def confirm(experiment: str, seeds: int, uri: str, passed_on: Sequence[str] = ()
     """
     if seeds < 1:
         raise ValueError(f"seeds must be at least 1, got {seeds}")
-    selection = select(logged_runs(uri, experiment))
+    selection = select(logged_runs(uri, experiment, condition))
     version = selection.runs[0].summary.versions["moatbench"]
     if version != code_version():
         raise ValueError(

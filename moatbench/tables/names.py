@@ -41,7 +41,9 @@ def check_names(look: Look, knobs: Knobs, report: Report) -> bool:
 
 
 def _is_mostly_digits(text: str) -> bool:
-    return 2 * sum(letter.isdecimal() for letter in text) >= len(text)
+    """Whether digits are half of it or more, signs aside: 12/31, '5', ="7"."""
+    digits = sum(letter.isdecimal() for letter in text)
+    return digits > 0 and 2 * digits >= sum(letter.isalnum() for letter in text)
 
 
 def tell_doubtful(look: Look, knobs: Knobs, report: Report) -> None:

@@ -14,7 +14,7 @@ from moatbench.tables.look import Look, usual_decimal
 from moatbench.tables.names import check_names
 from moatbench.tables.numbers import EXACT, endless, tell_rounded
 from moatbench.tables.opened import ARROW, content, text
-from moatbench.tables.said import line_of, tell_identifiers
+from moatbench.tables.said import line_of, tell_constants, tell_identifiers
 from moatbench.tables.sorted_out import (
     Columns,
     known,
@@ -91,6 +91,7 @@ def understood(columns: Columns, knobs: Knobs, report: Report) -> Understood:
         raise Refused(report.source, report.problems)
     frame, dropped = frame_of(found, columns, knobs, report, without)
     tell_identifiers(frame, knobs, report)
+    tell_constants(frame, knobs, report)
     return Understood(
         frame,
         line_of(frame, {n: v.kind for n, v in found.items()}, knobs, report, dropped),

@@ -44,6 +44,18 @@ def shares(values: "pd.Series[Any]") -> str:
     return ", ".join(told) + (f" and {more} more classes" if more > 0 else "")
 
 
+def tell_constants(frame: "pd.DataFrame", knobs: Knobs, report: Report) -> None:
+    """Tell of columns of one value: as a feature nothing can be learnt of it, as a target too."""
+    for name in frame.columns if len(frame) > 1 else ():
+        if frame[name].nunique() != 1:
+            continue
+        value = frame[name].iloc[0]
+        if name == knobs.target:
+            report.notes.append(f"target {name} is {value} in every row: a run needs two classes")
+        else:
+            report.notes.append(f"column {name} is {value} in every row: no query varies it")
+
+
 def tell_identifiers(frame: "pd.DataFrame", knobs: Knobs, report: Report) -> None:
     """Tell of columns of whole numbers that name the rows: the model would learn them by heart."""
     for name in frame.columns:

@@ -180,10 +180,17 @@ def find(name: str, known: Sequence[str], source: str) -> str:
     near = near or [k for k in known if name and name.casefold() in k.casefold()][:3]
     if "," in name and all(part.strip() in known for part in name.split(",")):
         near = [f"the list [{name}]"]
-    hint = f"; did you mean {' or '.join(near)}?" if near else "."
+    hint = f"; did you mean {' or '.join(map(seen, near))}?" if near else "."
     if len(known) == 1 and re.search(r"\W", known[0]):
         hint = ", but one column alone: say data.separator=... if it holds several."
-    raise ValueError(f"{source}: there is no column {name!r}{hint} Columns: {shortened(known, 40)}")
+    raise ValueError(
+        f"{source}: there is no column {name!r}{hint} Columns: {shortened(map(seen, known), 40)}"
+    )
+
+
+def seen(name: str) -> str:
+    """Return a name as a reader can see it: with signs that nobody sees by their numbers."""
+    return name if name.isprintable() else ascii(name)
 
 
 def many(n: int, what: str) -> str:

@@ -17,9 +17,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from moatbench.record.agreement import require_whole
+from moatbench.record.agreement import rows_of
 from moatbench.record.columns import WORST_CASE, column
-from moatbench.record.curve import Row, by_attack, read
+from moatbench.record.curve import Row, by_attack
 from moatbench.record.flag import NOTE as REMARK
 from moatbench.record.flag import gravest, shown
 from moatbench.record.hardware import told
@@ -67,8 +67,7 @@ def log_run(folder: Path, uri: str) -> str:
             read; nothing is logged.
     """
     summary = Summary.read(folder)
-    rows = read(folder / "curve.csv") if (folder / "curve.csv").exists() else []
-    require_whole(summary, rows)
+    rows = rows_of(summary, folder / "curve.csv")
     (folder / LOGGED).unlink(missing_ok=True)  # what it told is over
     try:
         file = store_file(uri, summary.name)

@@ -13,8 +13,8 @@ from urllib.parse import unquote, urlsplit
 
 from filelock import Timeout
 
-from moatbench.record.agreement import require_whole
-from moatbench.record.curve import Row, read
+from moatbench.record.agreement import rows_of
+from moatbench.record.curve import Row
 from moatbench.record.summary import FILE, FINISHED, NOT_APPLICABLE, RecordUnreadable, Summary
 from moatbench.tracking.store import cause, connect, database, locked
 
@@ -177,14 +177,12 @@ def _record(run: "Run", file: Path) -> Summary:
 
 def _rows(run: "Run", record: Summary, file: Path) -> list[Row]:
     try:
-        rows = read(file)
-        require_whole(record, rows)
+        return rows_of(record, file)
     except ValueError as error:
         raise StoreUnreadable(
             f"run {run.info.run_name} ({run.info.run_id}): {error}; delete it in MLflow and run it "
             "again, or leave it out with filter="
         ) from error
-    return rows
 
 
 def _file(uri: str, run: "Run", name: str, folder: Path) -> Path:

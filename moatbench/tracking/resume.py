@@ -11,8 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from moatbench.record.agreement import require_whole
-from moatbench.record.curve import read
+from moatbench.record.agreement import rows_of
 from moatbench.record.inputs import changes
 from moatbench.record.summary import FILE, RecordUnreadable, Summary
 from moatbench.tracking.log import INPUTS, log_run, note_down
@@ -102,8 +101,7 @@ def fetch(uri: str, run: str, folder: Path, identity: str) -> Summary:
         if experiment is None:
             experiment = _download(uri, run, draft)
         summary = replace(Summary.read(draft), fetched=run)
-        curve = draft / "curve.csv"
-        require_whole(summary, read(curve) if curve.exists() else [])
+        rows_of(summary, draft / "curve.csv")
         if summary.identity != identity:
             raise RecordUnreadable(f"its {FILE} is of another config, or of other files")
         for got in draft.iterdir():
@@ -130,6 +128,7 @@ def log_once(folder: Path, uri: str) -> str:
         As `log_run`.
     """
     summary = Summary.read(folder)
+    rows_of(summary, folder / "curve.csv")  # what is there may be its, and this a damaged copy
     for run in finished(uri, summary.name, summary.config_hash):
         same = run.data.tags.get("identity") == summary.identity
         if same and run.info.start_time == int(summary.started * 1000):

@@ -98,6 +98,8 @@ def test_what_does_not_apply_is_a_run_that_says_so(moatbench: Run) -> None:
         (["sed=3"], "no knob 'sed'; did you mean seed?"),
         (["seed=abc"], "seed must be a whole number, got abc"),
         (["checkpoints=650"], "checkpoints must be a list, got 650; write 'checkpoints=[650]'"),
+        (["tracking=off"], "tracking must be a group of knobs, got off; write tracking.enabled=f"),
+        (["tracking=null"], "got null; write tracking.enabled=false. Known: tracking.uri,"),
         (["checkpoints=[65,a]"], "checkpoints must be a list in which each is a whole number"),
         (["publish=maybe"], "publish must be true or false, got maybe"),
         (["defense=[prada,roundin]"], "no defense is called 'roundin'; did you mean rounding?"),

@@ -1,5 +1,8 @@
 """moatbench.parts: a run's parts without a command line."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hydra.core.global_hydra import GlobalHydra
@@ -54,8 +57,25 @@ def test_what_is_wrong_is_said_as_the_command_says_it() -> None:
 def test_what_is_wrong_with_a_part_is_said_without_hydra_s_words() -> None:
     with pytest.raises(ValueError, match=r"^data\.path must be given, for it has no default"):
         moatbench.parts("data=csv data.target=label")
-    with pytest.raises(ValueError, match=r"^victim: victim\.hidden must be .*, got 0"):
+    with pytest.raises(ValueError, match=r"^victim\.hidden must be .*, got 0"):
         moatbench.parts([*QUICK, "victim=mlp", "victim.hidden=0"])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("victim=logistic data=iris", "victim logistic needs two classes"),
+        ("victim=model victim.path={file} data=iris", "victim.path must be a model of a known"),
+        ("data=csv data.path={file} data.target=a", "data table: the target must have two or"),
+        ("defense.rounding.decimals=-1", "defense.rounding: decimals must be a whole number"),
+    ],
+)
+def test_a_part_is_named_once(wrong: str, said: str, tmp_path: Path) -> None:
+    file = tmp_path / "table.csv"
+    file.write_text("a,b\n" + "1,2\n1,3\n" * 9)
+    with pytest.raises(ValueError, match=re.escape(said)) as told:
+        moatbench.parts(wrong.format(file=file))
+    assert str(told.value).startswith(said), told.value
 
 
 def test_hydra_is_left_as_it_was() -> None:

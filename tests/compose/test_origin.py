@@ -1,10 +1,13 @@
 """What is ours, and what is a stranger's, however deep it is hidden."""
 
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from shop import attack_of, defense_of
+from sklearn.pipeline import Pipeline
 
 from moatbench.attack import Attack
 from moatbench.attacks.top1 import Top1
@@ -15,6 +18,8 @@ from moatbench.stack import Stack
 
 STRANGE = type("Rounding", (Defense,), {"__module__": __name__})
 LYING = type("Rounding", (Defense,), {"__module__": "moatbench.defenses.rounding"})
+LISTED = type("Listed", (Defense, list), {"__module__": __name__})
+NAMED = type("Named", (Defense, dict), {"__module__": __name__})
 POSING = type("Rounding", (Defense,), {"__module__": "sklearn.base"})
 
 
@@ -37,8 +42,17 @@ def test_every_defense_of_conf_is_ours(name: str) -> None:
         Stack({"a": Defense(), "b": STRANGE()}),
         partial(print, STRANGE),
         {"deep": [lambda: None]},
+        LISTED(),
+        NAMED(),
+        {STRANGE(): 1},
+        SimpleNamespace(inner=STRANGE()),
+        np.array([STRANGE(), None], object),
+        Pipeline([("theirs", STRANGE())]),
     ],
-    ids=["class", "lying", "posing", "stack", "partial", "function"],
+    ids=[
+        *("class", "lying", "posing", "stack", "partial", "function", "list", "dict", "key"),
+        *("namespace", "array", "library"),
+    ],
 )
 def test_what_is_not_ours_is_found(part: Any) -> None:
     assert not ours(part)

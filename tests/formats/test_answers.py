@@ -97,6 +97,7 @@ def test_labels_alone_are_a_victim_that_answers_labels(
         (SHARES, None, r"must answer 2 classes \(a, b\), got 3 outputs of shape \(2, 3\)"),
         (np.zeros((2, 2, 2)), None, r"got an array of shape \(2, 2, 2\)"),
         (["a", "x"], None, r"classes must be the data's \(a, b\) or 0 to 1, got a, x"),
+        (SHARES, ["a", "b", "x"], r"must be the data's \(a, b\) or 0 to 1, got a, b, x"),
         (np.array([[0.5, 0.5]]), ["a", "x"], r"must be the data's \(a, b\) or 0 to 1, got a, x"),
     ],
 )
@@ -142,6 +143,15 @@ def test_equal_rows_are_asked_once_and_in_blocks_of_one_size() -> None:
     assert np.array_equal(again.outputs, whole.outputs[:100][::-1])  # type: ignore[index,arg-type]
     assert np.array_equal(whole.outputs[:100], steady(x))  # type: ignore[index]
     assert len(model(np.empty((0, 3)))) == 0
+
+
+def test_what_a_model_raises_at_a_row_is_told_as_its_own() -> None:
+    def ask(x: Any) -> Any:
+        raise TypeError("Input X contains NaN.\nSee a page")
+
+    said = r"must answer every row within .* of the data, got TypeError: Input X contains NaN\.;"
+    with pytest.raises(ValueError, match=said):
+        served(ask)(np.zeros((2, 3)))
 
 
 def test_a_block_is_filled_up_with_a_row_that_was_asked() -> None:

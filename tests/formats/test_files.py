@@ -222,6 +222,19 @@ def test_onnx_of_a_network_in_a_folder_with_its_weights(tmp_path: Path) -> None:
 
 
 @pytest.mark.needs("onnxruntime")
+@pytest.mark.parametrize("rows", [1, 3, 64])
+def test_onnx_that_takes_so_many_rows_at_once_is_asked_in_parts(rows: int, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    layers = [(rng.normal(size=(2, 4)), rng.normal(size=4)), (rng.normal(size=(4, 3)), [0, 0, 0])]
+    (tmp_path / "free.onnx").write_bytes(onnx_writer.network(layers))
+    (tmp_path / "fixed.onnx").write_bytes(onnx_writer.network(layers, rows=rows))
+    free, fixed = (opened.opened(tmp_path / f"{name}.onnx", {}) for name in ("free", "fixed"))
+    asked = pd.DataFrame(rng.normal(size=(10, 2)))
+    assert np.allclose(fixed.ask(asked), free.ask(asked), atol=1e-6)
+    assert np.array_equal(fixed.ask(asked), fixed.ask(asked.to_numpy()))
+
+
+@pytest.mark.needs("onnxruntime")
 def test_onnx_is_not_asked_a_fraction_that_it_would_cut(tmp_path: Path) -> None:
     from moatbench.formats.readers.onnx_file import _fed
 
@@ -341,7 +354,7 @@ def test_a_search_over_a_pipeline_that_selects_columns_is_taken(
     numbers = make_pipeline(SimpleImputer(), SelectKBest(mutual_info_classif, k=2))
     names = make_pipeline(OneHotEncoder(), SelectKBest(chi2, k=3))
     columns = make_column_transformer(
-        (numbers, make_column_selector(dtype_include="number")),
+        (numbers, make_column_selector(dtype_include="number", dtype_exclude=[object])),
         (names, make_column_selector(dtype_exclude="number")),
     )
     chosen = make_pipeline(columns, LogisticRegression(max_iter=500))

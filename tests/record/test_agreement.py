@@ -1,6 +1,7 @@
 """Whole files, and rows that are those of their summary."""
 
 import errno
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,8 @@ import pytest
 from made_runs import rows
 from summaries import summary
 
-from moatbench.record.agreement import require_whole
-from moatbench.record.curve import read
+from moatbench.record.agreement import require_whole, rows_of
+from moatbench.record.curve import CurveFile, digest, read
 from moatbench.record.summary import RecordUnreadable, Summary
 from moatbench.record.whole import write_text, write_whole
 
@@ -41,6 +42,26 @@ def test_rows_that_are_not_the_summarys_are_refused(
 ) -> None:
     with pytest.raises(RecordUnreadable, match=said):
         require_whole(summary(**made), solved()[kept])
+
+
+def test_a_last_value_that_is_not_the_curves_is_refused() -> None:
+    told = {"solve": {"final_fidelity_test": 0.9, "final_tv_test": 0.123}}
+    with pytest.raises(RecordUnreadable, match=r"ends with tv_test .* tells 0\.123"):
+        require_whole(summary(summaries=told), solved())
+
+
+def test_a_curve_that_was_edited_in_the_middle_is_refused(tmp_path: Path) -> None:
+    curve, told = tmp_path / "curve.csv", summary(**WHOLE)
+    file = CurveFile(curve)
+    for row in solved():
+        file.add(row)
+    whole = replace(told, curve=digest(curve))
+    assert len(rows_of(whole, curve)) == len(solved())
+    first = str(solved()[0]["fidelity_test"])
+    curve.write_text(curve.read_text().replace(first, "0.999", 1))
+    assert rows_of(told, curve)  # an earlier record does not know its curve
+    with pytest.raises(RecordUnreadable, match="has changed since the run wrote it"):
+        rows_of(whole, curve)
 
 
 def test_a_failed_run_may_have_ended_early() -> None:

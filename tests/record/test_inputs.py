@@ -51,6 +51,27 @@ def test_a_rewritten_file_of_the_same_size_and_time_is_another(here: Path) -> No
     assert changes(*told) == ["mine.csv"]
 
 
+def test_files_behind_a_linked_folder_count_and_a_circle_ends(here: Path) -> None:
+    (here / "pics").mkdir()
+    (here / "store").mkdir()
+    (here / "store" / "a.png").write_text("1")
+    (here / "pics" / "cats").symlink_to(here / "store")
+    (here / "store" / "back").symlink_to(here / "pics")
+    before = read(data={"path": "pics"})
+    (here / "store" / "a.png").write_text("2")
+    assert changes(before, read(data={"path": "pics"})) == ["pics"]
+
+
+def test_of_two_files_that_a_value_may_name_both_count(here: Path) -> None:
+    (here / "data").mkdir()
+    for place in (here, here / "data"):
+        (place / "set.csv").write_text("a")
+    tree: dict[str, Any] = {"data": {"file": "set.csv"}, "data_dir": str(here / "data")}
+    before = read(**tree)
+    (here / "data" / "set.csv").write_text("b")
+    assert changes(before, read(**tree)) == ["set.csv"]
+
+
 def test_every_file_of_a_folder_counts(here: Path) -> None:
     (here / "model" / "deep").mkdir(parents=True)
     (here / "model" / "deep" / "a.bin").write_text("1")
@@ -68,7 +89,7 @@ def test_a_folder_that_happens_to_bear_a_knobs_value_is_none(here: Path) -> None
 @pytest.mark.parametrize(
     ("target", "edited", "named"),
     [
-        ("theirs.sub.mod.Model", "theirs/other.py", "code of theirs"),
+        ("their_own.sub.mod.Model", "their_own/other.py", "code of their_own"),
         ("single.Model", "single.py", "code of single"),
         ("single.Model", "beside.py", "code of beside"),
     ],
@@ -76,9 +97,9 @@ def test_a_folder_that_happens_to_bear_a_knobs_value_is_none(here: Path) -> None
 def test_the_source_of_a_strangers_part_is_an_input(
     here: Path, target: str, edited: str, named: str
 ) -> None:
-    (here / "theirs" / "sub").mkdir(parents=True)
-    for name in ("theirs/__init__", "theirs/other", "theirs/sub/__init__", "theirs/sub/mod"):
-        (here / f"{name}.py").write_text("x = 1\n")
+    (here / "their_own" / "sub").mkdir(parents=True)
+    for name in ("__init__", "other", "sub/__init__", "sub/mod"):
+        (here / "their_own" / f"{name}.py").write_text("x = 1\n")
     (here / "single.py").write_text("import os, numpy\nimport beside\n")
     (here / "beside.py").write_text("from single import Model\n")  # a circle ends
     node = {"defense": {"mine": {"inner": [{"_target_": target}]}}}

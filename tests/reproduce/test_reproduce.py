@@ -141,8 +141,8 @@ def test_one_row_fails_the_others_go_on_and_a_second_start_runs_what_is_missing(
     status, said = reproduce()
     report = (tmp_path / "report.md").read_text()
     assert status == 1
-    assert "FAILED: data: data.name must be a set that scikit-learn bundles" in said
-    assert "| No such data | equation solving | failed: data: data.name must be a" in report
+    assert "FAILED: data.name must be a set that scikit-learn bundles" in said
+    assert "| No such data | equation solving | failed: data.name must be a" in report
     assert "| Softmax, Iris | equation solving | 10 | 99.00 / 98.00 | 100.00 |" in report
     file = tmp_path / "report" / "results.csv"
     kept = file.read_text().splitlines(keepends=True)
@@ -287,4 +287,11 @@ def test_a_process_that_dies_takes_down_no_job_but_its_own() -> None:
 
 def test_the_report_names_no_folder_of_whoever_ran_it() -> None:
     given = ["--fresh", "--data-dir", "/home/me", "--out=/tmp/a b.md", "--only", "table4"]
-    assert command.recorded(given) == "moatbench-reproduce --fresh --only table4"
+    said = "moatbench-reproduce --fresh --out 'a b.md' --only table4"
+    assert command.recorded(given) == said
+
+
+@pytest.mark.parametrize("given", [["--out", "runs/paper.md"], ["--out=runs/paper.md"]])
+def test_the_command_of_a_report_goes_on_with_that_report(given: list[str]) -> None:
+    said = command.recorded(["--quick", *given])
+    assert said == "moatbench-reproduce --quick --out runs/paper.md"

@@ -4,6 +4,7 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from tempfile import gettempdir
@@ -15,7 +16,9 @@ from cheats import CHEATS, Breaks, LearnsLater, Thief
 from shop import by_hand, softmax_of
 
 from moatbench.attack import Attack
+from moatbench.client import Surrogate
 from moatbench.defense import Defense
+from moatbench.isolation.held import Held
 from moatbench.isolation.wire import LENGTHS, Severed, Wire
 from moatbench.judge.judge import Judge
 from moatbench.judge.purchases import judged_and_bought
@@ -123,6 +126,24 @@ def test_a_surrogate_that_learns_after_it_was_yielded_is_invalid() -> None:
     lines = [e.flag for e in found if isinstance(e, Doubted)]
     assert [flag.grade for flag in lines] == [INVALID]
     assert "surrogate of 20 queries answered the same rows otherwise" in lines[0].text
+
+
+def test_a_surrogate_that_knows_the_rows_it_was_asked_before_is_invalid() -> None:
+    lines = [e.flag for e in events(cheats.Recognises()) if isinstance(e, Doubted)]
+    assert [flag.grade for flag in lines] == [INVALID]
+    assert "surrogate of 20 queries has" in lines[0].text
+    assert "of 2000 rows alike when it was yielded" in lines[0].text
+
+
+def test_an_honest_surrogate_has_no_more_right_than_it_had() -> None:
+    victim = target()
+    one = Held.of(Surrogate(victim.predict), victim, np.random.default_rng(0))
+    one = one.counted(np.random.default_rng(0))
+    assert {name: len(had) for name, had in one.had.items()} == {"uniform": 2000}
+    assert not one.excess({"uniform": (1.0, 10_000)})
+    worse = replace(one, had={"uniform": np.arange(2000) < 1400})
+    assert not worse.excess({"uniform": (0.74, 10_000)})
+    assert worse.excess({"uniform": (0.75, 10_000)})
 
 
 def test_rows_that_are_judged_and_were_bought_are_counted_against_others() -> None:

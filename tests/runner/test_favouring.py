@@ -9,13 +9,17 @@ import numpy as np
 import pytest
 from favouring import (
     PARTIAL,
+    CountsForAll,
     HashesNames,
     KnowsBatches,
     KnowsNames,
+    KnowsTheAttacked,
+    KnowsTheFirst,
     KnowsTheRows,
     Liar,
     LiesToNeighbours,
     Noisy,
+    NoisyForAll,
     NoisyToNames,
     NoisyToRuns,
     SparesTheFirstThree,
@@ -26,11 +30,12 @@ from moatbench.defense import Defense
 from moatbench.judge.accounts import Accounts
 from moatbench.judge.customers.honest import ACCOUNTS, SHIFTED_ACCOUNTS
 from moatbench.judge.judge import Judge
-from moatbench.record.flag import INVALID
+from moatbench.record.flag import AFRESH, INVALID
 from moatbench.runner.checks.impartial import Impartiality
 from moatbench.runner.checks.selfcheck import of_layers
 from moatbench.runner.extract import Extraction, extract
 from moatbench.runner.secret import stream_of
+from moatbench.runner.suite import Doubted, run_attacks
 from moatbench.victim import Victim
 
 Run = Callable[..., tuple[int, str, str]]
@@ -77,6 +82,26 @@ def test_a_strangers_defense_is_asked_one_row_at_a_time_under_tokens(toy: Victim
     assert {n for _, n in Liar.asked} == {1}
     assert len(accounts) == ACCOUNTS + SHIFTED_ACCOUNTS + 1
     assert all(re.fullmatch("[0-9a-f]{16}", account) for account in accounts)
+
+
+@pytest.mark.parametrize("kind", [CountsForAll, KnowsTheAttacked, NoisyForAll])
+def test_what_goes_by_more_than_its_own_deployment_is_invalid(
+    toy: Victim, kind: type[Defense], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in {"asked_ever", "deployed"} & vars(kind).keys():
+        monkeypatch.setattr(kind, name, 0)
+    attacks = {"it": ATTACK, "again": ATTACK}
+    events = list(run_attacks(toy, kind(), attacks, checkpoints=[20, 200], seed=0))
+    (flag,) = (e.flag for e in events if isinstance(e, Doubted))
+    assert (flag.grade, flag.mark) == (INVALID, AFRESH)
+
+
+@pytest.mark.parametrize("kind", [Noisy, KnowsTheFirst, LiesToNeighbours])
+def test_what_keeps_its_state_to_itself_answers_alike_afresh(
+    toy: Victim, kind: type[Defense]
+) -> None:
+    run = run_attacks(toy, kind(), {"it": ATTACK}, checkpoints=[20, 200], seed=0)
+    assert not [e for e in run if isinstance(e, Doubted)]
 
 
 def test_customers_may_come_before_the_attack_and_after_it(toy: Victim) -> None:

@@ -22,13 +22,23 @@ def explain(error: BaseException) -> str:
         where, line = re.search(r"full_key: (\S+)", str(error)), _line(error.__cause__)
         if where is None:
             return line
-        # A constructor may name itself as well
-        return f"{where[1]}: {line.removeprefix(where[1].rpartition('.')[2] + ': ')}"
+        return _led_by(where[1], line)
     if isinstance(error, MissingConfigException) and "/" in str(error.missing_cfg_file):
         return _unknown_choice(error)
     if isinstance(error, HydraException) and error.__cause__ is not None:
         return f"{_line(error)}: {str(error.__cause__).splitlines()[0]}"
     return _line(error)
+
+
+def _led_by(key: str, line: str) -> str:
+    """Put the part that an error comes from before it, unless it names that by itself.
+
+    A constructor may begin with its own name (`prada: ...`), the key of a knob
+    (`victim.path must be ...`) or the part (`data mine: ...`, `victim logistic needs ...`).
+    """
+    if re.match(rf"{re.escape(key.partition('.')[0])}[ .:]", line):
+        return line
+    return f"{key}: {line.removeprefix(key.rpartition('.')[2] + ': ')}"
 
 
 def _unknown_choice(error: MissingConfigException) -> str:

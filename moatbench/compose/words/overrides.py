@@ -20,6 +20,7 @@ _MERGED = re.compile(r"Error merging override ([^=\s]+)=(.*)")
 _TWICE = re.compile(r"Multiple values for ([\w/@.]+)\. To override")
 _SEVERAL = re.compile(r"Ambiguous value for argument '([^=]+)=(.*?)'\s")
 GROUPS = ("data", "victim", "defense", "attack", "experiment")
+WHOLE = "a group of knobs"
 WANTED = {  # what OmegaConf says that a value is not
     "converted to Integer": "a whole number",
     "converted to Float": "a number",
@@ -27,6 +28,7 @@ WANTED = {  # what OmegaConf says that a value is not
     "not a ListConfig": "a list",
     "not Optional": "given, and not null",
     "Non optional": "given, and not null",
+    "is not a subclass of": WHOLE,
 }
 
 
@@ -96,11 +98,25 @@ def _merged(key: str, value: str, error: BaseException) -> str:
     wanted = next((word for said, word in WANTED.items() if said in why), "")
     if not wanted:
         return ""
+    if wanted in (WHOLE, "given, and not null") and (told := _whole(key, value)):
+        return told
     if wanted == "a list":
         return f"{key} must be a list, got {value}; write {shlex.quote(f'{key}=[{value}]')}"
     if value.startswith("["):
         return f"{key} must be a list in which each is {wanted}, got {value}"
     return f"{key} must be {wanted}, got {value}"
+
+
+def _whole(key: str, value: str) -> str:
+    """Say that a key is a group of knobs, and takes no value of its own; '' where it is none."""
+    cfg = _composed([])
+    node: Any = None if cfg is None else OmegaConf.select(cfg, key)
+    if not _is_node(node):
+        return ""
+    knobs = [f"{key}.{name}" for name in node]
+    off = value.casefold() in ("off", "false", "no", "none", "null", "0")
+    switch = f"; write {key}.enabled=false" if off and f"{key}.enabled" in knobs else ""
+    return f"{key} must be {WHOLE}, got {value}{switch}. Known: {', '.join(knobs)}"
 
 
 def _unknown_key(key: str, overrides: Sequence[str]) -> str:

@@ -1,5 +1,6 @@
 """Models in ONNX files, asked through onnxruntime on one thread."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +67,12 @@ def _model(session: Any, graph: list[Node]) -> Model:
     single = len(inputs) == 1 and _width(inputs[0]) != 1
     columns = None if single else tuple(i.name for i in inputs)
     family, architecture = _family(graph)
+    at_once = next((i.shape[0] for i in inputs if i.shape and isinstance(i.shape[0], int)), None)
 
     def ask(asked: Any) -> Any:
+        return run(asked) if at_once is None else _in_parts(run, asked, at_once)
+
+    def run(asked: Any) -> Any:
         if single:
             fed = {inputs[0].name: _fed(asked, inputs[0].type)}
         else:
@@ -83,6 +88,17 @@ def _model(session: Any, graph: list[Node]) -> Model:
         family=family,
         architecture=architecture,
     )
+
+
+def _in_parts(run: Callable[[Any], Any], asked: Any, size: int) -> Any:
+    """Ask a model that takes so many rows at once and no others; the last row fills up."""
+    answers = []
+    for start in range(0, len(asked), size):
+        rows = np.minimum(np.arange(start, start + size), len(asked) - 1)
+        answers.append(run(asked.iloc[rows] if hasattr(asked, "iloc") else asked[rows]))
+    if isinstance(answers[0], list):
+        return [row for part in answers for row in part][: len(asked)]
+    return np.concatenate(answers)[: len(asked)]
 
 
 def _width(tensor: Any) -> int | None:

@@ -14,6 +14,7 @@ from moatbench.formats.sizes import check_size
 # Scikit-learn's own, and NumPy's: none runs anything that a file says. Of trees see `sound_trees`;
 # a search's scorers and folds are not asked when it predicts.
 TRUSTED = {
+    "builtins.object",  # as a type of columns to select
     "numpy.dtype",
     "sklearn.calibration._CalibratedClassifier",
     "sklearn.calibration._SigmoidCalibration",

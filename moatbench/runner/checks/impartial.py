@@ -24,7 +24,7 @@ from moatbench.runner.secret import stream_of
 from moatbench.types import Array, Generator
 from moatbench.victim import Victim
 
-FEW, MANY = 20, 300  # rows asked of a defense of ours, which the contract knows, and of others
+FEW, MANY = 20, 600  # rows asked of a defense of ours, which the contract knows, and of others
 BATCH = 10  # as customers ask
 KNOWN_NAMES = ("honest-0", "shifted-0", "adversary", "selfcheck")  # that a run never uses
 TOKENS = 4  # other accounts as a run names them

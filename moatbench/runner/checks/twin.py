@@ -6,7 +6,7 @@ from moatbench.api import Deployment
 from moatbench.compose.origin import ours
 from moatbench.defense import Defense
 from moatbench.judge.accounts import Accounts
-from moatbench.judge.trail import Trail
+from moatbench.judge.trail import Trail, as_told
 from moatbench.runner.secret import stream_of
 from moatbench.types import Array, Mask
 from moatbench.victim import Victim
@@ -25,13 +25,8 @@ def nobody(seed: int, name: str = "") -> str:
 
 
 def told(deployment: Deployment, x: Array, account: str) -> Array:
-    """(n, 1 + k) the label and the outputs of each row; NaN for what was not told."""
-    answers = deployment.answer(x, account)
-    out = np.full((len(x), 1 + len(deployment.victim.classes)), np.nan)
-    out[answers.rows, 0] = answers.labels
-    if answers.outputs is not None:
-        out[answers.rows, 1:] = answers.outputs
-    return out
+    """Ask rows; return what they were told, as `as_told` does."""
+    return as_told(deployment.answer(x, account), len(x), len(deployment.victim.classes))
 
 
 def same(one: Array, two: Array, tolerance: float) -> Mask:
