@@ -90,6 +90,15 @@ def test_an_answer_that_turns_odd_ends_it_with_a_reason(told: Any, says: str) ->
         assert says in asked(victim)
 
 
+def test_an_answer_may_be_created_and_begin_with_a_mark_of_its_encoding() -> None:
+    def answer(body: Any) -> Any:
+        return 201, b"\xef\xbb\xbf" + json.dumps(thirds(body)[1]).encode()
+
+    with answering(answer) as (url, _):
+        victim = victim_at(url)
+        assert victim.predict(victim.shares.pool[:3]).outputs is not None
+
+
 @pytest.mark.parametrize("told", [[HUGE] * 3, [{"a": 1}, [], "b"], [[1], {}, 0], [{"a": {}}] * 3])
 def test_a_first_answer_that_is_odd_is_told(told: list[Any]) -> None:
     read = Mapped("mlflow").read({"predictions": told}, 3)
