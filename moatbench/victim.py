@@ -186,7 +186,7 @@ def reply_problem(reply: object, n: int, k: int, *, full: bool = True, least: fl
     return (
         f"outputs must be probabilities >= 0 that sum to 1{'' if full else ' at most'}, got row "
         f"{row} with sum {outputs[row].sum():.6g} and least entry {outputs[row].min():.3g}; apply "
-        "a softmax"
+        "a softmax (victim.link=softmax), or divide each row by its sum"
     )
 
 

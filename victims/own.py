@@ -9,6 +9,7 @@ from moatbench.data import Dataset
 from moatbench.formats.kinds import KINDS
 from moatbench.formats.look import look
 from moatbench.formats.model import Names
+from moatbench.formats.opened import kind_to_open
 from moatbench.formats.readers.estimator import estimator
 from moatbench.formats.served import File, Held
 from moatbench.knobs import check_choice, check_flag
@@ -49,9 +50,11 @@ def model_file(
         name: of the model, for people; None is that of its file.
     """
     wishes = Wishes(family, encoding, link, stochastic, accuracy)
-    if kind is not None:
-        check_choice("victim.kind", kind, KINDS)
     check_flag("victim.trust", trust)
+    if kind is None:  # so that it is told before data are read
+        kind_to_open(Path(path), trust=trust)
+    else:
+        check_choice("victim.kind", kind, KINDS)
     source = File(path, names_of(data), kind, tuple(trusted), trust)
     if not trust:
         look(Path(path), source.names, **source.how)

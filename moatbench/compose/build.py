@@ -73,8 +73,8 @@ def build(cfg: DictConfig, attack: str) -> Parts:
     defense = build_defense(cfg.defense)
     data = build_data(cfg)
     tell(data.table.notes)
-    attacks = build_attacks(cfg.attack, attack)
     inside = None if cfg.subgroup is None else members(cfg.subgroup, data.table)
+    attacks = build_attacks(cfg.attack, attack)
     victim = build_victim(cfg, data, victim_seed(cfg))
     if not cfg.publish:
         victim = replace(victim, family=None, architecture={})

@@ -10,6 +10,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from moatbench.compose.repeat import as_given
+from moatbench.compose.subgroup import check_rule
 from moatbench.isolation.terms import check_isolation, check_secret
 from moatbench.knobs import check_choice, check_number, check_whole
 from moatbench.learners.deep.device import PRECISIONS, check_device
@@ -30,6 +31,8 @@ def check_run(cfg: DictConfig) -> None:
     check_whole("seed", cfg.seed, 0)
     if cfg.transfer is not None:
         check_number("transfer", cfg.transfer, 0, 1, above=True)
+    if cfg.subgroup is not None:
+        check_rule(cfg.subgroup)
     check_whole("confirm", cfg.confirm, 0)
     check_whole("threads", cfg.threads, 1)
     check_device(cfg.device)
@@ -42,6 +45,7 @@ def check_run(cfg: DictConfig) -> None:
     if cfg.strengths and HydraConfig.initialized() and HydraConfig.get().mode == RunMode.RUN:
         layers: Any = OmegaConf.to_container(cfg.defense, resolve=True)
         refuse_alone(as_given(HydraConfig.get().overrides.task), layers)
+    layers_of(cfg)
     chosen = [name for name in defenses_chosen() if name != "none"]
     check_distinct("defense", chosen, hint=SECOND)
     if len(cfg.defense) < len(chosen):
@@ -49,6 +53,17 @@ def check_run(cfg: DictConfig) -> None:
             f"defense must be parts of different keys, got {', '.join(chosen)}, which come to "
             f"{', '.join(map(str, cfg.defense)) or 'none'}; begin their files with other names"
         )
+
+
+def layers_of(cfg: DictConfig) -> dict[str, DictConfig]:
+    """Return the nodes of the defense by name; raise a ValueError where one makes no part."""
+    for name, node in cfg.defense.items():
+        if not isinstance(node, DictConfig) or "_target_" not in node:
+            raise ValueError(
+                f"defense must be parts by name, each with a _target_, got {name} without one; a "
+                "defense's file begins with the name, as rounding: {_target_: ..., decimals: 2}"
+            )
+    return {str(name): node for name, node in cfg.defense.items()}
 
 
 def check_suite(names: Any) -> None:

@@ -40,12 +40,17 @@ def members(rule: str, table: Table) -> Mask:
     return np.asarray(inside)
 
 
+def check_rule(rule: str) -> None:
+    """Raise a ValueError unless a rule has the form of one, whatever the data are."""
+    if ":" not in rule:
+        raise ValueError(f"subgroup must be a column and a value, got {rule!r}; write {FORMS}")
+
+
 def _parsed(rule: str, table: Table) -> tuple[Column, str]:
     """Split a rule behind the column that it names; names and values may hold colons too."""
     known = {column.name: column for column in table.columns}
+    check_rule(rule)
     places = [place for place, letter in enumerate(rule) if letter == ":"]
-    if not places:
-        raise ValueError(f"subgroup must be a column and a value, got {rule!r}; write {FORMS}")
     for place in places:
         if (name := rule[:place].strip()) in known:
             return known[name], rule[place + 1 :].strip()

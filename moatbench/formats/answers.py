@@ -65,6 +65,8 @@ def form_of(
     if isinstance(raw, list | tuple) and len(raw) and isinstance(raw[0], Mapping):
         keys = tuple(raw[0]) if known is None else tuple(known)
         known = keys
+    elif known is None and _are_named(raw, classes):
+        known = tuple(raw.columns)
     values, k = as_array(raw, keys), len(classes)
     single = values.ndim == 1 or values.shape[1] == 1
     if single and (link is None and _are_labels(values)):
@@ -81,6 +83,29 @@ def form_of(
             f"{values.shape}; two classes may be one probability a row, the second's"
         )
     return Form(class_order(range(k) if known is None else known, classes), keys, link=link)
+
+
+def _are_named(raw: Any, classes: Sequence[str]) -> bool:
+    """Whether a frame names its columns after the classes."""
+    try:
+        class_order(tuple(getattr(raw, "columns", ())), classes)
+    except ValueError:
+        return False
+    return True
+
+
+def require_rows(raw: Any, n: int) -> None:
+    """Raise a ValueError unless answers are as many as the n rows that were asked."""
+    shape = getattr(raw, "shape", None)
+    sized = shape is not None or isinstance(raw, list | tuple)
+    count = len(raw) if shape is None and sized else (shape or [-1])[0]
+    is_sparse = hasattr(raw, "toarray")
+    if is_sparse or count != n:
+        of = f"a {type(raw).__name__}" if is_sparse or count < 0 else f"{count} of them"
+        raise ValueError(
+            "the model must answer n rows with labels (n,) or probabilities (n, k), got "
+            f"{of} to {n} rows"
+        )
 
 
 def are_probabilities(raw: Any) -> bool:

@@ -25,7 +25,7 @@ def class_order(given: Sequence[Any], classes: Sequence[str]) -> tuple[int, ...]
         places = sorted(range(k), key=lambda i: wanted[i]) if _are_numbers(wanted) else range(k)
         rank = {place: i for i, place in enumerate(places)}
         return tuple(keys.index(float(rank[i])) for i in range(k))
-    if all(isinstance(c, bool | np.bool_) for c in given):
+    if len(given) and all(isinstance(c, bool | np.bool_) for c in given):
         return class_order([int(c) for c in given], classes)
     raise ValueError(
         f"the model's classes must be the data's ({_listed(classes)}) or 0 to {k - 1}, "

@@ -36,22 +36,10 @@ def opened(
     Raises:
         ValueError: there is none, it is of another kind, or it is not to be trusted.
     """
-    if kind is not None:
-        check_choice("victim.kind", kind, KINDS)
-    found = kind_of(path) if kind is None or not path.exists() else kind
+    found = kind_to_open(path, kind, trust=trust)
     if found == "mlflow":
         file = within(path)
         return opened(file, names, trusted=trusted, trust=trust)
-    if found == "torch":
-        raise ValueError(
-            f"victim.path holds weights alone, got {path}, and a model needs its code too; use "
-            f"victim=module victim.module=my_net:Net victim.weights={path}"
-        )
-    if found == "pickle" and not trust:
-        raise ValueError(
-            f"victim.path is a pickle, got {path}, and to load one runs whatever it says; save the "
-            "model with skops.io.dump, or if the file is yours, vouch for it with victim.trust=true"
-        )
     if found == "skops":
         return skops_file.open_skops(path, names, trusted)
     if found == "pickle":
@@ -63,3 +51,25 @@ def opened(
     if found == "lightgbm":
         return lightgbm_file.open_lightgbm(path, names)
     return catboost_file.open_catboost(path)
+
+
+def kind_to_open(path: Path, kind: str | None = None, *, trust: bool = False) -> str:
+    """Return the kind of a model's file, for which nothing but its content is looked at.
+
+    Raises:
+        ValueError: see `opened`.
+    """
+    if kind is not None:
+        check_choice("victim.kind", kind, KINDS)
+    found = kind_of(path) if kind is None or not path.exists() else kind
+    if found == "torch":
+        raise ValueError(
+            f"victim.path holds weights alone, got {path}, and a model needs its code too; use "
+            f"victim=module victim.module=my_net:Net victim.weights={path}"
+        )
+    if found == "pickle" and not trust:
+        raise ValueError(
+            f"victim.path is a pickle, got {path}, and to load one runs whatever it says; save the "
+            "model with skops.io.dump, or if the file is yours, vouch for it with victim.trust=true"
+        )
+    return found

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from moatbench.formats.answers import Form
+from moatbench.formats.answers import Form, require_rows
 from moatbench.formats.model import Model, Names
 from moatbench.formats.opened import opened
 from moatbench.models.forward import BLOCK
@@ -109,19 +109,21 @@ class Served:
         """Yield the model's own answers to each block of rows.
 
         Raises:
-            ValueError: it raised something at one of them.
+            ValueError: it raised something at one of them, or does not answer each.
         """
         for block in filled_blocks(x):
             try:
-                yield self.model.ask(self.decode(block))
+                raw = self.model.ask(self.decode(block))
             except Exception as error:  # of whatever kind somebody's model raises
-                line = (str(error).strip().splitlines() or ["no message"])[0]
+                line = (str(error).strip().splitlines() or ["no message"])[0].rstrip(".")
                 if line.startswith("the model "):
                     raise
                 raise ValueError(
                     "the model must answer every row within the ranges and names of the data, got "
                     f"{type(error).__name__}: {line:.300}; try it on the data it is served with"
                 ) from error
+            require_rows(raw, len(block))
+            yield raw
 
     @property
     def model(self) -> Model:
@@ -144,6 +146,10 @@ def gathered(raws: Sequence[Any]) -> Any:
     """Return answers to several blocks as those to one."""
     if isinstance(raws[0], list | tuple):
         return [row for raw in raws for row in raw]
+    if hasattr(raws[0], "columns"):
+        import pandas as pd
+
+        return pd.concat(raws)
     if hasattr(raws[0], "detach"):
         raws = [raw.detach().cpu() for raw in raws]
     return np.concatenate([np.asarray(raw) for raw in raws])

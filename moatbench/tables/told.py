@@ -17,6 +17,7 @@ SIGNS = {"comma": ",", "semicolon": ";", "tab": "\t", "\\t": "\t", "pipe": "|", 
 SIGNS |= {"point": ".", "dot": ".", "apostrophe": "'", "none": ""}
 _PLAIN = re.compile(r"[A-Za-z_./][\w./-]*|\d+", re.ASCII)
 _WORDS = {"null", "none", "true", "false", "nan", "inf", "yes", "no", "on", "off"}
+LONGEST = 60  # letters of a name that a message shows
 MOST = 3  # problems that one line tells
 
 
@@ -189,8 +190,9 @@ def find(name: str, known: Sequence[str], source: str) -> str:
 
 
 def seen(name: str) -> str:
-    """Return a name as a reader can see it: with signs that nobody sees by their numbers."""
-    return name if name.isprintable() else ascii(name)
+    """Return a name as a reader can see it: signs that nobody sees by their numbers, its start."""
+    short = name if len(name) <= LONGEST else f"{name[:LONGEST]}..."
+    return short if short.isprintable() else ascii(short)
 
 
 def many(n: int, what: str) -> str:

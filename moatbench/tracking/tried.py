@@ -10,7 +10,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from moatbench.tracking.store import TrackingFailed, cause, database, open_store, sqlite
+from moatbench.tracking.store import TrackingFailed, cause, database, locked, open_store, sqlite
 
 PATIENCE = 10  # seconds for whoever is writing to the file
 _REVISION = re.compile(r"^(down_)?revision\b.*?=\s*[\"'](\w+)[\"']", re.MULTILINE)
@@ -59,6 +59,10 @@ def _require_sqlite(db: Path, experiment: str) -> None:
     db.parent.mkdir(parents=True, exist_ok=True)
     if not all(os.access(place, os.W_OK) for place in (db, db.parent) if place.exists()):
         raise _Unusable(f"{db} must be writable, and its folder too")
+    if _is_half_made(db):
+        with locked(sqlite(db)):  # whoever is making it has this
+            if _is_half_made(db):
+                db.unlink()
     if not db.exists() or not db.stat().st_size:
         return  # the first run makes it
     with _opened(db, "rw") as base:
@@ -70,6 +74,21 @@ def _require_sqlite(db: Path, experiment: str) -> None:
         if "alembic_version" in tables:
             _require_schema(db, base)
             _require_alive(base, experiment)
+
+
+def _is_half_made(db: Path) -> bool:
+    """Whether a process was killed while MLflow made this store: it holds nothing at all yet."""
+    if not db.exists() or not db.stat().st_size:
+        return False
+    try:
+        with _opened(db, "ro") as base:
+            found = {str(row[0]) for row in base.execute("SELECT version_num FROM alembic_version")}
+            return found != _revisions()[1] and not any(
+                base.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone()
+                for table in ("experiments", "runs", "registered_models")
+            )
+    except sqlite3.Error:  # it is none of MLflow's, or locked: told below
+        return False
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.sparse import csr_matrix
 
 from moatbench.formats.answers import are_probabilities, form_of
 from moatbench.formats.checked import agreement, require_steady
@@ -149,9 +150,34 @@ def test_what_a_model_raises_at_a_row_is_told_as_its_own() -> None:
     def ask(x: Any) -> Any:
         raise TypeError("Input X contains NaN.\nSee a page")
 
-    said = r"must answer every row within .* of the data, got TypeError: Input X contains NaN\.;"
+    said = r"must answer every row within .* of the data, got TypeError: Input X contains NaN;"
     with pytest.raises(ValueError, match=said):
         served(ask)(np.zeros((2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (lambda x: steady(x)[:-1], "63 of them to 64 rows"),
+        (lambda x: steady(x).T, "2 of them to 64 rows"),
+        (lambda x: (steady(x), None), "2 of them to 64 rows"),
+        (lambda x: None, "a NoneType to 64 rows"),
+        (lambda x: csr_matrix(steady(x)), "a csr_matrix to 64 rows"),
+    ],
+)
+def test_a_model_must_answer_each_row(answer: Any, told: str) -> None:
+    with pytest.raises(ValueError, match=f"must answer n rows with .*, got {told}"):
+        served(answer)(np.zeros((2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("columns", "order"), [(["b", "a"], [1, 0]), (["a", "b"], [0, 1]), (["p", "q"], [0, 1])]
+)
+def test_a_frame_names_its_columns_after_the_classes(columns: list[str], order: list[int]) -> None:
+    frame = pd.DataFrame([[0.2, 0.8], [0.7, 0.3]], columns=columns)
+    outputs = form_of(frame, None, TWO).reply(frame).outputs
+    assert outputs is not None
+    assert np.array_equal(outputs, frame.to_numpy()[:, order])
 
 
 def test_a_block_is_filled_up_with_a_row_that_was_asked() -> None:

@@ -354,7 +354,7 @@ def test_a_search_over_a_pipeline_that_selects_columns_is_taken(
     numbers = make_pipeline(SimpleImputer(), SelectKBest(mutual_info_classif, k=2))
     names = make_pipeline(OneHotEncoder(), SelectKBest(chi2, k=3))
     columns = make_column_transformer(
-        (numbers, make_column_selector(dtype_include="number", dtype_exclude=[object])),
+        (numbers, make_column_selector(dtype_include=np.number, dtype_exclude=[object])),
         (names, make_column_selector(dtype_exclude="number")),
     )
     chosen = make_pipeline(columns, LogisticRegression(max_iter=500))

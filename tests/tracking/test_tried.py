@@ -66,3 +66,13 @@ def test_a_cause_is_one_line_without_the_query() -> None:
         "(sqlite3.OperationalError) no such table: runs\n[SQL: INSERT INTO runs]"
     )
     assert cause(ValueError(said)) == "(sqlite3.OperationalError) no such table: runs"
+
+
+def test_a_store_that_was_killed_while_it_was_made_is_made_anew(tmp_path: Path) -> None:
+    file = tmp_path / "mlflow.db"
+    with opened(file) as base:
+        for table in ("experiments", "runs", "registered_models", "alembic_version"):
+            base.execute(f"CREATE TABLE {table} (version_num TEXT, name TEXT)")
+        base.execute("INSERT INTO alembic_version VALUES ('bd07f7e963c5', '')")
+    tried.require_usable(f"sqlite:///{file}", "mine")
+    assert not file.exists()

@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from difflib import get_close_matches
+from importlib.util import find_spec
 from inspect import signature
 from pathlib import Path
 from typing import Any, NoReturn
@@ -28,6 +29,7 @@ from moatbench.data.shares import check_sharing
 from moatbench.record.inputs import targets
 
 OURS = "moatbench."
+FILES = ("weights", "path")  # keys that name one
 GIVEN = {"data": set[str](), "victim": {"data", "rng"}}  # what a run adds to the knobs
 
 
@@ -63,6 +65,7 @@ def check(cfg: DictConfig, attack: str) -> None:
         if absent := sorted(OmegaConf.missing_keys(cfg[part])):
             raise ValueError(missing(absent[0]))
     for part in (part for part in (*DATA, "victim") if cfg[part] is not None):
+        _require_modules(part, cfg[part])
         _require_file(part, cfg[part], Path(str(cfg.data_dir)))
     for layer in cfg.defense.values():
         if _is_ours(layer):
@@ -121,9 +124,21 @@ def _is_ours(node: Any) -> bool:
     return not targets(OmegaConf.to_container(node, resolve=True))
 
 
+def _require_modules(part: str, node: Any) -> None:
+    """Refuse somebody's own code that Python does not find; none of it is imported."""
+    for top in targets(OmegaConf.to_container(node, resolve=True)):
+        if find_spec(top) is None:
+            raise ValueError(
+                f"{part} must be made by a module that Python finds, got {top}, and there is none "
+                f"of that name; start where {top}.py lies with PYTHONPATH=., or install it"
+            )
+
+
 def _require_file(part: str, node: Any, data_dir: Path) -> None:
     """Refuse a path of one of our parts that leads nowhere; name the file that is meant."""
-    path = node.get("path") if _is_ours(node) else None
+    ours = str(node.get("_target_")).startswith(OURS)
+    given = {key: node.get(key) for key in FILES} if ours else {}
+    key, path = next((pair for pair in given.items() if pair[1] is not None), ("", None))
     if not isinstance(path, str) or "://" in path:
         return
     places = [Path(path).expanduser(), data_dir / path]
@@ -133,4 +148,4 @@ def _require_file(part: str, node: Any, data_dir: Path) -> None:
     beside = [file.name for file in folder.iterdir()] if folder else []
     near = get_close_matches(Path(path).name, beside, 1)
     hint = f"; did you mean {folder and folder / near[0]}?" if near else ""
-    raise ValueError(f"{part}.path must be a file, got {path}; there is no such file{hint}")
+    raise ValueError(f"{part}.{key} must be a file, got {path}; there is no such file{hint}")

@@ -24,6 +24,7 @@ WHOLE = "a group of knobs"
 WANTED = {  # what OmegaConf says that a value is not
     "converted to Integer": "a whole number",
     "converted to Float": "a number",
+    "to string": "a text",
     "valid bool": "true or false",
     "not a ListConfig": "a list",
     "not Optional": "given, and not null",
@@ -75,13 +76,24 @@ def _unreadable(overrides: Sequence[str]) -> Iterator[str]:
             parser.parse_override(one)
         except HydraException:
             key, equals, value = one.partition("=")
-            if not equals:
+            if broken := _unclosed(value):
+                yield (
+                    f"{key} must close each bracket that it opens, got {value}; write "
+                    f"{shlex.quote(f'{key}={broken}')}"
+                )
+            elif not equals:
                 yield f"an argument must be KEY=VALUE, got {one}; for example defense=rounding"
             else:
                 yield (
                     f"{key} must be quoted where it holds more than plain letters, digits and "
                     f"./:-_, got {value}; write {quoted(key, value)}"
                 )
+
+
+def _unclosed(value: str) -> str:
+    """Return a list that lacks its last bracket with it; '' for all else."""
+    is_list = value.startswith("[") and "]" not in value and value.count("[") == 1
+    return f"{value}]" if is_list and not re.search(r"[\s'\"]", value) else ""
 
 
 def _several(key: str, value: str) -> str:
@@ -102,9 +114,9 @@ def _merged(key: str, value: str, error: BaseException) -> str:
         return told
     if wanted == "a list":
         return f"{key} must be a list, got {value}; write {shlex.quote(f'{key}=[{value}]')}"
-    if value.startswith("["):
+    if value.startswith("[") and wanted != "a text":
         return f"{key} must be a list in which each is {wanted}, got {value}"
-    return f"{key} must be {wanted}, got {value}"
+    return f"{key} must be {wanted}, got {value or 'nothing'}"
 
 
 def _whole(key: str, value: str) -> str:
@@ -138,7 +150,7 @@ def _unknown_key(key: str, overrides: Sequence[str]) -> str:
         )
     node: Any = OmegaConf.select(cfg, parent) if parent else cfg
     known = [str(k) for k in node if not str(k).startswith("_")] if _is_node(node) else []
-    told = f" Known: {', '.join(known)}" if known else ""
+    told = f" Known: {', '.join(known)}" if known else " It has none." if where else ""
     return f"no knob {last!r}{where}{did_you_mean(last, known)}{told}"
 
 

@@ -14,8 +14,9 @@ from moatbench.formats.sizes import check_size
 # Scikit-learn's own, and NumPy's: none runs anything that a file says. Of trees see `sound_trees`;
 # a search's scorers and folds are not asked when it predicts.
 TRUSTED = {
-    "builtins.object",  # as a type of columns to select
+    "builtins.object",  # this and numpy.number: types of columns to select
     "numpy.dtype",
+    "numpy.number",
     "sklearn.calibration._CalibratedClassifier",
     "sklearn.calibration._SigmoidCalibration",
     "sklearn.compose._column_transformer.make_column_selector",
