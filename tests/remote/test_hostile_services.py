@@ -114,6 +114,13 @@ def test_tensors_of_no_size_are_unreadable() -> None:
             reading.reply(Mapped("v2").read({"outputs": [tensor | {"shape": shape}]}, 3))
 
 
+@pytest.mark.parametrize(("shape", "size"), [([3, 2], 4), ([2, 3], 6), ([3, 2], 8), ([3, 5], 6)])
+def test_a_tensor_of_another_size_than_it_says_is_told(shape: list[int], size: int) -> None:
+    tensor = {"name": "predict_proba", "shape": shape, "data": [0.5] * size}
+    with pytest.raises(Unreadable, match=rf"3 rows of {shape[1]} numbers .* got {size}"):
+        Mapped("v2").read({"outputs": [tensor]}, 3)
+
+
 @pytest.mark.parametrize("told", [[0, 1], [1.0, 0.0], [[1], [0]], [[0.5, 0.25, 0.25]] * 2])
 def test_probabilities_that_become_labels_are_another_form(told: list[Any]) -> None:
     mapped = Mapped("mlflow")
