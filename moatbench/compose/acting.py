@@ -8,8 +8,16 @@ import copyreg
 import dataclasses
 import pickle
 from io import BytesIO
-from types import FunctionType, GetSetDescriptorType, MemberDescriptorType
-from typing import Any
+from types import (
+    BuiltinFunctionType,
+    ClassMethodDescriptorType,
+    FunctionType,
+    GetSetDescriptorType,
+    MemberDescriptorType,
+    MethodDescriptorType,
+    WrapperDescriptorType,
+)
+from typing import Any, NamedTuple
 
 from moatbench.attack import Attack
 from moatbench.compose.origin import code_of, strange
@@ -20,6 +28,19 @@ HOOKS = {
 }
 DECLARED = [name for name in vars(Attack) if not name.startswith("_")]  # what a run reads of it
 PASSIVE = (FunctionType, MemberDescriptorType, GetSetDescriptorType, staticmethod, classmethod)
+COMPILED = (  # what a class holds that was written in C
+    *(BuiltinFunctionType, ClassMethodDescriptorType, MethodDescriptorType, WrapperDescriptorType),
+    *(GetSetDescriptorType, MemberDescriptorType, str, int, tuple, type(None)),
+)
+
+
+class _Named(NamedTuple):
+    """Shows how Python pickles its named tuples."""
+
+    one: int = 1
+
+
+NAMED: Any = vars(_Named)["__getnewargs__"]
 
 
 class _Acts(Exception):
@@ -58,7 +79,7 @@ def _require_passive(kind: type) -> None:
         raise _Acts(f"{kind.__name__} has code of its own for pickle")
     if not strange(kind):
         return
-    if strange(type(kind)):
+    if strange(type(kind)) and not all(isinstance(v, COMPILED) for v in vars(type(kind)).values()):
         raise _Acts(f"{kind.__name__} has a class of its own for a class")
     for name, value in vars(kind).items():
         if name in HOOKS and not _is_made(value):
@@ -68,5 +89,9 @@ def _require_passive(kind: type) -> None:
 
 
 def _is_made(hook: Any) -> bool:
-    """Whether Python made it: of a dataclass with slots, or the names that copyreg notes down."""
-    return hook is getattr(dataclasses, "_dataclass_getstate", None) or isinstance(hook, list)
+    """Whether Python or C made it: of a slotted dataclass, a named tuple, or copyreg's notes."""
+    if isinstance(hook, FunctionType) and hook.__code__ is NAMED.__code__:
+        return [cell.cell_contents for cell in hook.__closure__ or ()] == [tuple]
+    compiled = isinstance(hook, MethodDescriptorType | WrapperDescriptorType | GetSetDescriptorType)
+    made = hook is getattr(dataclasses, "_dataclass_getstate", None)
+    return made or compiled or isinstance(hook, list)

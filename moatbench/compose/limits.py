@@ -45,6 +45,7 @@ def check_run(cfg: DictConfig) -> None:
     if cfg.strengths and HydraConfig.initialized() and HydraConfig.get().mode == RunMode.RUN:
         layers: Any = OmegaConf.to_container(cfg.defense, resolve=True)
         refuse_alone(as_given(HydraConfig.get().overrides.task), layers)
+    layers_of(cfg)
     chosen = [name for name in defenses_chosen() if name != "none"]
     check_distinct("defense", chosen, hint=SECOND)
     if len(cfg.defense) < len(chosen):
@@ -52,6 +53,17 @@ def check_run(cfg: DictConfig) -> None:
             f"defense must be parts of different keys, got {', '.join(chosen)}, which come to "
             f"{', '.join(map(str, cfg.defense)) or 'none'}; begin their files with other names"
         )
+
+
+def layers_of(cfg: DictConfig) -> dict[str, DictConfig]:
+    """Return the nodes of the defense by name; raise a ValueError where one makes no part."""
+    for name, node in cfg.defense.items():
+        if not isinstance(node, DictConfig) or "_target_" not in node:
+            raise ValueError(
+                f"defense must be parts by name, each with a _target_, got {name} without one; a "
+                "defense's file begins with the name, as rounding: {_target_: ..., decimals: 2}"
+            )
+    return {str(name): node for name, node in cfg.defense.items()}
 
 
 def check_suite(names: Any) -> None:

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from omegaconf import DictConfig, OmegaConf
 
+from moatbench.compose.limits import layers_of
 from moatbench.record.summary import SERVICE
 from moatbench.tables.opened import bare
 
@@ -64,8 +65,8 @@ def defense_name(cfg: DictConfig, overrides: Iterable[str]) -> str:
         return SERVICE
     overrides = list(overrides)
     layers = [
-        _with_class(str(name), str(node.get("_target_", "")), overrides, f"defense.{name}")
-        for name, node in cfg.defense.items()
+        _with_class(name, str(node.get("_target_")), overrides, f"defense.{name}")
+        for name, node in layers_of(cfg).items()
     ]
     return "+".join(layers) or "none"
 

@@ -60,6 +60,7 @@ class Trail(Deployment):
         self.singly, self._keeps = singly, keeps or bool(defense.monitors)
         self._classes = len(victim.classes)
         self.said: list[Said] = []  # at first, by a defense that is asked singly
+        self._kept = 0  # rows of it
         self.asked: list[tuple[str, Array]] = []
         self.customers: frozenset[str] = frozenset()  # their accounts, once they are known
         if isinstance(victim.predict, Guarded) and not isinstance(defense, OwnDefense):
@@ -102,10 +103,10 @@ class Trail(Deployment):
             parts.append(part._replace(rows=start + part.rows))
             waited += seconds_of(self.defense.wait(len(rows), account)) if waits else 0.0
         answers = _joined(x, parts)
-        if self.singly and sum(len(s.x) for s in self.said) < REPEATED:
-            self.said.append(
-                Said(account, x.copy(), waits, as_told(answers, len(x), self._classes))
-            )
+        if self.singly and (room := REPEATED - self._kept) > 0:
+            told = as_told(answers, len(x), self._classes)[:room]
+            self.said.append(Said(account, x[:room].copy(), waits, told))
+            self._kept += len(told)
         return answers, waited
 
     def repeated(self, other: "Trail") -> tuple[int, int]:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import subprocess
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -55,6 +56,7 @@ OWN: tuple[str, ...] = tuple(
     name for name, key in KEYS.items() if not key.passed_on
 )  # a rerun sets its own
 
+CODE = ("moatbench", "attacks", "defenses", "victims")  # folders of a checkout
 PACKAGES = ("moatbench", "numpy", "scipy", "scikit-learn", "hydra-core", "mlflow")
 
 
@@ -94,16 +96,32 @@ def version_of(package: str) -> str:
 
 @cache
 def code_version() -> str:
-    """Return the version, with the commit where the package runs from a checkout of its own."""
-    root = Path(__file__).parents[2]
-    if not (root / ".git").exists():
+    """Return the version; with the commit where the package runs from a checkout of its own.
+
+    Where the code is not the commit's, edited or with a part that is not added yet, `.dirty.` and
+    a hash of it stand behind: two edits are two versions. So do they where git tells no commit.
+    """
+    return version_in(Path(__file__).parents[2])
+
+
+def version_in(root: Path) -> str:
+    """Return the version of the code in a checkout; of an installed package, its own."""
+    if not (root / "pyproject.toml").exists():
         return __version__
-    commit = _git(root, "rev-parse", "--short=10", "HEAD")
-    dirty = _git(root, "status", "--porcelain", "-uno")
-    return f"{__version__}+g{commit}{'.dirty' if dirty else ''}" if commit else __version__
+    commit = _git(root, "rev-parse", "--short=10", "HEAD") if (root / ".git").exists() else ""
+    code = [f"{folder}/*.py" for folder in CODE]
+    if commit and not _git(root, "status", "--porcelain", "--untracked-files=all", "--", *code):
+        return f"{__version__}+g{commit}"
+    digest = hashlib.sha256()
+    for file in sorted(f for folder in CODE for f in (root / folder).rglob("*.py")):
+        text = file.read_bytes()
+        digest.update(f"{file.relative_to(root)}\0{len(text)}\0".encode() + text)
+    return f"{__version__}+{f'g{commit}.' if commit else ''}dirty.{digest.hexdigest()[:10]}"
 
 
 def _git(root: Path, *arguments: str) -> str:
     """Ask git of a checkout; '' where it does not tell."""
     asked = ("git", "-C", str(root), *arguments)
-    return subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
+    with suppress(OSError):  # there is no git
+        return subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
+    return ""

@@ -13,6 +13,7 @@ from ipaddress import IPv6Address, ip_address
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
+SLOW = "its answer came too slowly, see victim.timeout"
 SECRET = ("key", "token", "secret", "password", "signature", "sig", "code")
 
 
@@ -72,7 +73,10 @@ class Timed(socket.socket):
     def recv_into(self, *args: Any, **kwargs: Any) -> int:
         """Receive, while there is time."""
         _set_timeout(self)
-        return super().recv_into(*args, **kwargs)
+        try:
+            return super().recv_into(*args, **kwargs)
+        except TimeoutError:
+            raise TimeoutError(SLOW) from None
 
 
 class TimedSecure(ssl.SSLSocket):
@@ -83,7 +87,10 @@ class TimedSecure(ssl.SSLSocket):
     def recv_into(self, *args: Any, **kwargs: Any) -> int:
         """Receive, while there is time."""
         _set_timeout(self)
-        return super().recv_into(*args, **kwargs)
+        try:
+            return super().recv_into(*args, **kwargs)
+        except TimeoutError:
+            raise TimeoutError(SLOW) from None
 
     def send(self, *args: Any, **kwargs: Any) -> int:
         """Send, while there is time; a plain socket's `sendall` has one time for all of it."""
@@ -94,7 +101,7 @@ class TimedSecure(ssl.SSLSocket):
 def _set_timeout(made: Timed | TimedSecure) -> None:
     left = made.until - time.monotonic()
     if left <= 0:
-        raise TimeoutError("its answer came too slowly, see victim.timeout")
+        raise TimeoutError(SLOW)
     if left < math.inf:
         made.settimeout(left)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from moatbench.remote.address import Place, Plain, connection
 
+ANSWERED = (200, 201)  # some services say that each prediction is created
 AGAIN = (408, 502, 504)  # the service, or what stands before it, may be back in a moment
 WAIT = (429, 503)
 FIRST_WAIT = 0.5  # seconds; each further wait is twice as long
@@ -78,7 +79,7 @@ class Client:
                     raise Stopped(_gone(error, failed)) from error
                 self._pause(failed)
                 continue
-            if status == 200:
+            if status in ANSWERED:
                 return _loaded(text, headers.get("content-encoding", "identity"))
             if status in AGAIN and (failed := failed + 1) < self.tries:
                 self._pause(failed)
@@ -140,7 +141,7 @@ class Client:
             self.close()
             raise Stopped(f"the service answered more than {MOST_BYTES >> 20} MiB to one request")
         told = {name.lower(): value for name, value in answer.getheaders()}
-        text = data.decode("utf-8", errors="replace")
+        text = data.decode("utf-8-sig", errors="replace")  # some services mark it as UTF-8
         return answer.status, told, text
 
     def _pause(self, failed: int) -> None:

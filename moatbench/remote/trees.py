@@ -28,6 +28,8 @@ def nested(tensor: Mapping[str, Any], n: int) -> list[Any]:
     if data and isinstance(data[0], list):
         return list(data)
     width = int(tensor["shape"][1])
+    if len(data) != n * width:
+        raise ValueError(f"{n} rows of {width} numbers were expected, got {len(data)} numbers")
     return [data[i * width : (i + 1) * width] for i in range(n)]
 
 

@@ -68,7 +68,8 @@ def log_run(folder: Path, uri: str) -> str:
     """
     summary = Summary.read(folder)
     rows = rows_of(summary, folder / "curve.csv")
-    (folder / LOGGED).unlink(missing_ok=True)  # what it told is over
+    with suppress(OSError):  # a folder of somebody else's, which is only read
+        (folder / LOGGED).unlink(missing_ok=True)  # what it told is over
     try:
         file = store_file(uri, summary.name)
         if file is not None:
@@ -82,7 +83,10 @@ def log_run(folder: Path, uri: str) -> str:
             f"the run is whole in {folder}, but MLflow at {uri} did not take it ({cause(error)}); "
             f"log it later with: {later}"
         ) from error
-    note_down(folder, uri, run, experiment)
+    try:
+        note_down(folder, uri, run, experiment)
+    except OSError as error:
+        log.warning("MLflow has the run %s; %s cannot say so (%s)", run, folder, error)
     try:
         if file is not None:
             _supersede_in_file(file, summary)

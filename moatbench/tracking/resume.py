@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from moatbench.record.agreement import rows_of
 from moatbench.record.inputs import changes
 from moatbench.record.summary import FILE, RecordUnreadable, Summary
-from moatbench.tracking.log import INPUTS, log_run, note_down
+from moatbench.tracking.log import INPUTS, STATES, log_run, note_down
 from moatbench.tracking.store import (
     TrackingFailed,
     cause,
@@ -62,8 +62,18 @@ def done_before(begun: Summary, folder: Path) -> Summary | None:
     return None
 
 
-def finished(uri: str, experiment: str, config_hash: str) -> "list[Run] | list[Known]":
-    """Return the finished runs of this config, the newest first.
+def finished(uri: str, experiment: str, config_hash: str) -> "list[Run | Known]":
+    """Return the finished runs of this config, the newest first; of `logged`, at most so many.
+
+    Raises:
+        TrackingFailed: MLflow cannot be reached.
+    """
+    runs = logged(uri, experiment, config_hash)
+    return [run for run in runs if run.info.status == "FINISHED"][:AT_MOST]
+
+
+def logged(uri: str, experiment: str, config_hash: str) -> "list[Run | Known]":
+    """Return all runs of this config, the newest first, however they ended.
 
     Runs of the same config that a killed process left half written are marked KILLED on the way.
 
@@ -84,7 +94,7 @@ def finished(uri: str, experiment: str, config_hash: str) -> "list[Run] | list[K
         for run in found:
             if run.info.status == "RUNNING" and not _alive(run.data.tags.get("writer", "")):
                 end(run.info.run_id, "KILLED")
-        return [run for run in found if run.info.status == "FINISHED"][:AT_MOST]
+        return list(found)
 
 
 def fetch(uri: str, run: str, folder: Path, identity: str) -> Summary:
@@ -129,8 +139,9 @@ def log_once(folder: Path, uri: str) -> str:
     """
     summary = Summary.read(folder)
     rows_of(summary, folder / "curve.csv")  # what is there may be its, and this a damaged copy
-    for run in finished(uri, summary.name, summary.config_hash):
-        same = run.data.tags.get("identity") == summary.identity
+    state = STATES.get(summary.status, "FINISHED")
+    for run in logged(uri, summary.name, summary.config_hash):
+        same = run.data.tags.get("identity") == summary.identity and run.info.status == state
         if same and run.info.start_time == int(summary.started * 1000):
             return str(run.info.run_id)
     return log_run(folder, uri)

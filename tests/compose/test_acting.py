@@ -2,8 +2,10 @@
 
 import copyreg
 from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -63,13 +65,37 @@ class Noted:
 class Made(type(Attack)):  # type: ignore[misc]
     """A class of classes."""
 
+    @property
+    def words(cls) -> str:
+        return ""
+
 
 class OfMade(Plain, metaclass=Made):
     """Of such a class."""
 
 
+class Pair(NamedTuple):
+    """A named tuple."""
+
+    one: int = 1
+
+
+class Colour(Enum):
+    """A word of a few."""
+
+    RED = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Slotted:
+    """A dataclass with slots."""
+
+    one: int = 1
+
+
 def test_what_holds_plain_values_does_nothing() -> None:
-    assert acts(Plain({"a": [np.zeros(3), len, Plain]})) == ""
+    held = [np.zeros(3), len, Plain, Pair(), Colour.RED, Slotted(), np.random.default_rng(0)]
+    assert acts(Plain({"a": held})) == ""
     assert acts(Top1(Plain())) == ""
 
 

@@ -60,3 +60,9 @@ def test_a_class_that_the_command_line_names_stands_beside_the_config() -> None:
     assert attack_name(cfg(attack={"_target_": "t.A"}), "top1", ["attack._target_=t.A"]) == (
         "top1 (A)"
     )
+
+
+@pytest.mark.parametrize("layers", [{"_target_": "theirs.A", "tilt": 0.1}, {"mine": {"tilt": 1}}])
+def test_a_defense_without_a_name_or_a_target_is_refused(layers: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="must be parts by name, each with a _target_"):
+        defense_name(cfg(defense=layers), [])

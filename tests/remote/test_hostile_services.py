@@ -90,6 +90,15 @@ def test_an_answer_that_turns_odd_ends_it_with_a_reason(told: Any, says: str) ->
         assert says in asked(victim)
 
 
+def test_an_answer_may_be_created_and_begin_with_a_mark_of_its_encoding() -> None:
+    def answer(body: Any) -> Any:
+        return 201, b"\xef\xbb\xbf" + json.dumps(thirds(body)[1]).encode()
+
+    with answering(answer) as (url, _):
+        victim = victim_at(url)
+        assert victim.predict(victim.shares.pool[:3]).outputs is not None
+
+
 @pytest.mark.parametrize("told", [[HUGE] * 3, [{"a": 1}, [], "b"], [[1], {}, 0], [{"a": {}}] * 3])
 def test_a_first_answer_that_is_odd_is_told(told: list[Any]) -> None:
     read = Mapped("mlflow").read({"predictions": told}, 3)
@@ -103,6 +112,13 @@ def test_tensors_of_no_size_are_unreadable() -> None:
     for shape in ([3, math.inf], [3, math.nan], [3, HUGE], ["a", "b"], [3, 0], 3, [], None):
         with pytest.raises(Unreadable):
             reading.reply(Mapped("v2").read({"outputs": [tensor | {"shape": shape}]}, 3))
+
+
+@pytest.mark.parametrize(("shape", "size"), [([3, 2], 4), ([2, 3], 6), ([3, 2], 8), ([3, 5], 6)])
+def test_a_tensor_of_another_size_than_it_says_is_told(shape: list[int], size: int) -> None:
+    tensor = {"name": "predict_proba", "shape": shape, "data": [0.5] * size}
+    with pytest.raises(Unreadable, match=rf"3 rows of {shape[1]} numbers .* got {size}"):
+        Mapped("v2").read({"outputs": [tensor]}, 3)
 
 
 @pytest.mark.parametrize("told", [[0, 1], [1.0, 0.0], [[1], [0]], [[0.5, 0.25, 0.25]] * 2])

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import time
 from contextlib import nullcontext
 from typing import Any
@@ -320,3 +321,10 @@ def test_of_a_million_wrong_values_some_are_told() -> None:
         tensors.read(body, "application/json")
     assert (told.value.status, len(told.value.faults)) == (422, 10)
     assert time.process_time() - begun < 1
+
+
+def test_bounds_are_told_as_their_owner_wrote_them() -> None:
+    columns = Columns(InputSpace((Numeric("a", 382.09, 99529.98), Numeric("b", 18, 1e22))))
+    for row, told in (([0, 20], "in [382.09, 99529.98]"), ([400, 0], "in [18, 1e+22]")):
+        with pytest.raises(Problem, match=re.escape(told)):
+            Bodies(columns, 10).read(json.dumps({"inputs": [row]}).encode(), JSON)

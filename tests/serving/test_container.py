@@ -32,6 +32,29 @@ def test_each_service_is_watched_on_a_port_of_its_own() -> None:
         assert COMPOSE["services"][name]["healthcheck"]["test"][0] == "CMD"
 
 
+def test_who_is_waited_for_may_take_a_while_to_start() -> None:
+    """Three looks that fail end `docker compose up`, unless they are of the first minutes."""
+    waited = {
+        name
+        for service in COMPOSE["services"].values()
+        for name, how in service.get("depends_on", {}).items()
+        if how["condition"] == "service_healthy"
+    }
+    assert waited == {"postgres"}
+    for name in waited:
+        period = COMPOSE["services"][name]["healthcheck"]["start_period"]
+        assert int(period.removesuffix("s")) >= 60
+
+
+def test_volumes_that_are_used_are_declared() -> None:
+    used = {
+        volume.partition(":")[0]
+        for service in COMPOSE["services"].values()
+        for volume in service.get("volumes", [])
+    }
+    assert {name for name in used if name[0] not in "./"} == COMPOSE["volumes"].keys()
+
+
 def test_the_container_asks_for_extras_that_there_are() -> None:
     image = (ROOT / "Containerfile").read_text()
     asked = re.search(r"moatbench\[([\w,]+)\]", image)

@@ -5,6 +5,7 @@ import json
 import re
 import socket
 import sqlite3
+import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -396,3 +397,22 @@ def _answer(served: Running, asked: dict[str, Any], body: Any, receive: Any = No
             return json.loads(self.body)
 
     return Told()
+
+
+def test_a_log_that_nobody_reads_is_told_once_and_stops_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def gone(text: str) -> None:
+        raise BrokenPipeError(32, "Broken pipe")
+
+    async def some_lines() -> None:
+        lines = servers.Lines()
+        for _ in range(3):
+            lines.add("{}")
+            lines.flush()
+
+    monkeypatch.setattr(sys, "stdout", SimpleNamespace(write=gone, flush=lambda: None))
+    asyncio.run(some_lines())
+    assert [one.getMessage() for one in caplog.records] == [
+        "requests are not logged, as stdout takes no lines ([Errno 32] Broken pipe)"
+    ]

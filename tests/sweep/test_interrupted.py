@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -81,7 +82,10 @@ def test_an_interrupted_sweep_leaves_no_worker(
     sent: Callable[[int, int], None], tmp_path: Path
 ) -> None:
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(RUN, cwd=tmp_path, start_new_session=True, **pipes) as sweep:
+    # Tests that a shell started in the background ignore Ctrl-C, and hand that on
+    heeding = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    pipes |= {"start_new_session": True, "preexec_fn": heeding}
+    with subprocess.Popen(RUN, cwd=tmp_path, **pipes) as sweep:
         until = time.monotonic() + 300
         while not list(tmp_path.glob("runs/*/*/*/summary.json")) and time.monotonic() < until:
             time.sleep(0.1)

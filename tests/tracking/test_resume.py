@@ -146,6 +146,36 @@ def test_logging_a_folder_twice_logs_it_once(logged: Summary, tmp_path: Path) ->
     assert runs(str(logged.tracking_uri)) == ["FINISHED"]
 
 
+def test_logging_a_failed_run_twice_logs_it_once(tmp_path: Path) -> None:
+    uri = new_store(tmp_path / "mlflow.db")
+    written(tmp_path / "run", status="failed", failed={"solve": "x"}, reason="x")
+    assert log_once(tmp_path / "run", uri) == log_once(tmp_path / "run", uri)
+    assert runs(uri) == ["FAILED"]
+
+
+def test_a_damaged_copy_of_a_logged_run_is_not_told_as_logged(
+    logged: Summary, tmp_path: Path
+) -> None:
+    lines = (tmp_path / "run" / "curve.csv").read_text().splitlines(keepends=True)
+    (tmp_path / "run" / "curve.csv").write_text("".join(lines[:-1]))
+    with pytest.raises(RecordUnreadable, match="not whole"):
+        log_once(tmp_path / "run", str(logged.tracking_uri))
+
+
+def test_a_folder_that_is_only_read_is_logged_with_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    uri = new_store(tmp_path / "mlflow.db")
+    written(tmp_path / "run")
+    monkeypatch.setattr("moatbench.tracking.log.note_down", refused)
+    log_run(tmp_path / "run", uri)
+    assert runs(uri) == ["FINISHED"]
+    assert "cannot say so" in caplog.text
+
+
 @pytest.mark.parametrize("left", [None, 0, 40, -30])
 def test_moatbench_log_refuses_a_cut_curve_in_one_line(
     tmp_path: Path,

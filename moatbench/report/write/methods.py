@@ -140,7 +140,7 @@ def _of_environment(selection: Selection) -> list[str]:
     for package, versions in environment(selection).items():
         if len(versions) > 1:
             lines.append(f"Runs with different versions of {package}: {', '.join(versions)}.")
-        if package == "moatbench" and any(v.endswith(".dirty") for v in versions):
+        if package == "moatbench" and any(".dirty" in v for v in versions):
             lines.append(f"Run from a checkout with uncommitted changes: {', '.join(versions)}.")
         if package == "moatbench" and not any(v.startswith(__version__) for v in versions):
             lines.append(f"Run with moatbench {', '.join(versions)}, reported by {__version__}.")

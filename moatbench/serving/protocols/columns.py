@@ -187,7 +187,7 @@ class Columns:
             elif type(value) is int and abs(value) > EXACT:
                 wrong = "must be at most 2^53 from 0, as greater whole numbers are not exact"
             elif not feature.low <= value <= feature.high:  # NaN is not
-                wrong = f"must lie in [{feature.low:.17g}, {feature.high:.17g}]"
+                wrong = f"must lie in [{_told(feature.low)}, {_told(feature.high)}]"
             else:
                 at[row] = value
             if wrong:
@@ -222,7 +222,7 @@ class Columns:
     def _constant(self, name: str, value: float, values: Sequence[Any]) -> list[Fault]:
         """Tell where a column that never varied in the data does so here."""
         return [
-            Fault(f"must be {value:.17g}, as it never varied in the data", row, name)
+            Fault(f"must be {_told(value)}, as it never varied in the data", row, name)
             for row, given in enumerate(values)
             if type(given) not in (int, float) or given != value
         ][:MOST_ERRORS]
@@ -259,6 +259,11 @@ def _check_names(names: Sequence[Any], where: str) -> None:
 def _exact(x: Array) -> bool:
     """Whether no number is so great that a whole one may have been rounded on the way."""
     return bool(x.max() < EXACT and x.min() > -EXACT)
+
+
+def _told(number: float) -> str:
+    """Write a number as its owner did: with as few digits as tell it from all others."""
+    return repr(float(number)).removesuffix(".0")
 
 
 def _number(name: str) -> float | None:
