@@ -1,6 +1,6 @@
 """A sweep of 36 runs is killed three times, on two workers: what is lost, and what is doubled?
 
-Run: python benchmarks/kills.py; --quick kills one of four runs once.
+Run: python benchmarks/kills.py [--quick]; the quick form kills one of four runs once.
 """
 
 import argparse

@@ -1,5 +1,6 @@
 """Every program of benchmarks/ still runs: its reduced form ends well and prints its table."""
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -63,6 +64,12 @@ def test_help_tells_what_a_program_says_of_itself_and_runs_nothing(
 def test_every_program_reads_its_options_before_it_runs(name: str) -> None:
     source = (ROOT / "benchmarks" / f"{name}.py").read_text()
     assert "argparse" in source or "quick" in source
+
+
+@pytest.mark.parametrize("name", [name for name, asked in REDUCED.items() if "--quick" in asked])
+def test_a_program_with_a_quick_form_names_it(name: str) -> None:
+    told = ast.get_docstring(ast.parse((ROOT / "benchmarks" / f"{name}.py").read_text()))
+    assert "[--quick]" in (told or "")
 
 
 @pytest.mark.slow
