@@ -1,7 +1,7 @@
 """The services of Tramèr et al. 2016 extracted over HTTP: queries, money and time as in Table 1.
 
-Run: python benchmarks/as_in_2016.py [--quick]. Each is asked row by row. Theirs held an answer 0.1 s (Amazon)
-or 0.55 s (BigML); ours does for 5 ms, and the difference is added for each query.
+Run: python benchmarks/as_in_2016.py [--quick]. Each is asked row by row. Theirs held an answer
+0.1 s (Amazon) or 0.55 s (BigML); ours does for 5 ms, and the difference is added for each query.
 """
 
 import os
