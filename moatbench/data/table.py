@@ -93,9 +93,9 @@ class Table:
         if not self.columns:
             raise ValueError(f"data {self.name}: there is no feature beside the target")
         if (k := len(self.classes)) < 2:
-            told = f"{k} ({self.classes[0]})" if k else "none"
+            told = f"1 class ({self.classes[0]})" if k else "no class"
             raise ValueError(
-                f"data {self.name}: the target must have two or more classes, got {told}; choose "
+                f"data {self.name}: the target has {told}, and must have two or more; choose "
                 "another target, or give data of every class"
             )
 

@@ -66,7 +66,7 @@ def test_what_is_wrong_with_a_part_is_said_without_hydra_s_words() -> None:
     [
         ("victim=logistic data=iris", "victim logistic needs two classes"),
         ("victim=model victim.path={file} data=iris", "victim.path must be a model of a known"),
-        ("data=csv data.path={file} data.target=a", "data table: the target must have two or"),
+        ("data=csv data.path={file} data.target=a", "data table: the target has 1 class"),
         ("defense.rounding.decimals=-1", "defense.rounding: decimals must be a whole number"),
     ],
 )

@@ -127,7 +127,8 @@ def _is_ours(node: Any) -> bool:
 def _require_modules(part: str, node: Any) -> None:
     """Refuse somebody's own code that Python does not find; none of it is imported."""
     for top in targets(OmegaConf.to_container(node, resolve=True)):
-        if find_spec(top) is None:
+        # What stands in memory needs no file: `__main__` of a notebook, a module made on the spot
+        if top not in sys.modules and find_spec(top) is None:
             raise ValueError(
                 f"{part} must be made by a module that Python finds, got {top}, and there is none "
                 f"of that name; start where {top}.py lies with PYTHONPATH=., or install it"
