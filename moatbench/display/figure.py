@@ -1,7 +1,6 @@
 """The figure of one run: the worst case against queries, the attacks behind it in grey."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from textwrap import fill
 from typing import Any
@@ -30,8 +29,8 @@ Line = tuple[str, Sequence[Row]]
 def draw(rows: Sequence[Row], summary: Summary, folder: Path) -> None:
     """Draw curve.png: a panel for each kind of fidelity, a line for each attack.
 
-    And curve.pdf, but in a sweep: a seventh of what a tiny run costs there, and the figures that a
-    sweep is for are its report's.
+    For print there are the report's figures: a PDF of each run is a seventh of what a tiny one of a
+    sweep takes.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -54,15 +53,8 @@ def draw(rows: Sequence[Row], summary: Summary, folder: Path) -> None:
     heading = fill(verdict_of(summary) or summary.title, LETTERS)
     figure.subplots_adjust(top=0.91 - 0.04 * len(heading.splitlines()))
     figure.suptitle(heading, fontsize=9, x=0.01, ha="left", parse_math=False)
-    # `savefig` would draw each twice, and of a tiny run the figure takes the most
+    # `savefig` would draw it twice, and of a tiny run the figure takes the most
     write_whole(folder / "curve.png", FigureCanvasAgg(figure).print_png)
-    if summary.sweep:
-        return
-    from matplotlib.backends.backend_pdf import FigureCanvasPdf
-
-    # No date in the PDF: the same run gives the same bytes
-    save = partial(FigureCanvasPdf(figure).print_pdf, metadata={"CreationDate": None})
-    write_whole(folder / "curve.pdf", save)
 
 
 def _sorted(curves: Mapping[str, Sequence[Row]]) -> tuple[list[Line], list[Line]]:

@@ -14,8 +14,8 @@ from moatbench.record.summary import FILE, FINISHED, NOT_APPLICABLE, RecordUnrea
 LOCK = ".lock"
 LEDGER = "ledger.csv"  # what was asked of a service, and when
 OF_A_RUN = (
-    *("curve.csv", FILE, "mlflow.json", "card.json", "victim.npz", "curve.png", "curve.pdf"),
-    LEDGER,
+    *("curve.csv", FILE, "mlflow.json", "card.json", "victim.npz", "curve.png", LEDGER),
+    "curve.pdf",  # of earlier versions
 )
 HYDRAS = (".hydra/config.yaml", "moatbench.log")  # in a sweep, Hydra has written them by now
 _held: dict[Path, FileLock] = {}  # by this process, until it ends or takes another

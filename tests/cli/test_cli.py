@@ -29,12 +29,7 @@ def test_a_run_writes_config_curve_summary_figure_and_mlflow(moatbench: Run) -> 
     folder = folder_of_run()
     assert status == 0
     assert (folder / ".hydra" / "config.yaml").exists()
-    assert {f.name for f in folder.iterdir()} >= {
-        "curve.csv",
-        "summary.json",
-        "curve.png",
-        "curve.pdf",
-    }
+    assert {f.name for f in folder.iterdir()} >= {"curve.csv", "summary.json", "curve.png"}
     assert Path("runs/mlflow.db").exists()
     assert "moatbench-ui\n" in out
 

@@ -174,11 +174,6 @@ def test_a_sweep_ends_with_what_opens_its_charts(moatbench: Run) -> None:
     assert out.endswith("moatbench-report experiment=moatbench out=report\n")
 
 
-def test_a_run_of_a_sweep_has_a_picture_and_no_figure_for_print(moatbench: Run) -> None:
-    moatbench("-m", *QUICK, "seed=0", "hydra.sweep.dir=swept", "tracking.enabled=false")
-    assert {file.name for file in Path("swept/0").glob("curve.p*")} == {"curve.png"}
-
-
 def test_runs_that_differ_in_their_seeds_alone_are_tried_out_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
