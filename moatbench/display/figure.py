@@ -29,8 +29,7 @@ Line = tuple[str, Sequence[Row]]
 def draw(rows: Sequence[Row], summary: Summary, folder: Path) -> None:
     """Draw curve.png: a panel for each kind of fidelity, a line for each attack.
 
-    For print there are the report's figures: a PDF of each run is a seventh of what a tiny one of a
-    sweep takes.
+    For print there are the report's figures: a PDF of each run was a ninth of a tiny sweep.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

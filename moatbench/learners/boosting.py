@@ -34,11 +34,11 @@ class Growth(NamedTuple):
 BROAD = Growth(100, leaves=31, least=20), Growth(200, leaves=31, least=10)
 FOREST = *(Growth(ROUNDS, SAMPLED) for _ in range(2)), *BROAD
 FOREST_EACH = Growth(ROUNDS_EACH, SAMPLED), BROAD[0]
+# Labels of two classes too: what one grows of chance around a boundary, another does not
+LABELS = Growth(LABEL_ROUNDS[0]), *(Growth(LABEL_ROUNDS[0], SAMPLED) for _ in range(2)), BROAD[0]
 # A few answers leave many classes' trees much to chance, and a mean of two kinds less; of 2,000 on,
 # those that see all columns are the better ones alone (digits, three seeds)
 FEW = 1000
-# Labels of two classes too: what one grows of chance around a boundary, another does not
-LABELS = Growth(LABEL_ROUNDS[0]), *(Growth(LABEL_ROUNDS[0], SAMPLED) for _ in range(2)), BROAD[0]
 
 
 def scores_of(targets: Array, scale: str) -> Array:

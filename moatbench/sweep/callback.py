@@ -37,7 +37,7 @@ class Watched(Callback):
     def __init__(self, manifest: Path | None = None) -> None:
         self._manifest = manifest
         self._progress: Progress | None = None
-        self._known: tuple[int, str] | None = None  # the job at work and its config's hash
+        self._hash = ""  # of the config of the job at work, which is the same at its end
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         place_run(config)
@@ -56,6 +56,8 @@ class Watched(Callback):
         self._progress.start()
 
     def on_job_start(self, config: DictConfig, **_: Any) -> None:
+        if self._manifest is not None:
+            self._hash = config_hash(task_of(config))
         self._write(config)
 
     def on_job_end(self, config: DictConfig, job_return: Any, **_: Any) -> None:
@@ -70,11 +72,8 @@ class Watched(Callback):
         job = HydraConfig.get()  # not `config`: a run may have taken another folder
         with chdir(job.runtime.cwd):  # hydra.job.chdir may have led away from the command's folder
             uri = address(config.tracking.uri) if config.tracking.enabled else None
-        number = int(job.job.num)
-        if self._known is None or self._known[0] != number:
-            self._known = number, config_hash(task_of(config))
         Entry(
-            number=number,
+            number=int(job.job.num),
             folder=str(Path(job.runtime.output_dir).absolute()),
             name=str(config.name),
             uri=uri,
@@ -84,7 +83,7 @@ class Watched(Callback):
             advise=bool(config.advise),
             done=done,
             error=error,
-            config=self._known[1],
+            config=self._hash,
         ).write(self._manifest)
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:

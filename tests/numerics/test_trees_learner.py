@@ -211,6 +211,17 @@ def test_few_rows_say_nothing_of_which_of_two_models_is_right_more_often() -> No
     assert not surely_more(right, np.arange(20) < 14)
 
 
+@pytest.mark.parametrize(
+    ("n", "mixed", "kinds"), [(999, True, 2), (999, False, 1), (1000, True, 1)]
+)
+def test_few_answers_of_many_classes_are_learnt_by_trees_of_two_kinds(
+    n: int, mixed: bool, kinds: int
+) -> None:
+    targets = rng().dirichlet(np.ones(3), size=n)
+    grown = Boosted.of(BOX.sample(n, rng()), targets, LOG_ODDS, 2, mixed=mixed)
+    assert [len(each) for each in grown.columns] == [kinds] * 3
+
+
 @pytest.mark.parametrize(("k", "kinds"), [(2, 4), (3, 2)])
 def test_a_forest_is_met_by_boosters_of_several_kinds(k: int, kinds: int) -> None:
     targets = rng().dirichlet(np.ones(k), size=30)
