@@ -9,7 +9,7 @@ import numpy as np
 from moatbench.types import Array, Rows
 
 LEAF = -1
-ROWS = 4096  # walked at a time: bounds the memory of rows x trees
+WALKS = 2**15  # rows times trees that are walked at a time: they fit a processor's cache
 
 
 @dataclass(frozen=True)
@@ -38,22 +38,24 @@ class Forest:
         """(n, k) sums over the trees. The same bits for a row in any batch."""
         # scikit-learn grows its trees on single precision, but those on histograms
         short = np.asarray(x, dtype=np.float32).astype(np.float64) if self.single else x
-        parts = [self._total(short[i : i + ROWS]) for i in range(0, len(x), ROWS)]
+        size = max(1, WALKS // max(1, len(self.roots)))
+        parts = [self._total(short[i : i + size]) for i in range(0, len(x), size)]
         return np.concatenate([np.empty((0, self.values.shape[1])), *parts])
 
     def _total(self, x: Array) -> Array:
-        rows = np.arange(len(x))
-        out = np.zeros((len(x), self.values.shape[1]))
-        for root in self.roots:
-            node = np.full(len(x), root)
-            walking = rows
-            while len(walking):
-                at = node[walking]
-                inner = self.feature[at] != LEAF
-                walking, at = walking[inner], at[inner]
-                left = x[walking, self.feature[at]] <= self.threshold[at]
-                node[walking] = np.where(left, self.left[at], self.right[at])
-            out += self.values[node]
+        rows, trees = len(x), len(self.roots)
+        node, row = np.repeat(self.roots, rows), np.tile(np.arange(rows), trees)
+        walking = np.arange(len(node))
+        while len(walking):
+            at = node[walking]
+            feature = self.feature[at]
+            inner = feature != LEAF
+            walking, at, feature = walking[inner], at[inner], feature[inner]
+            left = x[row[walking], feature] <= self.threshold[at]
+            node[walking] = np.where(left, self.left[at], self.right[at])
+        out = np.zeros((rows, self.values.shape[1]))
+        for ends in node.reshape(trees, rows):  # one after another: NumPy's sums differ by shape
+            out += self.values[ends]
         return out
 
 
