@@ -90,12 +90,10 @@ class Inversion(Wrapper):
         keeps_labels = traits is not None and traits.keeps_labels
         tried = self._tried(target, guessing)
         rules = _rules(tried)
-        inverses = {name: rule.inverse for name, rule in rules.items()}
-        if len(tried) > 1:
-            inverses = {name: inverses[name] for name in rules if rules[name].tell is None}
-        else:
-            rules = {}
-        view = Restored(target.api, inverses, rules, keeps_labels)
+        inverses, open_ = rules, len(tried) > 1
+        if open_:
+            inverses = {name: rule for name, rule in rules.items() if rule.tell is None}
+        view = Restored(target.api, inverses, rules if open_ else {}, keeps_labels)
         for live in self.attack.run(_before(target, view), deepcopy(asking)):
             view.guess = live.predict
             last = live

@@ -83,6 +83,12 @@ class Answers(NamedTuple):
         rows = np.concatenate([part.rows for part in kept])
         return Answers(x, rows, reply.labels, reply.outputs, reply.path)
 
+    def take(self, some: slice | Rows) -> "Answers":
+        """Return some of them."""
+        outputs = None if self.outputs is None else self.outputs[some]
+        path = None if self.path is None else self.path[some]
+        return Answers(self.x[some], self.rows[some], self.labels[some], outputs, path)
+
 
 @dataclass(frozen=True)
 class Surrogate:

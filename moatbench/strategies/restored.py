@@ -1,6 +1,6 @@
 """An API whose answers are put through the inverse of its defense, and a record to run again."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
@@ -8,8 +8,8 @@ import numpy as np
 from moatbench.api import PredictionAPI
 from moatbench.client import Answers, Card
 from moatbench.inverses.by_model import EXPLAINED, Rule, explained_by, on_model
+from moatbench.inverses.explained import explaining
 from moatbench.inverses.hypotheses import SAMPLE, spoken_for
-from moatbench.inverses.layers import Inverse
 from moatbench.inverses.linear_guess import linear_guess
 from moatbench.inverses.origins import Origins, stacked
 from moatbench.inverses.settling import farthest, settled
@@ -38,7 +38,7 @@ class Restored(View):
     def __init__(
         self,
         api: PredictionAPI,
-        inverses: Mapping[str, Inverse],
+        inverses: Mapping[str, Rule],
         rules: Mapping[str, Rule],
         keeps_labels: bool,
     ) -> None:
@@ -49,7 +49,7 @@ class Restored(View):
         self._told: list[Answers] = []
         self._origins: list[Origins] = []
         self._given: list[Answers] = []
-        self._one_origin = 0  # of the answers
+        self._explaining = explaining(self.card)
         self.guess: Predict | None = None  # the model, as far as it is known
 
     def ask(self, x: Array, behind: Rows, account: str) -> Answers:
@@ -57,14 +57,20 @@ class Restored(View):
         at = self._api.queries
         answers = self._api.query(x, account)
         known = sum(map(len, (part.rows for part in self._told)))
-        self._told.append(answers._replace(rows=at + answers.rows))
+        told, before = answers._replace(rows=at + answers.rows), len(self._given)
+        for piece in self._explaining.pieces(told, known) if self._explaining else [told]:
+            self._hear(piece, known)
+        return Answers.joined(self._given[before:])._replace(rows=answers.rows)
+
+    def _hear(self, told: Answers, known: int) -> None:
+        """Undo more answers."""
+        self._told.append(told)
         if len(self._inverses) > 1 and known < SAMPLE:
             self._choose()
-        self._origins.append(self._undo(answers))
+        self._undo_next()
         certain = self._mostly_certain or self._origins[-1].certain.all()
-        guess = None if certain else self._guessed(answers.x)
-        self._given.append(self._settled(self._told[-1], self._origins[-1], guess))
-        return self._given[-1]._replace(rows=answers.rows)
+        guess = None if certain else self._guessed(told.x)
+        self._given.append(self._settled(told, self._origins[-1], guess))
 
     @property
     def given(self) -> Answers:
@@ -116,8 +122,8 @@ class Restored(View):
         if self._rules and not (found and on_model(found, answers, origins) > EXPLAINED):
             name = explained_by(learner, answers, self._rules, every=not self._name)
             if name:
-                self._inverses[name], self._name = self._rules[name].inverse, name
-                self._origins = [self._undo(part) for part in self._told]
+                self._inverses[name], self._name = self._rules[name], name
+                self._undo_again(self._told)
                 found = linear_guess(learner, answers, stacked(self._origins))
             self._rules = self._rules if name is None else {}
         self.guess = found or self.guess
@@ -141,21 +147,44 @@ class Restored(View):
             return "answers as told: they speak for no known perturbation"
         origins = stacked(self._origins)
         told = has_outputs(_outputs(Answers.joined(self._told), len(self.card.classes)))
-        one, none = origins.certain[told].mean(), (origins.counts[told] == 0).mean()
+        near = self._explaining.near if self._explaining else np.zeros(len(told), bool)
+        none, sought = (origins.counts[told] == 0).mean(), told & ~near
+        one = origins.certain[sought].mean() if sought.any() else 0.0
         lost = f", {none:.1%} have none: no true answer leads to them" if none else ""
-        return f"{self._name} undone: {one:.1%} of the answers have one origin{lost}"
+        others = f"; {near.sum()} others lie where the model of these says" if near.any() else ""
+        which = f"{sought.sum()} answers" if near.any() else "the answers"
+        return f"{self._name} undone: {one:.1%} of {which} have one origin{lost}{others}"
 
     def _choose(self) -> None:
         """Find the inverse that the answers speak for, and undo with it what was told so far."""
         told = self._as_origins(Answers.joined(self._told))
-        best = spoken_for(list(self._inverses.values()), told)
+        best = spoken_for([rule.inverse for rule in self._inverses.values()], told)
         self._name = "" if best is None else list(self._inverses)[best]
-        self._origins = [self._undo(part) for part in self._told[:-1]]
+        self._undo_again(self._told[:-1])
+
+    def _undo_again(self, parts: Sequence[Answers]) -> None:
+        """Undo what was told so far by another rule."""
+        self._origins, self._explaining = [], explaining(self.card)
+        for _ in parts:
+            self._undo_next()
+
+    def _undo_next(self) -> None:
+        """Undo the first part of what was told that is not yet, and look for a model of all."""
+        known = len(self._origins)
+        self._origins.append(self._undo(self._told[known]))
+        rule = self._inverses.get(self._name)
+        if self._explaining and rule and rule.tell and not self._mostly_certain:
+            known_so_far = Answers.joined(self._told[: known + 1])
+            self._explaining.look(known_so_far, stacked(self._origins))
 
     def _undo(self, answers: Answers) -> Origins:
         told = self._as_origins(answers)
-        guess = self._guessed(answers.x) if told.k > ALL else None
-        return self._inverses[self._name](told, guess) if self._name else told
+        if not self._name:
+            return told
+        inverse = self._inverses[self._name].inverse
+        if self._explaining:
+            return self._explaining.undo(inverse, told, answers.x)
+        return inverse(told, self._guessed(answers.x) if told.k > ALL else None)
 
     def _as_origins(self, answers: Answers) -> Origins:
         outputs = _outputs(answers, len(self.card.classes))
@@ -209,12 +238,9 @@ class Replayed(PredictionAPI):
 
     def _ask(self, x: Array, account: str) -> Answers:
         first = self.queries - len(x)
-        given = self._answers
-        which = np.flatnonzero((given.rows >= first) & (given.rows < self.queries))
-        outputs = None if given.outputs is None else given.outputs[which]
-        path = None if given.path is None else given.path[which]
-        rows = given.rows[which] - first
-        return Answers(given.x[which], rows, given.labels[which], outputs, path)
+        rows = self._answers.rows
+        given = self._answers.take(np.flatnonzero((rows >= first) & (rows < self.queries)))
+        return given._replace(rows=given.rows - first)
 
 
 def _outputs(answers: Answers, k: int) -> Array:

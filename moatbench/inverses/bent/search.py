@@ -14,6 +14,7 @@ from scipy.special import expit
 
 from moatbench.inverses.bent.bump import BOTTOM, Bump, Table, slope, solved
 from moatbench.inverses.bent.choices import Choices, near_one
+from moatbench.inverses.bent.curves import Curves
 from moatbench.types import Array, Mask, Rows
 
 WITHIN = 1e-8  # of a branch's end, of what was told, and of a sum of 1
@@ -82,7 +83,7 @@ class Search:
         self._heights = bump.height(expit(self._m))
         heights, self._table_of = np.unique(self._heights, return_inverse=True)
         self._tables = [Table.of(bump, float(height)) for height in heights]
-        self._branches = [table.branches() for table in self._tables]
+        self._curves = Curves(self._tables)
         self._turns = np.array([table.at_turn for table in self._tables])
 
     def candidates(self) -> tuple[Rows, Array]:
@@ -189,16 +190,7 @@ class Search:
         """(m, k - 1) where the others are when the largest is at `top` (m,), by the tables."""
         weights = self._bump.weight(top, self._bump.height(expit(top)))[:, None]
         weights = self._ratio[cells.rows] * weights
-        found = np.empty(weights.shape)
-        order = np.argsort(cells.tables, kind="stable")
-        places, starts = np.unique(cells.tables[order], return_index=True)
-        for place, of in zip(places, np.split(order, starts[1:]), strict=False):
-            at, told = found[of], weights[of]
-            for branch, (f, z) in enumerate(self._branches[place]):
-                some = cells.branches[of] == branch
-                at[some] = np.interp(told[some], f, z)
-            found[of] = at
-        return found
+        return self._curves.inverse(cells.tables[:, None], cells.branches, weights)
 
     def _from(self, cells: Cells, at: Array) -> tuple[Rows, Array, Array, Mask]:
         """Solve, from a share `at` of the way through each cell."""

@@ -14,6 +14,8 @@ DIGITS = 7  # in which two candidates are one
 LOOSE = 6  # halvings of a bump that are undone where answers are known within bounds
 FLAT = 1e-6  # a bump that leaves less than that of differences tells nothing
 
+BESIDE = 0.01  # of where f turns, in log-odds, and of the lead: a guess does not tell the side
+
 Again = Callable[[Array], Array]  # what the defense makes of true answers (m, k)
 
 
@@ -60,8 +62,9 @@ def unbent(
     """Return the candidates before a bump.
 
     They are exact where the answer is, and nothing was cut off at 0; else one box holds them.
-    Beyond ten classes a guess (n, k) says on which branches most confidences are; without one there
-    are boxes alone.
+    A guess (n, k) says on which branches most confidences are: of ten classes and fewer but for
+    those where f turns, of more but for the nine nearest to that; without one there are boxes alone
+    of more than ten.
 
     Args:
         told: what the defense told.
@@ -76,9 +79,12 @@ def unbent(
     point &= _slant(bump, told.k) > FLAT
     if told.k > ALL and guess is None:
         point[:] = False
-    parts = [loosely(told, np.flatnonzero(~point), bump, label)]
+    parts, sure = [loosely(told, np.flatnonzero(~point), bump, label)], told.k <= ALL
     for top in range(told.k):
-        some = np.flatnonzero(point & ((told.labels == top) | (not label)))
+        leads = (told.labels == top) | (not label)
+        if sure and guess is not None:
+            leads &= guess[told.rows, top] > guess[told.rows].max(axis=1) - BESIDE
+        some = np.flatnonzero(point & leads)
         parts.append(_exactly(told, some, top, (bump, moving), again, guess))
     return joined(parts)
 
@@ -105,7 +111,7 @@ def _exactly(
     for at in range(0, len(sources), size):
         some = sources[at : at + size]
         answers = told.low[some]
-        near = None if guess is None or k <= ALL else guess[told.rows[some]]
+        near = None if guess is None else guess[told.rows[some]]
         allowed = _branches(bump, len(some), k, near)
         rows, y = Search(answers, tops[: len(some)], bump, allowed, moving).candidates()
         whole = (np.abs(y.sum(axis=1) - 1) < k * WITHIN) & (
@@ -128,7 +134,9 @@ def _branches(bump: Bump, n: int, k: int, guess: Array | None) -> Mask:
         return np.ones((2, n, k), bool)
     turn = Table.of(bump, float(bump.height(np.full(1, 0.5))[0])).at_turn
     gap = logit(guess.clip(EDGE, 1 - EDGE)) - turn
-    open_ = np.argsort(np.argsort(np.abs(gap), axis=1), axis=1) < ALL - 1
+    open_ = np.abs(gap) < BESIDE
+    if k > ALL:
+        open_ = np.argsort(np.argsort(np.abs(gap), axis=1), axis=1) < ALL - 1
     return np.stack([(gap <= 0) | open_, (gap > 0) | open_])
 
 
