@@ -134,3 +134,12 @@ def test_who_learns_classes_says_that_values_are_none(data: Dataset, attack: Att
     values = regression_tree(data, stream(0, "victim"), **knobs)
     with pytest.raises(NotApplicable, match="needs classes, and the API answers values"):
         fidelity(values, attack, Defense())
+
+
+def test_most_values_of_a_tree_are_met_before_its_terms_are_known(data: Dataset) -> None:
+    knobs = TREE | {"target": "f0", "leaves": 12, "partial": False}
+    values = regression_tree(data, stream(0, "victim"), **knobs)
+    expansion = EnsembleExpansion(draws=500, width=4)
+    (point,) = Extraction(values, Defense(), expansion, [150], seed=0)
+    assert point.note == "one grown tree"
+    assert point.metrics["fidelity_test"] > 0.6
