@@ -29,7 +29,8 @@ class CommitteeRetraining(Trainer):
         growth: queries of a round, as a share of those made before.
         chosen_share: of a round's queries, those that the committee chooses.
         members: of the committee.
-        candidates: for each query that it chooses.
+        candidates: for each query that it chooses; None: 6 of confidences and 12 of labels alone,
+            which tell nothing but the side of a boundary.
 
     Source: Seung et al. 1992, "Query by Committee" (COLT); the questions and their shares are ours.
     """
@@ -40,7 +41,7 @@ class CommitteeRetraining(Trainer):
     growth: float
     chosen_share: float
     members: int
-    candidates: int
+    candidates: int | None
 
     against: ClassVar[frozenset[str]] = frozenset({"withholds"})
 
@@ -51,7 +52,8 @@ class CommitteeRetraining(Trainer):
         check_number(f"{name}: growth", self.growth, 0, above=True)
         check_number(f"{name}: chosen_share", self.chosen_share, 0, 1)
         check_whole(f"{name}: members", self.members, 2)
-        check_whole(f"{name}: candidates", self.candidates, 1)
+        if self.candidates is not None:
+            check_whole(f"{name}: candidates", self.candidates, 1, other="null")
 
     def run(self, target: Target, rng: Generator) -> Iterator[Surrogate]:
         """Choose each round by a committee of all answers before it."""

@@ -64,8 +64,9 @@ class TreeLearner:
     Log-odds where the victim is boosted, class shares where it is a tree or a forest. Where it is
     not known which, or answers of 0 or 1 have no log-odds, held-out answers choose the scale, and
     when to stop: noisy answers are not to be learnt by heart. They choose the mean answer where the
-    trees know no better. Bare labels are classified; held-out ones cool the confidences, and choose
-    one answer for all rows where that is right more often, by more than chance.
+    trees know no better on any scale. Bare labels are classified; held-out ones cool the
+    confidences, and choose one answer for all rows where that is right more often, by more than
+    chance.
 
     Args:
         space: what the API takes; of partial inputs, what is left out counts as a value of its own.
@@ -140,7 +141,9 @@ class TreeLearner:
         train, exam = targets[~held], targets[held]
         least = loss(np.broadcast_to(train.mean(axis=0), exam.shape), exam)
         best = replace(best, rounds=0)
-        for scale in scales:
+        for scale in dict.fromkeys((*scales, SHARES)):
+            if scale not in scales and best.rounds:
+                break  # shares are the last resort: a lie that is sure of itself weighs less there
             if scale == LOG_ODDS and not (train > 0).all(axis=1).any():
                 continue
             boosted = Boosted.of(a[~held], train, scale, shown, names)

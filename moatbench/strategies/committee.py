@@ -15,6 +15,7 @@ from moatbench.strategies.retraining import Retraining
 from moatbench.types import Array, Generator
 
 KINDS = 2  # mixes and uniform rows: as many questions of the one as of the other
+TOLD, LABELS = 6, 12  # candidates for each chosen question, of confidences and of labels alone
 
 
 class Committee(Retraining):
@@ -30,7 +31,9 @@ class Committee(Retraining):
         learner: the same.
         rng: the same.
         members: of the committee, at least 2.
-        candidates: of which a chosen question is the most divisive, at least 1.
+        candidates: of which a chosen question is the most divisive, at least 1; None: twice as many
+            of labels alone as of confidences. A label tells nothing but a side of the boundary,
+            so it pays to ask near it; a confidence tells something everywhere.
     """
 
     def __init__(
@@ -40,10 +43,11 @@ class Committee(Retraining):
         learner: str,
         rng: Generator,
         members: int,
-        candidates: int,
+        candidates: int | None,
     ) -> None:
         super().__init__(target.api, answers, learner, "valid", rng)
-        self._members, self._candidates = members, candidates
+        self._members = members
+        self._candidates = candidates or (TOLD if self._told else LABELS)
         self._pool = target.pool
         self._unasked = target.pool[self.rng.permutation(len(target.pool))]
         (self._sampling,) = rng.spawn(1)

@@ -20,6 +20,7 @@ from moatbench.randomness import stream
 from moatbench.reply import Reply, from_outputs
 from moatbench.runner.extract import extract
 from moatbench.space import Categorical, InputSpace, Numeric
+from moatbench.stack import Stack
 from moatbench.types import Array
 from moatbench.victim import NotApplicable, Victim
 
@@ -43,9 +44,10 @@ def committee(**knobs: Any) -> Attack:
     return attack
 
 
-def asked(target: Victim, attack: Attack, checkpoints: list[int]) -> Array:
+def asked(target: Victim, attack: Attack, checkpoints: list[int], *defenses: Defense) -> Array:
     spy = Spy()
-    api = MeteredAPI(Deployment(target, spy, stream(0, "defense")), checkpoints)
+    watched = Stack({"spy": spy} | {str(i): one for i, one in enumerate(defenses)})
+    api = MeteredAPI(Deployment(target, watched, stream(0, "defense")), checkpoints)
     list(attack.run(Target(api, target.shares.pool), stream(0, "attack")))
     return np.vstack(spy.seen)
 
@@ -61,6 +63,25 @@ def test_all_questions_are_valid_rows_and_many_are_rows_of_the_pool() -> None:
 def test_what_is_asked_does_not_depend_on_the_checkpoints() -> None:
     one, two = (asked(victim(), committee(), points) for points in ([90], [3, 30, 90]))
     np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize(
+    ("answers", "defenses", "candidates"),
+    [
+        ("confidences", (), 6),
+        ("confidences", (LabelOnly(),), 12),
+        ("labels", (), 12),
+    ],
+)
+def test_of_labels_it_chooses_among_twice_as_many(
+    answers: str, defenses: tuple[Defense, ...], candidates: int
+) -> None:
+    chosen, one, other = (
+        asked(victim(), committee(answers=answers, candidates=m), [90], *defenses)
+        for m in (None, candidates, 18 - candidates)
+    )
+    np.testing.assert_array_equal(chosen, one)
+    assert not np.array_equal(chosen, other)
 
 
 @pytest.mark.parametrize("defense", [Defense, LabelOnly])

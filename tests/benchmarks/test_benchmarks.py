@@ -17,6 +17,7 @@ REDUCED = {
     "defense_cost": ["rounding", "bdpl"],
     "ensemble_monitors": ["--quick"],
     "ensembles": ["--quick"],
+    "ensembles_defaults": ["--quick"],
     "ensembles_exact": ["--quick"],
     "evasion": ["--quick"],
     "gpu": ["--quick"],

@@ -1,4 +1,7 @@
-"""Which model of the answers to serve: a booster, the terms found, or both together."""
+"""Which model of the answers to serve: a booster, the terms found, or both together.
+
+A regression tree answers few values: one grown tree meets them, a sum of many none.
+"""
 
 from collections.abc import Callable
 from copy import deepcopy
@@ -6,7 +9,7 @@ from copy import deepcopy
 import numpy as np
 
 from moatbench.client import Card, Surrogate
-from moatbench.learners.grown_tree import clueless
+from moatbench.learners.grown_tree import clueless, grow, predictor
 from moatbench.learners.published import trees_for
 from moatbench.learners.purchases import Purchases
 from moatbench.reply import Predict, Reply, from_outputs, has_outputs
@@ -23,7 +26,7 @@ GOOD = 0.5  # share of held-out draws that terms explain, from which no booster 
 SURELY = 0.95  # of what the certificate bounds
 
 Outputs = Callable[[Array], Array]  # (n, d) inputs to (n, k) answers
-TREES_ALONE = "boosted trees"
+TREES_ALONE, ONE_TREE = "boosted trees", "one grown tree"
 
 
 def learnt(card: Card, bought: Purchases, rng: Generator, reason: str) -> Surrogate:
@@ -32,8 +35,11 @@ def learnt(card: Card, bought: Purchases, rng: Generator, reason: str) -> Surrog
     told = has_outputs(outputs)
     if len(x) < FEW or (card.regression and told.sum() < FEW):
         return clueless(card)
-    note = f"{TREES_ALONE}: {reason}" if reason else TREES_ALONE
-    if not card.regression and (card.full or not told.any()):
+    alone = ONE_TREE if card.regression else TREES_ALONE
+    note = f"{alone}: {reason}" if reason else alone
+    if card.regression:
+        return Surrogate(served(_grown(card, x[told], outputs[told], rng)), note=note)
+    if card.full or not told.any():
         return Surrogate(
             trees_for(card).fit(x, bought.targets(), rng).surrogate().predict, note=note
         )
@@ -45,7 +51,10 @@ def learnt(card: Card, bought: Purchases, rng: Generator, reason: str) -> Surrog
 
 
 def chosen(expansion: Expansion, card: Card, rng: Generator) -> Surrogate:
-    """Return what has the held-out draws most nearly; terms alone, where nothing is left over."""
+    """Return what has the held-out draws most nearly; terms alone, where nothing is left over.
+
+    Of values, more count that are met than how far off the others are.
+    """
     book = expansion.book
     scale, found = book.scale, deepcopy(Sum(book.switches, book.terms))
     at, anchor = book.at, book.at.rows(book.at.anchor[None])
@@ -59,6 +68,7 @@ def chosen(expansion: Expansion, card: Card, rng: Generator) -> Surrogate:
 
     held = np.array(sorted(expansion.held), dtype=np.intp)
     models: dict[str, Outputs] = {"terms": terms}
+    alone = ONE_TREE if card.regression else TREES_ALONE
     if left.any() and len(held):
         taught = np.ones(n, bool)
         taught[held] = False
@@ -67,29 +77,46 @@ def chosen(expansion: Expansion, card: Card, rng: Generator) -> Surrogate:
         models["terms and boosted trees"] = lambda rows: scale.outputs(
             found(values(rows)) + rest(codes(values(rows)))
         )
-        if left[held].mean() > 1 - GOOD:
-            models[TREES_ALONE] = _trees(card, book, taught, rng)
+        if card.regression or left[held].mean() > 1 - GOOD:
+            models[alone] = _trees(card, book, taught, rng)
     name = next(iter(models))
     if len(models) > 1:
         exam, truth = at.rows(book.values[held]), scale.outputs(book.targets[held])
-        off = {m: np.abs(f(exam) - truth).sum() for m, f in models.items()}
-        name = min(off, key=lambda m: off[m])
+        met = scale.read(truth)[1] if card.regression else np.full(len(held), np.inf)
+
+        def off(name: str) -> tuple[int, float]:
+            gap = np.abs(models[name](exam) - truth).sum(axis=1)
+            return int((gap > met).sum()), float(gap.sum())
+
+        name = min(models, key=off)
     model = models[name]
-    if name == TREES_ALONE:  # what judged is learnt too
+    if name == alone:  # what judged is learnt too
         model = _trees(card, book, np.ones(n, bool), rng)
     clean = expansion.clean
-    parameters = evidence(found, clean) if name != TREES_ALONE else {}
+    parameters = evidence(found, clean) if name != alone else {}
     return Surrogate(served(model), parameters, note=told(name, expansion, int(left.sum())))
 
 
 def _trees(card: Card, book: Book, rows: Mask, rng: Generator) -> Outputs:
-    """Return boosted trees of some of the answers, on the scale of the victim's own."""
+    """Return boosted trees of some of the answers, on the scale of the victim's own; or a tree."""
     x, outputs, targets = (a[: book.n][rows] for a in (book.values, book.outputs, book.targets))
-    if card.regression or not card.full:
+    if card.regression:
+        return _grown(card, book.at.rows(x), outputs, deepcopy(rng))
+    if not card.full:
         booster = Boosted.fit(card.space.encode(book.at.rows(x)), targets)
         return lambda rows: book.scale.outputs(booster(card.space.encode(rows)))
     shares = outputs / outputs.sum(axis=1, keepdims=True).clip(FAINT)
     return trees_for(card).fit(book.at.rows(x), shares, deepcopy(rng)).outputs
+
+
+def _grown(card: Card, x: Array, values: Array, rng: Generator) -> Outputs:
+    """Return a single tree of (n, d) inputs and the values (n, 1) that a regression gave them."""
+    predict = predictor(grow(card.space, x, np.zeros(len(x), np.int64), values, rng), card)
+
+    def outputs(rows: Array) -> Array:
+        return np.asarray(predict(rows).outputs)
+
+    return outputs
 
 
 def told(name: str, expansion: Expansion, left: int) -> str:
