@@ -1,17 +1,17 @@
 """Our attacks beside the Adversarial Robustness Toolbox's of the same name, on the same purchases.
 
-Run: python benchmarks/peers.py [--quick], or python benchmarks/peers.py FOLDER. The first takes the
-`victim=cnn` of digits, the same net, pool and budgets for both, seeds 0 to 2: agreement on test
-data / on uniform inputs, ours less ART's with the 95 % interval over seeds, and processor seconds
-of the curve (ART has none: each budget is a run); one thread, some ten minutes. The second reads
-the report of `moatbench -m experiment=art` and prints its attacks side by side, as docs/peers.md
-has them.
+Run: python benchmarks/peers.py [--quick] [knockoff] [copycat] [knockoff_adaptive], or
+python benchmarks/peers.py FOLDER. The first takes the `victim=cnn` of digits, the same net, pool
+and budgets for both, seeds 0 to 2: agreement on test data / on uniform inputs, ours less ART's with
+the 95 % interval over seeds, and processor seconds of the attack's curve (ART has none: each budget
+is a run), the judge's not counted; one thread, some ten minutes. The second reads the report of
+`moatbench -m experiment=art` and prints its attacks side by side, as docs/peers.md has them.
 """
 
 import csv
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from time import process_time
 
@@ -21,7 +21,7 @@ from configs import composed
 from quick import QUICK
 
 from moatbench.api import Deployment, MeteredAPI
-from moatbench.attack import Target
+from moatbench.attack import Attack, Target
 from moatbench.compose.build import instantiate
 from moatbench.defense import Defense
 from moatbench.judge.judge import Judge
@@ -41,11 +41,12 @@ PAIRS = {
 }
 
 
-def attacks() -> None:
+def attacks(names: Sequence[str]) -> None:
     """Print what each attack reaches, ART's, and by how much they differ."""
     victims = {seed: victim_of(seed) for seed in SEEDS}
     rows = []
-    for name, pair in PAIRS.items():
+    for name in names:
+        pair = PAIRS[name]
         (ours, own), (theirs, other) = (played(victims, choice) for choice in pair)
         gains = np.moveaxis(ours - theirs, 0, -1)  # (budgets, metrics, seeds)
         rows.append([name, *cells(ours), f"{own:.0f}"])
@@ -57,18 +58,23 @@ def attacks() -> None:
 def played(victims: dict[int, Victim], choice: str) -> tuple[Array, float]:
     """(seeds, budgets, metrics) what an attack reaches, and its seconds a seed."""
     few = ["attack.steps=50"] if QUICK and "art_" in choice else []
-    attack, start = instantiate(composed(choice, *few).attack), process_time()
-    found = [list(_curve(victim, attack, seed)) for seed, victim in victims.items()]
-    return np.array(found), (process_time() - start) / len(victims)
+    attack = instantiate(composed(choice, *few).attack)
+    found = [_curve(victim, attack, seed) for seed, victim in victims.items()]
+    return np.array([scores for scores, _ in found]), float(np.mean([took for _, took in found]))
 
 
-def _curve(victim: Victim, attack: object, seed: int) -> Iterator[Array]:
-    judge = Judge(victim, stream(seed, "judge"))
+def _curve(victim: Victim, attack: Attack, seed: int) -> tuple[list[Array], float]:
+    """Return (metrics,) of each budget, and the attack's seconds: the judge's are not counted."""
+    judge, seconds, found = Judge(victim, stream(seed, "judge")), 0.0, []
     api = MeteredAPI(Deployment(victim, Defense(), stream(seed, "defense")), BUDGETS)
-    run = attack.run(Target(api, victim.shares.pool), stream(seed, "attack"))  # type: ignore[attr-defined]
-    for _, surrogate in zip(BUDGETS, run, strict=False):
+    run = iter(attack.run(Target(api, victim.shares.pool), stream(seed, "attack")))
+    for _ in BUDGETS:
+        start = process_time()
+        surrogate = next(run)
+        seconds += process_time() - start
         scored = judge.score(surrogate)
-        yield np.array([scored[name] for name in METRICS])
+        found.append(np.array([scored[name] for name in METRICS]))
+    return found, seconds
 
 
 def victim_of(seed: int) -> Victim:
@@ -115,9 +121,10 @@ def _line(
 
 
 if __name__ == "__main__":
-    if folders := [argument for argument in sys.argv[1:] if not argument.startswith("--")]:
-        of_report(Path(folders[0]))
-    else:
+    asked = sys.argv[1:]
+    if set(asked) <= set(PAIRS):
         with torch.random.fork_rng(devices=[]):
             torch.set_num_threads(1)
-            attacks()
+            attacks(asked or list(PAIRS))
+    else:
+        of_report(Path(asked[0]))

@@ -40,6 +40,7 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     torch.save(net.state_dict(), tmp_path / "w.pt")
     torch.save(net, tmp_path / "whole.pt")
     torch.jit.save(torch.jit.script(torch.nn.Linear(4, 3)), tmp_path / "script.pt")
+    (tmp_path / "text").write_text("hello")
     (tmp_path / "name").write_text(f"{name}:Net")
     return tmp_path
 
@@ -61,10 +62,12 @@ def test_a_network_answers_as_itself_with_dropout_off(weights: Path, file: str) 
         ("whole.pt", "Net", {}, r"\(it is a pickle of more than weights, which would run code\)"),
         ("script.pt", "Net", {}, r"must be safetensors .*\(it is TorchScript\)"),
         ("w.pt", "Net", {"hidden": 9}, r"must fit .*give victim\.arguments as it was made with"),
+        ("w.pt", "Net", {"hidden": 9}, r"w\.pt: \S+ is \(8.*\) and not \(9.*\), and 2 more; "),
         ("w.pt", "Other", {}, r"must be a class that Python finds, as my_net:Net, got "),
         ("w.pt", "thing", {}, r"must be a torch\.nn\.Module, got "),
         ("absent", "Net", {}, r"weights must be a file, got .*, where there is none"),
         ("name", "Net", {}, r"must be safetensors or a state_dict"),
+        ("text", "Net", {}, r"must be safetensors or a state_dict .*\(it is neither\)"),
     ],
 )
 def test_what_is_no_network_is_refused(

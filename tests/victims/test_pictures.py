@@ -1,6 +1,7 @@
 """Pictures: what is read of files, what is drawn, and whose rows they may be."""
 
 import gzip
+import pickle
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,7 @@ def test_rows_of_the_test_set_are_nobody_elses(tmp_path: Path) -> None:
         ({"x": SMALL[..., :2], "y": LABELS}, "say data.layout"),
         ({"x": SMALL.reshape(len(SMALL), -1), "y": LABELS}, "a table goes into CSV"),
         ({"x": SMALL.astype(object), "y": LABELS}, "objects and pickles are not read"),
-        ({"x": np.full(SMALL.shape, np.nan), "y": LABELS}, "0 to 255"),
+        ({"x": np.full(SMALL.shape, np.nan), "y": LABELS}, "must hold pixels, got NaN in some"),
         ({"x": SMALL, "y": np.zeros(40, int)}, "two or more"),
     ],
 )
@@ -123,6 +124,16 @@ def test_pickled_batches_are_not_read(tmp_path: Path) -> None:
     (tmp_path / "data_batch_1").write_bytes(b"\x80\x02")
     with pytest.raises(ValueError, match=r"pickles and are not read; convert them once"):
         pictures.images(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["data_batch_1", "mine.npz"])
+def test_a_pickle_is_not_read_and_nobody_is_told_to_run_it(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(pickle.dumps({"data": [1]}))
+    with pytest.raises(
+        ValueError, match=r"\(it is a pickle, or nothing known\).*write it anew"
+    ) as said:
+        pictures.npz(str(tmp_path / name))
+    assert "allow_pickle" not in str(said.value)
 
 
 def test_idx_files(tmp_path: Path) -> None:

@@ -41,8 +41,9 @@ def open_module(
     try:
         module.load_state_dict(state)
     except RuntimeError as error:
+        called = name if isinstance(name, str) else type(module).__name__
         raise ValueError(
-            f"victim.weights must fit {name}, got {weights}: {' '.join(str(error).split())[:300]}; "
+            f"victim.weights must fit {called}, got {weights}: {_misfit(module, state, error)}; "
             "give victim.arguments as it was made with"
         ) from error
     return describe(module, pixels)
@@ -170,6 +171,21 @@ def _weights(path: Path) -> dict[str, Any]:
     return state
 
 
+def _misfit(module: torch.nn.Module, state: dict[str, Any], error: Exception) -> str:
+    """Tell the first weights that do not fit, and how many more there are."""
+    wanted, found = module.state_dict(), []
+    for name in wanted.keys() & state.keys():
+        given, taken = (tuple(getattr(one[name], "shape", ())) for one in (state, wanted))
+        if given != taken:
+            found.append(f"{name} is {given} and not {taken}")
+    found += [f"{name} is not there" for name in wanted.keys() - state.keys()]
+    found += [f"{name} is unknown" for name in state.keys() - wanted.keys()]
+    if not found:
+        return " ".join(str(error).split())[:200]
+    more = f", and {len(found) - 1} more" if len(found) > 1 else ""
+    return f"{min(found)}{more}"
+
+
 def _why(error: Exception) -> str:
     """Say why torch reads no weights; its own words tell how to run what the file says."""
     said = str(error)
@@ -177,6 +193,8 @@ def _why(error: Exception) -> str:
         return "it is TorchScript"
     if "Unsupported global" in said or "Unsupported class" in said:
         return "it is a pickle of more than weights, which would run code"
+    if isinstance(error, KeyError):  # of a byte that begins no pickle
+        return "it is neither"
     return said.splitlines()[0][:200] if said else type(error).__name__
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from moatbench.knobs import check_choice
+from moatbench.knobs import check_choice, check_whole
 from moatbench.learners.deep.device import one_thread, resolved
 from moatbench.models.forward import ACTIVATIONS, BLOCK, softmax
 from moatbench.types import Array, Labels
@@ -131,6 +131,11 @@ def check(name: str, image: Sequence[int], knobs: Mapping[str, Any]) -> None:
         raise ValueError(
             f"net {name} has the knobs {', '.join(known) or 'none'}, got {', '.join(unknown)}"
         )
+    for knob in sorted(knobs.keys() - {"activation"}):
+        units = knobs[knob]
+        several = name == "mlp" and not isinstance(units, int | float | str)
+        for one in units if several else [units]:
+            check_whole(f"net {name}: {knob}", one, 1)
     if name == "mlp":
         check_choice("net mlp: activation", knobs.get("activation", "relu"), tuple(ACTIVATIONS))
         return

@@ -40,10 +40,11 @@ def read_npz(path: Path, layout: str) -> Read:
             found = {SYNONYMS.get(name, name): file[name] for name in file.files}
     except FileNotFoundError:
         raise ValueError(f"data.path must be a file, got {path}, where there is none") from None
-    except Exception as error:  # a zip that is none, an array of objects: numpy says which
+    except Exception as error:  # a zip that is none, an array of objects
         raise ValueError(
-            f"data.path must be a .npz of plain arrays, got {path} ({error}); objects and pickles "
-            "are not read: write it anew with numpy.savez(path, x=images, y=labels)"
+            f"data.path must be a .npz of plain arrays, got {path} ({_why(error)}), and objects "
+            "and pickles are not read; write it anew with numpy.savez('new.npz', x=images, "
+            "y=labels), where you trust it"
         ) from error
     if set(SPLIT) <= set(found):
         parts = [as_pixels(found[f"x_{part}"], layout, f"x_{part}") for part in ("train", "test")]
@@ -58,6 +59,12 @@ def read_npz(path: Path, layout: str) -> Read:
     raise ValueError(
         f"{path.name} must hold x and y, or {', '.join(SPLIT)}, got {', '.join(found) or 'nothing'}"
     )
+
+
+def _why(error: Exception) -> str:
+    """Say why numpy reads no arrays; its own words tell how to run what the file says."""
+    said = str(error)
+    return "it is a pickle, or nothing known" if "pickle.load" in said else said
 
 
 def _checked(read: Read, path: Path) -> Read:

@@ -49,7 +49,9 @@ def as_bytes(values: NDArray[Any], where: str) -> Pixels:
     if values.dtype.kind not in "iuf" or not values.size:
         raise ValueError(f"{where} must hold numbers, got {values.dtype} of shape {values.shape}")
     low, high = float(values.min()), float(values.max())
-    if not (low >= 0 and high <= 255):  # NaN too
+    if np.isnan(low):
+        raise ValueError(f"{where} must hold pixels, got NaN in some; leave those pictures out")
+    if not (low >= 0 and high <= 255):
         raise ValueError(
             f"{where} must hold pixels from 0 to 255, or from 0 to 1, got {low:g} to {high:g}; "
             "undo the normalisation, or shift and scale them"
