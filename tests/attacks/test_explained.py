@@ -55,7 +55,7 @@ def test_what_a_model_explains_has_one_origin_and_it_is_the_truth() -> None:
 
 
 def test_an_answer_that_the_model_does_not_explain_is_searched_whole() -> None:
-    answers, true, found = asked(330, 0)
+    answers, _, found = asked(330, 0)
     inverse = inverse_of(BENT)
     assert inverse is not None
     first, *_ = found.pieces(answers, 0)
