@@ -133,14 +133,17 @@ class _Session:
         while self._reason or self._expansion is None or self._book is None:
             yield draw(CHUNK)
         questions, end = self._expansion.questions(), self._api.queries + TRIAL // 4
-        while self._api.queries < self._attack.draws:
+        while self._expansion is not None and self._api.queries < self._attack.draws:
             if self._api.queries < end or self._expansion.open_share < HARD:
                 yield next(questions)
             else:
                 yield self._round(self._expansion)
-        for values in questions:
-            yield values
             self._look()
+        while self._expansion is not None:
+            yield next(questions)
+            self._look()
+        while True:
+            yield draw(CHUNK)
 
     def _round(self, expansion: Expansion) -> Array:
         """(m, J) as many inputs as were asked before, most of them such as divide models of those.
@@ -215,9 +218,12 @@ class _Session:
         return ""
 
     def _look(self) -> None:
-        """Read answers anew that prove finer than they seemed."""
+        """Read answers anew that prove finer than they seemed; give up where they contradict."""
         book = self._book
-        if book is not None and book.n >= 2 * self._read_at:
+        if book is not None and book.diverges:
+            self._reason = "answers contradict each other as those of no sum of trees do"
+            self._book = self._expansion = None
+        elif book is not None and book.n >= 2 * self._read_at:
             self._read_at = book.n
             scale = Scale.of(book.outputs[: book.n], self._card.family in LOGS, self._card.full)
             if scale != book.scale:

@@ -101,6 +101,7 @@ class Attack(ABC):
         labels_only: whether it uses nothing of an answer but the label. An attack that uses more
             and reaches less shows that the defense broke it, not the leak: such a run is flagged.
         inner: the attack that it runs on an API seen in its own way; None for most.
+        choices: the attacks of which it runs the first that applies; none for most.
     """
 
     needs: ClassVar[Needs] = Needs()
@@ -108,6 +109,7 @@ class Attack(ABC):
     oracle: ClassVar[bool] = False
     labels_only: ClassVar[bool] = False
     inner: ClassVar["Attack | None"] = None
+    choices: ClassVar["tuple[Attack, ...]"] = ()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -31,6 +31,7 @@ from moatbench.runner.checks import flags
 from moatbench.runner.checks.selfcheck import of_layers
 from moatbench.runner.checks.standing import stand_of
 from moatbench.stack import Stack
+from moatbench.strategies.first_applicable import FirstApplicable
 from moatbench.strategies.retraining import Trainer
 from moatbench.strategies.wrapper import Wrapper
 from moatbench.traits import NoiseModel, Traits
@@ -484,6 +485,19 @@ def test_an_attack_that_says_it_is_aware_and_gains_nothing_is_told() -> None:
     assert told(attacks, {"watches"}, {"aware": [hit(20)], "twin": [hit(80)]}) == []
     assert told(attacks, {"noisy"}, {"aware": [hit(80)], "twin": [hit(20)]}) == []
     assert told(attacks, {"watches"}, {"aware": [hit(2)], "twin": [hit(2)]}) == []
+
+
+def test_one_that_runs_the_first_that_applies_is_compared_with_that() -> None:
+    several = FirstApplicable({"idle": Player(tag=1), "twin": Player(), "last": Player(tag=2)})
+    attacks: dict[str, Attack] = {
+        "last": Player(tag=2),
+        "twin": Player(),
+        "idle": Player(tag=1),
+        "aware": Aware(attack=several),
+    }
+    ran = {"aware": [hit(80)], "twin": [hit(20)], "last": [hit(300)]}
+    (flag,) = inversions.awareness_gave_nothing(attacks, {"watches"}, ran)
+    assert flag.text.endswith("80.0 %, and twin alone 95.0 %")
 
 
 def test_a_fit_that_says_it_converged_and_moves_with_twice_the_steps_is_told() -> None:

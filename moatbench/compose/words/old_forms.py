@@ -34,8 +34,8 @@ def refuse_old_form(part: Defense | Attack) -> None:
     if isinstance(part, Attack):
         for kind in type(part).__mro__:
             _check_attack(kind)
-        if part.inner is not None:
-            refuse_old_form(part.inner)
+        for other in (*part.choices, *([] if part.inner is None else [part.inner])):
+            refuse_old_form(other)
         return
     for one in part.parts():
         if not isinstance(one.traits, Traits):

@@ -89,13 +89,10 @@ def awareness_gave_nothing(
     """
     flags = []
     for name, wrapper in attacks.items():
-        inner = wrapper.inner
-        if inner is None:
-            continue
-        made = sorted((wrapper.against - inner.against) & frozenset(kinds))
-        for twin in (n for n, attack in attacks.items() if attack == inner and made):
-            aware, naive = (hits.get(n, ()) for n in (name, twin))
-            if not aware or len(aware) != len(naive) or 1 - naive[-1].mean() <= FALL:
+        for twin in _alone(wrapper, attacks, hits):
+            made = sorted((wrapper.against - attacks[twin].against) & frozenset(kinds))
+            aware, naive = hits.get(name, ()), hits[twin]
+            if not made or not aware or len(aware) != len(naive) or 1 - naive[-1].mean() <= FALL:
                 continue
             if not exceeds(aware[-1], naive[-1]):
                 text = (
@@ -107,6 +104,19 @@ def awareness_gave_nothing(
                 worse = exceeds(naive[-1], aware[-1])
                 flags.append(Flag(BOUND if alone and worse else NOTE, text, GAINLESS, name))
     return flags
+
+
+def _alone(wrapper: Attack, attacks: Mapping[str, Attack], hits: Hits) -> list[str]:
+    """Name the attacks that ran and are what a wrapper runs.
+
+    Of several, it runs the first that applies, which is the first of them that the suite ran too.
+    """
+    if wrapper.inner is None:
+        return []
+    for one in wrapper.inner.choices or (wrapper.inner,):
+        if found := [name for name, attack in attacks.items() if attack == one and name in hits]:
+            return found
+    return []
 
 
 def doubled(surrogate: Surrogate) -> Doubled | None:

@@ -13,6 +13,7 @@ from moatbench.types import Array, Mask, Rows
 Term = tuple[int, ...]  # sorted numbers of switches; () is the constant
 MOST_GAPS = 8  # of thresholds, that one answer may settle
 DEVIATIONS = 3.0  # of a sum of weights, each measured on its own, that are chance
+DIVERGED = 1e3  # times the largest answer, that no weight of trees comes to
 ROWS = 2048  # evaluated at a time
 
 
@@ -151,6 +152,14 @@ class Book:
         """(n,) of which answers something is left over."""
         known = slice(0, self.n)
         return np.asarray(np.abs(self.residual[known]).max(axis=1) > self.limit(known))
+
+    @property
+    def diverges(self) -> bool:
+        """Whether weights outgrow what trees can add up to, as they do where answers contradict."""
+        known, weights = self.targets[: self.n], self.terms.weights
+        return bool(self.n and len(weights)) and not (
+            np.abs(weights).max() <= DIVERGED * np.abs(known).max()
+        )
 
     def add_term(self, term: Term, place: int) -> None:
         """Let a term explain an answer, and take it off the residuals."""
