@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from moatbench.attack import Target
-from moatbench.client import Surrogate
+from moatbench.client import Answers, Surrogate
 from moatbench.knobs import check_number, check_whole
 from moatbench.strategies.committee import Committee
 from moatbench.strategies.retraining import Trainer, check_knobs
@@ -59,3 +59,9 @@ class CommitteeRetraining(Trainer):
         """Choose each round by a committee of all answers before it."""
         attacker = Committee(target, self.answers, self.learner, rng, self.members, self.candidates)
         yield from attacker.adapt_by_committee(self.first, self.growth, self.chosen_share)
+
+    def learn(self, target: Target, answers: Answers, rng: Generator) -> Surrogate:
+        """Train the surrogate alone: what was asked is not chosen again."""
+        attacker = Committee(target, self.answers, self.learner, rng, self.members, self.candidates)
+        attacker.bought.add(answers)
+        return attacker.surrogate()

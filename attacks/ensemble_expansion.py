@@ -74,6 +74,12 @@ class EnsembleExpansion(Attack):
             session.spend(checkpoint - target.api.queries)
             yield session.surrogate()
 
+    def learn(self, target: Target, answers: Answers, rng: Generator) -> Surrogate:
+        """Grow boosted trees: the terms lie between questions that other answers led to."""
+        bought = Purchases(target.api.card)
+        bought.add(answers)
+        return learnt(target.api.card, bought, rng, "")
+
 
 class _Session:
     """One run: what was asked, and what is made of it."""

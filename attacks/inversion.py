@@ -29,6 +29,7 @@ from moatbench.types import Generator
 KNOWLEDGE = ("exact", "family", "none")
 GAINING = 0.9  # of a round's gap between answers and surrogate, that the next one may leave
 MOSTLY = 0.9  # of the answers; where so many have one origin, they are believed
+CLEARLY = 0.5  # times as far from certain answers, at most
 SETTLED = 1e-12  # answers that move by less between rounds stay
 
 
@@ -66,8 +67,11 @@ class Inversion(Wrapper):
 
     @property
     def against(self) -> frozenset[str]:  # type: ignore[override]
-        """Rules that move confidences, and what the other attack withstands."""
-        return self.attack.against | {"perturbs", "relabels"}
+        """Rules that move confidences, steps and gaps behind them, and what the other withstands.
+
+        What is rounded or left out behind a rule comes as bounds.
+        """
+        return self.attack.against | {"perturbs", "relabels", "quantises", "truncates"}
 
     def unmet(self, target: Target) -> str:
         """Say also where there is nothing to invert, or no inverse."""
@@ -101,6 +105,7 @@ class Inversion(Wrapper):
             if not self.attack.labels_only:
                 for last in self._again(target, view, asking):
                     view.guess = last.predict
+                last = _nearest(live, last, view)
             last = last if view.determined or not last.parameters else _only_chosen(last)
             if not (last.parameters or self.attack.labels_only):
                 last = self._believed(target, view, asking, keeps_labels) or last
@@ -156,7 +161,10 @@ class Inversion(Wrapper):
     ) -> Surrogate:
         """Run the other attack again, on these answers."""
         replay = Replayed(target.api.card, answers, queries)
-        *_, fitted = self.attack.run(_before(target, replay), deepcopy(asking))
+        again = _before(target, replay)
+        if (learnt := self.attack.learn(again, answers, deepcopy(asking))) is not None:
+            return learnt
+        *_, fitted = self.attack.run(again, deepcopy(asking))
         return fitted
 
     def _tried(self, target: Target, rng: Generator) -> Mapping[str, Defense]:
@@ -200,6 +208,19 @@ def _gap(surrogate: Surrogate, answers: Answers) -> float:
     if said is None or answers.outputs is None or np.isnan(answers.outputs).all():
         return inf
     return float(np.nanmean(np.abs(said - answers.outputs)))
+
+
+def _nearest(first: Surrogate, last: Surrogate, view: Restored) -> Surrogate:
+    """Return the first surrogate where it has what is certain clearly more nearly than the last.
+
+    So it is where sums of trees were told term by term from what is certain: the last one had to
+    believe in what was chosen besides.
+    """
+    answers, certain = view.restored, view.origins.certain
+    known = answers.take(np.flatnonzero(certain))
+    if last is first or last.parameters or not len(known.x):
+        return last
+    return first if _gap(first, known) < CLEARLY * _gap(last, known) else last
 
 
 def _named(defense: Defense) -> str:

@@ -104,21 +104,24 @@ def told(file: Path) -> tuple[str, str]:
 def knobs(file: Path) -> dict[str, str]:
     """Return the knobs that a config file sets, and their defaults as they would be typed."""
     node: Any = OmegaConf.to_container(OmegaConf.load(file))
-    chosen = dict(_choices(node.pop("defaults", [])))
+    own = f"{file.stem}." if file.parent.name == "defense" else ""
+    taken = _choices(node.pop("defaults", []))
+    chosen = {at.removeprefix(own): choice for _, at, choice in taken}
     if file.parent.name == "defense" and node:  # a defense stands under its own name
         node = node[file.stem]
     return dict(_flat(node)) | chosen
 
 
-def _choices(defaults: list[Any]) -> Iterator[tuple[str, str]]:
-    """Yield what a config file takes from other groups: the knob, and the choice."""
+def _choices(defaults: list[Any]) -> Iterator[tuple[str, str, str]]:
+    """Yield what a config file takes from other groups: the group, the knob, and the choice."""
     for entry in defaults:
         if isinstance(entry, Mapping):
             (key, choice), *_ = entry.items()
-            yield str(key).split("@")[-1].split(".")[-1], str(choice)
+            group, _, at = str(key).lstrip("/").partition("@")
+            yield group, at or group, str(choice)
         elif "@" in entry:
             choice, key = entry.split("@")
-            yield key, choice
+            yield key, key, choice
 
 
 def _flat(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -161,17 +164,23 @@ def _table(group: str) -> str:
 
 def alive(file: Path) -> Any:
     """Make the part that a config file describes, with what it takes from other groups."""
-    node: Any = OmegaConf.load(file)
-    taken: Any = OmegaConf.to_container(node.pop("defaults", OmegaConf.create([])))
+    node = _loaded(file)
     if file.parent.name == "defense":
         if not node:
             return Defense()
         node = node[file.stem]
-    for key, choice in _choices(taken):
-        node[key] = OmegaConf.merge(
-            OmegaConf.load(CONF / key / f"{choice}.yaml"), node.get(key, {})
-        )
     return instantiate(node)
+
+
+def _loaded(file: Path) -> Any:
+    """Return what a config file says, and in it what it takes from other groups."""
+    node: Any = OmegaConf.load(file)
+    taken: Any = OmegaConf.to_container(node.pop("defaults", OmegaConf.create([])))
+    for group, at, choice in _choices(taken):
+        own = OmegaConf.select(node, at, default={})
+        other = _loaded(CONF / group / f"{choice}.yaml")
+        OmegaConf.update(node, at, OmegaConf.merge(other, own), force_add=True)
+    return node
 
 
 def _who_knows_what() -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from moatbench.api import PredictionAPI
-from moatbench.client import Card, Surrogate
+from moatbench.client import Answers, Card, Surrogate
 from moatbench.defense import Defense
 from moatbench.traits import Traits, check_kinds
 from moatbench.types import Array, Generator
@@ -119,6 +119,14 @@ class Attack(ABC):
     def unmet(self, target: Target) -> str:
         """Say why the attack does not apply to this target; '' where it does."""
         return self.needs.unmet(target.api.card, target.pool)
+
+    def learn(self, target: Target, answers: Answers, rng: Generator) -> Surrogate | None:
+        """Return what is made of answers that were bought before, and ask nothing.
+
+        None, as by default, where what was asked goes with how the answers were: whoever wants to
+        know runs it again on a record of them.
+        """
+        return None
 
     @abstractmethod
     def run(self, target: Target, rng: Generator) -> Iterator[Surrogate]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from moatbench.attack import Attack, Target
-from moatbench.client import Surrogate
+from moatbench.client import Answers, Surrogate
 from moatbench.types import Generator
 
 
@@ -52,4 +52,11 @@ class FirstApplicable(Attack):
 
     def run(self, target: Target, rng: Generator) -> Iterator[Surrogate]:
         """Give the first that applies this very generator, so that it does what it would alone."""
-        return next(a for a in self.choices if not a.unmet(target)).run(target, rng)
+        return self._chosen(target).run(target, rng)
+
+    def learn(self, target: Target, answers: Answers, rng: Generator) -> Surrogate | None:
+        """Let the first that applies learn."""
+        return self._chosen(target).learn(target, answers, rng)
+
+    def _chosen(self, target: Target) -> Attack:
+        return next(attack for attack in self.choices if not attack.unmet(target))

@@ -19,7 +19,9 @@ from moatbench.models import forward
 from moatbench.randomness import stream
 from moatbench.reply import Reply, from_outputs
 from moatbench.runner.extract import Checkpoint, Extraction
+from moatbench.solvers.expansion import book
 from moatbench.solvers.expansion.coordinates import Coordinates
+from moatbench.solvers.expansion.scale import Scale
 from moatbench.space import InputSpace
 from moatbench.testing.attacks import Patchy
 from moatbench.traits import NOTHING
@@ -201,3 +203,27 @@ def test_a_second_threshold_is_looked_for_at_all_distances_from_the_first() -> N
     away = [abs(at.near(0, 0.1, np.random.default_rng(i)) - 0.1) for i in range(200)]
     assert 2.0**-15 <= min(away) < 1e-4
     assert 0.05 < max(away) <= 2.0**-3
+
+
+def test_sums_that_outgrow_what_trees_can_say_are_given_up_and_learnt_from(
+    boosted: Victim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(book, "DIVERGED", 1e-6)
+    *_, last = played(boosted, Defense(), 2000, 3000)
+    assert "answers contradict each other as those of no sum of trees do" in last.note
+    assert last.queries == 3000
+    assert last.metrics["fidelity_test"] > 0.9
+
+
+def test_a_sum_is_said_to_diverge_where_a_weight_outgrows_all_answers(boosted: Victim) -> None:
+    answers = boosted.predict(boosted.shares.pool[:50]).outputs
+    assert answers is not None
+    at = Coordinates(boosted.space, boosted.shares.pool)
+    kept = book.Book(at, Scale.of(answers, True, True))
+    kept.add(at.values(boosted.shares.pool[:50]), answers)
+    kept.add_term((), 0)
+    assert not kept.diverges
+    kept.terms.weights *= 2e3 * np.abs(kept.targets[:50]).max() / np.abs(kept.terms.weights).max()
+    assert kept.diverges
+    kept.terms.weights[:] = np.nan
+    assert kept.diverges

@@ -29,7 +29,8 @@ def iris() -> Victim:
 @pytest.fixture(scope="module")
 def boosting() -> Victim:
     shape = {"trees": 50, "leaves": 8, "learning_rate": 0.1}
-    return gradient_boosting(bundled("breast_cancer"), stream(0, "victim"), **shape)
+    victim: Victim = gradient_boosting(bundled("breast_cancer"), stream(0, "victim"), **shape)
+    return victim
 
 
 def attack(composed: Compose, name: str, *knobs: str) -> Attack:
