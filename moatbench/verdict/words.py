@@ -54,12 +54,19 @@ def _judged(case: Case) -> str:
         return f"{name} {'holds' if case.gain < MOST else 'helps, and does not hold'}"
     if case.beside and not undefended:
         return f"{name} does not hold"
-    amount = "most of" if case.gain >= MOST else "part of" if case.gain > NOTHING else "nothing of"
-    return (
-        f"Undefended, {amount} the model leaks"
-        if undefended
-        else f"{name} leaks {amount} the model"
-    )
+    leaked = _leaked(case)
+    if not undefended:
+        return f"{name} leaks {leaked}"
+    return f"Undefended, {leaked} {'leak' if case.regression else 'leaks'}"
+
+
+def _leaked(case: Case) -> str:
+    """Tell how much; of a model that answers values, of those that a copy has to all digits."""
+    most, some = case.gain >= MOST, case.gain > NOTHING
+    if case.regression:  # that none is equal does not say that none is near
+        amount = "most" if most else "some" if some else "none"
+        return f"{amount} of the model's exact values"
+    return f"{'most' if most else 'part' if some else 'nothing'} of the model"
 
 
 def _evidence(case: Case) -> str:
@@ -72,7 +79,8 @@ def _evidence(case: Case) -> str:
     steps.append(
         f"{side}{percent(case.stolen)}{_interval(case)}{rows} after {_queries(case, case.budget)}"
     )
-    told = f"a thief's copy of {case.model} agrees with it on {' and on '.join(steps)}"
+    digits = ", to a millionth of its range of values," if case.regression else ""
+    told = f"a thief's copy of {case.model} agrees with it{digits} on {' and on '.join(steps)}"
     if case.gain < COPIED and not isnan(case.floor):
         without = FLOORS.get(case.floor_name, case.floor_name).partition(",")[0]
         told += f"; without the API, {without} has {percent(case.floor)}"

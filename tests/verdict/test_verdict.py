@@ -53,6 +53,18 @@ def test_little_stolen_in_one_run_is_no_proof() -> None:
     )
 
 
+def test_of_values_only_the_exact_ones_are_said_to_leak_or_not() -> None:
+    none = verdict(case(stolen=0.1, regression=True, model="a tree on iris"))
+    assert none.startswith(
+        "MAD leaks none of the model's exact values: a thief's copy of a tree on iris agrees with "
+        "it, to a millionth of its range of values, on "
+    )
+    some = verdict(case(stolen=0.4, regression=True))
+    assert some.startswith("MAD leaks some of the model's exact values: ")
+    bare = verdict(case(defense="none", stolen=0.96, regression=True))
+    assert bare.startswith("Undefended, most of the model's exact values leak: ")
+
+
 def test_an_invalid_number_is_told_as_nothing_else() -> None:
     told = verdict(against(0.1, NAIVE, INVALID))
     assert told == (
