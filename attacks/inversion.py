@@ -29,6 +29,7 @@ from moatbench.types import Generator
 KNOWLEDGE = ("exact", "family", "none")
 GAINING = 0.9  # of a round's gap between answers and surrogate, that the next one may leave
 MOSTLY = 0.9  # of the answers; where so many have one origin, they are believed
+FEW = 40  # answers with one origin, that say nothing of the others
 CLEARLY = 0.5  # times as far from certain answers, at most
 SETTLED = 1e-12  # answers that move by less between rounds stay
 
@@ -102,6 +103,8 @@ class Inversion(Wrapper):
             view.guess = live.predict
             last = live
             view.guess_first()
+            if not keeps_labels and (first := self._by_certain(target, view, asking)):
+                view.guess = first.predict
             if not self.attack.labels_only:
                 for last in self._again(target, view, asking):
                     view.guess = last.predict
@@ -110,6 +113,20 @@ class Inversion(Wrapper):
             if not (last.parameters or self.attack.labels_only):
                 last = self._believed(target, view, asking, keeps_labels) or last
             yield replace(last, note="; ".join(filter(None, (last.note, view.note))))
+
+    def _by_certain(self, target: Target, view: Restored, asking: Generator) -> Surrogate | None:
+        """Learn from answers with one origin alone, to choose among those of others.
+
+        None where they are too few, or most, or of one class; or where the other attack cannot
+        learn without asking. Behind mad of two classes the others are mirrored: whoever takes the
+        midst of both learns nothing, or everything the wrong way round.
+        """
+        certain = np.flatnonzero(view.origins.certain)
+        known = view.restored.take(certain)
+        few = len(certain) < FEW or len(np.unique(known.labels)) < 2
+        if few or len(certain) >= MOSTLY * view.origins.n:
+            return None
+        return self.attack.learn(_before(target, target.api), known, deepcopy(asking))
 
     def _again(self, target: Target, view: Restored, asking: Generator) -> Iterator[Surrogate]:
         """Fit again to the answers as the surrogate so far settles them, while that helps."""
