@@ -67,13 +67,13 @@ def _agreement(equations: Equations, labels: Labels, k: int) -> Agreement | None
         one = Agreement(w, standing_entries(equations, w))
         if one.certain.any() and not one.certain.all() and not equations.sigmoids:
             one = completed(equations, one)
-        if _certified(equations, one):
+        if certified(equations, one):
             return one
         tried.append(one.w)
     return _close(equations, tried) if equations.sigmoids else None
 
 
-def _certified(equations: Equations, one: Agreement) -> bool:
+def certified(equations: Equations, one: Agreement) -> bool:
     """Whether more equations stand than weights and offsets could make.
 
     One odds a row stands by itself: what many answers are told alike, a constant explains, so equal
