@@ -110,6 +110,30 @@ def test_a_class_that_is_raised_in_each_answer_leaves_the_odds_of_the_other_sigm
     assert one.stands.sum(axis=1).min() >= 5
 
 
+def test_a_sigmoid_that_is_raised_most_of_the_time_is_found_by_the_others_offsets() -> None:
+    rng = np.random.default_rng(0)
+    a = design(rng.uniform(-1, 1, (200, 6)))
+    w = rng.normal(size=(7, 8)) * 2 - 5 * np.eye(7)[-1:].T
+    true = one_vs_rest(a @ w)
+    large = true[:, 0] > np.quantile(true[:, 0], 0.4)
+    raised = np.where(large, 0, rng.integers(8, size=200))
+    told = 0.5 * true + 0.5 * np.eye(8)[raised]
+    (one,) = agreements(Equations.of(a, told, sigmoids=True), told.argmax(axis=1), 8)
+    assert one.exact
+    np.testing.assert_allclose(one.w, w, atol=1e-6)
+    np.testing.assert_array_equal(one.stands[:, 0], raised != 0)
+
+
+def test_of_answers_that_stand_nearly_each_has_its_row_though_nothing_of_it_is_usable() -> None:
+    a, _, true = of_sigmoids(120, 4, 6)
+    told = true * np.exp(np.random.default_rng(1).normal(size=true.shape) * 3e-3)
+    told[:3] = 0.0
+    (one,) = agreements(Equations.of(a, told, sigmoids=True), true.argmax(axis=1), 6)
+    assert not one.exact
+    assert len(one.stands) == 120
+    assert not one.stands[:3].any()
+
+
 def test_noise_on_every_entry_leaves_no_sigmoid_standing() -> None:
     a, _, true = of_sigmoids(120, 4, 6)
     told = true * np.exp(np.random.default_rng(1).normal(size=true.shape) * 0.3)

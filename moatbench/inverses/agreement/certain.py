@@ -6,6 +6,7 @@ from moatbench.inverses.agreement.annealed import WIDEST, annealed, completed, s
 from moatbench.inverses.agreement.stated import (
     AGREEING,
     EXACT,
+    NEAR,
     SPARE,
     Agreement,
     Equations,
@@ -15,7 +16,7 @@ from moatbench.types import Array, Labels
 
 MOST = 0.75  # of the classes
 MODELS = 3  # that may answer in turn
-NEAR, NEARLY = 0.03, 0.65  # of sigmoids that nothing certifies: gap in log-odds, share of entries
+NEARLY = 0.65  # share of the entries of sigmoids that stand nearly, and nothing certifies
 BENT, TELLING = -3.0, 1.5  # score from which a sigmoid is far from linear, and entries an unknown
 
 
@@ -36,9 +37,11 @@ def agreements(equations: Equations, labels: Labels, k: int) -> list[Agreement]:
         one = _agreement(equations.among(left), labels[left], k)
         if one is None:
             break
+        within = EXACT if one.exact else NEAR
+        one = one._replace(stands=standing_entries(equations, one.w, within))
         if not one.exact:
             return found or [one]
-        found.append(Agreement(one.w, standing_entries(equations, one.w)))
+        found.append(one)
         left &= ~found[-1].rows
     return sorted(found, key=lambda one: -int(one.stands.sum()))
 
@@ -65,12 +68,20 @@ def _agreement(equations: Equations, labels: Labels, k: int) -> Agreement | None
     for start in starts(equations, labels, k):
         w = annealed(equations, start, WIDEST)
         one = Agreement(w, standing_entries(equations, w))
-        if one.certain.any() and not one.certain.all() and not equations.sigmoids:
+        if not one.certain.all() and _worth_completing(equations, one):
             one = completed(equations, one)
         if _certified(equations, one):
             return one
         tried.append(one.w)
     return _close(equations, tried) if equations.sigmoids else None
+
+
+def _worth_completing(equations: Equations, one: Agreement) -> bool:
+    """Whether the classes that are certain tell the others; of sigmoids it takes most of them."""
+    if not equations.sigmoids:
+        return bool(one.certain.any())
+    near = standing_entries(equations, one.w, NEAR).sum() >= NEARLY * equations.usable.sum()
+    return bool(near and one.certain.mean() >= MOST)
 
 
 def _certified(equations: Equations, one: Agreement) -> bool:
