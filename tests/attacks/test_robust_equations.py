@@ -92,6 +92,26 @@ def test_sigmoids_are_solved_for_with_the_offsets_of_the_rows(defense: str, quer
     assert "of the equations stand" in point.note
 
 
+@pytest.mark.parametrize("attack", ["robust_equations", "equation_solving"])
+def test_of_two_models_the_customers_is_found_though_the_other_stands_nearly(attack: str) -> None:
+    """It was the other one that was told: of sigmoids, with no test row right."""
+    defense = defense_of("adaptive_misinformation")
+    for seed in (0, 1, 2):
+        victim = victim_of("one_vs_rest", "iris", seed=seed)
+        (point,) = extract(victim, defense, attack_of(attack), checkpoints=[100], seed=seed)
+        assert point.metrics["fidelity_test"] == point.metrics["fidelity_uniform"] == 1
+        assert "of the equations stand" in point.note
+
+
+@pytest.mark.slow
+def test_a_shift_of_all_sigmoids_that_is_left_shrinks_from_search_to_search() -> None:
+    victim = victim_of("one_vs_rest", "digits", seed=1)
+    defense, attack = defense_of("adaptive_misinformation"), attack_of("robust_equations")
+    (point,) = extract(victim, defense, attack, checkpoints=[650], seed=1)
+    assert point.metrics["tv_uniform"] < CLOSE
+    assert "of the equations stand" in point.note
+
+
 def of_sigmoids(n: int, d: int, k: int) -> tuple[Array, Array, Array]:
     """Features (n, d + 1), weights, and what one-vs-rest regression says."""
     rng = np.random.default_rng(0)
