@@ -74,7 +74,7 @@ def _agreement(equations: Equations, labels: Labels, k: int) -> Agreement | None
             one = completed(equations, one)
         if equations.sigmoids:
             one = _again(equations, one)
-        if _certified(equations, one):
+        if certified(equations, one):
             return one
         tried.append(one.w)
     return _close(equations, tried) if equations.sigmoids else None
@@ -108,7 +108,7 @@ def _again(equations: Equations, one: Agreement) -> Agreement:
     return one
 
 
-def _certified(equations: Equations, one: Agreement) -> bool:
+def certified(equations: Equations, one: Agreement) -> bool:
     """Whether more equations stand than weights and offsets could make.
 
     One odds a row stands by itself: what many answers are told alike, a constant explains, so equal
