@@ -57,9 +57,12 @@ class Row(NamedTuple):
     data: tuple[str, ...] = ("data=digits",)
 
 
+IRIS = ("data=iris",)
 FAMILY, NONE = ("attack.knowledge=family",), ("attack.knowledge=none",)
 HUNDRED = ("data=blobs", "data.options.centers=100", "+data.options.n_features=20")
+OTHER_DATA = {HUNDRED: ", 100 classes", IRIS: ", iris"}
 STRONG = ("defense.grad2.epsilon=1",)
+SIGMOIDS = ("grad2", "modelguard_w", "mad_argmax", "shuffle", "reverse_sigmoid", "dcp")
 ROWS_OF_ATTACKS = (
     Row("mad", 650, "inversion"),
     Row("mad_argmax", 1300, "inversion", bar=(100, 100, 1e-4)),
@@ -90,6 +93,8 @@ ROWS_OF_ATTACKS = (
         for name, queries in (("mad", 325), ("dawn", 650), ("modelguard_w", 2600), ("grad2", 2600))
     ),
     Row("adaptive_misinformation", 650, "robust_equations", (), (100, 0, 1e-3), "one_vs_rest"),
+    *(Row(name, 1300, "inversion", victim="one_vs_rest") for name in SIGMOIDS),
+    *(Row(name, 150, "inversion", victim="one_vs_rest", data=IRIS) for name in SIGMOIDS),
 )
 
 
@@ -162,7 +167,7 @@ def line(row: Row) -> str:
     met = test >= least and uniform >= of_uniform and far <= most
     cells = [
         row.victim,
-        row.defense + (", 100 classes" if row.data == HUNDRED else ""),
+        row.defense + OTHER_DATA.get(row.data, ""),
         " ".join([row.attack, *(knob.partition(".")[2] for knob in row.knobs)]),
         f"{row.queries:,}",
         f"{test:.1f}, {uniform:.1f}",

@@ -40,7 +40,7 @@ def linear_guess(
     rows = np.zeros(0, np.intp) if told is None else np.flatnonzero(has_outputs(told))
     if told is None or len(rows) * (learner.k - 1) < learner.unknowns:
         return None
-    none_stands, found = not _untouched(told, origins).any(), None
+    none_stands, found = not untouched(told, origins).any(), None
     points = int(origins.pointed.sum()) * (learner.k - 1)
     if (learner.k == 2 or (none_stands and learner.k <= ALL)) and points < learner.unknowns:
         return None  # what is left are bounds
@@ -79,7 +79,7 @@ def label_fit(learner: Learner, x: Array, labels: Labels) -> Array:
 
 def _stood(a: Array, told: Array, origins: Origins, w: Array) -> Array:
     """Fit to what was told and may have been so; then choose origins, and fit to these again."""
-    w, _ = standing(a, _logs(told), _untouched(told, origins), w)
+    w, _ = standing(a, _logs(told), untouched(told, origins), w)
     for _ in range(ROUNDS):
         guess = softmax(a @ w, axis=1)
         chosen, known = nearest(origins, guess)
@@ -173,7 +173,7 @@ def _ordered(a: Array, origins: Origins, w: Array) -> Array:
     return w
 
 
-def _untouched(told: Array, origins: Origins) -> Mask:
+def untouched(told: Array, origins: Origins) -> Mask:
     """(n, k) entries that most origins of an answer have as they were told."""
     kept = (origins.low == origins.high) & (origins.low == told[origins.rows])
     count = np.zeros(told.shape)

@@ -13,6 +13,7 @@ from moatbench.inverses.hypotheses import SAMPLE, spoken_for
 from moatbench.inverses.linear_guess import linear_guess
 from moatbench.inverses.origins import Origins, stacked
 from moatbench.inverses.settling import farthest, settled
+from moatbench.inverses.sigmoids import sigmoid_guess
 from moatbench.inverses.steps import ALL
 from moatbench.learners.published import PUBLISHED, learner_for, smooth_learner
 from moatbench.reply import Predict, Reply, has_outputs
@@ -113,8 +114,11 @@ class Restored(View):
     def guess_first(self) -> None:
         """Where few answers have one origin, guess a model of linear log-odds by all of them."""
         card = self.card
-        linear = card.family in ("logistic", "softmax")
-        if not linear or (self._name and self._mostly_certain):
+        if self._name and self._mostly_certain:
+            return
+        if card.family == "one_vs_rest" and len(card.classes) > 2:
+            self._guess_sigmoids()
+        if card.family not in ("logistic", "softmax"):
             return
         learner, answers = smooth_learner("softmax", card), Answers.joined(self._told)
         origins = stacked(self._origins)
@@ -127,6 +131,13 @@ class Restored(View):
                 found = linear_guess(learner, answers, stacked(self._origins))
             self._rules = self._rules if name is None else {}
         self.guess = found or self.guess
+
+    def _guess_sigmoids(self) -> None:
+        """Guess a one-vs-rest regression by all answers, where one is certified."""
+        if not self._name:
+            return
+        learner, origins = smooth_learner("one_vs_rest", self.card), stacked(self._origins)
+        self.guess = sigmoid_guess(learner, Answers.joined(self._told), origins) or self.guess
 
     @property
     def determined(self) -> bool:

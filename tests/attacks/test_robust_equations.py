@@ -92,6 +92,26 @@ def test_sigmoids_are_solved_for_with_the_offsets_of_the_rows(defense: str, quer
     assert "of the equations stand" in point.note
 
 
+@pytest.mark.parametrize("attack", ["robust_equations", "equation_solving"])
+def test_of_two_models_the_customers_is_found_though_the_other_stands_nearly(attack: str) -> None:
+    """It was the other one that was told: of sigmoids, with no test row right."""
+    defense = defense_of("adaptive_misinformation")
+    for seed in (0, 1, 2):
+        victim = victim_of("one_vs_rest", "iris", seed=seed)
+        (point,) = extract(victim, defense, attack_of(attack), checkpoints=[100], seed=seed)
+        assert point.metrics["fidelity_test"] == point.metrics["fidelity_uniform"] == 1
+        assert "of the equations stand" in point.note
+
+
+@pytest.mark.slow
+def test_a_shift_of_all_sigmoids_that_is_left_shrinks_from_search_to_search() -> None:
+    victim = victim_of("one_vs_rest", "digits", seed=1)
+    defense, attack = defense_of("adaptive_misinformation"), attack_of("robust_equations")
+    (point,) = extract(victim, defense, attack, checkpoints=[650], seed=1)
+    assert point.metrics["tv_uniform"] < CLOSE
+    assert "of the equations stand" in point.note
+
+
 def of_sigmoids(n: int, d: int, k: int) -> tuple[Array, Array, Array]:
     """Features (n, d + 1), weights, and what one-vs-rest regression says."""
     rng = np.random.default_rng(0)
@@ -108,6 +128,30 @@ def test_a_class_that_is_raised_in_each_answer_leaves_the_odds_of_the_other_sigm
     assert one.exact
     np.testing.assert_allclose(one.w, w, atol=1e-6)
     assert one.stands.sum(axis=1).min() >= 5
+
+
+def test_a_sigmoid_that_is_raised_most_of_the_time_is_found_by_the_others_offsets() -> None:
+    rng = np.random.default_rng(0)
+    a = design(rng.uniform(-1, 1, (200, 6)))
+    w = rng.normal(size=(7, 8)) * 2 - 5 * np.eye(7)[-1:].T
+    true = one_vs_rest(a @ w)
+    large = true[:, 0] > np.quantile(true[:, 0], 0.4)
+    raised = np.where(large, 0, rng.integers(8, size=200))
+    told = 0.5 * true + 0.5 * np.eye(8)[raised]
+    (one,) = agreements(Equations.of(a, told, sigmoids=True), told.argmax(axis=1), 8)
+    assert one.exact
+    np.testing.assert_allclose(one.w, w, atol=1e-6)
+    np.testing.assert_array_equal(one.stands[:, 0], raised != 0)
+
+
+def test_of_answers_that_stand_nearly_each_has_its_row_though_nothing_of_it_is_usable() -> None:
+    a, _, true = of_sigmoids(120, 4, 6)
+    told = true * np.exp(np.random.default_rng(1).normal(size=true.shape) * 3e-3)
+    told[:3] = 0.0
+    (one,) = agreements(Equations.of(a, told, sigmoids=True), true.argmax(axis=1), 6)
+    assert not one.exact
+    assert len(one.stands) == 120
+    assert not one.stands[:3].any()
 
 
 def test_noise_on_every_entry_leaves_no_sigmoid_standing() -> None:

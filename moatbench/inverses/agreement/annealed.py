@@ -5,17 +5,24 @@ from collections.abc import Iterator
 import numpy as np
 
 from moatbench.inverses.agreement.joint import jointly_annealed
-from moatbench.inverses.agreement.stated import Agreement, Equations, standing_entries
+from moatbench.inverses.agreement.stated import (
+    EXACT,
+    NEAR,
+    Agreement,
+    Equations,
+    standing_entries,
+)
 from moatbench.inverses.standing import weights_of
 from moatbench.models.linear import cross_entropy
 from moatbench.models.one_vs_rest import SHIFTS, OneVsRest
-from moatbench.types import Array, Labels, Mask
+from moatbench.types import Array, Labels, Mask, Rows
 
 WIDEST, NARROWEST, SHRINKING = 3.0, 1e-7, 0.88  # scale of the residuals, in log-odds, a round
 POLISHING = 1e-5  # scale from which a solution is found again
+AGAIN = 0.5  # the same of sigmoids, of which a shift is left
 FREE = 20  # rounds in which two entries of a row will do, and a ridge holds them
 RIDGE = 1e-3, 1e-9  # in the free rounds, and later
-ENDS, ALONE = 4, 1.0  # a quarter of the answers, and the scale, where a class is sought alone
+ENDS, ALONE = (4, 2), 1.0  # a quarter or half of the answers, and the scale, for a class alone
 
 
 def starts(equations: Equations, labels: Labels, k: int) -> Iterator[Array]:
@@ -49,28 +56,38 @@ def annealed(equations: Equations, w: Array, widest: float) -> Array:
 def completed(equations: Equations, one: Agreement) -> Agreement:
     """Look again for classes of which the others' rows tell too little.
 
-    The offsets of the rows are known by then. A class that is moved most of the time is so where
-    it is large, or where it is small: each end of the answers is tried alone, then all.
+    The offsets of the rows are known by then, and with them each score: of sigmoids nearly so, for
+    a shift of all is nearly an offset. What was raised is told as large, what was lowered as small:
+    each end of what was told of a class is tried alone, then all.
     """
-    w = one.w.copy()
-    known = one.stands & one.certain
+    w, within = one.w.copy(), NEAR if equations.sigmoids else EXACT
+    known = standing_entries(equations, w, within) & one.certain
     count = known.sum(axis=1)
     rows = np.flatnonzero(count >= equations.least)
+    if not len(rows):
+        return one
     gaps = np.where(known, equations.gaps(w), 0.0)[rows]
-    logs = equations.logs[rows] - (gaps.sum(axis=1) / count[rows])[:, None]
+    some = equations.among(rows)
+    scores, usable = some.scores_told(gaps.sum(axis=1) / count[rows])
     for j in np.flatnonzero(~one.certain):
-        some = rows[equations.usable[rows, j]]
-        column = logs[equations.usable[rows, j]][:, [j]]
-        alone = Equations(equations.a[some], column, np.ones_like(column, bool))
-        order = np.argsort(alone.a @ w[:, j])
-        for end in (order[: len(order) // ENDS], order[-(len(order) // ENDS) :]):
+        column = scores[usable[:, j]][:, [j]]
+        alone = Equations(some.a[usable[:, j]], column, np.ones_like(column, bool))
+        order = np.argsort(column[:, 0])
+        for end in _ends(order):
             found = annealed(alone.among(end), w[:, [j]], ALONE)
             found = annealed(alone, found, ALONE / 10)
-            if Agreement(found, standing_entries(alone, found)).certain.all():
+            if Agreement(found, standing_entries(alone, found, within)).certain.all():
                 w[:, [j]] = found
                 break
-    w = annealed(equations, w, POLISHING)
+    w = annealed(equations, w, AGAIN if equations.sigmoids else POLISHING)
     return Agreement(w, standing_entries(equations, w))
+
+
+def _ends(order: Rows) -> Iterator[Rows]:
+    """Yield the first and the last quarter of some rows, then halves."""
+    for part in ENDS:
+        yield order[: len(order) // part]
+        yield order[-(len(order) // part) :]
 
 
 def _linear(equations: Equations, labels: Labels, k: int) -> Iterator[Array]:

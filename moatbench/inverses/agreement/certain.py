@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from moatbench.inverses.agreement.annealed import WIDEST, annealed, completed, starts
+from moatbench.inverses.agreement.annealed import AGAIN, WIDEST, annealed, completed, starts
 from moatbench.inverses.agreement.stated import (
     AGREEING,
     EXACT,
+    NEAR,
     SPARE,
     Agreement,
     Equations,
@@ -14,8 +15,9 @@ from moatbench.inverses.agreement.stated import (
 from moatbench.types import Array, Labels
 
 MOST = 0.75  # of the classes
+AGAINST_A_SHIFT = 3  # more searches, where sigmoids stand nearly
 MODELS = 3  # that may answer in turn
-NEAR, NEARLY = 0.03, 0.65  # of sigmoids that nothing certifies: gap in log-odds, share of entries
+NEARLY = 0.65  # share of the entries of sigmoids that stand nearly, and nothing certifies
 BENT, TELLING = -3.0, 1.5  # score from which a sigmoid is far from linear, and entries an unknown
 
 
@@ -23,7 +25,7 @@ def agreements(equations: Equations, labels: Labels, k: int) -> list[Agreement]:
     """Return the models that explain answers exactly, each of them some; the best first.
 
     Where a defense answers for the victim, two models do. Each is looked for among the answers that
-    no other explains. Of sigmoids that no solution explains exactly, one may that is near to most.
+    no other explains. Of sigmoids that none explains exactly, those count that most are near to.
 
     Args:
         equations: in any order.
@@ -31,16 +33,19 @@ def agreements(equations: Equations, labels: Labels, k: int) -> list[Agreement]:
         k: classes.
     """
     found: list[Agreement] = []
+    close: list[Agreement] = []
     left = np.asarray(equations.usable.any(axis=1))
-    while len(found) < MODELS and left.sum() * equations.usable.shape[1] > equations.a.shape[1]:
+    for _ in range(MODELS):
+        if left.sum() * equations.usable.shape[1] <= equations.a.shape[1]:
+            break
         one = _agreement(equations.among(left), labels[left], k)
         if one is None:
             break
-        if not one.exact:
-            return found or [one]
-        found.append(Agreement(one.w, standing_entries(equations, one.w)))
-        left &= ~found[-1].rows
-    return sorted(found, key=lambda one: -int(one.stands.sum()))
+        within = EXACT if one.exact else NEAR
+        one = one._replace(stands=standing_entries(equations, one.w, within))
+        (found if one.exact else close).append(one)
+        left &= ~one.rows
+    return sorted(found or close, key=lambda one: -int(one.stands.sum()))
 
 
 def nearly(equations: Equations, labels: Labels, k: int) -> Agreement | None:
@@ -65,15 +70,45 @@ def _agreement(equations: Equations, labels: Labels, k: int) -> Agreement | None
     for start in starts(equations, labels, k):
         w = annealed(equations, start, WIDEST)
         one = Agreement(w, standing_entries(equations, w))
-        if one.certain.any() and not one.certain.all() and not equations.sigmoids:
+        if not one.certain.all() and _worth_completing(equations, one):
             one = completed(equations, one)
-        if _certified(equations, one):
+        if equations.sigmoids:
+            one = _again(equations, one)
+        if certified(equations, one):
             return one
         tried.append(one.w)
     return _close(equations, tried) if equations.sigmoids else None
 
 
-def _certified(equations: Equations, one: Agreement) -> bool:
+def _worth_completing(equations: Equations, one: Agreement) -> bool:
+    """Whether the classes that are certain tell the others; of sigmoids it takes most of them."""
+    if not equations.sigmoids:
+        return bool(one.certain.any())
+    return _mostly(equations, one.w) and bool(one.certain.mean() >= MOST)
+
+
+def _mostly(equations: Equations, w: Array) -> bool:
+    """Whether most entries stand nearly."""
+    return bool(standing_entries(equations, w, NEAR).sum() >= NEARLY * equations.usable.sum())
+
+
+def _again(equations: Equations, one: Agreement) -> Agreement:
+    """Solve again from where sigmoids stand nearly, as long as more of them come to stand exactly.
+
+    What is left is a shift of all, which shrinks from one search to the next.
+    """
+    if not (one.certain.all() and _mostly(equations, one.w)):
+        return one
+    for _ in range(AGAINST_A_SHIFT):
+        w = annealed(equations, one.w, AGAIN)
+        other = Agreement(w, standing_entries(equations, w))
+        if other.stands.sum() <= one.stands.sum():
+            break
+        one = other
+    return one
+
+
+def certified(equations: Equations, one: Agreement) -> bool:
     """Whether more equations stand than weights and offsets could make.
 
     One odds a row stands by itself: what many answers are told alike, a constant explains, so equal

@@ -41,14 +41,16 @@ def jointly_annealed(
         if turn >= FREE:
             weights[weights.sum(axis=1) <= least - 1] = 0
         damping = DAMPING * (scale / widest if turn >= FREE else 1.0)
-        step = _step(model, np.nan_to_num(gaps), weights, theta, damping)
+        step = projected_step(model, np.nan_to_num(gaps), weights, theta, damping)
         if step is None:
             return theta
         theta, turn, scale = theta + step, turn + 1, scale * SHRINKING
     return theta
 
 
-def _step(model: Model, gaps: Array, weights: Array, theta: Array, damping: float) -> Array | None:
+def projected_step(
+    model: Model, gaps: Array, weights: Array, theta: Array, damping: float
+) -> Array | None:
     """(m,) a damped step that makes weighted gaps (n, k) alike in a row; None at an end."""
     total = np.maximum(weights.sum(axis=1, keepdims=True), TINY)
     offset = (weights * gaps).sum(axis=1, keepdims=True) / total

@@ -10,6 +10,7 @@ from moatbench.inverses.standing import MANY, agreed
 from moatbench.types import Array, Mask, Rows
 
 EXACT = 1e-6  # residual of an entry that stands
+NEAR = 0.03  # of one that stands nearly
 AGREEING = 3  # entries of a row at least: two lie on every line
 FAINT = 1e-10  # a confidence below carries rounding errors in its log
 TIED = 3e-4  # nearer to the largest, and a class may have been raised to it
@@ -66,6 +67,15 @@ class Equations:
         scores = self.a @ w
         return np.asarray(log_expit(scores)) if self.sigmoids else scores
 
+    def scores_told(self, offset: Array) -> tuple[Array, Mask]:
+        """(n, k) scores that answers tell, and which they tell, given the rows' offsets (n,)."""
+        logs = self.logs - offset[:, None]
+        if not self.sigmoids:
+            return logs, self.usable
+        below = self.usable & (logs < -FAINT)  # no sigmoid is above 1
+        logs = np.where(below, logs, -1.0)
+        return logs - np.log(-np.expm1(logs)), below
+
     def gaps(self, w: Array) -> Array:
         """(n, k) logs of the answers less those of the model; NaN where nothing is usable."""
         return np.where(self.usable, self.logs - self.scores(w), np.nan)
@@ -107,10 +117,16 @@ class Agreement(NamedTuple):
         return np.asarray(self.stands.any(axis=1))
 
 
-def standing_entries(equations: Equations, w: Array) -> Mask:
-    """(n, k) the entries that a model explains, with others of their row, to the last digits."""
+def standing_entries(equations: Equations, w: Array, within: float = EXACT) -> Mask:
+    """(n, k) the entries that a model explains, with others of their row, to the last digits.
+
+    Args:
+        equations: to explain.
+        w: (d, k) weights of the model.
+        within: gap in log-odds that is left.
+    """
     gaps = equations.gaps(w)
-    near = np.abs(gaps - equations.offsets(gaps, EXACT)) < EXACT
+    near = np.abs(gaps - equations.offsets(gaps, within)) < within
     return np.asarray(near & (near.sum(axis=1, keepdims=True) >= equations.least))
 
 

@@ -134,8 +134,10 @@ class Search:
         every = [(rows, top, others), self._bisected(meant.take(lost), left[lost])]
         tangent = self._meant(cells, choices.take(~crossing))
         tangent = tangent.take(self._turning(tangent, choices.sums[:, ~crossing]))
-        every += [self._from(tangent, np.full(len(tangent.rows), e))[:3] for e in (0.0, 1.0)]
-        return every + [self._pinned(*one) for one in every]
+        both = tangent.take(np.tile(np.arange(len(tangent.rows)), 2))
+        every.append(self._from(both, np.repeat([0.0, 1.0], len(tangent.rows)))[:3])
+        rows, top, others = (np.concatenate(v) for v in zip(*every, strict=True))
+        return [(rows, top, others), self._pinned(rows, top, others)]
 
     def _choices(self, cells: Cells) -> Choices:
         """Return the choices of branches in which all may add up to 1 in a cell, or nearly."""

@@ -79,14 +79,13 @@ def unbent(
     point &= _slant(bump, told.k) > FLAT
     if told.k > ALL and guess is None:
         point[:] = False
-    parts, sure = [loosely(told, np.flatnonzero(~point), bump, label)], told.k <= ALL
-    for top in range(told.k):
-        leads = (told.labels == top) | (not label)
-        if sure and guess is not None:
-            leads &= guess[told.rows, top] > guess[told.rows].max(axis=1) - BESIDE
-        some = np.flatnonzero(point & leads)
-        parts.append(_exactly(told, some, top, (bump, moving), again, guess))
-    return joined(parts)
+    leads = (told.labels[:, None] == np.arange(told.k)) | (not label)
+    if told.k <= ALL and guess is not None:
+        near = guess[told.rows]
+        leads &= near > near.max(axis=1, keepdims=True) - BESIDE
+    tops, sources = np.nonzero((leads & point[:, None]).T)
+    wide = loosely(told, np.flatnonzero(~point), bump, label)
+    return joined([wide, _exactly(told, sources, tops, (bump, moving), again, guess)])
 
 
 def _slant(bump: Bump, k: int) -> float:
@@ -98,25 +97,23 @@ def _slant(bump: Bump, k: int) -> float:
 def _exactly(
     told: Origins,
     sources: Rows,
-    top: int,
+    tops: Rows,
     bumps: tuple[Bump, Bump | None],
     again: Again,
     guess: Array | None,
 ) -> Origins:
-    """Return the certified candidates of exact answers of which class `top` was the largest."""
-    bump, moving = bumps
-    k, tops = told.k, np.full(len(sources), top)
+    """Return the certified candidates of exact answers, if these classes were the largest."""
+    (bump, moving), k = bumps, told.k
     size = max(1, BLOCK // (len(bump.grid(k)) * k))
     found = [(np.zeros(0, np.intp), np.zeros((0, k)))]
     for at in range(0, len(sources), size):
-        some = sources[at : at + size]
+        some, top = sources[at : at + size], tops[at : at + size]
         answers = told.low[some]
         near = None if guess is None else guess[told.rows[some]]
         allowed = _branches(bump, len(some), k, near)
-        rows, y = Search(answers, tops[: len(some)], bump, allowed, moving).candidates()
-        whole = (np.abs(y.sum(axis=1) - 1) < k * WITHIN) & (
-            y[:, top] >= y.max(axis=1, initial=0.0) - WITHIN
-        )
+        rows, y = Search(answers, top, bump, allowed, moving).candidates()
+        largest = y[np.arange(len(y)), top[rows]] >= y.max(axis=1, initial=0.0) - WITHIN
+        whole = (np.abs(y.sum(axis=1) - 1) < k * WITHIN) & largest
         rows, y = rows[whole], y[whole]
         right = np.abs(again(y) - answers[rows]).max(axis=1, initial=0.0) < WITHIN
         key = np.column_stack([rows[right], y[right].round(DIGITS)])
