@@ -149,15 +149,18 @@ def ten_points(answers: str, way: str, warm: bool) -> list[str]:
 def rates() -> None:
     """Print what the learner reaches at its rate, and at half of it, on other data and networks."""
     for data, (knobs, net) in OTHERS.items():
-        found = [[rated(data, knobs, net, seed, rate) for seed in SEEDS] for rate in RATES]
+        victims = [victim_of(seed, data, knobs) for seed in SEEDS]
+        found = [
+            [rated(victim, net, seed, rate) for seed, victim in zip(SEEDS, victims, strict=True)]
+            for rate in RATES
+        ]
         rows = [[f"{rate:g}", *cells(each)] for rate, each in zip(RATES, found, strict=True)]
         rows.append(["difference", *differences(np.array(found[0]) - np.array(found[1]))])
         print(table([f"{data}, rate", *map(str, BUDGETS[:2])], rows), flush=True)
 
 
-def rated(data: str, knobs: Sequence[str], net: str, seed: int, rate: float) -> list[Array]:
+def rated(victim: Victim, net: str, seed: int, rate: float) -> list[Array]:
     """Return (3,) at each of the first budgets, on confidences, averaged over first weights."""
-    victim = victim_of(seed, data, knobs)
     x, judge = questions(victim, seed, BUDGETS[1]), Judge(victim, stream(seed, "judge"))
     told = victim.predict(x).outputs
     assert told is not None
