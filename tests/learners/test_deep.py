@@ -302,6 +302,23 @@ def test_polishing_stays_where_held_out_purchases_gain_by_it() -> None:
     assert not learner.fit(x, labels, np.random.default_rng(0)).polished
 
 
+@pytest.mark.parametrize(("gains", "stays"), [((0.03, 0.01), True), ((0.07, -0.06), False)])
+def test_polishing_stays_where_it_gains_little_but_surely(
+    gains: tuple[float, float], stays: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a gap of .3 a row a mean of .02 is little; by turns more and less, it is chance."""
+    x = pictures(80)
+    p = told(x)
+    net = SimpleNamespace(outputs=lambda z: p[4::5] + 0.1)
+    after = np.where(np.arange(16) % 2 == 0, *gains)[:, None] / 3
+    better = SimpleNamespace(outputs=lambda z: p[4::5] + 0.1 - after)
+    monkeypatch.setattr(NetLearner, "trained", lambda *_: (net,))
+    monkeypatch.setattr("moatbench.learners.deep.polish.polished", lambda *_: better)
+    learner = NetLearner(SPACE, 3, polish=True)
+    found = learner._polished(SPACE.encode(x), p, "l1_log", RNG)
+    assert (found is not None) == stays
+
+
 def test_turned_pictures_change_what_is_learnt_and_tables_have_none() -> None:
     x = pictures(40)
     z, p, rng = SPACE.encode(x), told(x), np.random.default_rng
