@@ -11,7 +11,7 @@ import torch
 from moatbench.learners.deep.architectures import make
 from moatbench.learners.deep.device import one_stream
 from moatbench.learners.deep.learner import NetLearner
-from moatbench.learners.deep.nets import ARCHITECTURES, Net, check, kept
+from moatbench.learners.deep.nets import ARCHITECTURES, Net, check, kept, widened
 from moatbench.learners.deep.polish import polished
 from moatbench.learners.deep.recipes import RECIPES, Recipe, recipe
 from moatbench.learners.deep.training import Diverged, Exposure, centred, shrunk, train
@@ -207,10 +207,17 @@ def test_few_rows_choose_a_loss_only_where_they_are_sure(
 
 
 def test_a_thief_is_twice_as_wide_as_the_victim_unless_told_otherwise() -> None:
-    x, knobs = pictures(30), {"width": 2, "hidden": 8}
-    for wider, wanted in ((2, {"width": 4, "hidden": 16}), (1, knobs)):
+    x, knobs = pictures(30), {"width": 5, "hidden": 8}
+    for wider, wanted in ((2, {"width": 10, "hidden": 16}), (1, knobs)):
         learner = NetLearner(SPACE, 3, "cnn", knobs, QUICK, wider=wider)
         assert learner.fit(x, told(x), np.random.default_rng(0)).nets[0].knobs == wanted
+
+
+def test_a_narrow_victim_is_learnt_by_a_network_that_is_not() -> None:
+    narrow = {"width": 2, "hidden": 8}
+    assert widened("cnn", narrow, 2) == {"width": 8, "hidden": 16}
+    assert widened("cnn", narrow, 1) == narrow
+    assert widened("mlp", {"hidden": [4]}, 2)["hidden"] == [8]
 
 
 def test_a_quick_step_takes_half_the_rows_and_learns_the_same() -> None:
@@ -294,7 +301,7 @@ def test_polishing_stays_where_held_out_purchases_gain_by_it() -> None:
     learner = NetLearner(SPACE, 3, "cnn", {"width": 2, "hidden": 8}, QUICK, polish=True, wider=1)
     exact = learner.fit(x, told(x), np.random.default_rng(0))
     assert exact.polished
-    assert exact.nets[0].knobs == {"width": 4, "hidden": 16}
+    assert exact.nets[0].knobs == {"width": 8, "hidden": 16}
     assert exact.surrogate().note.endswith("polished")
     noise = np.random.default_rng(1).dirichlet(np.ones(3), len(x))
     assert not learner.fit(x, noise, np.random.default_rng(0)).polished
