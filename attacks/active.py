@@ -45,7 +45,8 @@ class Active(Trainer):
             inputs.
         polish: whether networks go on after Adam, on exact confidences: a minute for 2,600 answers.
         warm: whether they go on from the last checkpoint's, or begin anew at each.
-        wider: times as many units as the victim's, where the width of its network is a knob.
+        wider: times as many units as the victim's, where the width of its network is a knob; of
+            a cnn 8 in its first layer at least, unless this is 1.
 
     Source: the selections of Orekondy et al. 2019, "Knockoff Nets" (CVPR: random, bandit), and Pal
     et al. 2020, "ActiveThief" (AAAI: entropy, kcenter, dfal, dfal_kcenter). The mixes, uniform

@@ -1,20 +1,22 @@
 """Deep thieves of a deep victim: losses, selections and treatments, beside the field's own way.
 
-Run: python benchmarks/neural.py [losses] [polish] [labels] [checkpoints] [attacks] [loop] [spread]
-[--quick]. Of `attacks`, --attack=jbda,knockoff and --answers=labels take some. The victim is
-`victim=cnn` on digits, accuracy .97 to .98. One thread; some forty minutes for seeds 0 to 2. Cells
-are agreement on test data / on uniform inputs / total variation on test data, means over seeds;
-seconds are the processor's.
+Run: python benchmarks/neural.py [losses] [polish] [labels] [checkpoints] [attacks] [rates] [loop]
+[spread] [--quick]. Of `attacks`, --attack=jbda,knockoff and --answers=labels take some. The victim
+is `victim=cnn` on digits, accuracy .97 to .98; of `rates` others. One thread; some forty minutes
+for seeds 0 to 2. Cells are agreement on test data / on uniform inputs / total variation on test
+data, means over seeds; seconds are the processor's.
 """
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from time import process_time
 
 import numpy as np
 import torch
 from configs import composed
 from quick import QUICK
+from scipy.stats import t
 
 from moatbench.api import Deployment, MeteredAPI
 from moatbench.attack import Attack, Target
@@ -23,7 +25,7 @@ from moatbench.defense import Defense
 from moatbench.judge.judge import Judge
 from moatbench.learners.deep.architectures import make
 from moatbench.learners.deep.fit import NetFit
-from moatbench.learners.deep.learner import NetLearner
+from moatbench.learners.deep.learner import THIEF, NetLearner
 from moatbench.learners.deep.recipes import Recipe
 from moatbench.learners.deep.training import train
 from moatbench.numerics.spread import k_center
@@ -35,6 +37,11 @@ from moatbench.victim import Victim
 BUDGETS = (100, 650, 2600)
 SEEDS = (0,) if QUICK else (0, 1, 2)
 METRICS = ("fidelity_test", "fidelity_uniform", "tv_test")
+OTHERS: dict[str, tuple[tuple[str, ...], str]] = {
+    "mnist5k": (("victim=cnn", "victim.knobs={width: 2, hidden: 32}"), "cnn"),
+    "breast_cancer": (("victim=net", "victim.net=mlp"), "mlp"),
+}
+RATES = (THIEF.rate, THIEF.rate / 2)
 ATTACKS = {
     "pool_retraining": ("attack=pool_retraining",),
     "active": ("attack=active",),
@@ -138,6 +145,44 @@ def ten_points(answers: str, way: str, warm: bool) -> list[str]:
     return [way, *cells(found), f"{np.mean(ratios):.1f}"]
 
 
+def rates() -> None:
+    """Print what the learner reaches at its rate, and at half of it, on other data and networks."""
+    for data, (knobs, net) in OTHERS.items():
+        victims = [victim_of(seed, data, knobs) for seed in SEEDS]
+        found = [
+            [rated(victim, net, seed, rate) for seed, victim in zip(SEEDS, victims, strict=True)]
+            for rate in RATES
+        ]
+        rows = [[f"{rate:g}", *cells(each)] for rate, each in zip(RATES, found, strict=True)]
+        rows.append(["difference", *differences(np.array(found[0]) - np.array(found[1]))])
+        print(table([f"{data}, rate", *map(str, BUDGETS[:2])], rows), flush=True)
+
+
+def rated(victim: Victim, net: str, seed: int, rate: float) -> list[Array]:
+    """Return (3,) at each of the first budgets, on confidences."""
+    x, judge = questions(victim, seed, BUDGETS[1]), Judge(victim, stream(seed, "judge"))
+    told = victim.predict(x).outputs
+    assert told is not None
+    own = knobs_of(victim)
+    learner = NetLearner(victim.space, len(victim.classes), net, own, replace(THIEF, rate=rate))
+    found = []
+    for n in BUDGETS[:2]:
+        scored = judge.score(learner.fit(x[:n], told[:n], np.random.default_rng(0)).surrogate())
+        found.append(np.array([scored[name] for name in METRICS]))
+    return found
+
+
+def differences(gained: Array) -> list[str]:
+    """Write means of (seeds, budgets, 3), with the half of their 95 % interval over seeds."""
+    n = len(gained)
+    spread = gained.std(axis=0, ddof=1) if n > 1 else np.full(gained.shape[1:], np.nan)
+    half = t.ppf(0.975, max(1, n - 1)) * spread / np.sqrt(n)
+    return [
+        " / ".join(f"{value:+.3f} ± {wide:.3f}" for value, wide in zip(*budget, strict=True))
+        for budget in zip(gained.mean(axis=0), half, strict=True)
+    ]
+
+
 def scene(seed: int, answers: str) -> tuple[Victim, Array, Array, Judge]:
     """Return a victim, questions, what is trained on, and the judge."""
     victim = victim_of(seed)
@@ -231,20 +276,20 @@ def spread() -> None:
     print(table(["k-center", "seconds"], [["1,000 of 20,000 x 10", f"{seconds:.2f}"]]))
 
 
-def questions(victim: Victim, seed: int) -> Array:
-    """(BUDGETS[-1], d) the pool, then far mixes and uniform inputs, half each."""
+def questions(victim: Victim, seed: int, n: int = BUDGETS[-1]) -> Array:
+    """(n, d) the pool, then far mixes and uniform inputs, half each."""
     rng, pool = np.random.default_rng([seed, 5]), victim.shares.pool
-    more = BUDGETS[-1] - len(pool)
+    more = max(0, n - len(pool))
     one, other = rng.integers(len(pool), size=(2, more // 2))
     share = rng.random((more // 2, 1))
     mixes = pool[one] * (1 - share) + pool[other] * share
     rest = np.vstack([mixes, victim.space.sample(more - more // 2, rng)])
-    return np.vstack([pool[rng.permutation(len(pool))], rest[rng.permutation(more)]])
+    return np.vstack([pool[rng.permutation(len(pool))], rest[rng.permutation(more)]])[:n]
 
 
-def victim_of(seed: int) -> Victim:
+def victim_of(seed: int, data: str = "digits", knobs: Sequence[str] = ("victim=cnn",)) -> Victim:
     """Train the victim."""
-    cfg = composed("data=digits", "victim=cnn")
+    cfg = composed(f"data={data}", *knobs)
     victim: Victim = instantiate(cfg.victim, instantiate(cfg.data), stream(seed, "victim"))
     return victim
 
@@ -266,6 +311,7 @@ PARTS = {
     "labels": labels,
     "checkpoints": checkpoints,
     "attacks": attacks,
+    "rates": rates,
     "loop": loop,
     "spread": spread,
 }

@@ -96,15 +96,15 @@ class Dataset:
             for name, other in others.items()
             if other is not None
         }
-        own = {"pool": x[pool], "test": x[test], "training": x[train]}
+        own = {"pool": fixed(x[pool]), "test": fixed(x[test]), "training": fixed(x[train])}
         _refuse_shared({**own, **given})
         return Shares(
             space=space,
             classes=table.classes,
-            x_train=fixed(x[train]),
+            x_train=own["training"],
             y_train=table.y[train],
-            pool=given.get("pool", fixed(x[pool])),
-            x_test=fixed(x[test]),
+            pool=given.get("pool", own["pool"]),
+            x_test=own["test"],
             y_test=table.y[test],
             test_rows=test,
             y_pool=None if self.pool else table.y[pool],

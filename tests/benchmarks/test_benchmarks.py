@@ -32,6 +32,7 @@ REDUCED = {
     "parts": ["--check"],
     "peers": ["--quick"],
     "perturbed": ["--quick"],
+    "pictures": ["--quick"],
     "report": ["--runs", "20"],
     "serving": ["--quick"],
     "same_curves": ["--only", "plain"],

@@ -1,6 +1,8 @@
 """The figures of a report: nothing overlaps, all can be read."""
 
+import logging
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -108,3 +110,20 @@ def test_on_the_log_axis_95_99_and_999_are_apart() -> None:
     at = [scale.at(v) for v in (90, 99, 99.9, 100)]
     assert at[1] - at[0] == pytest.approx(at[2] - at[1])
     assert at[3] > scale.at(99.95)
+
+
+def test_fonts_say_nothing_in_the_log_of_a_sweep(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    from moatbench.report.draw import figures
+    from moatbench.report.draw.style import RC
+
+    caplog.set_level(logging.INFO)
+    figure = Figure()
+    figure.text(0.5, 0.5, "fidelity")
+    with rc_context(RC):
+        figures._save(figure, tmp_path, "some")
+    assert not [record for record in caplog.records if record.name.startswith("fontTools")]

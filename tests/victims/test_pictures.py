@@ -2,6 +2,7 @@
 
 import gzip
 import pickle
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,17 @@ def test_rows_are_kept_in_bytes_and_asked_in_levels(tmp_path: Path) -> None:
     assert (asked == shares.x_test[:1]).all()
     again = replace(shares, pool=shares.x_train)
     assert again.packed("pool").dtype == np.uint8
+
+
+def test_shares_take_the_memory_of_one_copy_of_the_pictures(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).integers(0, 256, (4000, 32, 32, 3), np.uint8)
+    data = pictures.npz(saved(tmp_path, x=x, y=np.arange(4000) % 10))
+    tracemalloc.start()
+    shares = data.shares(np.random.default_rng(0))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert shares.packed("x_train").dtype == np.uint8
+    assert peak < 1.5 * x.nbytes
 
 
 def test_a_test_set_of_the_file_is_the_judges(tmp_path: Path) -> None:

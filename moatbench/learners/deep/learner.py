@@ -158,8 +158,7 @@ class NetLearner:
         for loss in LOSSES:
             nets = self.trained(z[~held], targets[~held], replace(recipe, loss=loss), rng, 1)
             gaps.append(_gaps(nets[0], z, targets, held))
-        better = gaps[0] - gaps[1]
-        sure = better.mean() > better.std() / np.sqrt(len(better))  # few rows are a coin's toss
+        sure = _surely_less(gaps[1], gaps[0])
         if brief:  # the distance of log-probabilities has not come as far by then
             sure = sure and gaps[1].sum() < CLEARLY * gaps[0].sum()
         return LOSSES[int(sure)], n
@@ -174,8 +173,7 @@ class NetLearner:
         (plain,) = self.trained(z[~held], targets[~held], usual, rng, 1)
         (net,) = wide.trained(z[~held], targets[~held], recipe, rng, 1)
         net = polished(net, z[~held], targets[~held], recipe.device)
-        left, before = (_gaps(one, z, targets, held).sum() for one in (net, plain))
-        if left > CLEARLY * before:
+        if not _surely_less(*(_gaps(one, z, targets, held) for one in (net, plain))):
             return None
         nets = (polished(net, z, targets, recipe.device),)
         return NetFit(wide, nets, LOSSES[0], len(z), len(z), (z, targets), polished=True)
@@ -218,3 +216,9 @@ class NetLearner:
 def _gaps(net: Net, z: Array, targets: Array, held: Mask) -> Array:
     """(rows held out,) how far a network's answers to them are from those told."""
     return np.asarray(np.abs(net.outputs(z[held]) - targets[held]).sum(axis=1))
+
+
+def _surely_less(gaps: Array, others: Array) -> bool:
+    """Whether those of the same rows are less by more than their standard error."""
+    better = others - gaps
+    return bool(better.mean() > better.std() / np.sqrt(len(better)))  # few rows are a coin's toss

@@ -24,6 +24,7 @@ KNOBS: dict[str, dict[str, Any]] = {
     "mlp": {"hidden": (128, 128), "activation": "relu"},
     "cnn": {"width": 12, "hidden": 64},
 }
+NARROW = {"cnn": {"width": 8}}  # units below which a thief's is hard to train (docs/nets.md)
 
 
 @dataclass(frozen=True)
@@ -111,8 +112,13 @@ def kept(module: Any) -> dict[str, Weights]:
 
 
 def widened(name: str, knobs: Mapping[str, Any], times: int) -> dict[str, Any]:
-    """Return the knobs of a network with so many times the units, where its width is a knob."""
-    return {knob: _times(value, times) for knob, value in {**KNOBS.get(name, {}), **knobs}.items()}
+    """Return the knobs of a network with so many times the units, where its width is a knob.
+
+    One that is to be wider is never narrow.
+    """
+    least = NARROW.get(name, {}) if times > 1 else {}
+    wide = {k: _times(value, times) for k, value in {**KNOBS.get(name, {}), **knobs}.items()}
+    return {**wide, **{knob: max(wide[knob], units) for knob, units in least.items()}}
 
 
 def _times(value: Any, times: int) -> Any:

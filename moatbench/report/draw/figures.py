@@ -1,5 +1,6 @@
 """The figures of a paper, in PDF and SVG at the width of a column and of a page."""
 
+import logging
 import re
 from collections.abc import Sequence
 from math import hypot, isnan, sqrt
@@ -258,6 +259,7 @@ def _arms(mean: float, low: float, high: float) -> Any:
 
 
 def _save(figure: "Figure", folder: Path, name: str) -> list[str]:
+    logging.getLogger("fontTools").setLevel(logging.WARNING)  # a thousand lines of a sweep's log
     dateless = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
     for ending, metadata in dateless.items():
         figure.savefig(folder / f"{name}.{ending}", metadata=metadata)
