@@ -71,5 +71,10 @@ def test_it_does_not_begin_where_there_is_no_grid(
 
 
 def test_what_the_other_attack_cannot_do_it_cannot(iris: Victim, composed: Compose) -> None:
+    alone = "attack@attack.attack=equation_solving"
     with pytest.raises(NotApplicable, match="labels only"):
-        error(iris, *parts(composed, "on_grid", "[grid,label_only]"))
+        error(iris, *parts(composed, "on_grid", "[grid,label_only]", alone))
+
+
+def test_of_labels_alone_it_trains(iris: Victim, composed: Compose) -> None:
+    assert error(iris, *parts(composed, "on_grid", "[grid,label_only]")) < 0.3
