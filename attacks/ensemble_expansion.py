@@ -144,10 +144,11 @@ class _Session:
                 yield next(questions)
             else:
                 yield self._round(self._expansion)
-            self._look()
+            self._give_up()
         while self._expansion is not None:
             yield next(questions)
             self._look()
+            self._give_up()
         while True:
             yield draw(CHUNK)
 
@@ -224,16 +225,19 @@ class _Session:
         return ""
 
     def _look(self) -> None:
-        """Read answers anew that prove finer than they seemed; give up where they contradict."""
+        """Read answers anew that prove finer than they seemed."""
         book = self._book
-        if book is not None and book.diverges:
-            self._reason = "answers contradict each other as those of no sum of trees do"
-            self._book = self._expansion = None
-        elif book is not None and book.n >= 2 * self._read_at:
+        if book is not None and book.n >= 2 * self._read_at:
             self._read_at = book.n
             scale = Scale.of(book.outputs[: book.n], self._card.family in LOGS, self._card.full)
             if scale != book.scale:
                 book.rescale(scale)
+
+    def _give_up(self) -> None:
+        """Leave the sum where answers contradict each other."""
+        if self._book is not None and self._book.diverges:
+            self._reason = "answers contradict each other as those of no sum of trees do"
+            self._book = self._expansion = None
 
     def surrogate(self) -> Surrogate:
         """Return what predicts held-out draws best; before there is a book, what was learnt."""

@@ -122,9 +122,10 @@ class Inversion(Wrapper):
         midst of both learns nothing, or everything the wrong way round.
         """
         certain = np.flatnonzero(view.origins.certain)
+        if not FEW <= len(certain) < MOSTLY * view.origins.n:
+            return None
         known = view.restored.take(certain)
-        few = len(certain) < FEW or len(np.unique(known.labels)) < 2
-        if few or len(certain) >= MOSTLY * view.origins.n:
+        if len(np.unique(known.labels)) < 2:
             return None
         return self.attack.learn(_before(target, target.api), known, deepcopy(asking))
 
@@ -233,10 +234,10 @@ def _nearest(first: Surrogate, last: Surrogate, view: Restored) -> Surrogate:
     So it is where sums of trees were told term by term from what is certain: the last one had to
     believe in what was chosen besides.
     """
-    answers, certain = view.restored, view.origins.certain
-    known = answers.take(np.flatnonzero(certain))
-    if last is first or last.parameters or not len(known.x):
+    certain = np.flatnonzero(view.origins.certain)
+    if last is first or last.parameters or not len(certain):
         return last
+    known = view.restored.take(certain)
     return first if _gap(first, known) < CLEARLY * _gap(last, known) else last
 
 
