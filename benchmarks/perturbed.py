@@ -5,8 +5,10 @@ tables, some minutes on one core; with `rounded` the second one alone, with name
 rows of these defenses, or of one family of victims. First answer by answer, for any victim, on
 uniform inputs of digits: mean L1 error of the answers as told, and of those that are restored
 whole; the share of rows within 1e-4, and of entries known exactly, where the true model chooses
-among several origins. Then the same with rounding behind the perturbation: what is left are bounds.
-Then whole attacks: the worst of the seeds, and the bar (least agreement, largest total variation).
+among several origins; and the share of answers that are told of another true answer as well, to
+the last bit: nobody can restore those. Then the same with rounding behind the perturbation: what is
+left are bounds. Then whole attacks: the worst of the seeds, and the bar (least agreement, largest
+total variation).
 """
 
 import sys
@@ -31,12 +33,14 @@ from moatbench.randomness import stream
 from moatbench.reply import Reply
 from moatbench.runner.extract import extract
 from moatbench.stack import Stack
+from moatbench.types import Array, Mask
 from moatbench.victim import Victim
 
 ONLY = [name for name in sys.argv[1:] if not name.startswith("-")]  # defenses, of all
 SEEDS = (0,) if QUICK else (0, 1, 2)
 ROWS = 200 if QUICK else 1300
 CLOSE, TOLERANCE = 1e-4, 1e-9
+VOTE = 0.02  # by which another true answer differs in two confidences: a tree's of fifty
 VICTIMS = ("softmax", "mlp") if QUICK else ("softmax", "mlp", "gradient_boosting", "random_forest")
 BY_ANSWER = ("mad", "mad_argmax", "grad2", "modelguard_w", "shuffle")
 ROUNDED, DECIMALS = 100, (2, 3, 4)  # answers, and what stands behind the perturbation
@@ -117,8 +121,9 @@ def main() -> None:
 
 def by_answer() -> None:
     """Print what inverses give back, answer by answer."""
-    print("| victim | defense | L1 told | restored | rows | entries | one origin | no origin |")
-    print("|---|---|---:|---:|---:|---:|---:|---:|")
+    columns = "L1 told | restored | rows | entries | one origin | no origin | told alike"
+    print(f"| victim | defense | {columns} |")
+    print("|---|---|---:|---:|---:|---:|---:|---:|---:|")
     for family in VICTIMS:
         victim = victim_of(family, 0)
         for name in BY_ANSWER:
@@ -187,6 +192,7 @@ def restored(victim: Victim, defense: Defense) -> str:
     assert true is not None
     assert told is not None
     assert inverse is not None
+    alike = told_alike(defense, x, true, told)
     origins = inverse(Origins.of(Reply(answers.labels, told)), None)
     found, known = nearest(origins, true)
     errors, exact = np.abs(np.nan_to_num(found) - true).sum(axis=1), known.all(axis=1)
@@ -197,8 +203,30 @@ def restored(victim: Victim, defense: Defense) -> str:
         f"{known.mean():.1%}",
         f"{origins.certain.mean():.1%}",
         f"{(origins.counts == 0).mean():.1%}",
+        f"{alike.mean():.1%}",
     ]
     return " | ".join(cells)
+
+
+def told_alike(deployed: Defense, x: Array, true: Array, told: Array) -> Mask:
+    """(n,) whether a defense tells the same, to the last bit, of another true answer too.
+
+    In the other one the likeliest class gives VOTE to the least likely one, or the second one does,
+    or the least likely one that has it gives it to the likeliest.
+    """
+    rows, order, found = np.arange(len(x)), np.argsort(-true, axis=1), np.zeros(len(x), bool)
+    top, second, last = true.argmax(axis=1), order[:, 1], order[:, -1]
+    least = np.where(true >= VOTE, true, 1).argmin(axis=1)
+    for giver, taker in ((top, last), (second, last), (least, top)):
+        other = true.copy()
+        other[rows, giver] -= VOTE
+        other[rows, taker] += VOTE
+        able = (giver != taker) & (other >= 0).all(axis=1) & (other.argmax(axis=1) == top)
+        reply = Reply(top[able], other[able])
+        again = deployed.respond(x[able], reply, "customer").outputs
+        assert again is not None
+        found[able] |= (again == told[able]).all(axis=1)
+    return found
 
 
 def attacked(row: Row, seed: int) -> tuple[float, float, float, float]:

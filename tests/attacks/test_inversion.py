@@ -1,6 +1,7 @@
 """Perturbed answers put through the inverse of their defense."""
 
 from dataclasses import dataclass, replace
+from itertools import permutations
 from time import process_time
 
 import numpy as np
@@ -107,6 +108,25 @@ def test_an_answer_cut_short_at_a_class_says_how_sure_the_model_is_at_least() ->
         getattr(origins(told, MAD(1.0, False), told), end) for end in ("low", "high")
     )
     np.testing.assert_allclose((low, high), ([0.5, 0, 0], [1, 0.5, 0.5]))
+
+
+def test_of_a_forest_all_is_restored_but_what_is_told_of_other_answers_too() -> None:
+    rng, votes = np.random.default_rng(0), 50
+    true = rng.multinomial(votes, rng.dirichlet(np.full(10, 3.0), 400)) / votes
+    guess = others(10, 400)
+    told, top = poisoned(true, guess, 1.0, guard=True), true.argmax(axis=1)
+    found, known = nearest(origins(told, MAD(1.0, True), true), true)
+    restored = known.all(axis=1) & (np.abs(found - true).max(axis=1) < CLOSE)
+    alike = np.zeros(len(true), bool)
+    for giver, taker in permutations(range(10), 2):
+        other = true.copy()
+        other[:, giver] -= 1 / votes
+        other[:, taker] += 1 / votes
+        can = (other[:, giver] >= 0) & (other.argmax(axis=1) == top)
+        again = poisoned(other.clip(0), guess, 1.0, guard=True)
+        alike |= can & (again == told).all(axis=1)
+    assert 0.2 < alike.mean() < 0.8
+    assert (alike ^ restored).all()
 
 
 @pytest.mark.parametrize("error", [0.01, 0.1, 0.3])

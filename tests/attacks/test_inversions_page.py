@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from shop import ROOT
 
+from moatbench.defenses.mad import poisoned
 from moatbench.defenses.reverse_sigmoid import ReverseSigmoid
 from moatbench.inverses.coarse import shuffled
 from moatbench.inverses.moves import redirected_moves
@@ -54,6 +55,17 @@ def test_mad_argmax() -> None:
         assert written((answer - a * u) / (1 - a)) in PAGE.partition(row)[2].splitlines()[0]
     (found,) = points(set_step(told(*answer, label=0), 0.4, 0.0, None))
     assert found == pytest.approx(TRUE)
+
+
+def test_two_answers_are_told_alike_by_mad_argmax() -> None:
+    forest, surrogate = np.array([[0.5, 0.3, 0.2], [0.5, 0.2, 0.3]]), np.array([[0.4, 0.3, 0.3]])
+    assert all(written(row) in PAGE for row in (*forest, *surrogate))
+    one, other = poisoned(forest, surrogate.repeat(2, axis=0), 0.4, guard=True)
+    assert one.tobytes() == other.tobytes()
+    assert "(" + ", ".join(f"{value:.5f}" for value in one) + ")" in PAGE
+    found = set_step(told(*one, label=0), 0.4, 1e-5, None)
+    assert not found.exact.any()
+    assert all(found.holds(row[None], 1e-12).all() for row in forest)
 
 
 def test_grad2() -> None:
