@@ -49,7 +49,10 @@ def _least_likely(told: Array, top: int, half: float, lead: float) -> Boxes:
     spent = alone.sum() > 1 or not tied.any()
     if not spent or tied.sum() > MOST_TIED or told[top] - told[others].max() < CLOSE:
         return told[None] - half, told[None] + half
-    raised, lost = _parts(tuple(tied), tuple(alone), top)
+    order = [*np.flatnonzero(tied), *np.flatnonzero(alone), top]
+    raised, lost = (
+        _placed(kinds, order, len(told)) for kinds in _kinds(int(tied.sum()), int(alone.sum()))
+    )
     rest = np.where(alone & ~raised & ~lost, told, np.nan)
     least = np.nan_to_num(np.fmin.reduce(rest, axis=1), nan=1.0)[:, None]
     most = np.nan_to_num(np.fmax.reduce(rest, axis=1), nan=0.0)[:, None]
@@ -62,23 +65,35 @@ def _least_likely(told: Array, top: int, half: float, lead: float) -> Boxes:
     return _adding_up(low, high, (raised, up), (gave, down))
 
 
-@lru_cache(4096)
-def _parts(tied: tuple[bool, ...], alone: tuple[bool, ...], top: int) -> tuple[Mask, Mask]:
-    """(g, k) which classes may have been raised, and (g, k) which lowered but not to 0."""
-    ties, free = np.flatnonzero(tied), list(map(int, np.flatnonzero(alone)))
-    found = []
-    for signs in product((1, -1, 0), repeat=len(ties)):
+def _placed(kinds: Mask, order: list[int], k: int) -> Mask:
+    """(g, k) some classes' columns, in an order, where they belong."""
+    found = np.zeros((len(kinds), k), bool)
+    found[:, order] = kinds
+    return found
+
+
+@lru_cache
+def _kinds(ties: int, alone: int) -> tuple[Mask, Mask]:
+    """(g, ties + alone + 1) which classes may have been raised, and which lowered but not to 0.
+
+    In this order: those that tie with the top one, all others that are not 0, and the top one.
+    """
+    top, found = ties + alone, []
+    for signs in product((1, -1, 0), repeat=ties):
         if signs.count(0) > 1:
             continue  # a tie with what was not moved is one condition more, and frees one class
-        for ups, downs in _free(free, top, more=0 in signs):
-            moved = np.zeros(len(tied), int)
-            moved[ties], moved[ups], moved[downs] = signs, 1, -1
+        for ups, downs in _free(range(ties, top), top, more=0 in signs):
+            moved = [*signs, *[0] * (alone + 1)]
+            for place in ups:
+                moved[place] = 1
+            for place in downs:
+                moved[place] = -1
             found.append(moved)
-    kinds = np.array(found).reshape(len(found), len(tied))
+    kinds = np.array(found).reshape(len(found), top + 1)
     return kinds > 0, kinds < 0
 
 
-def _free(alone: list[int], top: int, more: bool) -> Iterator[tuple[list[int], list[int]]]:
+def _free(alone: range, top: int, more: bool) -> Iterator[tuple[list[int], list[int]]]:
     """Yield which classes were raised in part, and lowered in part: two, or three with the top."""
     for one in alone:
         yield [one], [top]

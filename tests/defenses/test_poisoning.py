@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose
-from scipy.optimize import approx_fprime
+from scipy.optimize import approx_fprime, linprog
 from shop import deployed, outputs_told
 
 from moatbench.defense import Defense
@@ -246,6 +246,26 @@ def test_modelguard_w_is_the_best_of_all_vertices(k: int, epsilon: float) -> Non
         told = least_likely(y, epsilon)
         assert told @ np.log(y + FLOOR) == pytest.approx(cheapest(y, epsilon), abs=1e-6)
         assert told[y.argmax()] - np.delete(told, y.argmax()).max() > LEAD - 1e-6
+
+
+@pytest.mark.parametrize("epsilon", [0.25, 1.0])
+def test_modelguard_w_is_the_best_of_ten_classes(epsilon: float) -> None:
+    # The dual: what the budget (b), each lead (l) and the sum (s) are worth; nobody can do better
+    for y in drawn(10, 20, spread=1.0):
+        k, top, cost = 10, int(y.argmax()), np.log(y + FLOOR)
+        others = np.delete(np.arange(k), top)
+        lead = np.minimum(LEAD, y[top] - y[others])
+        over = np.eye(k)[others] - np.eye(k)[top]
+        moves = np.hstack([np.vstack([np.ones(k), over]), np.vstack([np.ones(k), -over])])
+        limits = np.concatenate([[epsilon], y[top] - y[others] - lead])
+        most = np.concatenate([np.ones(k), y])  # of each move
+        found = linprog(
+            np.concatenate([limits, most, [0.0]]),
+            A_ub=-np.hstack([moves.T, np.eye(2 * k), np.repeat([1.0, -1.0], k)[:, None]]),
+            b_ub=np.concatenate([cost, -cost]),
+            bounds=[(0, None)] * (k + 2 * k) + [(None, None)],
+        )
+        assert (least_likely(y, epsilon) - y) @ cost == pytest.approx(-found.fun, abs=1e-6)
 
 
 @pytest.mark.parametrize("epsilon", [1.0, 1.5])
