@@ -2,12 +2,28 @@
 
 from collections.abc import Sequence
 from math import isnan
+from typing import NamedTuple
 
 from moatbench.verdict.case import UNDEFENDED, Case
 from moatbench.verdict.names import shown
 from moatbench.verdict.words import MOST, named, paid, percent, verdict
 
 BEARABLE = 0.01  # of labels wrong, and of queries refused: what an owner may ask of customers
+# What may be said of the defense that leaves a thief least
+HOLDS, HELPS, DEAR, UNPROVEN = "holds", "helps most", "too dear", "not shown to hold"
+
+
+class Pick(NamedTuple):
+    """The defense that leaves least to a thief, of those that customers can bear.
+
+    Args:
+        outcome: HOLDS, HELPS (less is stolen, and most of it still), DEAR (customers cannot bear
+            it, and those that they can bear do not help) or UNPROVEN (nothing is shown to help).
+        case: that defense; None where each that was tried seems to help and none is proven.
+    """
+
+    outcome: str
+    case: Case | None
 
 
 def choice(cases: Sequence[Case]) -> str:
@@ -16,15 +32,32 @@ def choice(cases: Sequence[Case]) -> str:
     Args:
         cases: of one model; a single one has its own verdict.
     """
-    cases = [c for c in cases if c.invalid or not isnan(c.stolen)] or cases[:1]
-    tried = [c for c in cases if not c.is_control and not c.invalid]
-    if len(cases) == 1 or not tried:
+    cases = _measured(cases)
+    if len(cases) == 1 or not (ranked := _ranked(cases)):
         return " ".join(verdict(case) for case in cases[:1]) if cases else ""
-    ranked = sorted(tried, key=lambda case: case.stolen)
+    parts = [_best(ranked), *_undefended(cases), *_unproven(ranked), *_broken(cases)]
+    return " ".join(parts)
+
+
+def pick(cases: Sequence[Case]) -> Pick:
+    """Choose which defense to deploy.
+
+    Args:
+        cases: of one model.
+    """
+    ranked = _ranked(_measured(cases))
     proven = [case for case in ranked if case.supported]
     cheap = [case for case in proven if bearable(case)]
-    parts = [_best(cheap, proven, ranked), *_undefended(cases), *_unproven(ranked), *_broken(cases)]
-    return " ".join(parts)
+    if cheap:
+        return Pick(HOLDS if cheap[0].gain < MOST else HELPS, cheap[0])
+    if proven:
+        return Pick(DEAR, proven[0])
+    return Pick(UNPROVEN, next((case for case in ranked if not case.claimed), None))
+
+
+def unproven(cases: Sequence[Case]) -> list[Case]:
+    """Return those behind which less seems to be stolen, and that is not proven."""
+    return [case for case in _ranked(_measured(cases)) if case.claimed and not case.supported]
 
 
 def bearable(case: Case) -> bool:
@@ -33,24 +66,33 @@ def bearable(case: Case) -> bool:
     return max(wrong, refused) <= BEARABLE + 1e-12
 
 
-def _best(cheap: Sequence[Case], proven: Sequence[Case], ranked: Sequence[Case]) -> str:
+def _measured(cases: Sequence[Case]) -> Sequence[Case]:
+    return [c for c in cases if c.invalid or not isnan(c.stolen)] or cases[:1]
+
+
+def _ranked(cases: Sequence[Case]) -> list[Case]:
+    """Return the defenses that somebody may deploy, the one that leaves least first."""
+    return sorted((c for c in cases if not c.is_control and not c.invalid), key=lambda c: c.stolen)
+
+
+def _best(ranked: Sequence[Case]) -> str:
     """Name the defense that leaves least to a thief, of those that customers can bear."""
-    if cheap and cheap[0].gain < MOST:
-        return f"Deploy {shown(cheap[0].defense)}: {_told(cheap[0])}."
-    if cheap:
-        return f"No defense holds; {shown(cheap[0].defense)} helps most: {_told(cheap[0])}."
-    if proven:
-        least = shown(proven[0].defense)
-        return (
-            f"No defense holds at a price that customers can bear. {least} leaves a thief least: "
-            f"{_told(proven[0])}."
-        )
-    plain = [case for case in ranked if not case.claimed]
-    if not plain:
+    outcome, best = pick(ranked)
+    if best is None:
         return f"No defense of {ranked[0].model} is shown to hold."
-    among = f", the best of the {len(plain)} tried" if len(plain) > 1 else ""
-    behind = f"{shown(plain[0].defense)}{among}"
-    return f"No defense is shown to hold: behind {behind}, {_copied(plain[0])}."
+    name = shown(best.defense)
+    if outcome == HOLDS:
+        return f"Deploy {name}: {_told(best)}."
+    if outcome == HELPS:
+        return f"No defense holds; {name} helps most: {_told(best)}."
+    if outcome == DEAR:
+        return (
+            f"No defense holds at a price that customers can bear. {name} leaves a thief least: "
+            f"{_told(best)}."
+        )
+    plain = sum(not case.claimed for case in ranked)
+    behind = f"{name}{f', the best of the {plain} tried' if plain > 1 else ''}"
+    return f"No defense is shown to hold: behind {behind}, {_copied(best)}."
 
 
 def _copied(case: Case) -> str:
@@ -74,8 +116,7 @@ def _undefended(cases: Sequence[Case]) -> list[str]:
 
 def _unproven(ranked: Sequence[Case]) -> list[str]:
     """Name those that seem to help, and why that is not proven."""
-    seem = [case for case in ranked if case.claimed and not case.supported]
-    if not seem:
+    if not (seem := unproven(ranked)):
         return []
     why = named(list(dict.fromkeys(mark for case in seem for mark in case.doubts)))
     told = named([f"{shown(case.defense)} ({percent(case.stolen)})" for case in seem])

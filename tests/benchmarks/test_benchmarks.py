@@ -19,6 +19,7 @@ REDUCED = {
     "ensembles": ["--quick"],
     "ensembles_defaults": ["--quick"],
     "ensembles_exact": ["--quick"],
+    "ensembles_recipe": ["--quick"],
     "evasion": ["--quick"],
     "gpu": ["--quick"],
     "inversion": ["--quick"],

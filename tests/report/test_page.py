@@ -5,9 +5,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from made_runs import sample
+from made_runs import cells, run, sample
 from shop import tool
 
+from moatbench.report.select.selection import select
 from moatbench.report.write.report import write
 
 BLOCKED = """<script>
@@ -204,6 +205,26 @@ def test_nothing_is_wider_than_the_page_and_no_colour_is_used_twice(
     assert found["twice"] == 0
     assert found["labels"] == 13
     assert found["more"] == (found["width"] < 640)
+
+
+def test_of_many_models_a_table_answers_and_the_sentences_are_folded(tmp_path: Path) -> None:
+    runs = [
+        run(defense, seed=seed, fidelity=(0.5, 0.8, last), data=f"data_{place}")
+        for place in range(4)
+        for defense, last in (("none", 0.9), ("mad", 0.9 - place / 10), ("rounding", 0.9))
+        for seed in range(3)
+    ]
+    write(select(runs), tmp_path, "many")
+    text = (tmp_path / "index.html").read_text()
+    folded = text.index("<summary>The same in sentences")
+    assert text.index("Which defense to deploy") < folded < text.index("class=verdict")
+    assert text.count("class=verdict") == 4
+    made = cells("answers", *runs)
+    assert {row["undefended"] for row in made.values()} == {"90.0"}
+    assert {row["verdict"] for row in made.values()} == {"not shown to hold"}  # naive only
+    seem = [row["seems to help, not proven"] for row in made.values()]
+    assert seem == ["-", "MAD (80.0)", "MAD (70.0)", "MAD (60.0)"]
+    assert (tmp_path / "tables" / "answers.tex").exists()
 
 
 def test_the_verdict_opens_the_page(page: Path) -> None:

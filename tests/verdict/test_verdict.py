@@ -14,7 +14,7 @@ from moatbench.report.select.selection import select
 from moatbench.report.write.page import page
 from moatbench.tracking.note import note
 from moatbench.verdict.case import Case, of_run
-from moatbench.verdict.choice import choice
+from moatbench.verdict.choice import DEAR, HELPS, HOLDS, UNPROVEN, choice, pick, unproven
 from moatbench.verdict.words import paid, percent, verdict
 
 CASE = Case("mad", "softmax on iris", 50, stolen=0.4, floor=0.1, price=1e-2)
@@ -136,6 +136,28 @@ def test_where_the_only_proof_is_costly_that_is_said() -> None:
     told = choice([costly, against(0.9, defense="rounding")])
     assert told.startswith("No defense holds at a price that customers can bear. Liar leaves ")
     assert "80.0 % of labels wrong" in told
+
+
+DEARLY = {**FREE, "label_agreement": 0.2}
+ROUNDING, LIAR = against(0.9, defense="rounding"), against(0.2, defense="liar", paid=DEARLY)
+
+
+@pytest.mark.parametrize(
+    ("cases", "outcome", "defense"),
+    [
+        ([LIAR, against(0.3), ROUNDING], HOLDS, "mad"),
+        ([LIAR, against(0.7), ROUNDING], HELPS, "mad"),
+        ([LIAR, ROUNDING], DEAR, "liar"),
+        ([against(0.1, NAIVE), ROUNDING], UNPROVEN, "rounding"),
+        ([against(0.1, NAIVE)], UNPROVEN, None),
+    ],
+)
+def test_the_pick_is_what_is_said(cases: list[Case], outcome: str, defense: str | None) -> None:
+    bare = case(defense="none", stolen=1.0)
+    found = pick([bare, *cases])
+    assert (found.outcome, found.case and found.case.defense) == (outcome, defense)
+    assert (found.case in cases) == (defense is not None)
+    assert unproven([bare, *cases]) == [case for case in cases if NAIVE in case.flags]
 
 
 def test_what_is_unproven_or_invalid_is_never_deployed() -> None:

@@ -9,6 +9,7 @@ from moatbench.report.measure.statistics import t_interval
 from moatbench.report.measure.worst import Field, number
 from moatbench.report.select.records import Curve, Selection
 from moatbench.report.write.alarm_table import monitors
+from moatbench.report.write.answer_table import answers
 from moatbench.report.write.attack_tables import compared, cost_multipliers, matrix
 from moatbench.report.write.board_tables import equal_cost, honest, leaderboard, strength_table
 from moatbench.report.write.flag_tables import flags, reasons
@@ -24,6 +25,7 @@ def tables(selection: Selection, fields: Sequence[Field]) -> list[Table]:
     boards = [(field, standings(field)) for field in fields]
     abroad = [f for f in fields if any(not isnan(number(c.last, FOREIGN)) for c in _all(f))]
     made = [
+        answers(boards),
         settings(fields),
         leaderboard(boards),
         reasons(boards),

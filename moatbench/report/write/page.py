@@ -74,7 +74,7 @@ def page(
     parts = {
         "title": escape(f"{experiment}: moatbench report"),
         "heading": escape(experiment),
-        "verdicts": "\n".join(f"<p class=verdict>{escape(verdict_of(f))}</p>" for f in fields),
+        "verdicts": _verdicts(fields, made),
         "lead": escape(_lead(selection, fields)),
         "nav": _nav(made),
         "notices": "\n".join(
@@ -105,6 +105,15 @@ def flags_page(made: Sequence[Table], experiment: str) -> str:
 def _filled(name: str, parts: Mapping[str, str]) -> str:
     head, *rest = _template(name).split("{{")
     return head + "".join(parts[key] + tail for key, tail in (r.split("}}", 1) for r in rest))
+
+
+def _verdicts(fields: Sequence[Field], made: Sequence[Table]) -> str:
+    """Answer in sentences; of many models in a table, with the sentences folded below."""
+    said = "\n".join(f"<p class=verdict>{escape(verdict_of(f))}</p>" for f in fields)
+    if not (table := _of(made, ("answers",))):
+        return said
+    folded = f"<details><summary>The same in sentences</summary>\n{said}\n</details>"
+    return "\n".join([html(table[0]), _table_files(table[0]), folded])
 
 
 def _lead(selection: Selection, fields: Sequence[Field]) -> str:
