@@ -57,6 +57,13 @@ def test_the_truth_is_among_the_origins_of_a_bump(defense: Defense, k: int) -> N
 
 
 @pytest.mark.parametrize("defense", BUMPS[:2] + BUMPS[4:5], ids=str)
+def test_the_truth_is_among_the_origins_where_trees_vote_and_classes_tie(defense: Defense) -> None:
+    true = np.random.default_rng(0).multinomial(20, np.full(6, 1 / 6), size=60) / 20
+    assert (np.diff(np.sort(true, axis=1))[:, -1] == 0).mean() > 0.2
+    assert undone(defense, told(defense, true)).holds(true, CLOSE).all()
+
+
+@pytest.mark.parametrize("defense", BUMPS[:2] + BUMPS[4:5], ids=str)
 def test_put_through_the_defense_each_origin_gives_what_was_told(defense: Defense) -> None:
     reply = told(defense, truths(4))
     found = undone(defense, reply)
@@ -96,6 +103,23 @@ def test_two_solutions_in_one_cell_of_the_grid_are_both_found() -> None:
     weights = [111, 213, 6103, 214, 217, 27, 7, 2900, 140, 68]
     true = normalised(np.array([weights], float))
     assert undone(BUMPS[0], told(BUMPS[0], true)).holds(true, CLOSE).all()
+
+
+@pytest.mark.parametrize(
+    ("defense", "weights"),
+    [
+        (BUMPS[0], [14, 404, 3158, 350, 1172, 143, 84, 4212, 165, 299]),
+        (BUMPS[4], [4, 192, 796, 357, 4930, 219, 181, 2936, 350, 34]),
+        (BUMPS[4], [6, 168, 1839, 157, 2873, 195, 74, 4560, 65, 63]),
+    ],
+    ids=str,
+)
+def test_a_solution_where_the_sum_falls_does_not_hide_the_one_where_it_rises(
+    defense: Defense, weights: list[int]
+) -> None:
+    """Both are in one cell of the grid: answers of gradient boosting on digits."""
+    true = normalised(np.array([weights], float))
+    assert undone(defense, told(defense, true)).holds(true, CLOSE).all()
 
 
 @pytest.mark.slow

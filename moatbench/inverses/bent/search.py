@@ -131,11 +131,13 @@ class Search:
         meant = self._meant(cells, choices.take(crossing))
         rows, top, others, arrived = self._from(meant, at)
         lost = ~(arrived & self._kept(meant, top, others))
-        every = [(rows, top, others), self._bisected(meant.take(lost), left[lost])]
+        # A solution where the sum goes back has others on both sides
+        back = ~lost & (slope(self._bump, self._ratio[rows], top, others) * right < 0)
+        again = lost | back
+        every = [(rows, top, others), self._bisected(meant.take(again), left[again])]
         tangent = self._meant(cells, choices.take(~crossing))
         tangent = tangent.take(self._turning(tangent, choices.sums[:, ~crossing]))
-        both = tangent.take(np.tile(np.arange(len(tangent.rows)), 2))
-        every.append(self._from(both, np.repeat([0.0, 1.0], len(tangent.rows)))[:3])
+        every += [self._from_ends(meant.take(back)), self._from_ends(tangent)]
         rows, top, others = (np.concatenate(v) for v in zip(*every, strict=True))
         return [(rows, top, others), self._pinned(rows, top, others)]
 
@@ -203,6 +205,11 @@ class Search:
         others = np.where(np.abs(others - turn) < OFF, aside, others).clip(BOTTOM, 0)
         free = np.zeros(others.shape, bool)
         return cells.rows, *solved(self._bump, self._ratio[cells.rows], top, others, free)
+
+    def _from_ends(self, cells: Cells) -> tuple[Rows, Array, Array]:
+        """Solve from both ends of each cell."""
+        both = cells.take(np.tile(np.arange(len(cells.rows)), 2))
+        return self._from(both, np.repeat([0.0, 1.0], len(cells.rows)))[:3]
 
     def _bisected(self, cells: Cells, left: Array) -> tuple[Rows, Array, Array]:
         """Halve cells where the sum crosses 1, by the tables, and solve from there."""

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.special import expit, logit
 
 from moatbench.inverses.bent.bump import BOTTOM, EDGE, Bump, Table
-from moatbench.inverses.bent.search import ALL, BLOCK, WITHIN, Search
+from moatbench.inverses.bent.search import ALL, BLOCK, TIES, WITHIN, Search
 from moatbench.inverses.origins import Origins, joined
 from moatbench.types import Array, Mask, Rows
 
@@ -112,6 +112,7 @@ def _exactly(
         near = None if guess is None else guess[told.rows[some]]
         allowed = _branches(bump, len(some), k, near)
         rows, y = Search(answers, top, bump, allowed, moving).candidates()
+        y = _tied(y, answers[rows], top[rows])
         largest = y[np.arange(len(y)), top[rows]] >= y.max(axis=1, initial=0.0) - WITHIN
         whole = (np.abs(y.sum(axis=1) - 1) < k * WITHIN) & largest
         rows, y = rows[whole], y[whole]
@@ -123,6 +124,17 @@ def _exactly(
     edge = ((y <= 2 * EDGE) | (y >= 1 - 2 * EDGE)).any(axis=1)
     blur = np.where(edge, k * EDGE, 0.0)[:, None]
     return told.moved(y - blur, y + blur, np.ones(len(y), bool), rows)
+
+
+def _tied(y: Array, told: Array, top: Rows) -> Array:
+    """(m, k) candidates, in which what was told alike and is alike but for rounding errors ties.
+
+    A guard lets no class lead by a rounding error that didn't before.
+    """
+    rows = np.arange(len(y))
+    largest, at_top = y[rows, top][:, None], told[rows, top][:, None]
+    alike = (np.abs(told - at_top) < TIES) & (np.abs(y - largest) < WITHIN)
+    return np.where(alike, largest, y)
 
 
 def _branches(bump: Bump, n: int, k: int, guess: Array | None) -> Mask:
