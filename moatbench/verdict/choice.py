@@ -71,8 +71,12 @@ def _measured(cases: Sequence[Case]) -> Sequence[Case]:
 
 
 def _ranked(cases: Sequence[Case]) -> list[Case]:
-    """Return the defenses that somebody may deploy, the one that leaves least first."""
-    return sorted((c for c in cases if not c.is_control and not c.invalid), key=lambda c: c.stolen)
+    """Return the defenses that somebody may deploy, the one that leaves least first.
+
+    Of several that leave as much, those that customers can bear come first.
+    """
+    tried = (case for case in cases if not case.is_control and not case.invalid)
+    return sorted(tried, key=lambda case: (case.stolen, not bearable(case)))
 
 
 def _best(ranked: Sequence[Case]) -> str:

@@ -150,6 +150,7 @@ ROUNDING, LIAR = against(0.9, defense="rounding"), against(0.2, defense="liar", 
         ([LIAR, ROUNDING], DEAR, "liar"),
         ([against(0.1, NAIVE), ROUNDING], UNPROVEN, "rounding"),
         ([against(0.1, NAIVE)], UNPROVEN, None),
+        ([against(0.9, defense="liar", paid=DEARLY), ROUNDING], UNPROVEN, "rounding"),
     ],
 )
 def test_the_pick_is_what_is_said(cases: list[Case], outcome: str, defense: str | None) -> None:
