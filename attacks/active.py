@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from moatbench.attack import Needs, Target
-from moatbench.client import Surrogate
+from moatbench.client import Answers, Surrogate
 from moatbench.knobs import check_choice, check_flag, check_number, check_whole
 from moatbench.learners.published import deepened, shallow
 from moatbench.search.bandit import Bandit
@@ -83,9 +83,7 @@ class Active(Trainer):
 
     def run(self, target: Target, rng: Generator) -> Iterator[Surrogate]:
         """Choose each round by the surrogate of all rounds before it."""
-        thief = Retraining(target.api, self.answers, self.learner, "valid", rng)
-        knobs = {"polish": self.polish, "warm": self.warm, "wider": self.wider}
-        thief.learner = deepened(thief.learner, **knobs)
+        thief = self._thief(target, rng)
         pool = Pool(target.pool, thief, self.mixed)
         bandit = Bandit(target.pool, thief.rng) if self.select == "bandit" else None
         guide: Guide | None = None
@@ -105,6 +103,23 @@ class Active(Trainer):
                 bandit.learn(new, told[before:], told.mean(axis=0), foreseen)
             guide = None if self.select == "random" else thief.guide()
             n = ceil(self.growth * thief.api.queries)
+
+    def learn(self, target: Target, answers: Answers, rng: Generator) -> Surrogate | None:
+        """Train the surrogate alone, with the draws that a run gives it: the same, bit for bit.
+
+        None for the one family whose surrogate goes on from what chose the queries.
+        """
+        thief = self._thief(target, rng)
+        if thief.guided:
+            return None
+        thief.bought.add(answers)
+        return thief.surrogate()
+
+    def _thief(self, target: Target, rng: Generator) -> Retraining:
+        thief = Retraining(target.api, self.answers, self.learner, "valid", rng)
+        knobs = {"polish": self.polish, "warm": self.warm, "wider": self.wider}
+        thief.learner = deepened(thief.learner, **knobs)
+        return thief
 
     def _chosen(
         self, guide: Guide | None, n: int, pool: "Pool", thief: Retraining, bandit: Bandit | None

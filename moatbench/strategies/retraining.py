@@ -135,6 +135,11 @@ class Retraining:
         return bool(len(targets)) and targets.min(axis=0).max() < 1
 
     @property
+    def guided(self) -> bool:
+        """Whether the surrogate goes on from the guide, and so depends on the rounds before it."""
+        return self.learner.family == "mlp"
+
+    @property
     def open(self) -> bool:
         """Whether there is a budget left, or a checkpoint to answer for."""
         return bool(self._due)
@@ -182,7 +187,7 @@ class Retraining:
         the guide has found in all its rounds. Deep networks go on from the last checkpoint's, where
         they are warm.
         """
-        start = self._guide if self.learner.family == "mlp" else self._earlier
+        start = self._guide if self.guided else self._earlier
         fit = self._fit(deepcopy(self._training), start)
         if fit is not None:
             self._earlier = fit if self.learner.family == NET else None

@@ -16,6 +16,7 @@ from moatbench.reply import Reply, from_outputs
 from moatbench.search.bandit import Bandit
 from moatbench.search.selection import SELECTIONS
 from moatbench.space import InputSpace
+from moatbench.strategies.restored import Replayed
 from moatbench.types import Array, Labels
 from moatbench.victim import Shares, Victim
 
@@ -142,3 +143,29 @@ def test_without_a_network_it_wants_a_learner(victim: Victim) -> None:
     target = Target(api, victim.shares.pool)
     assert "attack.learner=softmax" in attack_of("active").unmet(target)
     assert made("random").unmet(target) == ""
+
+
+@pytest.mark.parametrize("learner", ["softmax", "net"])
+def test_learning_from_bought_answers_is_the_run_without_its_questions(
+    learner: str, victim: Victim
+) -> None:
+    attack = Active("kcenter", "confidences", learner, 4, 0.5, 0.1, mixed=True)
+    api = MeteredAPI(Deployment(victim, Notes(), stream(0, "d")), (30,))
+    target = Target(api, victim.shares.pool)
+    answers = api.query(victim.shares.pool[:30])
+    again = Target(Replayed(api.card, answers, 30), victim.shares.pool)
+    (ran,) = attack.run(again, np.random.default_rng(5))
+    learnt = attack.learn(target, answers, np.random.default_rng(5))
+    assert learnt is not None
+    x = victim.shares.x_test
+    np.testing.assert_array_equal(learnt.predict(x).outputs, ran.predict(x).outputs)
+    assert learnt.note == ran.note
+
+
+def test_an_mlp_goes_on_from_what_chose_the_queries_and_learns_from_none_alone(
+    victim: Victim,
+) -> None:
+    attack = Active("kcenter", "confidences", "mlp", 4, 0.5, 0.1, mixed=True)
+    api = MeteredAPI(Deployment(victim, Notes(), stream(0, "d")), (30,))
+    answers = api.query(victim.shares.pool[:30])
+    assert attack.learn(Target(api, victim.shares.pool), answers, np.random.default_rng(5)) is None
