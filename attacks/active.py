@@ -110,10 +110,7 @@ class Active(Trainer):
         None for the one family whose surrogate goes on from what chose the queries.
         """
         thief = self._thief(target, rng)
-        if thief.guided:
-            return None
-        thief.bought.add(answers)
-        return thief.surrogate()
+        return None if thief.guided else thief.learn(answers)
 
     def _thief(self, target: Target, rng: Generator) -> Retraining:
         thief = Retraining(target.api, self.answers, self.learner, "valid", rng)

@@ -111,7 +111,7 @@ class Inversion(Wrapper):
                 last = _nearest(live, last, view)
             last = last if view.determined or not last.parameters else _only_chosen(last)
             if not (last.parameters or self.attack.labels_only):
-                last = self._believed(target, view, asking, keeps_labels) or last
+                last = self._believed(target, view, asking, last, keeps_labels) or last
             yield replace(last, note="; ".join(filter(None, (last.note, view.note))))
 
     def _by_certain(self, target: Target, view: Restored, asking: Generator) -> Surrogate | None:
@@ -131,19 +131,28 @@ class Inversion(Wrapper):
 
     def _again(self, target: Target, view: Restored, asking: Generator) -> Iterator[Surrogate]:
         """Fit again to the answers as the surrogate so far settles them, while that helps."""
-        given, before = view.given, inf
+        given, before, fitted = view.given, inf, None
         for _ in range(self.rounds):
             now = view.restored
             if _same(given, now):
                 return
-            yield (fitted := self._replayed(target, now, view.queries, asking))
+            again = fitted.again if fitted else None
+            fitted = (
+                again(now, False) if again else self._replayed(target, now, view.queries, asking)
+            )
+            yield fitted
             given, gap = now, _gap(fitted, now)
-            if gap < SETTLED or gap > GAINING * before:
+            if gap < SETTLED or gap > (1 if again else GAINING) * before:
                 return  # it says what was chosen, or comes no nearer
             before = gap
 
     def _believed(
-        self, target: Target, view: Restored, asking: Generator, keeps_labels: bool
+        self,
+        target: Target,
+        view: Restored,
+        asking: Generator,
+        last: Surrogate,
+        keeps_labels: bool,
     ) -> Surrogate | None:
         """Fit to the answers as told, or to labels, where these serve better; None where not.
 
@@ -155,7 +164,9 @@ class Inversion(Wrapper):
             return None
         told, restored = view.told, view.restored
 
-        def fit(answers: Answers) -> Predict:
+        def fit(name: str, answers: Answers) -> Predict:
+            if name == "restored" and last.again:
+                return last.again(answers, True).predict
             return self._replayed(target, answers, view.queries, asking).predict
 
         held, name = held_out(origins.certain | keeps_labels), "restored"
@@ -232,10 +243,10 @@ def _nearest(first: Surrogate, last: Surrogate, view: Restored) -> Surrogate:
     """Return the first surrogate where it has what is certain clearly more nearly than the last.
 
     So it is where sums of trees were told term by term from what is certain: the last one had to
-    believe in what was chosen besides.
+    believe in what was chosen besides. A few certain answers say too little.
     """
     certain = np.flatnonzero(view.origins.certain)
-    if last is first or last.parameters or not len(certain):
+    if last is first or last.parameters or len(certain) < FEW:
         return last
     known = view.restored.take(certain)
     return first if _gap(first, known) < CLEARLY * _gap(last, known) else last

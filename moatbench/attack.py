@@ -124,7 +124,7 @@ class Attack(ABC):
         """Return what is made of answers that were bought before, and ask nothing.
 
         None, as by default, where what was asked goes with how the answers were: whoever wants to
-        know runs it again on a record of them.
+        know runs it again on a record of them. A surrogate may tell how to go on (`again`).
         """
         return None
 

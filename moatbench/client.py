@@ -101,6 +101,9 @@ class Surrogate:
         note: how it was come by, in a few words.
         begun: False while nothing is fitted: still buying, or no answers to learn from.
         doubled: tells which held-out purchases it has right, as it is and after twice the steps.
+        again: goes on from where it stands, to learn other answers to some of the same questions;
+            or begins anew, and keeps what it had to choose before (a loss). None: it always does
+            all of it anew.
     """
 
     predict: Predict
@@ -109,3 +112,4 @@ class Surrogate:
     note: str = ""
     begun: bool = True
     doubled: Callable[[], tuple[Mask, Mask]] | None = None
+    again: Callable[[Answers, bool], "Surrogate"] | None = None

@@ -14,7 +14,7 @@ HELD_OUT = 5  # every fifth purchase judges
 LEAST = 8  # of these, to judge at all
 CLEARLY = 0.8  # times as far from held-out answers as a rival, at most
 
-Fit = Callable[[Answers], Predict]
+Fit = Callable[[str, Answers], Predict]  # of answers by their name
 
 
 def held_out(known: Mask) -> Rows | None:
@@ -36,7 +36,7 @@ def best_of(options: Mapping[str, Answers], fit: Fit, labels: Labels, held: Rows
         held: which are held out.
     """
     right = {
-        name: (fit(_without(answers, held))(answers.x[held]).labels == labels[held]).sum()
+        name: (fit(name, _without(answers, held))(answers.x[held]).labels == labels[held]).sum()
         for name, answers in options.items()
     }
     return max(right, key=lambda name: int(right[name]))
@@ -52,14 +52,14 @@ def supported(
     choice, a `rival`: where that explains them as well, nothing has been found out.
     """
 
-    def far(answers: Answers) -> float:
-        said = fit(_without(answers, held))(answers.x).outputs
+    def far(name: str, answers: Answers) -> float:
+        said = fit(name, _without(answers, held))(answers.x).outputs
         assert said is not None
         gaps: Array = np.abs(nearest(origins, said)[0] - said).sum(axis=1)[held]
         return float(gaps.mean())
 
-    ours = far(restored)
-    return ours < far(told) and ours < CLEARLY * far(rival)
+    ours = far("restored", restored)
+    return ours < far("told", told) and ours < CLEARLY * far("rival", rival)
 
 
 def _without(answers: Answers, held: Rows) -> Answers:

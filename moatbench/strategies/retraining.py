@@ -10,9 +10,10 @@ import numpy as np
 
 from moatbench.api import PredictionAPI
 from moatbench.attack import Attack, Target
-from moatbench.client import Surrogate
+from moatbench.client import Answers, Surrogate
 from moatbench.knobs import check_choice
 from moatbench.learners.committee import bootstrapped
+from moatbench.learners.deep.fit import NetFit
 from moatbench.learners.deep.learner import NET
 from moatbench.learners.learner import STALE, Learner
 from moatbench.learners.published import (
@@ -194,6 +195,19 @@ class Retraining:
             return fit.surrogate()
         blank = ignorant(self.api.card, self.bought.labels)
         return replace(blank, note="all answers alike") if len(self.bought) else blank
+
+    def learn(self, answers: Answers, last: NetFit | None = None) -> Surrogate:
+        """Train on these answers alone, or go on from an earlier fit; a warm network may again."""
+        self.bought, self._earlier = Purchases(self.api.card), last
+        self.bought.add(answers)
+        learnt, fit = self.surrogate(), self._earlier
+        if not (isinstance(fit, NetFit) and fit.learner.warm):
+            return learnt
+
+        def again(others: Answers, anew: bool) -> Surrogate:
+            return self.learn(others, replace(fit, nets=()) if anew else fit)
+
+        return replace(learnt, again=again)
 
     def _fit(
         self, rng: Generator, resume: AnyFit | None = None, brief: bool = False

@@ -1,6 +1,7 @@
 """Active learning of a pool: what each selection asks, and that it needs a network or a learner."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from shop import attack_of
 from moatbench.api import Deployment, MeteredAPI
 from moatbench.attack import Target
 from moatbench.attacks.active import SELECT, Active
+from moatbench.client import Surrogate
 from moatbench.defense import Defense
 from moatbench.models.forward import softmax
 from moatbench.randomness import stream
@@ -160,6 +162,37 @@ def test_learning_from_bought_answers_is_the_run_without_its_questions(
     x = victim.shares.x_test
     np.testing.assert_array_equal(learnt.predict(x).outputs, ran.predict(x).outputs)
     assert learnt.note == ran.note
+
+
+def test_a_warm_network_goes_on_with_other_answers_or_begins_anew_with_its_loss(
+    victim: Victim,
+) -> None:
+    attack = Active("kcenter", "confidences", "net", 4, 0.5, 0.1, mixed=True)
+    api = MeteredAPI(Deployment(victim, Notes(), stream(0, "d")), (60,))
+    answers = api.query(victim.shares.pool[:60])
+    assert answers.outputs is not None
+    true = answers.outputs
+    flat = answers._replace(outputs=0.5 * true + 0.5 / 3)
+    target, rng = Target(api, victim.shares.pool), np.random.default_rng(5)
+    last = attack.learn(target, flat, rng)
+    assert last is not None
+    assert last.again is not None
+    before = last.predict(answers.x).outputs
+
+    def gap(surrogate: Surrogate) -> float:
+        said = surrogate.predict(answers.x).outputs
+        assert said is not None
+        return float(np.abs(said - true).mean())
+
+    on, anew = last.again(answers, False), last.again(answers, True)
+    assert gap(on) < 0.5 * gap(last)
+    assert gap(anew) < 0.5 * gap(last)
+    assert gap(on) != gap(anew)
+    assert (last.note, on.note, anew.note) == (last.note,) * 3, "the loss stays"
+    np.testing.assert_array_equal(last.predict(answers.x).outputs, before)
+    cold = replace(attack, warm=False).learn(target, flat, np.random.default_rng(5))
+    assert cold is not None
+    assert cold.again is None
 
 
 def test_an_mlp_goes_on_from_what_chose_the_queries_and_learns_from_none_alone(

@@ -372,7 +372,7 @@ def test_a_hundred_classes_end_in_a_minute() -> None:
     assert point.metrics["tv_uniform"] < CLOSE
 
 
-def next_to(answers: Answers) -> Predict:
+def next_to(name: str, answers: Answers) -> Predict:
     """Answer as the purchase that is nearest on the first axis."""
     assert answers.outputs is not None
     outputs = answers.outputs

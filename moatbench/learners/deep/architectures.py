@@ -1,6 +1,8 @@
 """Networks by name, as the field's papers use them, for pictures of any size.
 
-Torch modules that take rows (n, d) of numbers from -1 to 1 and answer scores (n, k).
+Torch modules that take rows (n, d) of numbers from -1 to 1 and answer scores (n, k). ReLU stands
+after pooling: both ways have the same answers and slopes, bit for bit, and this one has a fourth of
+the pixels to go through.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -99,8 +101,8 @@ def _cnn(image: tuple[int, ...], k: int, width: int, hidden: int) -> nn.Module:
     size = 2 * width * (h // 4) * (w // 4)
     return nn.Sequential(
         Pixels(image),
-        *(nn.Conv2d(c, width, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
-        *(nn.Conv2d(width, 2 * width, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(c, width, 3, padding=1), nn.MaxPool2d(2), nn.ReLU()),
+        *(nn.Conv2d(width, 2 * width, 3, padding=1), nn.MaxPool2d(2), nn.ReLU()),
         *(nn.Flatten(), nn.Linear(size, hidden), nn.ReLU(), nn.Linear(hidden, k)),
     )
 
@@ -110,8 +112,8 @@ def _lenet(image: tuple[int, ...], k: int) -> nn.Module:
     size = 16 * ((h // 2 - 4) // 2) * ((w // 2 - 4) // 2)
     return nn.Sequential(
         Pixels(image),
-        *(nn.Conv2d(c, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2)),
-        *(nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()),
+        *(nn.Conv2d(c, 6, 5, padding=2), nn.MaxPool2d(2), nn.ReLU()),
+        *(nn.Conv2d(6, 16, 5), nn.MaxPool2d(2), nn.ReLU(), nn.Flatten()),
         *(nn.Linear(size, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, k)),
     )
 
@@ -120,7 +122,7 @@ def _conv3(image: tuple[int, ...], k: int) -> nn.Module:
     widths = [image[0], 32, 64, 128]
     layers: list[nn.Module] = [Pixels(image)]
     for given, made in pairwise(widths):
-        layers += [nn.Conv2d(given, made, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
+        layers += [nn.Conv2d(given, made, 3, padding=1), nn.MaxPool2d(2), nn.ReLU()]
     size = 128 * (image[1] // 8) * (image[2] // 8)
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(size, 128), nn.ReLU(), nn.Linear(128, k))
 

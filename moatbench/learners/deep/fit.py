@@ -96,8 +96,9 @@ class NetFit:
         assert self.rows is not None
         z, targets = self.rows
         held, learner = held_out(len(z)), self.learner
-        once = replace(learner.recipe, loss=self.loss)
-        twice = replace(once, steps=2 * once.steps_for(int((~held).sum())), epochs=0)
+        n, hard = int((~held).sum()), bool(targets.max(axis=1).min() == 1)
+        once = learner.afresh(n, self.loss, hard)
+        twice = replace(once, steps=2 * once.steps_for(n), epochs=0)
         right = []
         for recipe in (once, twice):
             rng = np.random.default_rng(0)  # the same first weights

@@ -108,8 +108,8 @@ class NetLearner:
             x: (n, d) inputs, in the API's units, at least one.
             targets: (n, k) labels or soft labels, rows summing to one.
             rng: draws first weights and the order of training.
-            resume: an earlier fit, whose loss is kept for a while, and from which a brief or warm
-                one goes on.
+            resume: an earlier fit, whose loss is kept for a while, and from whose networks a brief
+                or warm one goes on, if it has any.
             brief: whether the fit only serves to choose the next queries.
         """
         z, last = self.space.encode(x), resume if isinstance(resume, NetFit) else None
@@ -126,17 +126,19 @@ class NetLearner:
             fit = self._polished(z, targets, loss, rng)
             if fit is not None:
                 return replace(fit, chosen_at=chosen_at)
-        recipe = replace(self.recipe, loss=loss, decay=DECAY if hard else self.recipe.decay)
-        members, share = PAIR if len(x) < FEW else 1, 1.0
-        if hard:
-            members, share = MEMBERS, ON_LABELS
-        if last is not None:
+        members = MEMBERS if hard else PAIR if len(x) < FEW else 1
+        recipe = self.afresh(len(x), loss, hard)
+        if last is not None and last.nets:
             share = max(LEAST_SHARE, 1 - last.taught / len(x)) * (WARM_ON_LABELS if hard else 1)
-        if share < 1:
-            recipe = replace(recipe, steps=max(1, int(share * recipe.steps_for(len(x)))), epochs=0)
+            recipe = _shorter(replace(self.recipe, loss=loss, decay=recipe.decay), len(x), share)
         start, stays = last.nets if last else (), STAYS_ON_LABELS if hard else STAYS
         nets = self.trained(z, targets, recipe, rng, members, start, stays)
         return NetFit(self, nets, loss, chosen_at, len(x), (z, targets))
+
+    def afresh(self, n: int, loss: str, hard: bool) -> Recipe:
+        """Return how a network with new weights is trained on n purchases, or n bare labels."""
+        recipe = replace(self.recipe, loss=loss)
+        return _shorter(replace(recipe, decay=DECAY), n, ON_LABELS) if hard else recipe
 
     def _loss(
         self, z: Array, targets: Array, hard: bool, rng: Generator, last: NetFit | None
@@ -211,6 +213,11 @@ class NetLearner:
                     state = kept(train(fresh(), z, targets, slower, rng))
             found.append(Net(self.net, self.image, self.k, knobs, state))
         return tuple(found)
+
+
+def _shorter(recipe: Recipe, n: int, share: float) -> Recipe:
+    """Return a recipe that takes a share of the steps that it takes for n rows."""
+    return replace(recipe, steps=max(1, int(share * recipe.steps_for(n))), epochs=0)
 
 
 def _gaps(net: Net, z: Array, targets: Array, held: Mask) -> Array:
