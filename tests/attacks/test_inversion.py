@@ -3,6 +3,8 @@
 from dataclasses import dataclass, replace
 from itertools import permutations
 from time import process_time
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -10,8 +12,8 @@ from scipy.special import softmax as softmax_of_scores
 from shop import ROOT, attack_of, defense_of, victim_of
 
 from moatbench.attack import Attack
-from moatbench.attacks.inversion import Inversion
-from moatbench.client import Answers
+from moatbench.attacks.inversion import FEW, Inversion, _nearest
+from moatbench.client import Answers, Surrogate
 from moatbench.defense import Defense
 from moatbench.defenses.grad2 import GradientRedirection, redirected
 from moatbench.defenses.label_only import LabelOnly
@@ -33,6 +35,7 @@ from moatbench.reply import Predict, Reply
 from moatbench.runner.extract import Checkpoint, extract
 from moatbench.stack import Stack
 from moatbench.strategies.believing import best_of, held_out, supported
+from moatbench.strategies.restored import Restored
 from moatbench.testing import check_defense
 from moatbench.types import Array
 from moatbench.victim import NotApplicable, Victim
@@ -420,3 +423,17 @@ def test_held_out_labels_choose_between_answers_as_told_and_as_restored() -> Non
     held = np.arange(0, 100, 7)
     assert best_of({"restored": wrong, "told": right}, next_to, labels, held) == "told"
     assert best_of({"restored": right, "told": right}, next_to, labels, held) == "restored"
+
+
+@pytest.mark.parametrize(("certain", "kept"), [(FEW, True), (FEW - 1, False)])
+def test_a_few_certain_answers_do_not_bring_the_first_surrogate_back(
+    certain: int, kept: bool
+) -> None:
+    told, true, _ = mirrored(0.0)
+    view = SimpleNamespace(
+        restored=told._replace(outputs=true),
+        origins=SimpleNamespace(certain=np.arange(100) < certain),
+    )
+    first = Surrogate(lambda x: Reply(told.labels[: len(x)], true[: len(x)]))
+    last = Surrogate(lambda x: Reply(told.labels[: len(x)], np.full((len(x), 3), 1 / 3)))
+    assert (_nearest(first, last, cast(Restored, view)) is first) is kept

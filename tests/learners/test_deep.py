@@ -1,6 +1,7 @@
 """Deep networks: what fits which pictures, the training loop, and what surrogates they are."""
 
 from dataclasses import replace
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
@@ -95,6 +96,27 @@ def test_a_row_has_the_same_bits_in_any_batch(name: str) -> None:
     assert np.abs(whole.sum(axis=1) - 1).max() < 1e-12
 
 
+@pytest.mark.parametrize("name", ["cnn", "lenet", "conv3"])
+def test_relu_after_pooling_has_the_bits_of_relu_before(name: str) -> None:
+    ours = a_net(name, (1, 12, 12)).fresh()
+    layers, theirs = list(ours), list(a_net(name, (1, 12, 12)).fresh())
+    swapped = 0
+    for place, (one, other) in enumerate(pairwise(layers)):
+        if isinstance(one, torch.nn.MaxPool2d) and isinstance(other, torch.nn.ReLU):
+            theirs[place : place + 2] = theirs[place + 1], theirs[place]
+            swapped += 1
+    assert swapped == (3 if name == "conv3" else 2)
+    x = torch.from_numpy(RNG.uniform(-1, 1, (9, 144)).astype(np.float32))
+    found = []
+    for net in (ours, torch.nn.Sequential(*theirs)):
+        scores = net(x)
+        scores.square().sum().backward()
+        slopes = [np.asarray(weights.grad) for weights in net.parameters()]
+        found.append([scores.detach().numpy(), *slopes])
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_slopes_are_those_of_the_scores() -> None:
     net = a_net("mlp", (6,), hidden=8)
     z, step = RNG.uniform(-1, 1, (5, 6)), 1e-2
@@ -179,6 +201,27 @@ def test_a_curve_of_ten_checkpoints_takes_two_and_a_half_times_the_steps_of_its_
     for n in range(260, 2601, 260):
         fit = learner.fit(x[:n], p[:n], np.random.default_rng(0), fit)
     assert sum(steps) - alone < 2.5 * alone
+
+
+@pytest.mark.parametrize(("hard", "steps"), [(False, 1000), (True, 600)])
+def test_twice_the_steps_are_twice_those_that_were_taken(
+    hard: bool, steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, taken = pictures(60), []
+
+    def counted(self: NetLearner, z: Array, targets: Array, recipe: Recipe, *_: Any) -> Any:
+        taken.append((recipe.steps_for(len(z)), recipe.decay))
+        return (a_net("cnn", IMAGE),)
+
+    monkeypatch.setattr(NetLearner, "trained", counted)
+    answers = np.eye(5)[np.arange(60) % 5] if hard else np.full((60, 5), 0.2)
+    fit = NetLearner(SPACE, 5).fit(x, answers, np.random.default_rng(0))
+    doubled = fit.surrogate().doubled
+    assert doubled is not None
+    del taken[:-1]
+    doubled()
+    decay = taken[0][1]
+    assert taken == [(steps, decay), (steps, decay), (2 * steps, decay)]
 
 
 def test_what_goes_on_from_an_earlier_fit_has_some_weights_anew() -> None:
