@@ -88,7 +88,7 @@ def _ordered(model: OneVsRest, origins: Origins, w: Array) -> Array:
         left = np.abs(gaps - gaps.mean(axis=1, keepdims=True)).max(axis=1)
         scale = max(float(np.median(left[whole])) if whole.any() else 1.0, 1e-9)
         weights = np.repeat((whole / (1 + (left / scale) ** 2))[:, None], model.k, axis=1)
-        step = projected_step(some, gaps, weights, theta, DAMPING)
+        step = projected_step(some, gaps, weights, theta, DAMPING * min(1.0, scale))
         if step is None:
             break
         theta = theta + step
