@@ -1,6 +1,7 @@
 """Solve for a model's parameters from the confidences that it answers."""
 
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from math import ceil
 from typing import ClassVar
@@ -24,6 +25,7 @@ from moatbench.solvers.network_solver import probe_plan, probes_in, uneven
 from moatbench.solvers.noise_likelihood import LAWS
 from moatbench.solvers.readings import decimals
 from moatbench.solvers.reconstruction import Known, Reconstruction
+from moatbench.strategies.believing import keeps_labels, unless_labels_do
 from moatbench.types import Array, Generator, Rows
 
 NOISE = ("known", "ignored")
@@ -44,7 +46,8 @@ class EquationSolving(Attack):
 
     The attacker knows the defense, but no secret of it: to what it rounds, and the law of its
     noise, where nothing else perturbs the answers. Of answers that a rule perturbs, those equations
-    are solved that still stand, where one model explains more of them than it has unknowns.
+    are solved that still stand, where one model explains more of them than it has unknowns; and
+    where the labels told are the victim's, a fit to these is preferred that surely foretells more.
 
     Args:
         intervals: whether to use that rounded answers are bounds; false takes them for soft labels,
@@ -86,7 +89,7 @@ class EquationSolving(Attack):
 
     def run(self, target: Target, rng: Generator) -> Iterator[Surrogate]:
         """Yield what all answers so far determine."""
-        asking, fitting = rng.spawn(2)
+        asking, fitting, judging = rng.spawn(3)
         api, known = target.api, self._known(target)
         reconstruct: KernelReconstruction | Reconstruction = (
             KernelReconstruction(api.card, self.intervals, fitting)
@@ -99,7 +102,11 @@ class EquationSolving(Attack):
             if len(survey.bought):
                 solved = reconstruct(survey.bought, survey.probes(), survey.edges)
                 if standing is not None and not solved.parameters:
-                    solved = standing(survey.bought) or solved
+                    found = standing(survey.bought)
+                    solved = found or solved
+                    if keeps_labels(target):
+                        bought, judge = survey.bought, deepcopy(judging)
+                        solved = unless_labels_do(solved, api.card, bought, found is None, judge)
                 yield solved
             else:
                 yield ignorant(api.card)

@@ -19,6 +19,7 @@ from moatbench.inverses.few_rows import FewExact, few_exact
 from moatbench.knobs import check_number
 from moatbench.learners.published import PUBLISHED
 from moatbench.search.novelty import undecided, unlike
+from moatbench.strategies.believing import keeps_labels, unless_labels_do
 from moatbench.strategies.retraining import Retraining
 from moatbench.types import Array, Generator
 
@@ -78,6 +79,7 @@ class Agreeing(Retraining):
     def __init__(self, target: Target, share: float, rng: Generator) -> None:
         super().__init__(target.api, "labels", PUBLISHED, "cube", rng)
         self._pool, self._share = target.pool, share if len(target.pool) else 0.0
+        self._keeps_labels, self._judging = keeps_labels(target), rng.spawn(1)[0]
         self._order, self._asked = self.rng.permutation(len(self._pool)), 0
 
     def wave(self) -> Array:
@@ -95,7 +97,10 @@ class Agreeing(Retraining):
         """Solve, where equations stand; else fit to the labels, and to the few answers that do."""
         found = StandingEquations(self.api.card, self._pool)(self.bought)
         if found is not None:
-            return found
+            if not self._keeps_labels:
+                return found
+            judging = deepcopy(self._judging)
+            return unless_labels_do(found, self.api.card, self.bought, False, judging)
         plain, few = super().surrogate(), self._few()
         if few is not None and few.right >= self._right(few):
             return few.surrogate()

@@ -1,18 +1,24 @@
-"""Whether restored answers serve better than the same answers as they were told."""
+"""Whether restored answers, or answers as told, serve better; and whether labels alone do."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from math import sqrt
 
 import numpy as np
 
-from moatbench.client import Answers
+from moatbench.attack import Target
+from moatbench.client import Answers, Card, Surrogate
 from moatbench.inverses.origins import Origins
 from moatbench.inverses.settling import nearest
+from moatbench.learners.published import PUBLISHED, AnyLearner, learner_for
+from moatbench.learners.purchases import Purchases
 from moatbench.reply import Predict
-from moatbench.types import Array, Labels, Mask, Rows
+from moatbench.types import Array, Generator, Labels, Mask, Rows
 
 HELD_OUT = 5  # every fifth purchase judges
 LEAST = 8  # of these, to judge at all
 CLEARLY = 0.8  # times as far from held-out answers as a rival, at most
+CHANCE = 2.0  # standard deviations, by which labels alone must foretell more
 
 Fit = Callable[[str, Answers], Predict]  # of answers by their name
 
@@ -60,6 +66,64 @@ def supported(
 
     ours = far("restored", restored)
     return ours < far("told", told) and ours < CLEARLY * far("rival", rival)
+
+
+def unless_labels_do(
+    surrogate: Surrogate, card: Card, bought: Purchases, soft: bool, rng: Generator
+) -> Surrogate:
+    """Return a surrogate, or a fit to the labels alone where that is better.
+
+    Every fifth label is foretold by a fit to the others, and by the surrogate; this has seen all
+    answers, so the labels must surely foretell more. Where it was fitted to soft labels, it is
+    fitted again to the others, and of equals the labels are meant. What a model explains of
+    perturbed confidences does not say that it is the victim: a stranger's rule may have moved them
+    in any way.
+
+    Args:
+        surrogate: learnt from confidences.
+        card: of the API.
+        bought: all answers; their labels are the victim's own.
+        soft: whether the surrogate was fitted to soft labels.
+        rng: of training.
+    """
+    x, labels, held = bought.x, bought.labels, np.zeros(len(bought), bool)
+    held[HELD_OUT - 1 :: HELD_OUT] = True
+    ours = surrogate.predict(x).labels == labels
+    if held.sum() < LEAST or ours.all() or (labels == labels[0]).all():
+        return surrogate
+
+    def right(learner: AnyLearner, targets: Array) -> Mask:
+        if (targets[~held].min(axis=0) == 1).any():  # one label is all that there is to learn
+            return np.asarray(labels[held] == targets[~held][0].argmax())
+        fit = learner.fit(x[~held], targets[~held], rng)
+        return np.asarray(fit.labels(x[held]) == labels[held])
+
+    family = "softmax" if card.family == "one_vs_rest" else PUBLISHED
+    learner, hard = learner_for(family, card).for_labels(), bought.targets(use_confidences=False)
+    theirs = right(learner, hard)
+    if soft:
+        better = theirs.sum() >= right(learner_for(PUBLISHED, card), bought.targets()).sum()
+    else:
+        better = surely_more(theirs, ours[held])
+    if not better:
+        return surrogate
+    fit = learner.fit(x, hard, rng)
+    return replace(fit.surrogate(), note="labels alone: they foretell more than the confidences do")
+
+
+def keeps_labels(target: Target) -> bool:
+    """Whether the labels told are known to be the victim's."""
+    traits = target.known.traits
+    return traits is not None and traits.keeps_labels
+
+
+def surely_more(one: Mask, other: Mask) -> bool:
+    """Whether one has more right of the same purchases (n,) than another, not just by chance.
+
+    Source: McNemar 1947.
+    """
+    more, less = int((one & ~other).sum()), int((other & ~one).sum())
+    return more - less > CHANCE * sqrt(more + less)
 
 
 def _without(answers: Answers, held: Rows) -> Answers:
