@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from moatbench.learners.deep import training
 from moatbench.learners.deep.architectures import make
 from moatbench.learners.deep.device import one_stream
 from moatbench.learners.deep.learner import NetLearner
@@ -139,6 +140,19 @@ def test_every_schedule_learns(optimiser: str, schedule: str) -> None:
         net = train(make("mlp", (64,), 3, {"hidden": 32}), SPACE.encode(x), told(x), how, RNG)
     found = Net("mlp", (64,), 3, {"hidden": 32}, kept(net)).outputs(SPACE.encode(x))
     assert (found.argmax(axis=1) == told(x).argmax(axis=1)).mean() > 0.8
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_rates_told_beforehand_are_those_of_a_schedule_along_the_training(name: str) -> None:
+    recipe_, net = RECIPES[name], torch.nn.Linear(2, 2)
+    optimiser = training._optimiser(net, recipe_)
+    schedule = training._schedule(optimiser, recipe_, 200, 3)
+    for told_before in training._course(recipe_, 200, 3):
+        assert told_before.items() <= optimiser.param_groups[0].items()
+        optimiser.step()
+        schedule.step()
+    rates = {told_before["lr"] for told_before in training._course(recipe_, 200, 3)}
+    assert len(rates) > 1
 
 
 def test_training_repeats_and_leaves_torchs_own_stream() -> None:

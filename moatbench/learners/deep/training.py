@@ -86,7 +86,6 @@ def train(
     if recipe.rotate and image is not None and isinstance(net, nn.Sequential):
         turned = _Turned(net, image).to(where)
     optimiser = _optimiser(net if turned is None else turned, recipe)
-    schedule = _schedule(optimiser, recipe, steps, max(1, n // size))
     loss = LOSS[recipe.loss]
     seed = int(rng.integers(2**31))
     draws = torch.Generator().manual_seed(seed)
@@ -94,7 +93,10 @@ def train(
     total = torch.zeros((), device=where)
     if exposure is not None:
         exposed = torch.from_numpy(np.ascontiguousarray(exposure.z, np.float32)).to(where)
-    for step, rows in zip(range(steps), _batches(n, size, draws, where), strict=False):
+    course = _course(recipe, steps, max(1, n // size))
+    for step, (now, rows) in enumerate(zip(course, _batches(n, size, draws, where), strict=False)):
+        for group in optimiser.param_groups:
+            group.update(now)
         taken = x[rows]
         if recipe.augment and image is not None:
             taken = _moved(taken, image, draws)
@@ -108,7 +110,6 @@ def train(
         optimiser.zero_grad(set_to_none=True)
         value.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
-        schedule.step()
         total += value.detach()
         if step % 100 == 99 or step == steps - 1:
             _check(total, step)
@@ -229,6 +230,21 @@ def _optimiser(net: nn.Module, recipe: Recipe) -> Any:
         weight_decay=recipe.decay,
         nesterov=recipe.nesterov,
     )
+
+
+def _course(recipe: Recipe, steps: int, a_pass: int) -> list[dict[str, Any]]:
+    """Return the rate, and what moves with it, at each step.
+
+    A schedule along the training takes a tenth or more of the step of a small network.
+    """
+    optimiser = _optimiser(nn.ParameterList([torch.zeros(())]), recipe)
+    schedule, (group,) = _schedule(optimiser, recipe, steps, a_pass), optimiser.param_groups
+    moving, course = [key for key in ("lr", "betas", "momentum") if key in group], []
+    optimiser.step()  # a schedule wants it to come first
+    for _ in range(steps):
+        course.append({key: group[key] for key in moving})
+        schedule.step()
+    return course
 
 
 def _schedule(optimiser: Any, recipe: Recipe, steps: int, a_pass: int) -> Any:
