@@ -105,6 +105,7 @@ ROWS_OF_ATTACKS = (
     ),
     Row("adaptive_misinformation", 650, "robust_equations", (), (100, 0, 1e-3), "one_vs_rest"),
     *(Row(name, 1300, "inversion", victim="one_vs_rest") for name in SIGMOIDS),
+    Row("mad", 1300, "inversion", victim="kernel_logistic"),
     *(Row(name, 150, "inversion", victim="one_vs_rest", data=IRIS) for name in SIGMOIDS),
     *(
         Row(name, 100, attack, victim="one_vs_rest", data=IRIS)
