@@ -18,6 +18,7 @@ from moatbench.types import Array, Generator, Labels, Mask, Rows
 HELD_OUT = 5  # every fifth purchase judges
 LEAST = 8  # of these, to judge at all
 CLEARLY = 0.8  # times as far from held-out answers as a rival, at most
+OPEN = 0.1  # of the answers, of which a choice is worth the name
 CHANCE = 2.0  # standard deviations, by which labels alone must foretell more
 
 Fit = Callable[[str, Answers], Predict]  # of answers by their name
@@ -55,7 +56,8 @@ def supported(
 
     What a fit to restored answers says must be nearer (in L1) to something that each held-out one
     may have been than what a fit to told ones says, and clearly nearer than after the opposite
-    choice, a `rival`: where that explains them as well, nothing has been found out.
+    choice, a `rival`: where that explains them as well, nothing has been found out. Where hardly
+    any answer has more than one origin, known exactly or within bounds, nothing was chosen.
     """
 
     def far(name: str, answers: Answers) -> float:
@@ -64,8 +66,10 @@ def supported(
         gaps: Array = np.abs(nearest(origins, said)[0] - said).sum(axis=1)[held]
         return float(gaps.mean())
 
-    ours = far("restored", restored)
-    return ours < far("told", told) and ours < CLEARLY * far("rival", rival)
+    ours, chosen = far("restored", restored), float((origins.counts[held] > 1).mean())
+    if ours >= far("told", told):
+        return False
+    return chosen < OPEN or ours < CLEARLY * far("rival", rival)
 
 
 def unless_labels_do(

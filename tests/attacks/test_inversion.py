@@ -163,6 +163,21 @@ def test_rounding_after_a_perturbation_leaves_bounds() -> None:
     assert np.median(found.high - found.low) < 0.03
 
 
+@pytest.mark.parametrize(
+    ("behind", "test", "uniform"), [(Rounding(2), 1.0, 0.99), (TopK(1, False), 0.95, 0.8)], ids=str
+)
+def test_bounds_are_believed_where_nothing_had_to_be_chosen(
+    behind: Defense, test: float, uniform: float
+) -> None:
+    """Of three classes mad tells another label of most uniform inputs."""
+    defense = Stack({"mad": MAD(1.0, False), "behind": behind})
+    (point,) = extract(
+        victim_of("softmax", "iris"), defense, attack_of("inversion"), checkpoints=[150]
+    )
+    assert point.metrics["fidelity_test"] >= test
+    assert point.metrics["fidelity_uniform"] >= uniform
+
+
 def test_a_class_that_significant_digits_tell_as_nothing_is_nothing() -> None:
     """Two classes: a step of mad was cut short at the other one."""
     true = np.array([[0.4125, 0.5875]])
