@@ -19,6 +19,7 @@ HELD_OUT = 5  # every fifth purchase judges
 LEAST = 8  # of these, to judge at all
 CLEARLY = 0.8  # times as far from held-out answers as a rival, at most
 OPEN = 0.1  # of the answers, of which a choice is worth the name
+SAME = 1e-9  # of confidences
 CHANCE = 2.0  # standard deviations, by which labels alone must foretell more
 
 Fit = Callable[[str, Answers], Predict]  # of answers by their name
@@ -57,7 +58,8 @@ def supported(
     What a fit to restored answers says must be nearer (in L1) to something that each held-out one
     may have been than what a fit to told ones says, and clearly nearer than after the opposite
     choice, a `rival`: where that explains them as well, nothing has been found out. Where hardly
-    any answer has more than one origin, known exactly or within bounds, nothing was chosen.
+    any answer has more than one origin, or can be its own, nothing was chosen: bounds around what
+    was told would hold it.
     """
 
     def far(name: str, answers: Answers) -> float:
@@ -66,10 +68,12 @@ def supported(
         gaps: Array = np.abs(nearest(origins, said)[0] - said).sum(axis=1)[held]
         return float(gaps.mean())
 
-    ours, chosen = far("restored", restored), float((origins.counts[held] > 1).mean())
+    ours = far("restored", restored)
     if ours >= far("told", told):
         return False
-    return chosen < OPEN or ours < CLEARLY * far("rival", rival)
+    assert told.outputs is not None
+    open_ = (origins.counts > 1) | origins.holds(told.outputs, SAME)
+    return bool(open_[held].mean() < OPEN) or ours < CLEARLY * far("rival", rival)
 
 
 def unless_labels_do(

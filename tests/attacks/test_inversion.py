@@ -178,6 +178,21 @@ def test_bounds_are_believed_where_nothing_had_to_be_chosen(
     assert point.metrics["fidelity_uniform"] >= uniform
 
 
+@pytest.mark.parametrize(("around", "believed"), [(0.9, False), (0.0, True)])
+def test_bounds_around_what_was_told_are_not_believed(around: float, believed: bool) -> None:
+    """Of grad2 and rounding a box of epsilon / 2 is left, in which any model finds its answers."""
+    told, true, _ = mirrored(0.0)
+    assert told.outputs is not None
+    wide = (np.random.default_rng(0).random(100) < around)[:, None]
+    low = np.where(wide, told.outputs - 0.5, true - 0.1).clip(0)
+    high = np.where(wide, told.outputs + 0.5, true + 0.1).clip(max=1)
+    boxes = Origins(100, np.arange(100), low, high, told.labels, np.zeros(low.shape, bool))
+    held = held_out(boxes.counts > 0)
+    assert held is not None
+    restored = told._replace(outputs=settled(boxes, true))
+    assert supported(restored, told, restored, next_to, boxes, held) is believed
+
+
 def test_a_class_that_significant_digits_tell_as_nothing_is_nothing() -> None:
     """Two classes: a step of mad was cut short at the other one."""
     true = np.array([[0.4125, 0.5875]])
