@@ -25,13 +25,13 @@ from moatbench.solvers.expansion.choice import chosen, learnt
 from moatbench.solvers.expansion.coordinates import Coordinates
 from moatbench.solvers.expansion.expansion import Expansion
 from moatbench.solvers.expansion.mixes import Mixes
-from moatbench.solvers.expansion.scale import Scale
+from moatbench.solvers.expansion.scale import COARSEST, Scale
 from moatbench.types import Array, Generator
 
 LOGS = frozenset({"gradient_boosting", "hist_gradient_boosting"})  # trees add to log-odds
 PLAIN = frozenset({"tree", "regression_tree", "random_forest"})  # and to the outputs themselves
 BREAK = frozenset({"noisy", "perturbs", "relabels", "off_data", "marks", "tells_nothing", "other"})
-COARSEST = 0.5e-3  # half of a step of the answers, beyond which log-odds tell no terms apart
+MOST = 0.9  # of the answers, that must tell confidences: labels alone tell no terms
 CHUNK = 64  # draws at a time
 TRIAL = 500  # draws, after which half as many questions show whether the model is a small one
 HARD = 0.8  # share of draws that terms do not explain then: it is not
@@ -206,9 +206,14 @@ class _Session:
         told = has_outputs(outputs)
         if not told.any():
             return "no confidences are told"
+        if told.mean() < MOST:
+            return f"{told.mean():.0%} of the answers tell confidences"
         scale = Scale.of(outputs[told], self._card.family in LOGS, self._card.full)
         if scale.logs and scale.step > COARSEST:
             return "confidences are rounded to less than 3 decimals"
+        known = np.isfinite(scale.read(outputs[told])[1])
+        if known.mean() < MOST:
+            return f"{known.mean():.0%} of the answers tell of all classes"
         book = Book(self._at, scale)
         for asked, answers in self._asked:
             self._enter(book, asked, answers)

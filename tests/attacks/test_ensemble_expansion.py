@@ -5,16 +5,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from shop import by_hand
+from shop import by_hand, victim_of
 
 from moatbench.api import Deployment, MeteredAPI
 from moatbench.attack import Target
 from moatbench.attacks.ensemble_expansion import EnsembleExpansion
 from moatbench.data import Column, Dataset, Table
 from moatbench.defense import Defense
+from moatbench.defenses.confidence_threshold import ConfidenceThreshold
 from moatbench.defenses.label_only import LabelOnly
 from moatbench.defenses.noise import Noise
 from moatbench.defenses.rounding import Rounding
+from moatbench.defenses.top_k import TopK
 from moatbench.models import forward
 from moatbench.randomness import stream
 from moatbench.reply import Reply, from_outputs
@@ -97,6 +99,64 @@ def test_a_small_forest_and_a_regression_tree_fall_too(data: Dataset) -> None:
     values = regression_tree(data, stream(0, "victim"), **knobs)
     (point,) = played(values, Defense(), 900)
     assert point.metrics["fidelity_uniform"] == 1
+
+
+def test_a_fully_grown_tree_answers_in_whole_numbers_and_falls() -> None:
+    """Whole answers are no rounded ones, of which anything within a half would be right."""
+    pure = victim_of("tree", "iris")
+    told = pure.predict(pure.shares.x_test).outputs
+    assert told is not None
+    assert np.isin(told, (0, 1)).all()
+    (point,) = played(pure, Defense(), 1500)
+    assert point.metrics["fidelity_test"] == 1
+    assert point.metrics["fidelity_uniform"] > 0.99
+    assert len(point.parameters["weights"]) > 1
+
+
+@pytest.mark.parametrize("decimals", [0, 1])
+def test_few_decimals_of_a_tree_are_a_tree(data: Dataset, decimals: int) -> None:
+    knobs = {"min_samples_leaf": 5, "answers": "distribution", "partial": False, "fields": False}
+    small = tree(data, stream(0, "victim"), leaves=6, decimals=None, **knobs)
+    (point,) = played(small, Rounding(decimals), 1500)
+    assert point.metrics["fidelity_uniform"] > 0.999
+    assert point.metrics["tv_uniform"] < 0.5 * 10.0**-decimals
+
+
+@pytest.mark.parametrize("decimals", [None, 0, 1])
+def test_of_a_forest_that_is_too_large_more_queries_do_not_tell_less(
+    data: Dataset, decimals: int | None
+) -> None:
+    forest = random_forest(data, stream(0, "victim"), trees=10, leaves=None, min_samples_leaf=1)
+    defense = Defense() if decimals is None else Rounding(decimals)
+    first, last = played(forest, defense, 300, 1500)
+    for where in ("fidelity_test", "fidelity_uniform"):
+        assert last.metrics[where] > first.metrics[where] - 0.03
+
+
+def test_where_most_answers_leave_something_out_all_are_learnt_from(boosted: Victim) -> None:
+    told = boosted.predict(boosted.shares.pool).outputs
+    assert told is not None
+    half = ConfidenceThreshold(float(np.median(told.max(axis=1))), "row")
+    (point,) = played(boosted, half, 800)
+    assert "% of the answers tell confidences" in point.note
+    assert point.metrics["fidelity_test"] > 0.95
+    three = victim_of("gradient_boosting", "iris")
+    (point,) = played(three, TopK(1, False), 600)
+    assert "0% of the answers tell of all classes" in point.note
+    assert point.metrics["fidelity_test"] > 0.95
+
+
+def test_one_answer_is_learnt_from(data: Dataset, boosted: Victim) -> None:
+    label = boosted.predict(boosted.shares.x_test).labels
+    (point,) = played(boosted, Defense(), 1)
+    assert point.metrics["fidelity_test"] in {float((label == c).mean()) for c in (0, 1)}
+    knobs = {"min_samples_leaf": 5, "partial": False, "fields": False, "decimals": None}
+    values = regression_tree(data, stream(0, "victim"), target="f0", leaves=6, **knobs)
+    told = values.predict(values.shares.x_test).outputs
+    assert told is not None
+    found = played(values, Defense(), 1)[0].metrics["fidelity_test"]
+    assert found in {float((told == value).mean()) for value in told}
+    assert found > 0
 
 
 def test_four_decimals_do_not_stop_it(boosted: Victim) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from moatbench.client import Card, Surrogate
 from moatbench.learners.grown_tree import clueless, grow, predictor
-from moatbench.learners.published import trees_for
+from moatbench.learners.published import ignorant, trees_for
 from moatbench.learners.purchases import Purchases
 from moatbench.reply import Predict, Reply, from_outputs, has_outputs
 from moatbench.solvers.expansion.book import Book, Sum
@@ -22,7 +22,9 @@ from moatbench.solvers.expansion.switches import Switches
 from moatbench.types import Array, Generator, Mask
 
 FEW = 2  # answers, with fewer of which nothing is learnt
-GOOD = 0.5  # share of held-out draws that terms explain, from which no booster does better alone
+# Share of held-out draws that terms explain, from which no booster of log-odds does better alone;
+# of shares and values it may, where they are few
+GOOD = 0.5
 SURELY = 0.95  # of what the certificate bounds
 
 Outputs = Callable[[Array], Array]  # (n, d) inputs to (n, k) answers
@@ -33,8 +35,14 @@ def learnt(card: Card, bought: Purchases, rng: Generator, reason: str) -> Surrog
     """Return boosted trees of all answers; of labels, where no more came."""
     outputs, x = bought.outputs, bought.x
     told = has_outputs(outputs)
-    if len(x) < FEW or (card.regression and told.sum() < FEW):
+    if card.regression and told.sum() == 1:
+        return Surrogate(
+            served(lambda rows: outputs[told].repeat(len(rows), axis=0)), note="one value"
+        )
+    if card.regression and not told.any():
         return clueless(card)
+    if len(x) < FEW:
+        return ignorant(card, bought.labels)
     alone = ONE_TREE if card.regression else TREES_ALONE
     note = f"{alone}: {reason}" if reason else alone
     if card.regression:
@@ -77,7 +85,7 @@ def chosen(expansion: Expansion, card: Card, rng: Generator) -> Surrogate:
         models["terms and boosted trees"] = lambda rows: scale.outputs(
             found(values(rows)) + rest(codes(values(rows)))
         )
-        if card.regression or left[held].mean() > 1 - GOOD:
+        if not scale.logs or left[held].mean() > 1 - GOOD:
             models[alone] = _trees(card, book, taught, rng)
     name = next(iter(models))
     if len(models) > 1:

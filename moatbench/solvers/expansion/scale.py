@@ -10,6 +10,9 @@ from moatbench.types import Array
 
 FLOOR = 1e-8  # of exact answers, what is as good as zero
 SINGLE = 2.0**-22  # of answers in single precision, relative: sums of trees lose two bits
+# Half of a step of answers, beyond which they are no rounded values to an attacker: log-odds tell
+# no terms apart then, and a tree or a forest may answer in such steps of its own
+COARSEST = 0.5e-3
 DIGITS = 12  # of a share of trees
 FAINT = 1e-300  # a probability that is not told is not known
 
@@ -34,9 +37,15 @@ class Scale:
 
     @classmethod
     def of(cls, outputs: Array, logs: bool, full: bool = True) -> "Scale":
-        """Return the scale that (n, k) outputs speak for, n at least 1."""
+        """Return the scale that (n, k) outputs speak for, n at least 1.
+
+        Grown trees answer 0 and 1, and forests shares of their trees. Even where such answers are
+        rounded ones, those of a tree are a tree's again.
+        """
         places = decimals(outputs)
         step = 0.0 if places is None else 0.5 * 10.0**-places
+        if not logs and step > COARSEST:
+            step = 0.0
         # A service may add 1 - p to the p of its model
         short = (outputs == outputs.astype(np.float32)).all(axis=0)
         single = places is None and bool(short.any())
