@@ -59,8 +59,8 @@ class Candidates:
         self._card = card if known else replace(card, architecture={})
         self._families = (known,) if known else fitting(card, families)
         self._source = "published" if known else f"of {', '.join(self._families)}"
-        self.trees = known == TREES
-        if self.trees:
+        self.trees = self._families == (TREES,)
+        if known == TREES:
             self._source = f"as of a {card.family}"
         self._name, self._gaps = self._families[0], dict[str, Array]()
         self._solver: tuple[Card, Reconstruction] | None = None

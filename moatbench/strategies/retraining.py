@@ -27,6 +27,7 @@ from moatbench.learners.published import (
 )
 from moatbench.learners.purchases import Purchases
 from moatbench.learners.trees import TREES
+from moatbench.learners.untold import Untold
 from moatbench.search.boundary import Segments, bisect, on_plane, opposites
 from moatbench.types import Array, Generator, Labels, Rows
 
@@ -81,7 +82,8 @@ class Retraining:
         self._earlier: AnyFit | None = None  # of a deep network
         self._soft, self._valid = answers == "confidences", inputs == "valid"
         self._ordinary = np.empty((0, self.space.d))
-        if self.learner.family == TREES and pool is not None:
+        trees = self.learner.family == TREES or isinstance(self.learner, Untold)
+        if trees and pool is not None:
             self._ordinary = pool[self.rng.permutation(len(pool))]
 
     @property
@@ -119,7 +121,7 @@ class Retraining:
         return self.among_ordinary(x)
 
     def among_ordinary(self, x: Array) -> Array:
-        """(n, d) inputs of which, where trees are learnt, every second one is now the pool's.
+        """(n, d) inputs of which, where trees may be learnt, every second one is now the pool's.
 
         What trees learn in one place tells them nothing of another, and random inputs are seldom
         where data lie. Each row of the pool is taken once.

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from shop import victim_of
 
 from moatbench.api import Deployment, MeteredAPI
 from moatbench.attack import Attack, Target
@@ -143,3 +144,14 @@ def test_most_values_of_a_tree_are_met_before_its_terms_are_known(data: Dataset)
     (point,) = Extraction(values, Defense(), expansion, [150], seed=0)
     assert point.note == "one grown tree"
     assert point.metrics["fidelity_test"] > 0.6
+
+
+@pytest.mark.parametrize("name", ["adaptive", "line_search", "uniform", "only_trees"])
+@pytest.mark.parametrize("told", [True, False])
+def test_many_answers_are_no_worse_than_the_best_constant_one(name: str, told: bool) -> None:
+    """Whether the family is published or not: uniform rows alone hardly show one of the classes."""
+    victim = victim_of("gradient_boosting", "breast_cancer")
+    attacks = RETRAINING | {"only_trees": ExtractAndTest(("trees",), "valid")}
+    served = victim if told else replace(victim, family=None, architecture={})
+    (point,) = Extraction(served, Defense(), attacks[name], (400,), seed=0)
+    assert point.metrics["fidelity_test"] > (1 + constant(victim)) / 2

@@ -1,6 +1,7 @@
 """Query by committee: which questions it asks, and of whom."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -121,6 +122,17 @@ def test_pool_retraining_mixes_whole_features_where_trees_are_learnt() -> None:
 )
 def test_who_learns_trees_from_the_cube_asks_about_the_pool_too(attack: Attack) -> None:
     target = victim()
+    x = asked(target, attack, [40])
+    own = (x[:, None] == target.shares.pool[None]).all(axis=2).any(axis=1)
+    assert own.any()
+    assert not own.all()
+
+
+@pytest.mark.parametrize("learner", ["trees", "published"])
+def test_where_the_family_is_not_told_the_pool_is_asked_too(learner: str) -> None:
+    """Trees may be what is learnt then; of random rows alone they were below a constant answer."""
+    target = replace(victim(), family=None)
+    attack = AdaptiveRetraining("confidences", learner, "cube", 0.5, 0.5, 0.05)
     x = asked(target, attack, [40])
     own = (x[:, None] == target.shares.pool[None]).all(axis=2).any(axis=1)
     assert own.any()

@@ -25,6 +25,9 @@ class Decoy(Defense):
 
     traits = Traits({"perturbs"})
 
+    def __str__(self) -> str:
+        return "Decoy"  # without its address, so that all workers name the test alike
+
     def deploy(self, victim: Victim, rng: Generator) -> None:
         self._w = rng.normal(size=(victim.space.d, len(victim.classes)))
         self._space = victim.space
