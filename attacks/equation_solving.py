@@ -25,7 +25,7 @@ from moatbench.solvers.network_solver import probe_plan, probes_in, uneven
 from moatbench.solvers.noise_likelihood import LAWS
 from moatbench.solvers.readings import decimals
 from moatbench.solvers.reconstruction import Known, Reconstruction
-from moatbench.strategies.believing import keeps_labels, unless_labels_do
+from moatbench.strategies.believing import unless_labels_do
 from moatbench.types import Array, Generator, Rows
 
 NOISE = ("known", "ignored")
@@ -104,7 +104,7 @@ class EquationSolving(Attack):
                 if standing is not None and not solved.parameters:
                     found = standing(survey.bought)
                     solved = found or solved
-                    if keeps_labels(target):
+                    if target.known.keeps_labels:
                         bought, judge = survey.bought, deepcopy(judging)
                         solved = unless_labels_do(solved, api.card, bought, found is None, judge)
                 yield solved

@@ -91,8 +91,7 @@ class Inversion(Wrapper):
     def run(self, target: Target, rng: Generator) -> Iterator[Surrogate]:
         """Let the other attack ask; at each checkpoint, settle what is open and fit again."""
         asking, guessing = rng.spawn(2)
-        traits = target.known.traits
-        keeps_labels = traits is not None and traits.keeps_labels
+        keeps_labels = target.known.keeps_labels
         tried = self._tried(target, guessing)
         rules = _rules(tried)
         inverses, open_ = rules, len(tried) > 1

@@ -145,13 +145,12 @@ class Undoing:
         x, outputs, labels = bought.x[rows], bought.outputs[rows], bought.labels[rows]
         if not len(rows):
             raise CannotRestore("no answer came with outputs")
-        traits = self.target.known.traits
-        keeps = traits is not None and traits.keeps_labels
         if self.knobs.knowledge == "none":
             pairs = Pairs(outputs, fit.outputs(x), labels)
         else:
             believed = normalised(outputs.clip(0)) if estimates is None else estimates
             pairs = self._simulated(x, outputs, believed, fit, rng)
+        keeps = self.target.known.keeps_labels
         restored = self.knobs.restorer.learn(pairs, keeps, rng).restore(outputs, labels)
         if np.shape(restored) != outputs.shape or not np.isfinite(restored).all():
             raise ValueError(

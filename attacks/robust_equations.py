@@ -19,7 +19,7 @@ from moatbench.inverses.few_rows import FewExact, few_exact
 from moatbench.knobs import check_number
 from moatbench.learners.published import PUBLISHED
 from moatbench.search.novelty import undecided, unlike
-from moatbench.strategies.believing import keeps_labels, unless_labels_do
+from moatbench.strategies.believing import unless_labels_do
 from moatbench.strategies.retraining import Retraining
 from moatbench.types import Array, Generator
 
@@ -79,7 +79,7 @@ class Agreeing(Retraining):
     def __init__(self, target: Target, share: float, rng: Generator) -> None:
         super().__init__(target.api, "labels", PUBLISHED, "cube", rng)
         self._pool, self._share = target.pool, share if len(target.pool) else 0.0
-        self._keeps_labels, self._judging = keeps_labels(target), rng.spawn(1)[0]
+        self._keeps_labels, self._judging = target.known.keeps_labels, rng.spawn(1)[0]
         self._order, self._asked = self.rng.permutation(len(self._pool)), 0
 
     def wave(self) -> Array:

@@ -70,6 +70,11 @@ class Known:
         """What the defense says of itself; None where it is not known."""
         return None if self.defense is None else self.defense.traits
 
+    @property
+    def keeps_labels(self) -> bool:
+        """Whether the labels told are known to be the victim's."""
+        return self.traits is not None and self.traits.keeps_labels
+
 
 @dataclass(frozen=True)
 class Target:

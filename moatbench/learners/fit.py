@@ -143,17 +143,18 @@ def held_out(n: int, back: int = 0) -> Mask:
     return held
 
 
-def surely_more(one: Mask, other: Mask) -> bool:
+def surely_more(one: Mask, other: Mask, deviations: float = 1.0) -> bool:
     """Whether the first of two models is right on more of the same rows, by more than chance.
 
-    More by a standard deviation of the difference: of few rows a single one says nothing.
+    Of few rows a single one says nothing.
 
     Args:
         one: (n,) where the first is right.
         other: (n,) where the second is.
+        deviations: standard deviations of the difference, that it must be more than.
 
     Source: McNemar 1947, "Note on the sampling error of the difference between correlated
     proportions or percentages".
     """
     ahead, behind = int((one & ~other).sum()), int((other & ~one).sum())
-    return ahead > behind and (ahead - behind) ** 2 > ahead + behind
+    return ahead > behind and (ahead - behind) ** 2 > deviations**2 * (ahead + behind)

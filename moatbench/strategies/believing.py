@@ -2,20 +2,19 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from math import sqrt
 
 import numpy as np
 
-from moatbench.attack import Target
 from moatbench.client import Answers, Card, Surrogate
 from moatbench.inverses.origins import Origins
 from moatbench.inverses.settling import nearest
+from moatbench.learners.fit import HELD_OUT, surely_more
+from moatbench.learners.fit import held_out as every_fifth
 from moatbench.learners.published import PUBLISHED, AnyLearner, learner_for
 from moatbench.learners.purchases import Purchases
 from moatbench.reply import Predict
 from moatbench.types import Array, Generator, Labels, Mask, Rows
 
-HELD_OUT = 5  # every fifth purchase judges
 LEAST = 8  # of these, to judge at all
 CLEARLY = 0.8  # times as far from held-out answers as a rival, at most
 OPEN = 0.1  # of the answers, of which a choice is worth the name
@@ -94,8 +93,7 @@ def unless_labels_do(
         soft: whether the surrogate was fitted to soft labels.
         rng: of training.
     """
-    x, labels, held = bought.x, bought.labels, np.zeros(len(bought), bool)
-    held[HELD_OUT - 1 :: HELD_OUT] = True
+    x, labels, held = bought.x, bought.labels, every_fifth(len(bought))
     ours = surrogate.predict(x).labels == labels
     if held.sum() < LEAST or ours.all() or (labels == labels[0]).all():
         return surrogate
@@ -112,26 +110,11 @@ def unless_labels_do(
     if soft:
         better = theirs.sum() >= right(learner_for(PUBLISHED, card), bought.targets()).sum()
     else:
-        better = surely_more(theirs, ours[held])
+        better = surely_more(theirs, ours[held], CHANCE)
     if not better:
         return surrogate
     fit = learner.fit(x, hard, rng)
     return replace(fit.surrogate(), note="labels alone: they foretell more than the confidences do")
-
-
-def keeps_labels(target: Target) -> bool:
-    """Whether the labels told are known to be the victim's."""
-    traits = target.known.traits
-    return traits is not None and traits.keeps_labels
-
-
-def surely_more(one: Mask, other: Mask) -> bool:
-    """Whether one has more right of the same purchases (n,) than another, not just by chance.
-
-    Source: McNemar 1947.
-    """
-    more, less = int((one & ~other).sum()), int((other & ~one).sum())
-    return more - less > CHANCE * sqrt(more + less)
 
 
 def _without(answers: Answers, held: Rows) -> Answers:

@@ -60,6 +60,12 @@ def unproven(cases: Sequence[Case]) -> list[Case]:
     return [case for case in _ranked(_measured(cases)) if case.claimed and not case.supported]
 
 
+def undefended(cases: Sequence[Case]) -> Case | None:
+    """Return the case of no defense at all; None where it was not measured."""
+    bare = (case for case in cases if case.defense == UNDEFENDED and not case.invalid)
+    return next(bare, None)
+
+
 def bearable(case: Case) -> bool:
     """Whether customers keep nearly all labels and answers."""
     wrong, refused = 1 - case.paid.get("label_agreement", 1.0), case.paid.get("refused", 0.0)
@@ -114,8 +120,8 @@ def _told(case: Case) -> str:
 
 def _undefended(cases: Sequence[Case]) -> list[str]:
     """Tell what is stolen with no defense at all."""
-    found = [case for case in cases if case.defense == UNDEFENDED and not case.invalid]
-    return [f"Undefended, it does on {percent(found[0].stolen)}."] if found else []
+    bare = undefended(cases)
+    return [f"Undefended, it does on {percent(bare.stolen)}."] if bare else []
 
 
 def _unproven(ranked: Sequence[Case]) -> list[str]:

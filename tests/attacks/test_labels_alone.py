@@ -9,10 +9,11 @@ from shop import attack_of, defense_of, victim_of
 from moatbench.attack import Attack
 from moatbench.attacks.uniform_retraining import UniformRetraining
 from moatbench.defense import Defense
+from moatbench.learners.fit import HELD_OUT, surely_more
 from moatbench.models.forward import softmax
 from moatbench.reply import Reply
 from moatbench.runner.extract import extract
-from moatbench.strategies.believing import CHANCE, HELD_OUT, surely_more
+from moatbench.strategies.believing import CHANCE
 from moatbench.traits import Traits
 from moatbench.types import Array, Generator
 from moatbench.victim import Victim
@@ -75,8 +76,8 @@ def test_where_confidences_mislead_labels_are_used(
 def test_more_by_chance_is_not_surely_more() -> None:
     right, wrong = np.ones(100, bool), np.ones(100, bool)
     wrong[:4] = False
-    assert not surely_more(right, wrong)
+    assert not surely_more(right, wrong, CHANCE)
     wrong[:5] = False
-    assert surely_more(right, wrong)
+    assert surely_more(right, wrong, CHANCE)
     right[5] = False
-    assert not surely_more(right, wrong)
+    assert not surely_more(right, wrong, CHANCE)

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from moatbench.report.measure.cases import cases
 from moatbench.report.measure.leaderboard import Standing
-from moatbench.report.measure.worst import UNDEFENDED, Field
+from moatbench.report.measure.worst import Field
 from moatbench.report.write.numerals import percent
 from moatbench.report.write.table import NOTHING, Group, Head, Table
-from moatbench.verdict.choice import pick, unproven
+from moatbench.verdict.choice import pick, undefended, unproven
 from moatbench.verdict.names import shown
 from moatbench.verdict.words import named, paid_briefly
 
@@ -44,12 +44,11 @@ def answers(boards: Sequence[tuple[Field, list[Standing]]]) -> Table:
 
 def _row(field: Field, rows: Sequence[Standing]) -> list[str]:
     found = cases(field, rows)
-    bare = [case.stolen for case in found if case.defense == UNDEFENDED and not case.invalid]
-    outcome, best = pick(found)
+    bare, (outcome, best) = undefended(found), pick(found)
     seem = [f"{shown(case.defense)} ({percent(case.stolen)})" for case in unproven(found)]
     return [
         str(field.setting),
-        percent(bare[0]) if bare else NOTHING,
+        percent(bare.stolen) if bare else NOTHING,
         best.defense if best else NOTHING,
         outcome,
         percent(best.stolen) if best else NOTHING,
