@@ -250,4 +250,5 @@ class _Session:
             return clueless(self._card)
         if self._expansion is None:
             return learnt(self._card, self._bought, deepcopy(self._training), self._reason)
+        self._expansion.settle()  # a checkpoint may lie within a batch
         return chosen(self._expansion, self._card, deepcopy(self._training))

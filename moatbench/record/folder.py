@@ -9,12 +9,13 @@ from filelock import FileLock, Timeout
 from omegaconf import OmegaConf
 
 from moatbench.record.identity import config_hash
+from moatbench.record.recovered import FILE as RECOVERED
 from moatbench.record.summary import FILE, FINISHED, NOT_APPLICABLE, RecordUnreadable, Summary
 
 LOCK = ".lock"
 LEDGER = "ledger.csv"  # what was asked of a service, and when
 OF_A_RUN = (
-    *("curve.csv", FILE, "mlflow.json", "card.json", "victim.npz", "curve.png", LEDGER),
+    *("curve.csv", FILE, "mlflow.json", "card.json", "victim.npz", "curve.png", LEDGER, RECOVERED),
     "curve.pdf",  # of earlier versions
 )
 HYDRAS = (".hydra/config.yaml", "moatbench.log")  # in a sweep, Hydra has written them by now

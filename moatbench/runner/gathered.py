@@ -13,7 +13,7 @@ from moatbench.record.summary import FAILED, FINISHED, NOT_APPLICABLE, STOPPED, 
 from moatbench.remote.client import Stopped
 from moatbench.runner.checks.doubts import Doubled
 from moatbench.runner.suite import Ceased, Doubted, Event, Failed, Finished, Point, Skipped
-from moatbench.types import Mask
+from moatbench.types import Array, Mask
 
 
 @dataclass
@@ -39,6 +39,7 @@ class Gathered:
     doubled: dict[str, Doubled] = field(default_factory=dict)  # of fits that say they converged
     repeated: dict[str, Scores] = field(default_factory=dict)
     harm: dict[str, Mapping[str, Scores]] = field(default_factory=dict)
+    recovered: dict[str, Mapping[str, Array]] = field(default_factory=dict)
     trace: str = ""
     secret: str | None = None
 
@@ -51,6 +52,7 @@ class Gathered:
             row = {"attack": event.attack, **event.checkpoint.row()}
             self.rows.append(row)
             self.hits.setdefault(event.attack, []).append(event.checkpoint.hits)
+            self.recovered[event.attack] = event.checkpoint.parameters
             if event.checkpoint.doubled is not None:
                 self.doubled[event.attack] = event.checkpoint.doubled
             self._file.add({**row, "winner": ""} if self.is_suite else row)

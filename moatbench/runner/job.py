@@ -31,6 +31,7 @@ from moatbench.judge.steady import varies
 from moatbench.knobs import check_whole
 from moatbench.learners.deep.device import computing, described
 from moatbench.randomness import stream
+from moatbench.record import recovered
 from moatbench.record.command import Command
 from moatbench.record.curve import Row, by_attack, digest
 from moatbench.record.folder import LEDGER, sole
@@ -115,6 +116,7 @@ def _measure(cfg: DictConfig, begun: Summary, folder: Path, hydra: Any) -> Summa
                 found.fail("", error)
         if parts is not None:  # not before: no attack is to find the model in the run's folder
             write_victim(parts.victim, folder)
+            recovered.write(folder, found.recovered)
     _ended(begun, cfg, parts, found, device).write(folder)
     summary = Summary.read(folder)
     if found.rows:

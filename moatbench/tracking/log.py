@@ -23,6 +23,7 @@ from moatbench.record.curve import Row, by_attack
 from moatbench.record.flag import NOTE as REMARK
 from moatbench.record.flag import gravest, shown
 from moatbench.record.hardware import told
+from moatbench.record.recovered import FILE as RECOVERED
 from moatbench.record.summary import FAILED, STOPPED, Summary
 from moatbench.record.whole import write_text
 from moatbench.tracking.keys import MOST, renamed, taken
@@ -49,7 +50,7 @@ BATCH = 1000  # metrics of one transaction: the fastest that was measured
 SIGNIFICANT = 6
 TRIES = 5
 RENAMED, LONGEST_TAG = "renamed", 8000
-FIGURES_OF_A_RUN = ("curve.png", "curve.csv", "summary.json")
+FILES_OF_A_RUN = ("curve.png", "curve.csv", "summary.json", RECOVERED)
 VICTIM_FILES = ("victim.npz", "card.json")
 INPUTS = "inputs"  # the tag that tells what a run read, as JSON
 MOST_TAG = 5000  # letters that MLflow takes
@@ -254,7 +255,7 @@ def _tags(summary: Summary, folder: Path) -> dict[str, str]:
 
 
 def _log_files(client: "MlflowClient | Draft", run: str, folder: Path) -> None:
-    for names, place in ((FIGURES_OF_A_RUN, None), (VICTIM_FILES, "victim")):
+    for names, place in ((FILES_OF_A_RUN, None), (VICTIM_FILES, "victim")):
         for name in names:
             if (folder / name).exists():
                 client.log_artifact(run, str(folder / name), place)

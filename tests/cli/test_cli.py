@@ -10,6 +10,8 @@ from unittest.mock import Mock
 
 import pytest
 
+from moatbench.record.recovered import read
+
 Run = Callable[..., tuple[int, str, str]]
 QUICK = ("data=iris", "attack=equation_solving", "checkpoints=[5,10]")
 
@@ -32,6 +34,13 @@ def test_a_run_writes_config_curve_summary_figure_and_mlflow(moatbench: Run) -> 
     assert {f.name for f in folder.iterdir()} >= {"curve.csv", "summary.json", "curve.png"}
     assert Path("runs/mlflow.db").exists()
     assert "moatbench-ui\n" in out
+
+
+def test_what_was_recovered_lies_in_the_folder(moatbench: Run) -> None:
+    moatbench(*QUICK, "defense=none", "tracking.enabled=false")
+    (found,) = read(folder_of_run()).items()
+    assert found[0] == "equation_solving"
+    assert {name: array.shape for name, array in found[1].items()} == {"coef": (3, 4), "intercept": (3,)}
 
 
 def test_the_curve_has_a_row_for_each_checkpoint(moatbench: Run) -> None:

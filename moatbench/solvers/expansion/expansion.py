@@ -41,28 +41,34 @@ class Expansion:
         self.chosen = 0  # inputs that were asked in place of draws, because they tell more
         self._tried: dict[int, int] = {}
         self._searches: list[tuple[Shrinking, Steps[bool], Array]] = []
-        self._changed = book.changes, 0
+        self._surprised = 0  # of the draws, how many had been drawn then
         self._asked = self._stale = self._seen = 0
         self._done: set[Gap] = set()
         self._sharp_for = 0  # terms that were known when gaps were last looked at
 
     @property
     def clean(self) -> int:
-        """Draws since the sum last changed, if nothing is left over of any of them."""
-        return 0 if self.book.left.any() else len(self.drawn) - self._changed[1]
+        """Draws answered since the last surprise, if nothing is left over of any answer.
+
+        A surprise is a draw that tells anything new, or a search that does. Chosen questions that
+        narrow a gap are none: what draws were answered before still speaks for the sum.
+        """
+        if self.book.left.any():
+            return 0
+        places, since = self.book.places, self.drawn[self._surprised :]
+        return sum(places.get(key) is not None for key in since)
 
     def questions(self) -> Iterator[Array]:
         """Yield (m, J) values to ask, new ones; their answers are in the book when it goes on."""
         book = self.book
         none = np.empty((0, len(book.at.anchor)))
         while True:
-            for i in range(self._seen, book.n):
-                book.settle(i)
-            self._seen = book.n
+            self.settle()
+            before = book.changes
             self._resume()
             self._begin()
-            if book.changes != self._changed[0]:
-                self._changed = book.changes, len(self.drawn)
+            if book.changes != before:
+                self._surprised = len(self.drawn)
             if len(book.terms) != self._sharp_for:  # new terms may tell more gaps
                 self._sharp_for = len(book.terms)
                 self._done.clear()
@@ -79,6 +85,18 @@ class Expansion:
                     wanted.append(self._beside())
             draws = self.draws(extra) if extra else none
             yield from self._new(np.vstack([*wanted, draws]))
+
+    def settle(self) -> None:
+        """Move thresholds whose side new answers tell: these are no terms that are missing."""
+        book, told = self.book, set[bytes]()
+        for i in range(self._seen, book.n):
+            before = book.changes
+            book.settle(i)
+            if book.changes != before:
+                told.add(book.values[i].tobytes())
+        if told and not told.isdisjoint(self.drawn):
+            self._surprised = len(self.drawn)
+        self._seen = book.n
 
     def _beside(self) -> Array:
         """(m, J) values on either side of a threshold, at any distance by its logarithm.
