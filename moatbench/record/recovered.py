@@ -1,6 +1,6 @@
 """recovered.npz: what a run's attacks recovered of the victim's parameters, as plain arrays."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,8 @@ def write(folder: Path, recovered: Mapping[str, Mapping[str, Array]]) -> None:
         for name, array in arrays.items()
     }
     if named:
-        write_whole(folder / FILE, lambda draft: np.savez_compressed(draft, **named))
+        save: Callable[..., None] = np.savez_compressed  # NumPy types it as if no name were free
+        write_whole(folder / FILE, lambda draft: save(draft, **named))
 
 
 def read(folder: Path) -> dict[str, dict[str, Array]]:

@@ -113,6 +113,21 @@ def test_a_fully_grown_tree_answers_in_whole_numbers_and_falls() -> None:
     assert len(point.parameters["weights"]) > 1
 
 
+def test_a_finished_sum_is_certified_wherever_a_checkpoint_lies() -> None:
+    """Within a batch too, where answers have come that only move thresholds within their gaps."""
+    pure = victim_of("tree", "iris")
+    points = played(pure, Defense(), *range(900, 1500, 37), 1500)
+    draws = [point.parameters["certificate"][0] for point in points]
+    for n, point in zip(draws, points, strict=True):
+        assert f"no surprise in the last {n:.0f} draws" in point.note
+    assert draws == sorted(draws)
+    assert draws[0] > 0
+    (alone,) = played(pure, Defense(), 1500)
+    assert alone.note == points[-1].note
+    for name, found in alone.parameters.items():
+        np.testing.assert_array_equal(found, points[-1].parameters[name])
+
+
 @pytest.mark.parametrize("decimals", [0, 1])
 def test_few_decimals_of_a_tree_are_a_tree(data: Dataset, decimals: int) -> None:
     knobs = {"min_samples_leaf": 5, "answers": "distribution", "partial": False, "fields": False}

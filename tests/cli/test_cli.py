@@ -38,9 +38,12 @@ def test_a_run_writes_config_curve_summary_figure_and_mlflow(moatbench: Run) -> 
 
 def test_what_was_recovered_lies_in_the_folder(moatbench: Run) -> None:
     moatbench(*QUICK, "defense=none", "tracking.enabled=false")
-    (found,) = read(folder_of_run()).items()
-    assert found[0] == "equation_solving"
-    assert {name: array.shape for name, array in found[1].items()} == {"coef": (3, 4), "intercept": (3,)}
+    ((attack, found),) = read(folder_of_run()).items()
+    assert attack == "equation_solving"
+    assert {name: array.shape for name, array in found.items()} == {
+        "coef": (3, 4),
+        "intercept": (3,),
+    }
 
 
 def test_the_curve_has_a_row_for_each_checkpoint(moatbench: Run) -> None:

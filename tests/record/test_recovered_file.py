@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from moatbench.record.recovered import FILE, read, write
+from moatbench.types import Array
 
 
 def test_arrays_come_back_by_attack_and_name(tmp_path: Path) -> None:
-    given = {
-        "solve": {"weights": np.eye(3), "file": np.arange(2)},
+    given: dict[str, dict[str, Array]] = {
+        "solve": {"weights": np.eye(3), "file": np.arange(2.0)},
         "net": {"a/b": np.zeros((2, 0))},
         "none": {},
     }
@@ -35,6 +36,6 @@ def test_a_strangers_name_of_an_array_ends_no_run(tmp_path: Path) -> None:
 
 
 def test_objects_are_not_unpickled(tmp_path: Path) -> None:
-    np.savez(tmp_path / FILE, **{"solve/weights": np.array([{}], dtype=object)})
+    np.savez(tmp_path / FILE, weights=np.array([{}], dtype=object))
     with pytest.raises(ValueError, match="allow_pickle"):
         read(tmp_path)
