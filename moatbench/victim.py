@@ -1,6 +1,7 @@
 """The model under attack, and the data that defender, attacker and judge each own."""
 
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,7 @@ from moatbench.space import InputSpace
 from moatbench.types import Array, Labels, Rows, fixed
 
 SIMPLEX_TOLERANCE = 1e-6
+WIDE = 256  # classes, above which the answers to a whole share are kept as labels alone
 MANY, FEW = 256, 8  # uniform inputs that a victim is tried on; few where each costs
 
 
@@ -83,6 +85,11 @@ class Victim:
 
     A regression victim has the one class `value`, labels of 0, and outputs (n, 1).
 
+    Attributes:
+        confidences: whether it answers outputs beside the labels.
+        tested: its answers to the test data, asked once, for all who judge; of more than `WIDE`
+            classes the labels alone.
+
     Raises:
         ValueError: its answers are no labels or no probabilities; see `reply_problem`.
     """
@@ -94,16 +101,22 @@ class Victim:
     partial: bool = False
     full: bool = True
     judged: int | None = None
-    confidences: bool = field(init=False)  # whether it answers outputs beside the labels
+    confidences: bool = field(init=False)
+    tested: Reply = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        tested = deepcopy(self._checked(self.shares.x_test, "the test data"))
         n = MANY if self.judged is None else FEW
-        uniform = self.space.sample(n, np.random.default_rng(0))
-        for where, x in (("the test data", self.shares.x_test), ("uniform inputs", uniform)):
-            reply = self.predict(x)
-            if problem := reply_problem(reply, len(x), len(self.classes), full=self.full):
-                raise ValueError(f"on {where}, the victim's {problem}")
-        object.__setattr__(self, "confidences", reply.outputs is not None)
+        uniform = self._checked(self.space.sample(n, np.random.default_rng(0)), "uniform inputs")
+        object.__setattr__(self, "confidences", uniform.outputs is not None)
+        wide = len(self.classes) > WIDE
+        object.__setattr__(self, "tested", Reply(tested.labels) if wide else tested)
+
+    def _checked(self, x: Array, where: str) -> Reply:
+        reply = self.predict(x)
+        if problem := reply_problem(reply, len(x), len(self.classes), full=self.full):
+            raise ValueError(f"on {where}, the victim's {problem}")
+        return reply
 
     @property
     def space(self) -> InputSpace:

@@ -33,6 +33,7 @@ def to_defend(victim: Victim) -> Victim:
     )
     other = copy(victim)
     object.__setattr__(other, "shares", kept)  # not `replace`, which asks the model again
+    object.__setattr__(other, "tested", victim.tested.take(np.zeros(len(victim.tested), bool)))
     return other
 
 

@@ -13,7 +13,7 @@ from moatbench.judge.customers.groups import groups
 from moatbench.judge.customers.shift import far_cluster
 from moatbench.judge.floor import at_least, best_constant, gains, trained_on_pool
 from moatbench.judge.recovered import parameter_error
-from moatbench.judge.sample import Heard, Sample, heard, sample_of
+from moatbench.judge.sample import Heard, Sample, heard, sample_of, tested
 from moatbench.judge.transfer import Transfer
 from moatbench.judge.watermark import Owner
 from moatbench.record.columns import POOL, POOL_LABELS
@@ -83,15 +83,13 @@ class Judge:
         n = uniform_points(victim.judged, given)
         # Where each row costs, all runs are judged on the same
         rng = rng if n == UNIFORM_POINTS else np.random.default_rng(n)
-        points = {
-            "test": victim.shares.x_test,
-            "uniform": space.sample(n, rng),
-        }
+        points = {"uniform": space.sample(n, rng)}
         if space.groups:
             points["cube"] = space.sample_cube(n, rng)
         if foreign is not None:
             points["foreign"] = foreign[:FOREIGN]
-        self.samples = tuple(sample_of(victim, n, x) for n, x in points.items())
+        drawn = [sample_of(victim, name, x) for name, x in points.items()]
+        self.samples = (tested(victim), *drawn)
         self._y = victim.shares.y_test
         self._regression = len(victim.classes) == 1
         accuracy = np.mean(self.samples[0].truth.labels == self._y)

@@ -10,9 +10,8 @@ from moatbench.judge.checked import CHUNK, answers, answers_in_pieces
 from moatbench.record.columns import SAMPLES
 from moatbench.reply import Reply
 from moatbench.types import Array
-from moatbench.victim import Victim
+from moatbench.victim import WIDE, Victim
 
-WIDE = 256  # classes, above which answers are compared piece by piece, and no whole is kept
 CELLS = 2**19  # confidences of a piece: 4 MB
 FIRST = 100  # rows whose whole answers are kept in any case
 
@@ -41,8 +40,19 @@ class Heard(NamedTuple):
     variation: float
 
 
+def tested(victim: Victim) -> Sample:
+    """Return the test data, which the victim was asked when it was made."""
+    x, truth = victim.shares.x_test, victim.tested
+    wide = len(victim.classes) > WIDE
+    first = victim.predict(x[:FIRST]) if wide else truth.take(np.arange(len(x)) < FIRST)
+    return Sample("test", x, truth, first)
+
+
 def sample_of(victim: Victim, name: str, x: Array) -> Sample:
-    """Ask the victim; of one with more than `WIDE` classes keep the labels alone."""
+    """Ask the victim; of one with more than `WIDE` classes keep the labels alone.
+
+    Answers of fewer are compared whole, of more piece by piece.
+    """
     if len(victim.classes) <= WIDE:
         truth = victim.predict(x)
         return Sample(name, x, truth, truth.take(np.arange(len(x)) < FIRST))

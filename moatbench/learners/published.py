@@ -78,7 +78,8 @@ def net_for(card: Card) -> NetLearner:
     """Return the learner of deep networks: the published architecture, or a usual one."""
     usual = "cnn" if card.space.image else "mlp"
     knobs = dict(card.architecture) if card.family == NET else {}
-    note = "" if card.family == NET else f"trained a {usual}: the architecture is not published"
+    told = unlike(NET, card) or f"trained a {usual}: the architecture is not published"
+    note = "" if card.family == NET else told
     name = str(knobs.pop("net", usual))
     return NetLearner(card.space, len(card.classes), name, knobs, note=note)
 

@@ -94,4 +94,4 @@ def accuracy(victim: Victim) -> float | None:
     shares = victim.shares
     if len(victim.classes) == 1:
         return None
-    return float((victim.predict(shares.x_test).labels == shares.y_test).mean())
+    return float((victim.tested.labels == shares.y_test).mean())

@@ -67,6 +67,7 @@ def test_a_learner_that_cannot_represent_the_victim_says_so() -> None:
     assert "cannot represent" in learner_for("softmax", card("random_forest")).note
     assert "cannot represent" in learner_for("mlp", card("gradient_boosting")).note
     assert "cannot represent" in learner_for("trees", card("softmax")).note
+    assert "cannot represent" in learner_for("net", card("gradient_boosting")).note
 
 
 @pytest.mark.parametrize("k", [2, 3])

@@ -135,7 +135,7 @@ def of_victim(victim: Victim) -> list[Flag]:
     if len(victim.classes) == 1:
         return flags
     way = _units(shares)
-    labels, shown = victim.predict(shares.x_test).labels, constant_accuracy(victim)
+    labels, shown = victim.tested.labels, constant_accuracy(victim)
     right = float((labels == shares.y_test).mean())
     flags += unlike_stated(victim, right, way)
     if len(np.unique(labels)) == 1:
