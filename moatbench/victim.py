@@ -13,7 +13,7 @@ from moatbench.space import InputSpace
 from moatbench.types import Array, Labels, Rows, fixed
 
 SIMPLEX_TOLERANCE = 1e-6
-WIDE = 256  # classes, above which the answers to a whole share are kept as labels alone
+WIDE = 256  # classes, above which of the answers to the test data the labels alone are kept
 MANY, FEW = 256, 8  # uniform inputs that a victim is tried on; few where each costs
 
 
@@ -85,11 +85,6 @@ class Victim:
 
     A regression victim has the one class `value`, labels of 0, and outputs (n, 1).
 
-    Attributes:
-        confidences: whether it answers outputs beside the labels.
-        tested: its answers to the test data, asked once, for all who judge; of more than `WIDE`
-            classes the labels alone.
-
     Raises:
         ValueError: its answers are no labels or no probabilities; see `reply_problem`.
     """
@@ -101,22 +96,19 @@ class Victim:
     partial: bool = False
     full: bool = True
     judged: int | None = None
-    confidences: bool = field(init=False)
-    tested: Reply = field(init=False, repr=False, compare=False)
+    confidences: bool = field(init=False)  # whether it answers outputs beside the labels
+    tested: Reply = field(init=False, repr=False, compare=False)  # on the test data; see `WIDE`
 
     def __post_init__(self) -> None:
-        tested = deepcopy(self._checked(self.shares.x_test, "the test data"))
         n = MANY if self.judged is None else FEW
-        uniform = self._checked(self.space.sample(n, np.random.default_rng(0)), "uniform inputs")
-        object.__setattr__(self, "confidences", uniform.outputs is not None)
-        wide = len(self.classes) > WIDE
-        object.__setattr__(self, "tested", Reply(tested.labels) if wide else tested)
-
-    def _checked(self, x: Array, where: str) -> Reply:
-        reply = self.predict(x)
-        if problem := reply_problem(reply, len(x), len(self.classes), full=self.full):
-            raise ValueError(f"on {where}, the victim's {problem}")
-        return reply
+        uniform = self.space.sample(n, np.random.default_rng(0))
+        for where, x in (("uniform inputs", uniform), ("the test data", self.shares.x_test)):
+            reply = self.predict(x)
+            if problem := reply_problem(reply, len(x), len(self.classes), full=self.full):
+                raise ValueError(f"on {where}, the victim's {problem}")
+        object.__setattr__(self, "confidences", reply.outputs is not None)
+        kept = reply if len(self.classes) <= WIDE else Reply(reply.labels)
+        object.__setattr__(self, "tested", deepcopy(kept))
 
     @property
     def space(self) -> InputSpace:
@@ -145,13 +137,7 @@ class Victim:
             )
 
     def require_probabilities(self, who: str, *, classes: int = 2, full: bool = False) -> None:
-        """Raise NotApplicable unless it answers class probabilities.
-
-        Args:
-            who: the defense that asks.
-            classes: how many there must be at least.
-            full: whether its outputs must be whole distributions.
-        """
+        """Raise NotApplicable unless it answers probabilities of so many classes; `full`: of all."""
         self.require_outputs(who)
         k = len(self.classes)
         if k == 1:
