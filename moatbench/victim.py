@@ -102,13 +102,14 @@ class Victim:
     def __post_init__(self) -> None:
         n = MANY if self.judged is None else FEW
         uniform = self.space.sample(n, np.random.default_rng(0))
-        for where, x in (("uniform inputs", uniform), ("the test data", self.shares.x_test)):
-            reply = self.predict(x)
+        replies = []
+        for where, x in (("the test data", self.shares.x_test), ("uniform inputs", uniform)):
+            replies.append(reply := deepcopy(self.predict(x)))
             if problem := reply_problem(reply, len(x), len(self.classes), full=self.full):
                 raise ValueError(f"on {where}, the victim's {problem}")
         object.__setattr__(self, "confidences", reply.outputs is not None)
-        kept = reply if len(self.classes) <= WIDE else Reply(reply.labels)
-        object.__setattr__(self, "tested", deepcopy(kept))
+        wide, tested = len(self.classes) > WIDE, replies[0]
+        object.__setattr__(self, "tested", Reply(tested.labels) if wide else tested)
 
     @property
     def space(self) -> InputSpace:
@@ -137,7 +138,7 @@ class Victim:
             )
 
     def require_probabilities(self, who: str, *, classes: int = 2, full: bool = False) -> None:
-        """Raise NotApplicable unless it answers probabilities of so many classes; `full`: of all."""
+        """Raise NotApplicable unless it answers probabilities of so many classes, `full` of all."""
         self.require_outputs(who)
         k = len(self.classes)
         if k == 1:
