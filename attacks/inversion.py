@@ -17,7 +17,7 @@ from moatbench.client import Answers, Surrogate
 from moatbench.defense import Defense
 from moatbench.inverses.by_model import Rule
 from moatbench.inverses.hypotheses import known_rules
-from moatbench.inverses.layers import inverse_of
+from moatbench.inverses.layers import inverse_of, without_inverse
 from moatbench.knobs import check_choice, check_whole
 from moatbench.reply import Predict
 from moatbench.strategies.believing import best_of, held_out, supported
@@ -83,9 +83,11 @@ class Inversion(Wrapper):
             return "needs whole distributions, and the victim tells of some classes only"
         if known is not None and "perturb" not in known.traits.stages:
             return "there is nothing to invert: no defense perturbs the confidences"
-        if known is not None and self.knowledge != "none" and inverse_of(known) is None:
-            names = ", ".join(type(layer).__name__ for layer in known.layers.values())
-            return f"needs a defense with an inverse, and {names} has none"
+        if known is not None and self.knowledge != "none" and (names := without_inverse(known)):
+            return (
+                f"needs the inverse of each layer, and none is known of {', '.join(names)}; give "
+                "it one (docs/architecture.md), or choose robust_equations"
+            )
         return self.attack.unmet(_before(target, target.api))
 
     def run(self, target: Target, rng: Generator) -> Iterator[Surrogate]:

@@ -21,9 +21,8 @@ def inverse_of(defense: Defense) -> Inverse | None:
     A layer needs none of its own that leaves confidences alone or out, or moves them to a grid that
     it tells of. A guess of the true answers is of use to the layer that met these.
     """
-    layers = list(defense.layers.values())
-    touching = [layer for layer in layers if layer.traits.kinds - SILENT]
-    if not all(hasattr(layer, "inverse") or _grid_alone(layer) for layer in touching):
+    touching = _touching(defense)
+    if without_inverse(defense):
         return None
 
     def inverse(told: Origins, guess: Array | None) -> Origins:
@@ -38,6 +37,20 @@ def inverse_of(defense: Defense) -> Inverse | None:
         return _whole(told)
 
     return inverse
+
+
+def without_inverse(defense: Defense) -> list[str]:
+    """Return the names of the layers that an inverse would be needed of, and have none."""
+    return [
+        type(layer).__name__
+        for layer in _touching(defense)
+        if not (hasattr(layer, "inverse") or _grid_alone(layer))
+    ]
+
+
+def _touching(defense: Defense) -> list[Defense]:
+    """Return the layers that may move confidences."""
+    return [layer for layer in defense.layers.values() if layer.traits.kinds - SILENT]
 
 
 def _grid_alone(layer: Defense) -> bool:

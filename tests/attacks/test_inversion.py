@@ -353,8 +353,11 @@ def test_the_contract_finds_an_inverse_without_the_truth(toy: Victim) -> None:
         (Defense(), "nothing to invert"),
         (Rounding(2), "nothing to invert"),
         (LabelOnly(), "labels only"),
-        (Noise("gaussian", 0.1, "fresh", 1e-6), "Noise has none"),
-        (Stack({"mad": MAD(1.0, True), "noise": Noise("laplace", 0.1, "fresh", 1e-6)}), "none"),
+        (Noise("gaussian", 0.1, "fresh", 1e-6), "none is known of Noise; give it one"),
+        (
+            Stack({"mad": MAD(1.0, True), "noise": Noise("laplace", 0.1, "fresh", 1e-6)}),
+            "none is known of Noise; give it one",
+        ),
     ],
 )
 def test_where_it_does_not_apply_it_says_why(defense: Defense, reason: str, toy: Victim) -> None:
