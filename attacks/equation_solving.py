@@ -26,6 +26,7 @@ from moatbench.solvers.noise_likelihood import LAWS
 from moatbench.solvers.readings import decimals
 from moatbench.solvers.reconstruction import Known, Reconstruction
 from moatbench.strategies.believing import unless_labels_do
+from moatbench.strategies.channel import unless_moved
 from moatbench.types import Array, Generator, Rows
 
 NOISE = ("known", "ignored")
@@ -107,6 +108,8 @@ class EquationSolving(Attack):
                     if target.known.keeps_labels:
                         bought, judge = survey.bought, deepcopy(judging)
                         solved = unless_labels_do(solved, api.card, bought, found is None, judge)
+                    elif not solved.parameters:
+                        solved = unless_moved(solved, target, survey.bought, deepcopy(judging))
                 yield solved
             else:
                 yield ignorant(api.card)

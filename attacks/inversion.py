@@ -19,8 +19,10 @@ from moatbench.inverses.by_model import Rule
 from moatbench.inverses.hypotheses import known_rules
 from moatbench.inverses.layers import inverse_of, without_inverse
 from moatbench.knobs import check_choice, check_whole
+from moatbench.learners.purchases import Purchases
 from moatbench.reply import Predict
 from moatbench.strategies.believing import best_of, held_out, supported
+from moatbench.strategies.channel import unless_moved
 from moatbench.strategies.restored import Replayed, Restored
 from moatbench.strategies.simulation import variants
 from moatbench.strategies.wrapper import Wrapper
@@ -92,7 +94,7 @@ class Inversion(Wrapper):
 
     def run(self, target: Target, rng: Generator) -> Iterator[Surrogate]:
         """Let the other attack ask; at each checkpoint, settle what is open and fit again."""
-        asking, guessing = rng.spawn(2)
+        asking, guessing, judging = rng.spawn(3)
         keeps_labels = target.known.keeps_labels
         tried = self._tried(target, guessing)
         rules = _rules(tried)
@@ -113,6 +115,10 @@ class Inversion(Wrapper):
             last = last if view.determined or not last.parameters else _only_chosen(last)
             if not (last.parameters or self.attack.labels_only):
                 last = self._believed(target, view, asking, last, keeps_labels) or last
+                if self.knowledge != "none":
+                    bought = Purchases(target.api.card)
+                    bought.add(view.told)
+                    last = unless_moved(last, target, bought, deepcopy(judging))
             yield replace(last, note="; ".join(filter(None, (last.note, view.note))))
 
     def _by_certain(self, target: Target, view: Restored, asking: Generator) -> Surrogate | None:

@@ -20,6 +20,7 @@ from moatbench.knobs import check_number
 from moatbench.learners.published import PUBLISHED
 from moatbench.search.novelty import undecided, unlike
 from moatbench.strategies.believing import unless_labels_do
+from moatbench.strategies.channel import unless_moved
 from moatbench.strategies.retraining import Retraining
 from moatbench.types import Array, Generator
 
@@ -79,7 +80,7 @@ class Agreeing(Retraining):
     def __init__(self, target: Target, share: float, rng: Generator) -> None:
         super().__init__(target.api, "labels", PUBLISHED, "cube", rng)
         self._pool, self._share = target.pool, share if len(target.pool) else 0.0
-        self._keeps_labels, self._judging = target.known.keeps_labels, rng.spawn(1)[0]
+        self._target, self._judging = target, rng.spawn(1)[0]
         self._order, self._asked = self.rng.permutation(len(self._pool)), 0
 
     def wave(self) -> Array:
@@ -94,13 +95,20 @@ class Agreeing(Retraining):
         return np.vstack([self._from_pool(of_pool), self.uniform(WAVE - of_pool)])
 
     def surrogate(self) -> Surrogate:
-        """Solve, where equations stand; else fit to the labels, and to the few answers that do."""
+        """Solve, where equations stand; else fit to the labels, and to the few answers that do.
+
+        What no equations certify must explain the labels told, as they are or as a copy of the
+        defense moves them.
+        """
         found = StandingEquations(self.api.card, self._pool)(self.bought)
-        if found is not None:
-            if not self._keeps_labels:
-                return found
-            judging = deepcopy(self._judging)
+        judging = deepcopy(self._judging)
+        if self._target.known.keeps_labels and found is not None:
             return unless_labels_do(found, self.api.card, self.bought, False, judging)
+        if found is not None and found.parameters:
+            return found
+        return unless_moved(found or self._by_labels(), self._target, self.bought, judging)
+
+    def _by_labels(self) -> Surrogate:
         plain, few = super().surrogate(), self._few()
         if few is not None and few.right >= self._right(few):
             return few.surrogate()
@@ -108,7 +116,9 @@ class Agreeing(Retraining):
 
     def _few(self) -> FewExact | None:
         """Return a fit to answers that are told again and again, and to labels."""
-        return few_exact(self.api.card, self.bought) if self.bought else None
+        traits = self._target.known.traits
+        again = traits is None or "remembers" in traits.kinds
+        return few_exact(self.api.card, self.bought) if self.bought and again else None
 
     def _right(self, few: FewExact) -> float:
         """Return how often a fit to the other labels predicts those that were held out."""

@@ -32,9 +32,12 @@ def inverse_of(defense: Defense) -> Inverse | None:
                 told = _whole(told)
             if hasattr(layer, "inverse"):
                 told = layer.inverse(told, guess if place == 0 else None)
+                if place and not layer.traits.keeps_labels:
+                    told = told.by_label()
             elif (said := layer.traits.answer_grid) is not None:
                 told = gridded(told, said)
-        return _whole(told)
+        told = _whole(told)
+        return _led(told) if defense.traits.keeps_labels else told
 
     return inverse
 
@@ -61,6 +64,12 @@ def _valid(told: Origins) -> Origins:
     """Leave out what is no answer of any defense: not finite, negative, or above 1."""
     least, most = told.low.min(axis=1, initial=0.0), told.high.max(axis=1, initial=0.0)
     return told.take(np.asarray((least >= -CLOSE) & (most <= 1 + CLOSE)))
+
+
+def _led(told: Origins) -> Origins:
+    """Leave out what would have another label than was told, where that is the model's."""
+    own = told.high[np.arange(len(told.rows)), told.labels]
+    return told.take(np.asarray(own >= told.low.max(axis=1, initial=0.0) - CLOSE))
 
 
 def _whole(origins: Origins) -> Origins:

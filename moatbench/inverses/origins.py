@@ -94,6 +94,26 @@ class Origins:
         labels = np.where(self.exact, self.low.argmax(axis=1), self.labels)
         return replace(self, labels=labels)
 
+    def by_label(self) -> "Origins":
+        """Return the same, each bounded candidate once for every class that may be its label.
+
+        Where a rule moves the label, the one that was told says nothing of bounds; the rule before
+        it goes by the label that it was given.
+        """
+        exact = self.exact
+        settled = exact | (self.mixed.sum(axis=1) > 1)
+        most, least = self.high >= self.low.max(axis=1, initial=0.0)[:, None], self.low
+        most[settled] = np.eye(self.k, dtype=bool)[
+            np.where(exact, self.low.argmax(axis=1), self.labels)[settled]
+        ]
+        sources, tops = np.nonzero(most)
+        split = replace(self.take(sources), labels=tops.astype(np.int64))
+        rows, wide = np.arange(len(sources)), ~settled[sources]
+        low, high = split.low.copy(), split.high.copy()
+        low[rows[wide], tops[wide]] = least[sources[wide]].max(axis=1)
+        high[wide] = np.minimum(high[wide], high[rows[wide], tops[wide]][:, None])
+        return replace(split, low=low, high=high)
+
     def holds(self, true: Array, tolerance: float) -> Mask:
         """(n,) whether an answer's truth (n, k) is within one of its boxes, by a tolerance."""
         at = true[self.rows]

@@ -42,8 +42,14 @@ def _one_hot(told: Origins, c: int, half: float) -> Origins:
     low, high = told.low * shrink[:, None], told.high * grow[:, None]
     high[cut] = half + most[cut, None]
     low[:, c], high[:, c] = 1 - most - half, np.where(cut, 1, 1 - least - half)
-    possible = high[:, c] >= -ROUNDING
+    low, high = _snapped(low, ROUNDING), _snapped(high, ROUNDING)
+    possible = high[:, c] >= 0
     return told.moved(low, high, possible, np.arange(len(low)))
+
+
+def _snapped(values: Array, blur: Array | float) -> Array:
+    """Make 0 of what is 0 but for rounding errors: other rules leave zeros, and look for them."""
+    return np.where(np.abs(values) <= blur, 0.0, values)
 
 
 def set_step(told: Origins, epsilon: float, lead: float, guess: Array | None) -> Origins:
@@ -104,4 +110,6 @@ def _sets(told: Origins, sources: Rows, members: Mask, epsilon: float, lead: flo
     from_high[open_ends] = np.where(at_vertex[:, None], up, np.minimum(up, from_high))[open_ends]
     positive = (from_high >= -blur[:, None]).all(axis=1)
     leads = from_high[rows, top] >= from_low.max(axis=1) - blur
-    return told.moved(from_low, from_high, positive & leads, sources)
+    nothing = np.where(open_ends, 0.0, blur)[:, None]
+    low, high = _snapped(from_low, nothing), _snapped(from_high, nothing)
+    return told.moved(low, high, positive & leads, sources)

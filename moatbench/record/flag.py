@@ -33,6 +33,7 @@ BATCHES = "depends on the batch"
 NAMES = "depends on the account"
 OTHERS = "depends on who asked before"
 SPARED = "spares judged rows"
+INVERSE = "false inverse"  # of a defense: attackers who believe it get nothing
 AFRESH = "answers otherwise afresh"  # it goes by more than its own state: a global, the clock
 # Of a victim
 VARIES = "victim varies"

@@ -22,9 +22,10 @@ from moatbench.defenses.mad import MAD
 from moatbench.defenses.noise import Noise
 from moatbench.defenses.random_labels import RandomLabels
 from moatbench.defenses.rounding import Rounding
+from moatbench.inverses.origins import Origins
 from moatbench.randomness import stream
 from moatbench.record import marks
-from moatbench.record.flag import Flag, gravest
+from moatbench.record.flag import INVALID, Flag, gravest
 from moatbench.reply import Reply
 from moatbench.runner.checks import doubts as inversions
 from moatbench.runner.checks import flags
@@ -130,6 +131,29 @@ def test_keyed_noise_that_varies_is_told(toy: Victim) -> None:
 def test_fresh_noise_that_never_varies_is_told(toy: Victim) -> None:
     (flag,) = check(toy, FreshByName())
     assert flag == "d: declared fresh noise, it answered 100 rows the same when asked again"
+
+
+@dataclass
+class Inverted(Tilted):
+    """Says how it is undone, and turns the classes by some places."""
+
+    turn: int = 0
+    traits = Traits({"perturbs"})
+
+    def inverse(self, told: Origins, guess: Array | None = None) -> Origins:
+        share = min(1.0, 0.5 * self.strength + self.slip)
+        true = np.roll((told.low - share / told.k) / (1 - share), self.turn, axis=1)
+        possible = np.asarray((true > -1e-9).all(axis=1))
+        return told.moved(true, true, possible, np.arange(len(true)))
+
+
+def test_a_false_inverse_is_told(toy: Victim) -> None:
+    """An attacker who believes it would find a wall where there is none."""
+    assert check(toy, Inverted()) == []
+    (flag,), _ = of_layers(toy, {"d": Inverted(turn=1)}, 0)
+    assert flag.grade == INVALID
+    assert flag.mark == "false inverse"
+    assert flag.text == "d: the truth is not among what its inverse says of 100 of 100 answers"
 
 
 def test_what_an_alarm_changes_is_no_variation(toy: Victim) -> None:

@@ -12,7 +12,7 @@ from moatbench.inverses.agreement.stated import (
     Equations,
     standing_entries,
 )
-from moatbench.types import Array, Labels
+from moatbench.types import Array, Labels, Mask
 
 MOST = 0.75  # of the classes
 AGAINST_A_SHIFT = 3  # more searches, where sigmoids stand nearly
@@ -111,20 +111,40 @@ def _again(equations: Equations, one: Agreement) -> Agreement:
 def certified(equations: Equations, one: Agreement) -> bool:
     """Whether more equations stand than weights and offsets could make.
 
-    One odds a row stands by itself: what many answers are told alike, a constant explains, so equal
-    odds count once. Of sigmoids, enough of them must stand that tell a shift of all from an offset
-    of the row.
+    What is told alike, a constant explains: equal answers count once, and so do equal confidences
+    of one answer. One odds a row stands by itself. Of sigmoids, enough of them must stand that tell
+    a shift of all from an offset of the row.
     """
     if not one.certain.all():
         return False
     if equations.least == 1:
         return len(np.unique(np.rint(equations.logs[one.stands] / EXACT))) >= one.wanted
+    one = Agreement(one.w, _unlike(equations, one.stands))
+    if not one.certain.all():
+        return False
     d, k = map(int, one.w.shape)
     net = int(one.stands.sum()) - int(one.rows.sum())
     if not equations.sigmoids:
         return net > d * (k - 1) + SPARE
     bent = one.stands & (equations.a @ one.w > BENT)
     return net > d * k + SPARE and int(bent.sum()) >= TELLING * d
+
+
+def _unlike(equations: Equations, stands: Mask) -> Mask:
+    """(n, k) the entries that stand, but for those that say again what others say.
+
+    In an answer that is the first of several confidences that are told alike; of answers with the
+    same odds it is the first.
+    """
+    logs = np.where(stands, equations.logs, np.nan)
+    for j in range(1, stands.shape[1]):
+        alike = (np.abs(logs[:, :j] - logs[:, [j]]) < EXACT).any(axis=1)
+        logs[alike, j] = np.nan
+    odds = logs - np.nanmax(np.where(stands.any(axis=1, keepdims=True), logs, 0.0), axis=1)[:, None]
+    first = np.unique(np.nan_to_num(np.rint(odds / EXACT), nan=1.0), axis=0, return_index=True)[1]
+    kept = np.zeros(len(stands), bool)
+    kept[first] = True
+    return np.asarray(~np.isnan(logs) & kept[:, None])
 
 
 def _close(equations: Equations, tried: list[Array]) -> Agreement | None:

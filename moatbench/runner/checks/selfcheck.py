@@ -10,9 +10,10 @@ from moatbench.api import Deployment
 from moatbench.compose.origin import ours
 from moatbench.compose.words.errors import explain
 from moatbench.defense import Defense, evidence_of
-from moatbench.record.flag import INVALID, SPARED, Flag
+from moatbench.record.flag import INVALID, INVERSE, SPARED, Flag
 from moatbench.remote.client import Stopped
 from moatbench.runner.checks.impartial import Impartiality
+from moatbench.runner.checks.inverse import lost
 from moatbench.runner.checks.neighbours import beside, mode, of_beside, of_keys, over_keys, spared
 from moatbench.runner.checks.standing import left_standing
 from moatbench.runner.checks.twin import SAME, nobody, same, told, twin
@@ -69,6 +70,8 @@ def _check(
     found += Impartiality(victim, layer, seed).problems(repeats=again.varied == 0)
     if not ours(layer) and (rows := spared(victim, layer, seed)):
         found.append(Flag(INVALID, f"it knows the rows that customers ask: {rows}", SPARED))
+    if not ours(layer) and (text := lost(victim, layer, seed)):
+        found.append(Flag(INVALID, text, INVERSE))
     if mode(layer) == "fresh" or again.varied:
         return  # it answers otherwise in the same place: nothing is to be seen beside it
     near = beside(deployment, nobody(seed, "beside"))
