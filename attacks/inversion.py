@@ -105,7 +105,7 @@ class Inversion(Wrapper):
         for live in self.attack.run(_before(target, view), deepcopy(asking)):
             view.guess = live.predict
             last = live
-            view.guess_first()
+            view.guess_first(deepcopy(judging))
             if not keeps_labels and (first := self._by_certain(target, view, asking)):
                 view.guess = first.predict
             if not self.attack.labels_only:

@@ -2,14 +2,14 @@
 
 Run: python benchmarks/perturbed.py [--quick] [answers | rounded] [DEFENSE ...]. One thread; prints
 three tables, some minutes on one core; with `answers` the first one alone, with `rounded` the
-second one, with names the third one's rows of these defenses, of one family of victims, or of
-`iris`. First answer by answer, for any victim, on uniform inputs of digits: mean L1 error of the
-answers as told, and of those that are restored whole; the share of answers whose origins hold the
-truth, of rows within 1e-4, and of entries known exactly, where the true model chooses among several
-origins; and the share of answers that are told of another true answer as well, to the last bit:
-nobody can restore those. Then the same with rounding behind the perturbation: what is left are
-bounds. Then whole attacks: the worst of the seeds, and the bar (least agreement, largest total
-variation).
+second one, with names the third one's rows of these defenses, of one family of victims, of `iris`,
+or of `stacks` of two. First answer by answer, for any victim, on uniform inputs of digits: mean L1
+error of the answers as told, and of those that are restored whole; the share of answers whose
+origins hold the truth, of rows within 1e-4, and of entries known exactly, where the true model
+chooses among several origins; and the share of answers that are told of another true answer as
+well, to the last bit: nobody can restore those. Then the same with rounding behind the
+perturbation: what is left are bounds. Then whole attacks: the worst of the seeds, and the bar
+(least agreement, largest total variation).
 """
 
 import sys
@@ -65,10 +65,13 @@ class Row(NamedTuple):
     @property
     def names(self) -> set[str]:
         """By which it is chosen."""
-        return {self.defense, self.victim, self.data[0].removeprefix("data=")}
+        stack = {"stacks"} if self.defense in STACKS else set()
+        return {self.defense, self.victim, self.data[0].removeprefix("data="), *stack}
 
 
 IRIS = ("data=iris",)
+STACKS = ("[mad,mad_argmax]", "[grad2,mad_argmax]", "[mad,rounding]", "[mad,grad2]", "[grad2,mad]")
+CONSTANT = (51.2, 0.0, 1.0)  # of iris' test data, on the worst seed
 FAMILY, NONE = ("attack.knowledge=family",), ("attack.knowledge=none",)
 HUNDRED = ("data=blobs", "data.options.centers=100", "+data.options.n_features=20")
 OTHER_DATA = {HUNDRED: ", 100 classes", IRIS: ", iris"}
@@ -111,6 +114,11 @@ ROWS_OF_ATTACKS = (
         Row(name, 100, attack, victim="one_vs_rest", data=IRIS)
         for name in ("adaptive_misinformation", "grad2", "modelguard_w")
         for attack in ("robust_equations", "equation_solving")
+    ),
+    *(
+        Row(stack, 150, attack, bar=CONSTANT, data=IRIS)
+        for stack in STACKS
+        for attack in ("inversion", "robust_equations", "equation_solving")
     ),
 )
 

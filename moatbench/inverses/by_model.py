@@ -5,7 +5,7 @@ before any rule. But the origins of all of them lie on one model of linear log-o
 knobs alone.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from math import ceil
 from typing import NamedTuple
 
@@ -16,10 +16,10 @@ from moatbench.client import Answers
 from moatbench.inverses.layers import Inverse
 from moatbench.inverses.linear_guess import label_fit, linear_guess
 from moatbench.inverses.origins import Origins
-from moatbench.inverses.settling import nearest
+from moatbench.inverses.settling import nearest, settled
 from moatbench.learners.learner import Learner
 from moatbench.reply import Predict, Reply, has_outputs
-from moatbench.types import Array
+from moatbench.types import Array, Generator, Labels
 
 TRIED = 8  # rules, those that tell most nearly what was told
 FEW = 3  # classes up to which all are tried: an answer has a few origins there
@@ -29,6 +29,7 @@ MORE = 4  # times as many, of few classes
 SCREENS = 12, 48, 10**9  # answers that must have origins, in turn
 POINTED = 0.25  # share of the answers whose origins are points: bounds hold almost any model
 REDUNDANT = 1.5  # times as many equations as unknowns, where some answers are left with bounds
+DRAWS = 24  # of one origin for each answer
 EXPLAINED, EXACT = 0.98, 1e-6  # share of the answers that lie on a model, and how near
 ALIKE = 1e-9  # told by two rules that are one
 
@@ -113,6 +114,36 @@ def _explained(learner: Learner, answers: Answers, rule: Rule, start: Array) -> 
         origins = origins.take(sure[origins.rows])
     predict = linear_guess(learner, answers, origins, start)
     return 0.0 if predict is None else on_model(predict, answers, origins) / float(sure.mean())
+
+
+def guessed(learner: Learner, answers: Answers, origins: Origins, rng: Generator) -> Predict | None:
+    """Return a model of linear log-odds on which the origins lie; else the first that was found.
+
+    Where a rule moved the labels, those of the origins are a start, those that were told another,
+    and the mean of the origins a third; of few classes, draws of the origins are more.
+    """
+    found = linear_guess(learner, answers, origins)
+    if found is None or (answers.labels[origins.rows] == origins.labels).all():
+        return found
+    if on_model(found, answers, origins) > EXPLAINED:
+        return found
+    for labels in _starts(answers, origins, rng):
+        other = linear_guess(learner, answers, origins, label_fit(learner, answers.x, labels))
+        if other and on_model(other, answers, origins) > EXPLAINED:
+            return other
+    return found
+
+
+def _starts(answers: Answers, origins: Origins, rng: Generator) -> Iterator[Labels]:
+    """Yield labels that the answers may have had."""
+    yield answers.labels
+    yield np.nan_to_num(settled(origins, None)).argmax(axis=1)
+    tops = (origins.low + origins.high).argmax(axis=1)
+    for _ in range(DRAWS if origins.k <= FEW else 0):
+        order = np.lexsort((rng.random(len(tops)), origins.rows))
+        labels = answers.labels.copy()
+        labels[origins.rows[order]] = tops[order]  # the last of an answer stays
+        yield labels
 
 
 def on_model(predict: Predict, answers: Answers, origins: Origins) -> float:

@@ -7,10 +7,9 @@ import numpy as np
 
 from moatbench.api import PredictionAPI
 from moatbench.client import Answers, Card
-from moatbench.inverses.by_model import EXPLAINED, Rule, explained_by, on_model
+from moatbench.inverses.by_model import EXPLAINED, Rule, explained_by, guessed, on_model
 from moatbench.inverses.explained import explaining
 from moatbench.inverses.hypotheses import SAMPLE, spoken_for
-from moatbench.inverses.linear_guess import linear_guess
 from moatbench.inverses.origins import Origins, stacked
 from moatbench.inverses.settling import farthest, settled
 from moatbench.inverses.sigmoids import sigmoid_guess
@@ -18,7 +17,7 @@ from moatbench.inverses.steps import ALL
 from moatbench.learners.published import PUBLISHED, learner_for, smooth_learner
 from moatbench.reply import Predict, Reply, has_outputs
 from moatbench.strategies.view import View
-from moatbench.types import Array, Rows
+from moatbench.types import Array, Generator, Rows
 
 ENOUGH = 0.25  # of the answers; where so many have one origin alone, the others wait
 REDUNDANT = 1.5  # equations an unknown, of which some may be chosen by a guess
@@ -111,8 +110,11 @@ class Restored(View):
         """Whether there is anything that it undoes."""
         return bool(self._name)
 
-    def guess_first(self) -> None:
-        """Where few answers have one origin, guess a model of linear log-odds by all of them."""
+    def guess_first(self, rng: Generator) -> None:
+        """Where few answers have one origin, guess a model of linear log-odds by all of them.
+
+        Draws of the origins may be starts.
+        """
         card = self.card
         if self._name and self._mostly_certain:
             return
@@ -122,13 +124,13 @@ class Restored(View):
             return
         learner, answers = smooth_learner("softmax", card), Answers.joined(self._told)
         origins = stacked(self._origins)
-        found = linear_guess(learner, answers, origins) if self._name else None
+        found = guessed(learner, answers, origins, rng) if self._name else None
         if self._rules and not (found and on_model(found, answers, origins) > EXPLAINED):
             name = explained_by(learner, answers, self._rules, every=not self._name)
             if name:
                 self._inverses[name], self._name = self._rules[name], name
                 self._undo_again(self._told)
-                found = linear_guess(learner, answers, stacked(self._origins))
+                found = guessed(learner, answers, stacked(self._origins), rng)
             self._rules = self._rules if name is None else {}
         self.guess = found or self.guess
 

@@ -112,3 +112,11 @@ def test_a_model_of_the_labels_as_told_is_given_up_behind_mad() -> None:
     assert found.note.startswith("labels, through what a copy")
     right = found.predict(purchases.x).labels == victim.predict(purchases.x).labels
     assert right.mean() > 0.5
+
+
+@pytest.mark.parametrize("names", [("mad", "grad2"), ("grad2", "mad")], ids="+".join)
+def test_two_rules_that_both_move_the_label_hide_nothing(names: tuple[str, ...]) -> None:
+    """No label was the model's, and the labels told were all that the search started from."""
+    point = last(victim_of(*IRIS), names, "inversion", 150)
+    assert point.note.startswith("equations solved")
+    assert point.metrics["fidelity_test"] == point.metrics["fidelity_uniform"] == 1
