@@ -12,7 +12,8 @@ import torch
 from moatbench.learners.deep import training
 from moatbench.learners.deep.architectures import make
 from moatbench.learners.deep.device import one_stream
-from moatbench.learners.deep.learner import NetLearner
+from moatbench.learners.deep.learner import FEW, MUON_DECAY, MUON_SHARE, NetLearner
+from moatbench.learners.deep.muon import LARGEST, Muon, orthogonal
 from moatbench.learners.deep.nets import ARCHITECTURES, Net, check, kept, widened
 from moatbench.learners.deep.polish import polished
 from moatbench.learners.deep.recipes import RECIPES, Recipe, recipe
@@ -130,16 +131,62 @@ def test_slopes_are_those_of_the_scores() -> None:
         assert slopes[:, column] == pytest.approx(rise, abs=2e-2)
 
 
-@pytest.mark.parametrize("optimiser", ["adam", "sgd"])
+@pytest.mark.parametrize("optimiser", ["adam", "muon", "sgd"])
 @pytest.mark.parametrize("schedule", ["constant", "step", "cosine", "one_cycle"])
 def test_every_schedule_learns(optimiser: str, schedule: str) -> None:
     x = pictures(200)
-    rate = {"adam": 1e-2, "sgd": 0.1}[optimiser]
+    rate = {"adam": 1e-2, "muon": 1e-2, "sgd": 0.1}[optimiser]
     how = Recipe(200, 0, optimiser=optimiser, rate=rate, schedule=schedule, every=30)
     with one_stream(1):
         net = train(make("mlp", (64,), 3, {"hidden": 32}), SPACE.encode(x), told(x), how, RNG)
     found = Net("mlp", (64,), 3, {"hidden": 32}, kept(net)).outputs(SPACE.encode(x))
     assert (found.argmax(axis=1) == told(x).argmax(axis=1)).mean() > 0.8
+
+
+@pytest.mark.parametrize("shape", [(8, 72), (72, 8), (16, 16)], ids=str)
+def test_a_step_of_muon_moves_a_matrix_alike_in_all_directions(shape: tuple[int, int]) -> None:
+    u, _, v = np.linalg.svd(RNG.normal(size=shape), full_matrices=False)
+    uneven = u * np.geomspace(1, 0.1, min(shape)) @ v
+    made = orthogonal(torch.from_numpy(uneven.astype(np.float32))).double().numpy()
+    after = np.linalg.svd(made, compute_uv=False)
+    assert after.max() / after.min() < 2  # it was ten
+    along = u.T @ made @ v.T
+    assert np.abs(along - np.diag(np.diag(along))).max() < 1e-5  # the same directions
+    assert np.diag(along).min() > 0.5
+
+
+def test_muon_leaves_to_adam_what_is_no_hidden_matrix() -> None:
+    net = make("mlp", (64,), 3, {"hidden": [LARGEST + 1, LARGEST + 1, 8]})
+    muon = Muon(net, 1e-2, 0.0, None)
+    assert [tuple(m.shape) for m in muon.matrices] == [(LARGEST + 1, 64), (8, LARGEST + 1)]
+    adam = torch.optim.AdamW(net.parameters(), 1e-2, weight_decay=0.0)
+    net(torch.ones(4, 64)).square().sum().backward()
+    *_, last, _ = net.parameters()
+    start = {w: w.detach().clone() for w in net.parameters()}
+    muon.step()
+    moved = {w: (w - start[w]).detach() for w in start}
+    assert all(float(moved[w].abs().max()) > 0 for w in (*muon.matrices, last))
+    with torch.no_grad():
+        for w, before in start.items():
+            w.copy_(before)
+    adam.step()
+    np.testing.assert_array_equal((last - start[last]).detach(), moved[last])
+    muon.zero_grad()
+    assert all(w.grad is None for w in net.parameters())
+
+
+def test_exact_answers_are_learnt_by_muon_and_all_else_by_adam() -> None:
+    learner = NetLearner(SPACE, 3)
+    exact = learner.afresh(650, "l1_log", hard=False)
+    assert (exact.optimiser, exact.decay) == ("muon", MUON_DECAY)
+    assert exact.steps_for(650) == int(MUON_SHARE * learner.recipe.steps_for(650))
+    others = (650, "cross_entropy", False), (650, "cross_entropy", True), (FEW - 1, "l1_log", False)
+    for n, loss, hard in others:
+        assert learner.afresh(n, loss, hard).optimiser == "adam"
+    turned = replace(learner, recipe=replace(learner.recipe, rotate=0.5))
+    assert turned.afresh(650, "l1_log", hard=False).optimiser == "adam"
+    theirs = replace(learner, recipe=replace(learner.recipe, optimiser="sgd"))
+    assert theirs.afresh(650, "l1_log", hard=False).optimiser == "sgd"
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -189,7 +236,7 @@ def test_outlier_exposure_makes_undecided() -> None:
 
 def test_exact_answers_are_learnt_by_distance_of_logarithms() -> None:
     x = pictures(150)
-    fit = NetLearner(SPACE, 3, recipe=QUICK).fit(x, told(x), np.random.default_rng(0))
+    fit = NetLearner(SPACE, 3).fit(x, told(x), np.random.default_rng(0))
     assert (fit.loss, len(fit.nets)) == ("l1_log", 2)
     hard = np.eye(3)[told(x).argmax(axis=1)]
     labels = NetLearner(SPACE, 3, recipe=QUICK).fit(x, hard, np.random.default_rng(0))
@@ -217,25 +264,28 @@ def test_a_curve_of_ten_checkpoints_takes_two_and_a_half_times_the_steps_of_its_
     assert sum(steps) - alone < 2.5 * alone
 
 
-@pytest.mark.parametrize(("hard", "steps"), [(False, 1000), (True, 600)])
+@pytest.mark.parametrize(
+    ("n", "hard", "steps"), [(60, False, 1000), (FEW, False, 700), (60, True, 600)]
+)
 def test_twice_the_steps_are_twice_those_that_were_taken(
-    hard: bool, steps: int, monkeypatch: pytest.MonkeyPatch
+    n: int, hard: bool, steps: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    x, taken = pictures(60), []
+    x, taken = pictures(n), []
 
     def counted(self: NetLearner, z: Array, targets: Array, recipe: Recipe, *_: Any) -> Any:
-        taken.append((recipe.steps_for(len(z)), recipe.decay))
+        taken.append((recipe.steps_for(len(z)), recipe.optimiser))
         return (a_net("cnn", IMAGE),)
 
     monkeypatch.setattr(NetLearner, "trained", counted)
-    answers = np.eye(5)[np.arange(60) % 5] if hard else np.full((60, 5), 0.2)
+    answers = np.eye(5)[np.arange(n) % 5] if hard else np.full((n, 5), 0.2)
     fit = NetLearner(SPACE, 5).fit(x, answers, np.random.default_rng(0))
     doubled = fit.surrogate().doubled
     assert doubled is not None
     del taken[:-1]
     doubled()
-    decay = taken[0][1]
-    assert taken == [(steps, decay), (steps, decay), (2 * steps, decay)]
+    how = taken[0][1]
+    assert how == ("muon" if n == FEW else "adam")
+    assert taken == [(steps, how), (steps, how), (2 * steps, how)]
 
 
 def test_what_goes_on_from_an_earlier_fit_has_some_weights_anew() -> None:

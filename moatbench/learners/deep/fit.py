@@ -97,7 +97,7 @@ class NetFit:
         z, targets = self.rows
         held, learner = held_out(len(z)), self.learner
         n, hard = int((~held).sum()), bool(targets.max(axis=1).min() == 1)
-        once = learner.afresh(n, self.loss, hard)
+        once = learner.afresh(len(z), self.loss, hard)
         twice = replace(once, steps=2 * once.steps_for(n), epochs=0)
         right = []
         for recipe in (once, twice):

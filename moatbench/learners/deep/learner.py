@@ -26,12 +26,14 @@ BRIEF, BRIEFLY_ON = 300, 150  # steps where the fit only chooses the next querie
 CHOOSING = 0.4  # of the steps, after which held-out purchases choose the loss, if no zero is told
 LEAST_SHARE = 0.2  # of the steps, of a warm fit
 STAYS = 0.8  # of the weights that it goes on from; with 1.0 it knows less off the first rows
-ON_LABELS, WARM_ON_LABELS = 0.6, 0.5  # of the steps, for three networks: more tell no more
+ON_LABELS = 0.6  # of the steps, for three networks: more tell no more
+WARM_ON_LABELS = 5 / 6  # of those, of a warm fit
 STAYS_ON_LABELS = 0.9
 SLOWER = 0.1  # times the rate, where a loss was no number
 WIDER = 2  # times as many units as the victim has: a wide network learns it in fewer steps
 CLEARLY = 0.9  # of the distance that is left without, at most, where another way pays
 DECAY = 1e-3  # of the weights, on bare labels
+MUON_DECAY, MUON_SHARE = 5.0, 0.7  # on exact answers: of matrices, and of the steps, each longer
 LOSSES = ("l1_log", "cross_entropy")
 THIEF = Recipe(steps=1000, epochs=15, rate=6e-3, quick=True)
 
@@ -41,12 +43,13 @@ class NetLearner:
     """Networks of one architecture, trained by a recipe.
 
     The distance of log-probabilities is learnt where answers are exact: it tells several points
-    more than the cross-entropy that the field trains with, from the same purchases (docs/nets.md).
-    Held-out purchases say where the other is better, by more than their standard error: for rounded
-    and noisy answers it is. On bare labels three networks are averaged. A network twice as wide as
-    the victim learns it better from the same purchases, and in fewer steps. Where it polishes, such
-    a one goes on by L-BFGS from where Adam ends, and stays if it knows held-out purchases better: a
-    network as wide as the victim ends in a minimum of its own.
+    more than the cross-entropy that the field trains with, from the same purchases
+    (docs/nets.md). Held-out purchases say where the other is better, by more than their
+    standard error: for rounded and noisy answers it is. There, on labels, and of few purchases
+    Adam trains, else `Muon`. On bare labels three networks are averaged. A network twice as
+    wide as the victim learns it better from the same purchases, and in fewer steps. Where it
+    polishes, such a one goes on by L-BFGS from where Adam ends, and stays if it knows held-out
+    purchases better: a network as wide as the victim ends in a minimum of its own.
 
     Args:
         space: what the API takes.
@@ -127,18 +130,33 @@ class NetLearner:
             if fit is not None:
                 return replace(fit, chosen_at=chosen_at)
         members = MEMBERS if hard else PAIR if len(x) < FEW else 1
-        recipe = self.afresh(len(x), loss, hard)
+        share = 1.0
         if last is not None and last.nets:
             share = max(LEAST_SHARE, 1 - last.taught / len(x)) * (WARM_ON_LABELS if hard else 1)
-            recipe = _shorter(replace(self.recipe, loss=loss, decay=recipe.decay), len(x), share)
+        recipe = self.afresh(len(x), loss, hard, share)
         start, stays = last.nets if last else (), STAYS_ON_LABELS if hard else STAYS
         nets = self.trained(z, targets, recipe, rng, members, start, stays)
         return NetFit(self, nets, loss, chosen_at, len(x), (z, targets))
 
-    def afresh(self, n: int, loss: str, hard: bool) -> Recipe:
-        """Return how a network with new weights is trained on n purchases, or n bare labels."""
+    def afresh(self, n: int, loss: str, hard: bool, share: float = 1.0) -> Recipe:
+        """Return how a network is trained on n purchases, or n bare labels.
+
+        Exact answers by `Muon`, whose networks come nearer to them and between them; of labels,
+        coarse answers and few ones Adam's tell as much or more (docs/nets.md).
+
+        Args:
+            n: purchases.
+            loss: that held-out purchases chose.
+            hard: whether they are bare labels.
+            share: of the steps that new weights take.
+        """
         recipe = replace(self.recipe, loss=loss)
-        return _shorter(replace(recipe, decay=DECAY), n, ON_LABELS) if hard else recipe
+        if hard:
+            return _shorter(replace(recipe, decay=DECAY), n, share * ON_LABELS)
+        if loss != LOSSES[0] or n < FEW or recipe.rotate or recipe.optimiser != "adam":
+            return _shorter(recipe, n, share) if share < 1 else recipe
+        muon = replace(recipe, optimiser="muon", decay=MUON_DECAY)
+        return _shorter(muon, n, share * MUON_SHARE)
 
     def _loss(
         self, z: Array, targets: Array, hard: bool, rng: Generator, last: NetFit | None
@@ -151,14 +169,15 @@ class NetLearner:
             return last.loss, last.chosen_at
         if n < FEWEST:
             return LOSSES[0], 0
-        held, recipe, gaps = held_out(n), self.recipe, []
+        held, gaps = held_out(n), []
         brief = bool(targets.min() > 0)  # the logarithm of none is cut, far off: that takes all
-        if brief:
-            whole = recipe.steps_for(n)
-            steps = min(whole, max(BRIEF, int(CHOOSING * whole)))
-            recipe = replace(recipe, steps=steps, epochs=0)
         for loss in LOSSES:
-            nets = self.trained(z[~held], targets[~held], replace(recipe, loss=loss), rng, 1)
+            recipe = self.afresh(n, loss, hard)
+            if brief:
+                whole = recipe.steps_for(n)
+                steps = min(whole, max(BRIEF, int(CHOOSING * whole)))
+                recipe = replace(recipe, steps=steps, epochs=0)
+            nets = self.trained(z[~held], targets[~held], recipe, rng, 1)
             gaps.append(_gaps(nets[0], z, targets, held))
         sure = _surely_less(gaps[1], gaps[0])
         if brief:  # the distance of log-probabilities has not come as far by then
@@ -169,9 +188,9 @@ class NetLearner:
         """Train a wide network, and polish it; None if one without knows held-out rows as well."""
         from moatbench.learners.deep.polish import polished
 
-        held, recipe = held_out(len(z)), replace(self.recipe, loss=LOSSES[0])
+        held, recipe = held_out(len(z)), self.afresh(len(z), LOSSES[0], hard=False)
         wide = replace(self, wider=max(self.wider, WIDER))
-        usual = replace(recipe, loss=loss)
+        usual = self.afresh(len(z), loss, hard=False)
         (plain,) = self.trained(z[~held], targets[~held], usual, rng, 1)
         (net,) = wide.trained(z[~held], targets[~held], recipe, rng, 1)
         net = polished(net, z[~held], targets[~held], recipe.device)

@@ -7,7 +7,7 @@ from typing import Any
 from moatbench.knobs import check_choice, check_number, check_whole
 from moatbench.learners.deep.device import DEVICES, PRECISIONS
 
-OPTIMISERS = ("adam", "sgd")
+OPTIMISERS = ("adam", "muon", "sgd")
 SCHEDULES = ("constant", "step", "cosine", "one_cycle")
 LOSSES = ("cross_entropy", "l1_log", "squared_log")
 LARGE = 10_000  # rows, from which a batch is twice as large
@@ -21,7 +21,7 @@ class Recipe:
         steps: of the optimiser at least.
         epochs: passes over the data at least; of both, what takes longer.
         batch: rows a step; None is 64, and 128 from 10,000 rows on; half as many where it is quick.
-        optimiser: adam (decay apart from the gradient) or sgd.
+        optimiser: adam (decay apart from the gradient), sgd, or muon: adam, but for matrices.
         rate: learning rate.
         momentum: of sgd.
         nesterov: whether sgd looks ahead.

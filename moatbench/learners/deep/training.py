@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from moatbench.learners.deep.device import precise, resolved
+from moatbench.learners.deep.muon import Muon
 from moatbench.learners.deep.nets import Weights, kept
 from moatbench.learners.deep.recipes import Recipe
 from moatbench.types import Array, Generator
@@ -219,6 +220,8 @@ LOSS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 def _optimiser(net: nn.Module, recipe: Recipe) -> Any:
+    if recipe.optimiser == "muon":
+        return Muon(net, recipe.rate, recipe.decay, recipe.quick or None)
     if recipe.optimiser == "adam":
         return torch.optim.AdamW(
             net.parameters(), recipe.rate, weight_decay=recipe.decay, fused=recipe.quick or None
