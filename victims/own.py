@@ -113,7 +113,8 @@ def module(
     if (image := data.table.image) is not None and data.table.pixels is not None:
         low, high = range
         pixels = Pixels(image, float(low), float(high), tuple(mean), tuple(std))
-    held = Held(open_module(module, Path(file), arguments or {}, pixels))
+    knob = "victim.weights" if weights else "victim.path"
+    held = Held(open_module(module, Path(file), arguments or {}, pixels, knob))
     victim: Victim = served(data, rng, held, wishes, scores=True)
     return victim
 

@@ -78,6 +78,22 @@ def test_what_is_no_network_is_refused(
         open_module(name, weights / file, arguments)
 
 
+@pytest.mark.parametrize("knob", ["weights", "path"])
+def test_a_wrong_file_is_named_by_the_knob_that_gave_it(weights: Path, knob: str) -> None:
+    name, data = (weights / "name").read_text(), bundled("iris")
+    for file in ("text", "whole.pt", "absent"):
+        with pytest.raises(ValueError, match=rf"^victim\.{knob} must be .*, got .*{file}"):
+            module(data, np.random.default_rng(0), name, **{knob: str(weights / file)})
+    with pytest.raises(ValueError, match=rf"^victim\.{knob} must fit "):
+        module(
+            data,
+            np.random.default_rng(0),
+            name,
+            arguments={"hidden": 9},
+            **{knob: str(weights / "w.pt")},
+        )
+
+
 @pytest.mark.parametrize(
     ("layers", "family"),
     [

@@ -22,6 +22,7 @@ def open_module(
     weights: Path,
     arguments: Mapping[str, Any],
     pixels: "Pixels | None" = None,
+    knob: str = "victim.weights",
 ) -> Model:
     """Make a module, and load its weights.
 
@@ -30,6 +31,7 @@ def open_module(
         weights: a file of safetensors, or one that torch.save wrote of a state_dict.
         arguments: of the class.
         pixels: how pictures are handed to it; None where it takes rows.
+        knob: which names the file, for messages.
 
     Raises:
         ValueError: there is no such class, or the weights are of another kind or module.
@@ -37,13 +39,13 @@ def open_module(
     module = _class_of(name)(**arguments) if isinstance(name, str) else name
     if not isinstance(module, torch.nn.Module):
         raise ValueError(f"victim.module must be a torch.nn.Module, got {name}, which is none")
-    state = _weights(weights)
+    state = _weights(weights, knob)
     try:
         module.load_state_dict(state)
     except RuntimeError as error:
         called = name if isinstance(name, str) else type(module).__name__
         raise ValueError(
-            f"victim.weights must fit {called}, got {weights}: {_misfit(module, state, error)}; "
+            f"{knob} must fit {called}, got {weights}: {_misfit(module, state, error)}; "
             "give victim.arguments as it was made with"
         ) from error
     return describe(module, pixels)
@@ -145,10 +147,10 @@ def _class_of(name: str) -> Any:
         ) from error
 
 
-def _weights(path: Path) -> dict[str, Any]:
+def _weights(path: Path, knob: str) -> dict[str, Any]:
     """Read weights; of a file that torch.save wrote, nothing but tensors and containers."""
     if not path.is_file():
-        raise ValueError(f"victim.weights must be a file, got {path}, where there is none")
+        raise ValueError(f"{knob} must be a file, got {path}, where there is none")
     with path.open("rb") as file:
         head = file.read(16)
     if head[8:10] == b'{"':
@@ -156,18 +158,18 @@ def _weights(path: Path) -> dict[str, Any]:
 
         return dict(load_file(path))
     if head[:2] == b"PK":
-        check_size(path, "victim.weights")
+        check_size(path, knob)
     try:
         with warnings.catch_warnings(action="ignore"):  # what it says of TorchScript is told below
             state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # of whatever kind a damaged file makes it raise
         raise ValueError(
-            f"victim.weights must be safetensors or a state_dict that torch.save wrote, got {path}"
+            f"{knob} must be safetensors or a state_dict that torch.save wrote, got {path}"
             f" ({_why(error)}); save torch.save(net.state_dict(), file)"
         ) from error
     state = state.get("state_dict", state) if isinstance(state, dict) else state
     if not isinstance(state, dict):
-        raise ValueError(f"victim.weights must hold a state_dict, got a {type(state).__name__}")
+        raise ValueError(f"{knob} must hold a state_dict, got a {type(state).__name__}")
     return state
 
 
