@@ -32,6 +32,7 @@ LOGS = frozenset({"gradient_boosting", "hist_gradient_boosting"})  # trees add t
 PLAIN = frozenset({"tree", "regression_tree", "random_forest"})  # and to the outputs themselves
 BREAK = frozenset({"noisy", "perturbs", "relabels", "off_data", "marks", "tells_nothing", "other"})
 MOST = 0.9  # of the answers, that must tell confidences: labels alone tell no terms
+OPEN = 0.01  # of the answers, that may have another largest class than the label, or none
 CHUNK = 64  # draws at a time
 TRIAL = 500  # draws, after which half as many questions show whether the model is a small one
 HARD = 0.8  # share of draws that terms do not explain then: it is not
@@ -39,6 +40,7 @@ NEIGHBOURS = 4  # of the anchor, each on a feature of its own
 VARYING = 3  # of them that are all answered otherwise: a tree has no such thresholds
 NEAR = 2.0**-40  # share of a feature's range, to a neighbour
 MEMBERS = 4  # boosters that are to differ, where the model is no small one
+OTHERWISE = "equal inputs are answered otherwise"
 DIVISIVE = 0.6  # of the questions then, those on which they do
 
 
@@ -195,7 +197,7 @@ class _Session:
             if x.tobytes() in probed:  # others were asked in place of what was refused
                 told.setdefault(x.tobytes(), set()).add(answer.tobytes())
         if any(len(answers) > 1 for answers in told.values()):
-            return "equal inputs are answered otherwise"
+            return OTHERWISE
         if len(told) > VARYING and len(set().union(*told.values())) == len(told):
             return "inputs next to each other are all answered otherwise"
         return ""
@@ -211,6 +213,11 @@ class _Session:
         scale = Scale.of(outputs[told], self._card.family in LOGS, self._card.full)
         if scale.logs and scale.step > COARSEST:
             return "confidences are rounded to less than 3 decimals"
+        unlike = (outputs[told].argmax(axis=1) != self._bought.labels[told]).mean()
+        if unlike > OPEN:
+            return f"{unlike:.0%} of the answers leave open which class is the label"
+        if self._card.family == "random_forest" and np.isin(outputs[told], (0, 1)).all():
+            return "the answers are whole numbers, and no shares of a forest's trees"
         known = np.isfinite(scale.read(outputs[told])[1])
         if known.mean() < MOST:
             return f"{known.mean():.0%} of the answers tell of all classes"
@@ -240,9 +247,14 @@ class _Session:
 
     def _give_up(self) -> None:
         """Leave the sum where answers contradict each other."""
-        if self._book is not None and self._book.diverges:
-            self._reason = "answers contradict each other as those of no sum of trees do"
-            self._book = self._expansion = None
+        if self._book is None or not (self._book.diverges or self._book.varies):
+            return
+        self._reason = (
+            OTHERWISE
+            if self._book.varies
+            else "answers contradict each other as those of no sum of trees do"
+        )
+        self._book = self._expansion = None
 
     def surrogate(self) -> Surrogate:
         """Return what predicts held-out draws best; before there is a book, what was learnt."""

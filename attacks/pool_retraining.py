@@ -19,6 +19,7 @@ from moatbench.strategies.mixes import group_mixes
 from moatbench.strategies.retraining import Retraining, Trainer, check_knobs
 from moatbench.types import Array, Generator, Rows
 
+WORN_OUT = 0.5  # of mixes, that were asked before: the pool holds the same few rows
 WAVE = 256  # mixed inputs drawn at a time
 
 
@@ -59,7 +60,17 @@ class PoolRetraining(Trainer):
         if retraining.open:
             nearest = self._nearest(pool, retraining.space)
         while retraining.open:
-            yield from retraining.buy(self._mixes(pool, nearest, retraining))
+            mixes = self._mixes(pool, nearest, retraining)
+            if self._known(mixes, retraining) > WORN_OUT:
+                mixes = retraining.uniform(WAVE)
+            yield from retraining.buy(mixes)
+
+    @staticmethod
+    def _known(x: Array, retraining: Retraining) -> float:
+        """Return the share of rows that were asked before, or stand in x before."""
+        asked = {row.tobytes() for row in retraining.bought.x}
+        new = {row.tobytes() for row in x} - asked
+        return 1 - len(new) / len(x)
 
     def _nearest(self, pool: Array, space: InputSpace) -> Rows:
         """(n, m) places of each row's nearest, on columns of one length; m is 0 for a lone row."""

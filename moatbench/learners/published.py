@@ -159,4 +159,5 @@ def ignorant(card: Card, answers: Labels | None = None) -> Surrogate:
     def predict(x: Array) -> Reply:
         return from_outputs(np.tile(share, (len(x), 1)))
 
-    return Surrogate(predict, converged=False, note="no usable answers", begun=False)
+    note = "too few answers to learn from" if seen.any() else "no usable answers"
+    return Surrogate(predict, converged=False, note=note, begun=False)

@@ -17,12 +17,14 @@ from moatbench.defenses.label_only import LabelOnly
 from moatbench.defenses.noise import Noise
 from moatbench.defenses.rounding import Rounding
 from moatbench.defenses.top_k import TopK
+from moatbench.judge.judge import Judge
 from moatbench.models import forward
 from moatbench.randomness import stream
 from moatbench.reply import Reply, from_outputs
 from moatbench.runner.extract import Checkpoint, Extraction
 from moatbench.solvers.expansion import book
 from moatbench.solvers.expansion.coordinates import Coordinates
+from moatbench.solvers.expansion.mixes import Mixes
 from moatbench.solvers.expansion.scale import Scale
 from moatbench.space import InputSpace
 from moatbench.testing.attacks import Patchy
@@ -75,6 +77,72 @@ def test_what_was_recovered_and_how_sure_it_is_stands_in_the_record(boosted: Vic
     assert len(found["terms"]) == len(found["weights"])
     numbers = found["name"] == -2
     assert (found["up_to"] - found["above"])[numbers].max() < 1e-12
+
+
+@pytest.mark.parametrize("name", ["boosted", "tree"])
+def test_what_was_recovered_is_all_that_answers_are_made_of(boosted: Victim, name: str) -> None:
+    victim = boosted if name == "boosted" else victim_of("tree", "iris")
+    (point,) = played(victim, Defense(), 2500)
+    found = point.parameters
+    x = victim.space.sample(500, stream(1, "fresh"))
+    values = Coordinates(victim.space, victim.shares.pool).values(x)
+    columns = found["feature"].astype(np.intp)
+    at, anchor, cut = values[:, columns], found["anchor"][columns], found["up_to"]
+    crossed = (at >= cut) != (anchor >= cut)
+    names = np.where(found["name"] == -1, at != anchor, at == found["name"])
+    on = np.where(found["name"] == -2, crossed, names).astype(np.float64)
+    held = on @ found["terms"].T == found["terms"].sum(axis=1)
+    totals = held @ found["weights"]
+    logs = bool(found["log_odds"][0])
+    assert logs == (name == "boosted")
+    told = victim.predict(x).outputs
+    assert told is not None
+    rebuilt = forward.LINKS["logistic"](totals) if logs else totals
+    assert (np.abs(rebuilt - told).max(axis=1) < 1e-9).mean() >= 0.99
+
+
+def test_three_answers_in_a_hundred_that_vary_are_noticed_and_learnt_from() -> None:
+    """A question that looks like a term of its own is asked again."""
+    plain = victim_of("tree", "iris")
+    chance = np.random.default_rng(0)
+
+    def varying(x: Array) -> Reply:
+        told = plain.predict(x).outputs
+        assert told is not None
+        strange = chance.random(len(x)) < 0.03
+        told = np.where(strange[:, None], np.eye(3)[chance.integers(3, size=len(x))], told)
+        return from_outputs(told)
+
+    attack, judge = EnsembleExpansion(draws=2000, width=8), Judge(plain, stream(0, "judge"))
+    victim = replace(plain, predict=varying)
+    for point in Extraction(victim, Defense(), attack, (1001, 1601), seed=0, judge=judge):
+        assert "equal inputs are answered otherwise" in point.note
+        assert point.metrics["fidelity_uniform"] > 0.97
+
+
+@pytest.mark.parametrize("leaves", [4, None])
+def test_answers_that_leave_the_label_open_are_not_taken_for_all(leaves: int | None) -> None:
+    """Of three classes, forests' shares are often rounded to nothing at all."""
+    iris = victim_of("random_forest", "iris").shares
+    table = Table("iris", _columns(iris.x_train), iris.y_train, iris.classes)
+    knobs = {"leaves": leaves, "min_samples_leaf": 1}
+    forest = random_forest(Dataset(table), stream(0, "victim"), trees=10, **knobs)
+    first, last = played(forest, Rounding(0), 401, 1501)
+    assert "no surprise" not in last.note
+    assert last.metrics["fidelity_uniform"] > first.metrics["fidelity_uniform"] - 0.03
+    assert last.metrics["fidelity_uniform"] > 0.93
+
+
+def _columns(x: Array) -> tuple[Column, ...]:
+    return tuple(Column(f"f{j}", column, None) for j, column in enumerate(x.T))
+
+
+def test_a_pool_of_the_same_row_leaves_random_inputs(boosted: Victim) -> None:
+    space, pool = boosted.space, boosted.shares.pool
+    same = Mixes(space, pool[[0] * 30], stream(0, "draws")).draw(200)
+    assert len(np.unique(same, axis=0)) == 200
+    ordinary = Mixes(space, pool, stream(0, "draws")).draw(200)
+    assert (ordinary[:, None] == pool).all(axis=2).any(axis=1).sum() > 20
 
 
 def test_a_point_of_the_curve_does_not_depend_on_where_it_ends(boosted: Victim) -> None:

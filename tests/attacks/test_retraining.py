@@ -351,3 +351,11 @@ def test_labels_of_softmax_regression_on_digits_suffice_at_20_queries_an_unknown
     (point,) = curve(target, adaptive(answers="labels"), [13_000])
     assert point.metrics["fidelity_test"] > 0.993
     assert point.metrics["fidelity_uniform"] > 0.993
+
+
+@pytest.mark.parametrize("learner", ["softmax", "trees"])
+def test_mixes_of_the_same_few_rows_give_way_to_uniform_ones(learner: str) -> None:
+    target = victim(MIXED, 3)
+    shares = replace(target.shares, pool=target.shares.pool[[0] * 30])
+    x = spied(replace(target, shares=shares), pooled(learner=learner), [100])
+    assert len(np.unique(x, axis=0)) == 71

@@ -179,6 +179,51 @@ def test_lightgbm_whose_file_renames_a_column(
     assert accuracy(victim) == np.mean(told == rows.label) > 0.7
 
 
+@pytest.mark.needs("lightgbm")
+@pytest.mark.parametrize("kind", [int, float, str])
+@pytest.mark.parametrize("order", [1, -1])
+def test_lightgbm_that_takes_numbers_and_flags_as_categories(
+    people: pd.DataFrame, tmp_path: Path, kind: type, order: int
+) -> None:
+    import lightgbm
+
+    rng = np.random.default_rng(0)
+    people = people.assign(
+        zip=rng.choice([101, 202, 303, 404], len(people)),
+        flag=rng.choice([True, False], len(people)),
+    )
+    people["label"] = np.where((people.zip == 202) ^ people.flag, "y", "n")
+    theirs = as_categories(people).assign(idle="same", zip=people.zip.map(kind), flag=people.flag)[
+        [*RAW, "zip", "flag", "idle"][::order]
+    ]
+    theirs = theirs.astype(dict.fromkeys(("zip", "flag", "idle"), "category"))
+    model = lightgbm.LGBMClassifier(
+        n_estimators=10, min_child_samples=3, min_data_per_group=3, cat_smooth=1, verbose=-1
+    ).fit(theirs, people.label)
+    assert model.score(theirs, people.label) > 0.95
+    model.booster_.save_model(tmp_path / "m.txt")
+    ours = people.assign(idle="same")
+    victim = served(ours.assign(zip=people.zip.astype(str)), tmp_path / "m.txt")
+    rows = same_rows(ours, victim)
+    told = model.predict_proba(theirs.loc[rows.index])
+    assert victim.tested.outputs is not None
+    np.testing.assert_allclose(victim.tested.outputs, told, rtol=0, atol=1e-12)
+    with pytest.raises(ValueError, match=r"zip as one of the categories 101.*categorical=\[zip\]"):
+        served(ours, tmp_path / "m.txt")
+
+
+@pytest.mark.needs("lightgbm")
+def test_a_forest_of_lightgbm_adds_log_odds(people: pd.DataFrame, tmp_path: Path) -> None:
+    import lightgbm
+
+    frame = people[people.label != "mid"]
+    model = lightgbm.LGBMClassifier(
+        n_estimators=5, boosting_type="rf", bagging_freq=1, bagging_fraction=0.7, verbose=-1
+    ).fit(as_categories(frame), frame.label)
+    model.booster_.save_model(tmp_path / "m.txt")
+    assert served(frame, tmp_path / "m.txt").family == "gradient_boosting"
+
+
 def test_catboost(people: pd.DataFrame, tmp_path: Path) -> None:
     catboost = pytest.importorskip("catboost", reason="catboost is not installed")
     model = catboost.CatBoostClassifier(

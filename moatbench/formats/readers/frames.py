@@ -3,8 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+
+TELLING = 30  # names: a model may not know a few of the data's, but hardly any of them
 
 
 def with_categories(frame: "DataFrame", known: Mapping[str, Sequence[Any]]) -> "DataFrame":
@@ -21,6 +26,37 @@ def with_categories(frame: "DataFrame", known: Mapping[str, Sequence[Any]]) -> "
         elif not pd.api.types.is_numeric_dtype(column.dtype):
             changed[str(name)] = column.astype("category")
     return frame.assign(**changed) if changed else frame
+
+
+def in_categories(column: Any, values: Sequence[Any]) -> Any:
+    """Return a column as a category of a model's own values, however either writes numbers.
+
+    Raises:
+        ValueError: a column of numbers has one that is no such value, or names have none at all.
+    """
+    import pandas as pd
+
+    own = {_written(value): place for place, value in enumerate(values)}
+    asked = column.astype(object)
+    codes = [own.get(_written(value), -1) for value in asked]
+    bad = (np.array(codes, dtype=np.intp) < 0) & ~np.asarray(asked.isna())
+    strange = len(bad) >= TELLING and bad.all()
+    if strange or (bad.any() and pd.api.types.is_numeric_dtype(column.dtype)):
+        few = ", ".join(map(str, list(values)[:5]))
+        raise ValueError(
+            f"the model takes {column.name} as one of the categories {few}, got "
+            f"{asked[bad].iloc[0]}; say data.categorical=[{column.name}], or give its own values"
+        )
+    return pd.Categorical.from_codes(codes, categories=pd.Index(values))
+
+
+def _written(value: Any) -> str:
+    """Return how a category is known: 101, 101.0, "101" and True, 1 are the same."""
+    text = {"True": "1", "False": "0"}.get(str(value), str(value))
+    try:
+        return repr(float(text))
+    except ValueError:
+        return text
 
 
 def in_order(frame: "DataFrame", columns: Sequence[str]) -> "DataFrame":

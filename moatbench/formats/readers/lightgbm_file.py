@@ -1,13 +1,14 @@
 """Models that LightGBM saved, as text."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from moatbench.formats.model import Model, Names, require
-from moatbench.formats.readers.frames import in_order, with_categories
+from moatbench.formats.readers.frames import in_categories, in_order
 
 
 def open_lightgbm(path: Path, names: Names) -> Model:
@@ -34,27 +35,26 @@ def booster(model: Any, names: Names, classes: Any = None) -> Model:
             f"{objective or 'none'}; train one with binary or multiclass"
         )
     columns, stored = tuple(model.feature_name()), model.pandas_categorical or []
+    infos = (re.search(r"^feature_infos=(.*)$", text, re.MULTILINE) or [""] * 2)[1].split(" ")
     named = any(not re.fullmatch(r"Column_\d+", name) for name in columns)
 
     def ask(asked: Any) -> Any:
         if not named:
             return _normalised(model.predict(asked, num_threads=1), objective)
         frame = _renamed(asked, columns)
-        texts = [c for c in columns if not _is_numeric(frame[c])]
-        known = dict(zip(texts, stored, strict=False))
-        told = model.predict(with_categories(frame, known), validate_features=True, num_threads=1)
+        known = {c: in_categories(frame[c], v) for c, v in _stored(frame, infos, stored).items()}
+        told = model.predict(frame.assign(**known), validate_features=True, num_threads=1)
         return _normalised(told, objective)
 
     theirs = {known_as(name): name for name in names}
     k = max(model.num_model_per_iteration(), 2)
-    forest = bool(re.search(r"^\[boosting: rf\]", text, re.MULTILINE))
     return Model(
         ask,
         f"LightGBM, {model.current_iteration()} rounds",
         columns=tuple(theirs.get(c, c) for c in columns) if named else None,
         width=len(columns),
         classes=tuple(range(k)) if classes is None else tuple(classes),
-        family="random_forest" if forest else "gradient_boosting",
+        family="gradient_boosting",  # boosting=rf, too: its trees' mean is of log-odds
     )
 
 
@@ -65,6 +65,31 @@ def known_as(name: str) -> str:
 
 def _renamed(frame: Any, columns: tuple[str, ...]) -> Any:
     return in_order(frame.rename(columns=lambda name: known_as(str(name))), columns)
+
+
+def _stored(
+    frame: Any, infos: Sequence[str], stored: Sequence[Sequence[Any]]
+) -> dict[str, Sequence[Any]]:
+    """Return the categories that the file keeps, by column.
+
+    It keeps them in the columns' order, and tells for each column that is tested whether it is a
+    range, as [0:1], or codes. One that is never tested is a category where the data have names.
+
+    Raises:
+        ValueError: they cannot be told apart.
+    """
+    sure = {c for c, info in zip(frame.columns, infos, strict=True) if info[:1] not in "[n"}
+    idle = {c for c, info in zip(frame.columns, infos, strict=True) if info == "none"}
+    texts = {c for c in idle if not _is_numeric(frame[c])}
+    for open_ones in (texts, idle, set[str]()):
+        named = [c for c in frame.columns if c in sure | open_ones]
+        if len(named) == len(stored):
+            return dict(zip(named, stored, strict=True))
+    raise ValueError(
+        f"the model's file keeps the categories of {len(stored)} columns, and {len(sure)} are known"
+        f" to be categories ({', '.join(sorted(sure))}); save the model without columns that it "
+        "never tests"
+    )
 
 
 def _is_numeric(column: Any) -> bool:

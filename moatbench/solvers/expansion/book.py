@@ -102,6 +102,8 @@ class Book:
         self.slack, self.spread = np.empty((2, 1024))
         self.on: Mask = np.zeros((1024, 64), dtype=bool)
         self.places: dict[bytes, int | None] = {}
+        self._before: dict[bytes, int] = {}  # places of what is asked again
+        self.varies = False  # whether something was answered otherwise then
 
     def place(self, values: Array) -> int | None:
         """Return where the answer to (J,) values stands; None where none came."""
@@ -127,6 +129,15 @@ class Book:
         self._sum(slice(start, stop))
         for i, row in enumerate(values, start):
             self.places[row.tobytes()] = i
+            if (first := self._before.pop(row.tobytes(), None)) is not None:
+                gap = np.abs(self.targets[i] - self.targets[first]).max()
+                self.varies |= bool(gap > self.slack[i] + self.slack[first])
+
+    def again(self, values: Array) -> None:
+        """Let (J,) values that were answered be asked as if they were new."""
+        place = self.places.pop(values.tobytes(), None)
+        if place is not None:
+            self._before[values.tobytes()] = place
 
     def rescale(self, scale: Scale) -> None:
         """Read the answers anew."""

@@ -9,6 +9,7 @@ from copy import deepcopy
 import numpy as np
 
 from moatbench.client import Card, Surrogate
+from moatbench.learners.fit import surely_less
 from moatbench.learners.grown_tree import clueless, grow, predictor
 from moatbench.learners.published import ignorant, trees_for
 from moatbench.learners.purchases import Purchases
@@ -91,17 +92,15 @@ def chosen(expansion: Expansion, card: Card, rng: Generator) -> Surrogate:
     if len(models) > 1:
         exam, truth = at.rows(book.values[held]), scale.outputs(book.targets[held])
         met = scale.read(truth)[1] if card.regression else np.full(len(held), np.inf)
-
-        def off(name: str) -> tuple[int, float]:
-            gap = np.abs(models[name](exam) - truth).sum(axis=1)
-            return int((gap > met).sum()), float(gap.sum())
-
-        name = min(models, key=off)
+        gaps = {one: np.abs(model(exam) - truth).sum(axis=1) for one, model in models.items()}
+        name = min(gaps, key=lambda one: (int((gaps[one] > met).sum()), float(gaps[one].sum())))
+        if not card.regression and alone in gaps and not surely_less(gaps[name], gaps[alone]):
+            name = alone  # terms that explain little are as many mistakes elsewhere
     model = models[name]
     if name == alone:  # what judged is learnt too
         model = _trees(card, book, np.ones(n, bool), rng)
     clean = expansion.clean
-    parameters = evidence(found, clean) if name != alone else {}
+    parameters = evidence(book, found, clean) if name != alone else {}
     return Surrogate(served(model), parameters, note=told(name, expansion, int(left.sum())))
 
 
@@ -134,8 +133,10 @@ def told(name: str, expansion: Expansion, left: int) -> str:
     found = f"{len(book.terms)} terms of {tests} tests"
     if left:
         return f"{name}: {found}, {left} of {book.n} answers not explained"
+    blur = book.scale.step > 0 or book.scale.single
+    within = " beyond rounding errors, which add up," if blur else ""
     return (
-        f"{name}: {found}, no surprise in the last {expansion.clean} draws: at most "
+        f"{name}: {found}, no surprise{within} in the last {expansion.clean} draws: at most "
         f"{unseen(expansion.clean):.2%} of such inputs are unseen ({SURELY:.0%})"
     )
 
@@ -145,8 +146,11 @@ def unseen(clean: int) -> float:
     return float(1 - (1 - SURELY) ** (1 / clean)) if clean else 1.0
 
 
-def evidence(found: Sum, clean: int) -> dict[str, Array]:
-    """Return what was recovered, and the certificate: draws without a surprise, and their bound."""
+def evidence(book: Book, found: Sum, clean: int) -> dict[str, Array]:
+    """Return what was recovered, all that answers are made of; and how sure it is.
+
+    The certificate is draws without a surprise, and the bound on what they leave unseen.
+    """
     switches, terms = found.switches, found.terms
     used = np.flatnonzero(terms.members.any(axis=0))
     columns = (switches.feature, switches.name, switches.low, switches.high)
@@ -155,6 +159,8 @@ def evidence(found: Sum, clean: int) -> dict[str, Array]:
         **dict(zip(("feature", "name", "above", "up_to"), tests, strict=True)),
         "terms": terms.members[:, used].astype(np.float64),
         "weights": terms.weights.copy(),
+        "anchor": book.at.anchor.copy(),
+        "log_odds": np.array([float(book.scale.logs)]),
         "certificate": np.array([clean, unseen(clean)]),
     }
 

@@ -40,6 +40,7 @@ class Expansion:
         self.drawn: list[bytes] = []
         self.chosen = 0  # inputs that were asked in place of draws, because they tell more
         self._tried: dict[int, int] = {}
+        self._doubted: list[Array] = []  # values that are asked again
         self._searches: list[tuple[Shrinking, Steps[bool], Array]] = []
         self._surprised = 0  # of the draws, how many had been drawn then
         self._asked = self._stale = self._seen = 0
@@ -73,6 +74,10 @@ class Expansion:
                 self._sharp_for = len(book.terms)
                 self._done.clear()
             wanted = [values for _, _, values in self._searches]
+            for values in self._doubted:
+                book.again(values)
+            wanted += [values[None] for values in self._doubted]
+            self._doubted = []
             drawn = len(self.drawn) + self.chosen
             behind = int(SHARE * self._asked) - drawn
             extra = max(0, behind) if drawn < DRAWS else 0
@@ -166,7 +171,9 @@ class Expansion:
                     return np.array(new)
         except StopIteration as end:
             if not end.value and self.book.changes == search.begun:
-                self._tried[search.start] = self._tried.get(search.start, 0) + 1
+                self._tried[search.start] = tried = self._tried.get(search.start, 0) + 1
+                if tried == 1:  # was it answered by chance?
+                    self._doubted.append(self.book.values[search.start].copy())
             return None
 
     def _begin(self) -> None:

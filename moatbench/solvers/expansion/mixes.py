@@ -18,12 +18,13 @@ class Mixes:
 
     Args:
         space: of the inputs.
-        pool: (m, d); where it is empty, all inputs are random.
+        pool: (m, d); where it is empty, or the same row again and again, all inputs are random.
         rng: draws.
     """
 
     def __init__(self, space: InputSpace, pool: Array, rng: Generator) -> None:
-        self._space, self._pool, self._rng = space, pool, rng
+        several = len(np.unique(pool, axis=0)) > 1  # the same row again tells nothing
+        self._space, self._pool, self._rng = space, pool if several else pool[:0], rng
 
     def draw(self, n: int) -> Array:
         """(n, d) valid inputs."""
