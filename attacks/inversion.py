@@ -33,6 +33,7 @@ GAINING = 0.9  # of a round's gap between answers and surrogate, that the next o
 MOSTLY = 0.9  # of the answers; where so many have one origin, they are believed
 FEW = 40  # answers with one origin, that say nothing of the others
 CLEARLY = 0.5  # times as far from certain answers, at most
+BOUNDS = 0.5  # of the answers with points for origins; where fewer have, labels are asked too
 SETTLED = 1e-12  # answers that move by less between rounds stay
 
 
@@ -115,7 +116,7 @@ class Inversion(Wrapper):
             last = last if view.determined or not last.parameters else _only_chosen(last)
             if not (last.parameters or self.attack.labels_only):
                 last = self._believed(target, view, asking, last, keeps_labels) or last
-                if self.knowledge != "none":
+                if self.knowledge != "none" and view.origins.pointed.mean() < BOUNDS:
                     bought = Purchases(target.api.card)
                     bought.add(view.told)
                     last = unless_moved(last, target, bought, deepcopy(judging))

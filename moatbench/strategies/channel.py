@@ -16,6 +16,7 @@ from moatbench.reply import Predict
 from moatbench.strategies.simulation import Simulation, answers, stand_in
 from moatbench.types import Array, Generator, Labels, Rows
 
+FAMILIES = frozenset({"logistic", "softmax", "one_vs_rest"})  # as equations are solved of
 LEAST = 8  # held-out labels, to judge at all
 KEPT = 0.9  # of the labels; where a copy moves fewer, they are learnt as they are
 COPIES = 4  # each with secrets of its own
@@ -45,7 +46,7 @@ def unless_moved(
     Copies of the defense before the surrogate say what would be told of its answers. Where labels
     are mostly kept, nothing is changed. Else they are learnt through what each copy does to them,
     and that model is meant which makes held-out answers likeliest, as they were told: surely so,
-    where as many of the labels are the surrogate's own as the copies say. A model of the labels as
+    unless more of the labels are the surrogate's own than any copy keeps. A model of the labels as
     told cannot pass: of its answers the copies tell others.
 
     Args:
@@ -57,7 +58,8 @@ def unless_moved(
     Source: Patrini et al. 2017, arXiv:1609.03683 (forward correction), with classes as hidden ones.
     """
     defense, x, held = target.known.defense, bought.x, held_out(len(bought))
-    if defense is None or held.sum() < LEAST or target.known.keeps_labels:
+    few = held.sum() < LEAST or target.api.card.family not in FAMILIES
+    if defense is None or few or target.known.keeps_labels:
         return surrogate
     labels, told = bought.labels, _patterns(bought.labels, bought.outputs)
     copies = [Copying(defense, target, one) for one in rng.spawn(COPIES)]
@@ -73,8 +75,10 @@ def unless_moved(
         ]
         likely = [_likelihood(one.predict, after, x[held], told[held]) for one, after in found]
         best = int(np.argmax([one.mean() for one in likely]))
-        agrees = _agrees(own[place], said[held], labels[held])
-        if _likelier(likely[best], ours[place]) <= (CHANCE if agrees else 0.0):
+        kept = max(_kept(channel, said[held]) for channel in own)
+        excess = float((said == labels)[held].mean()) - kept
+        moved = excess > CHANCE * (kept * (1 - kept) / held.sum()) ** 0.5
+        if _likelier(likely[best], ours[place]) <= (0.0 if moved else CHANCE):
             return surrogate
         whole, _ = copies[best].learnt(x, labels, found[best][1])
     except ValueError:  # no copy can be deployed before such a model
@@ -132,13 +136,6 @@ def _patterns(labels: Labels, outputs: Array) -> Rows:
 def _kept(channel: Channel, labels: Labels) -> float:
     """Return the share of a model's labels that are told as they are."""
     return float(np.diag(channel.labels)[labels].mean())
-
-
-def _agrees(channel: Channel, said: Labels, told: Labels) -> bool:
-    """Whether as many labels were told as a model has them as its copies say, but for chance."""
-    kept = _kept(channel, said)
-    gap = float((said == told).mean()) - kept
-    return bool(abs(gap) <= CHANCE * (kept * (1 - kept) / len(told)) ** 0.5)
 
 
 def _likelihood(predict: Predict, channel: Channel, x: Array, said: Rows) -> Array:
