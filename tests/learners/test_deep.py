@@ -175,13 +175,13 @@ def test_muon_leaves_to_adam_what_is_no_hidden_matrix() -> None:
     assert all(w.grad is None for w in net.parameters())
 
 
-def test_exact_answers_are_learnt_by_muon_and_all_else_by_adam() -> None:
+def test_confidences_are_learnt_by_muon_and_labels_by_adam() -> None:
     learner = NetLearner(SPACE, 3)
-    exact = learner.afresh(650, "l1_log", hard=False)
-    assert (exact.optimiser, exact.decay) == ("muon", MUON_DECAY)
-    assert exact.steps_for(650) == int(MUON_SHARE * learner.recipe.steps_for(650))
-    others = (650, "cross_entropy", False), (650, "cross_entropy", True), (FEW - 1, "l1_log", False)
-    for n, loss, hard in others:
+    for loss in ("l1_log", "cross_entropy"):
+        exact = learner.afresh(650, loss, hard=False)
+        assert (exact.optimiser, exact.decay) == ("muon", MUON_DECAY)
+        assert exact.steps_for(650) == int(MUON_SHARE * learner.recipe.steps_for(650))
+    for n, loss, hard in ((650, "cross_entropy", True), (FEW - 1, "l1_log", False)):
         assert learner.afresh(n, loss, hard).optimiser == "adam"
     turned = replace(learner, recipe=replace(learner.recipe, rotate=0.5))
     assert turned.afresh(650, "l1_log", hard=False).optimiser == "adam"

@@ -33,7 +33,7 @@ SLOWER = 0.1  # times the rate, where a loss was no number
 WIDER = 2  # times as many units as the victim has: a wide network learns it in fewer steps
 CLEARLY = 0.9  # of the distance that is left without, at most, where another way pays
 DECAY = 1e-3  # of the weights, on bare labels
-MUON_DECAY, MUON_SHARE = 5.0, 0.7  # on exact answers: of matrices, and of the steps, each longer
+MUON_DECAY, MUON_SHARE = 5.0, 0.7  # on confidences: of matrices, and of the steps, each longer
 LOSSES = ("l1_log", "cross_entropy")
 THIEF = Recipe(steps=1000, epochs=15, rate=6e-3, quick=True)
 
@@ -43,13 +43,13 @@ class NetLearner:
     """Networks of one architecture, trained by a recipe.
 
     The distance of log-probabilities is learnt where answers are exact: it tells several points
-    more than the cross-entropy that the field trains with, from the same purchases
-    (docs/nets.md). Held-out purchases say where the other is better, by more than their
-    standard error: for rounded and noisy answers it is. There, on labels, and of few purchases
-    Adam trains, else `Muon`. On bare labels three networks are averaged. A network twice as
-    wide as the victim learns it better from the same purchases, and in fewer steps. Where it
-    polishes, such a one goes on by L-BFGS from where Adam ends, and stays if it knows held-out
-    purchases better: a network as wide as the victim ends in a minimum of its own.
+    more than the cross-entropy that the field trains with, from the same purchases (docs/nets.md).
+    Held-out purchases say where the other is better, by more than their standard error: for rounded
+    and noisy answers it is. On labels, and of few purchases, Adam trains, else `Muon`. On bare
+    labels three networks are averaged. A network twice as wide as the victim learns it better from
+    the same purchases, and in fewer steps. Where it polishes, such a one goes on by L-BFGS from
+    where Adam ends, and stays if it knows held-out purchases better: a network as wide as the
+    victim ends in a minimum of its own.
 
     Args:
         space: what the API takes.
@@ -141,8 +141,8 @@ class NetLearner:
     def afresh(self, n: int, loss: str, hard: bool, share: float = 1.0) -> Recipe:
         """Return how a network is trained on n purchases, or n bare labels.
 
-        Exact answers by `Muon`, whose networks come nearer to them and between them; of labels,
-        coarse answers and few ones Adam's tell as much or more (docs/nets.md).
+        Confidences by `Muon`, whose networks come nearer to them and between them; of labels, and
+        of few answers, Adam's tell as much or more (docs/nets.md).
 
         Args:
             n: purchases.
@@ -153,7 +153,7 @@ class NetLearner:
         recipe = replace(self.recipe, loss=loss)
         if hard:
             return _shorter(replace(recipe, decay=DECAY), n, share * ON_LABELS)
-        if loss != LOSSES[0] or n < FEW or recipe.rotate or recipe.optimiser != "adam":
+        if n < FEW or recipe.rotate or recipe.optimiser != "adam":
             return _shorter(recipe, n, share) if share < 1 else recipe
         muon = replace(recipe, optimiser="muon", decay=MUON_DECAY)
         return _shorter(muon, n, share * MUON_SHARE)
