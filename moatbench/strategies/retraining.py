@@ -14,7 +14,7 @@ from moatbench.client import Answers, Surrogate
 from moatbench.knobs import check_choice
 from moatbench.learners.committee import bootstrapped
 from moatbench.learners.deep.fit import NetFit
-from moatbench.learners.deep.learner import NET
+from moatbench.learners.deep.learner import LOSSES, NET
 from moatbench.learners.learner import STALE, Learner
 from moatbench.learners.published import (
     LEARNERS,
@@ -199,7 +199,11 @@ class Retraining:
         return replace(blank, note="all answers alike") if len(self.bought) else blank
 
     def learn(self, answers: Answers, last: NetFit | None = None) -> Surrogate:
-        """Train on these answers alone, or go on from an earlier fit; a warm network may again."""
+        """Train on these answers alone, or go on from an earlier fit; a warm network may again.
+
+        Cross-entropy was chosen for answers that came as coarse or noisy: of others it is tried
+        whether they still are.
+        """
         self.bought, self._earlier = Purchases(self.api.card), last
         self.bought.add(answers)
         learnt, fit = self.surrogate(), self._earlier
@@ -207,7 +211,8 @@ class Retraining:
             return learnt
 
         def again(others: Answers, anew: bool) -> Surrogate:
-            return self.learn(others, replace(fit, nets=()) if anew else fit)
+            earlier = fit if fit.loss == LOSSES[0] else replace(fit, chosen_at=0)
+            return self.learn(others, replace(earlier, nets=()) if anew else earlier)
 
         return replace(learnt, again=again)
 

@@ -195,6 +195,24 @@ def test_a_warm_network_goes_on_with_other_answers_or_begins_anew_with_its_loss(
     assert cold.again is None
 
 
+@pytest.mark.parametrize("anew", [False, True])
+def test_a_loss_that_coarse_answers_chose_does_not_stay_for_exact_ones(
+    anew: bool, victim: Victim
+) -> None:
+    attack = Active("kcenter", "confidences", "net", 4, 0.5, 0.1, mixed=True)
+    api = MeteredAPI(Deployment(victim, Notes(), stream(0, "d")), (60,))
+    answers = api.query(victim.shares.pool[:60])
+    assert answers.outputs is not None
+    p = np.where(np.random.default_rng(0).random((60, 3)) < 0.3, 0, answers.outputs)
+    p[np.arange(60), answers.labels] = answers.outputs.max(axis=1)
+    coarse = answers._replace(outputs=p / p.sum(axis=1, keepdims=True))
+    last = attack.learn(Target(api, victim.shares.pool), coarse, np.random.default_rng(5))
+    assert last is not None
+    assert last.again is not None
+    assert "cross_entropy" in last.note
+    assert "l1_log" in last.again(answers, anew).note
+
+
 def test_an_mlp_goes_on_from_what_chose_the_queries_and_learns_from_none_alone(
     victim: Victim,
 ) -> None:
