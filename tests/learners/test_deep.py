@@ -189,6 +189,24 @@ def test_confidences_are_learnt_by_muon_and_labels_by_adam() -> None:
     assert theirs.afresh(650, "l1_log", hard=False).optimiser == "sgd"
 
 
+@pytest.mark.parametrize(("n", "optimiser"), [(300, "adam"), (520, "muon"), (250, "muon")])
+def test_a_warm_fit_is_too_short_for_muon_where_few_purchases_are_new(
+    n: int, optimiser: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the same purchases with other answers, as `inversion` has them, it is not."""
+    x, taken = pictures(520), []
+
+    def noted(self: NetLearner, z: Array, targets: Array, recipe: Recipe, *_: Any) -> Any:
+        taken.append(recipe.optimiser)
+        return (a_net("cnn", IMAGE),)
+
+    monkeypatch.setattr(NetLearner, "trained", noted)
+    p, learner = np.full((520, 5), 0.2), NetLearner(SPACE, 5)
+    first = learner.fit(x[:250], p[:250], np.random.default_rng(0))
+    learner.fit(x[:n], p[:n], np.random.default_rng(0), first)
+    assert taken[-1] == optimiser
+
+
 @pytest.mark.parametrize("name", RECIPES)
 def test_rates_told_beforehand_are_those_of_a_schedule_along_the_training(name: str) -> None:
     recipe_, net = RECIPES[name], torch.nn.Linear(2, 2)

@@ -25,6 +25,8 @@ FEW, PAIR = 200, 2  # purchases, below which two are averaged on confidences: mo
 BRIEF, BRIEFLY_ON = 300, 150  # steps where the fit only chooses the next queries; from the last one
 CHOOSING = 0.4  # of the steps, after which held-out purchases choose the loss, if no zero is told
 LEAST_SHARE = 0.2  # of the steps, of a warm fit
+LONG = 0.5  # of the steps, of a warm fit to more purchases: in fewer Muon does not come back
+SHORTER = 0.85  # of those fewer steps, which Adam takes
 STAYS = 0.8  # of the weights that it goes on from; with 1.0 it knows less off the first rows
 ON_LABELS = 0.6  # of the steps, for three networks: more tell no more
 WARM_ON_LABELS = 5 / 6  # of those, of a warm fit
@@ -134,6 +136,8 @@ class NetLearner:
         if last is not None and last.nets:
             share = max(LEAST_SHARE, 1 - last.taught / len(x)) * (WARM_ON_LABELS if hard else 1)
         recipe = self.afresh(len(x), loss, hard, share)
+        if share < LONG and last is not None and len(x) > last.taught and not hard:
+            recipe = _shorter(replace(self.recipe, loss=loss), len(x), SHORTER * share)
         start, stays = last.nets if last else (), STAYS_ON_LABELS if hard else STAYS
         nets = self.trained(z, targets, recipe, rng, members, start, stays)
         return NetFit(self, nets, loss, chosen_at, len(x), (z, targets))
