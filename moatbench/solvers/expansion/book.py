@@ -14,6 +14,7 @@ Term = tuple[int, ...]  # sorted numbers of switches; () is the constant
 MOST_GAPS = 8  # of thresholds, that one answer may settle
 DEVIATIONS = 3.0  # of a sum of weights, each measured on its own, that are chance
 DIVERGED = 1e3  # times the largest answer, that no weight of trees comes to
+ENOUGH = 32  # of those that look as if answered by chance, asked again and answered alike
 ROWS = 2048  # evaluated at a time
 
 
@@ -104,6 +105,7 @@ class Book:
         self.places: dict[bytes, int | None] = {}
         self._before: dict[bytes, int] = {}  # places of what is asked again
         self.varies = False  # whether something was answered otherwise then
+        self._alike = 0  # answers that were the same
 
     def place(self, values: Array) -> int | None:
         """Return where the answer to (J,) values stands; None where none came."""
@@ -132,10 +134,11 @@ class Book:
             if (first := self._before.pop(row.tobytes(), None)) is not None:
                 gap = np.abs(self.targets[i] - self.targets[first]).max()
                 self.varies |= bool(gap > self.slack[i] + self.slack[first])
+                self._alike += 1
 
     def again(self, values: Array) -> None:
-        """Let (J,) values that were answered be asked as if they were new."""
-        place = self.places.pop(values.tobytes(), None)
+        """Let (J,) values that were answered be asked as if they were new, until enough were."""
+        place = self.places.pop(values.tobytes(), None) if self._alike < ENOUGH else None
         if place is not None:
             self._before[values.tobytes()] = place
 

@@ -94,8 +94,9 @@ def chosen(expansion: Expansion, card: Card, rng: Generator) -> Surrogate:
         met = scale.read(truth)[1] if card.regression else np.full(len(held), np.inf)
         gaps = {one: np.abs(model(exam) - truth).sum(axis=1) for one, model in models.items()}
         name = min(gaps, key=lambda one: (int((gaps[one] > met).sum()), float(gaps[one].sum())))
-        if not card.regression and alone in gaps and not surely_less(gaps[name], gaps[alone]):
-            name = alone  # terms that explain little are as many mistakes elsewhere
+        shares = not (scale.logs or card.regression)
+        if shares and alone in gaps and not surely_less(gaps[name], gaps[alone]):
+            name = alone  # terms that explain little of a forest are as many mistakes elsewhere
     model = models[name]
     if name == alone:  # what judged is learnt too
         model = _trees(card, book, np.ones(n, bool), rng)
