@@ -87,7 +87,7 @@ def judged(judge: Judge, x: Array, told: Array, loss: str, victim: Victim) -> Ar
 
 def polish() -> None:
     """Print what full-batch L-BFGS adds on exact confidences, with the seconds of the last fit."""
-    compare("confidences", {"Adam alone": False, "polished": True})
+    compare("confidences", {"not polished": False, "polished": True})
 
 
 def labels() -> None:
