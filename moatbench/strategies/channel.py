@@ -61,6 +61,8 @@ def unless_moved(
     few = held.sum() < LEAST or target.api.card.family not in FAMILIES
     if defense is None or few or target.known.keeps_labels:
         return surrogate
+    if surrogate.predict(x[:1]).outputs is None:  # a copy has nothing to move
+        return surrogate
     labels, told = bought.labels, _patterns(bought.labels, bought.outputs)
     copies = [Copying(defense, target, one) for one in rng.spawn(COPIES)]
     try:

@@ -114,6 +114,13 @@ def test_a_model_of_the_labels_as_told_is_given_up_behind_mad() -> None:
     assert right.mean() > 0.5
 
 
+def test_a_surrogate_of_labels_alone_stays() -> None:
+    victim = victim_of(*IRIS)
+    target, purchases = bought(victim, defense_of("mad"))
+    bare = Surrogate(lambda x: Reply(np.zeros(len(x), np.int64)))
+    assert unless_moved(bare, target, purchases, np.random.default_rng(0)) is bare
+
+
 @pytest.mark.parametrize("names", [("mad", "grad2"), ("grad2", "mad")], ids="+".join)
 def test_two_rules_that_both_move_the_label_hide_nothing(names: tuple[str, ...]) -> None:
     """No label was the model's, and the labels told were all that the search started from."""
