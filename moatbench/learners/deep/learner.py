@@ -11,7 +11,7 @@ from moatbench.learners.deep.device import one_stream
 from moatbench.learners.deep.fit import FEWEST, NetFit
 from moatbench.learners.deep.nets import Net, check, kept, widened
 from moatbench.learners.deep.recipes import Recipe
-from moatbench.learners.fit import held_out
+from moatbench.learners.fit import held_out, surely_less
 from moatbench.space import InputSpace
 from moatbench.types import Array, Generator, Mask
 
@@ -183,7 +183,7 @@ class NetLearner:
                 recipe = replace(recipe, steps=steps, epochs=0)
             nets = self.trained(z[~held], targets[~held], recipe, rng, 1)
             gaps.append(_gaps(nets[0], z, targets, held))
-        sure = _surely_less(gaps[1], gaps[0])
+        sure = surely_less(gaps[1], gaps[0])
         if brief:  # the distance of log-probabilities has not come as far by then
             sure = sure and gaps[1].sum() < CLEARLY * gaps[0].sum()
         return LOSSES[int(sure)], n
@@ -198,7 +198,7 @@ class NetLearner:
         (plain,) = self.trained(z[~held], targets[~held], usual, rng, 1)
         (net,) = wide.trained(z[~held], targets[~held], recipe, rng, 1)
         net = polished(net, z[~held], targets[~held], recipe.device)
-        if not _surely_less(*(_gaps(one, z, targets, held) for one in (net, plain))):
+        if not surely_less(*(_gaps(one, z, targets, held) for one in (net, plain))):
             return None
         nets = (polished(net, z, targets, recipe.device),)
         return NetFit(wide, nets, LOSSES[0], len(z), len(z), (z, targets), polished=True)
@@ -246,9 +246,3 @@ def _shorter(recipe: Recipe, n: int, share: float) -> Recipe:
 def _gaps(net: Net, z: Array, targets: Array, held: Mask) -> Array:
     """(rows held out,) how far a network's answers to them are from those told."""
     return np.asarray(np.abs(net.outputs(z[held]) - targets[held]).sum(axis=1))
-
-
-def _surely_less(gaps: Array, others: Array) -> bool:
-    """Whether those of the same rows are less by more than their standard error."""
-    better = others - gaps
-    return bool(better.mean() > better.std() / np.sqrt(len(better)))  # few rows are a coin's toss
