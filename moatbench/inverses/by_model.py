@@ -40,6 +40,12 @@ class Rule(NamedTuple):
     inverse: Inverse
     tell: Callable[[Array], Array] | None
 
+    @property
+    def reorders(self) -> bool:
+        """Whether it forgets whose confidences are whose: any answer may then have been told."""
+        some = Origins.of(Reply(np.zeros(1, np.int64), np.array([[0.5, 0.3, 0.2]])))
+        return bool(self.inverse(some, None).mixed.any())
+
 
 def explained_by(
     learner: Learner, answers: Answers, rules: Mapping[str, Rule], every: bool
@@ -55,7 +61,8 @@ def explained_by(
         learner: of a family with linear log-odds.
         answers: as they were told.
         rules: by name.
-        every: whether all are tried where there are few classes, as single answers spoke for none.
+        every: whether all are tried where there are few classes, as single answers spoke for none;
+            those that change the order of values are tried always.
     """
     told = answers.outputs
     rows = np.zeros(0, np.intp) if told is None else np.flatnonzero(has_outputs(told))
@@ -80,7 +87,19 @@ def explained_by(
             best, most = name, share
         if most == 1:
             break
-    return best
+    return best or _reordering(learner, answers.take(rows), rules, start)
+
+
+def _reordering(learner: Learner, answers: Answers, rules: Mapping[str, Rule], start: Array) -> str:
+    """Return the rule that changed the order of values which one model tells; '' for none."""
+    told = Origins.of(Reply(answers.labels, answers.outputs))
+    for name, rule in rules.items():
+        origins = rule.inverse(told, None) if rule.reorders else told
+        predict = linear_guess(learner, answers, origins, start) if rule.reorders else None
+        if predict is not None and on_model(predict, answers, told) < EXPLAINED:
+            if on_model(predict, answers, origins) > EXPLAINED:
+                return name
+    return ""
 
 
 def _in_order(rules: Mapping[str, Rule], guess: Array, told: Array, every: bool) -> list[str]:
@@ -93,7 +112,8 @@ def _in_order(rules: Mapping[str, Rule], guess: Array, told: Array, every: bool)
             chosen.append(name)
         if len(chosen) == TRIED and not every:
             break
-    return chosen + [name for name in rules if every and name not in tells]
+    others = [name for name in rules if every and name not in tells]
+    return chosen + [name for name in others if not rules[name].reorders]
 
 
 def _explained(learner: Learner, answers: Answers, rule: Rule, start: Array) -> float:

@@ -27,13 +27,15 @@ def spoken_for(inverses: Sequence[Inverse], told: Origins) -> int | None:
     A weak defense could have told almost anything. So of those that explain the answers, that one
     is meant which explains the fewest controls, mixes of these answers with one another. A model
     seldom says that a class is impossible: inverses that need it to do so are passed over, where
-    others do not.
+    others do not. So are those that forget whose values are whose: they explain anything.
     """
     some = told.take(np.arange(min(SAMPLE, len(told.rows))))
     if not len(some.rows) or not inverses:
         return None
     found = [inverse(some, None) for inverse in inverses]
+    reorders = np.array([origins.mixed.any() for origins in found])
     explained = np.array([_share(origins, some) for origins in found])
+    explained[reorders & ~reorders.all()] = 0
     if explained.max() < EXPLAINED:
         return None
     good = np.flatnonzero(explained == explained.max())

@@ -44,7 +44,7 @@ class Restored(View):
     ) -> None:
         super().__init__(api)
         self._inverses, self._keeps_labels = dict(inverses), keeps_labels
-        self._rules = rules
+        self._rules, self._by_model = rules, False
         self._name = next(iter(inverses), "")
         self._told: list[Answers] = []
         self._origins: list[Origins] = []
@@ -65,7 +65,7 @@ class Restored(View):
     def _hear(self, told: Answers, known: int) -> None:
         """Undo more answers."""
         self._told.append(told)
-        if len(self._inverses) > 1 and known < SAMPLE:
+        if len(self._inverses) > 1 and known < SAMPLE and not self._by_model:
             self._choose()
         self._undo_next()
         certain = self._mostly_certain or self._origins[-1].certain.all()
@@ -116,7 +116,7 @@ class Restored(View):
         Draws of the origins may be starts.
         """
         card = self.card
-        if self._name and self._mostly_certain:
+        if self._name and self._mostly_certain and not self._rules:
             return
         if card.family == "one_vs_rest" and len(card.classes) > 2:
             self._guess_sigmoids()
@@ -129,9 +129,12 @@ class Restored(View):
             name = explained_by(learner, answers, self._rules, every=not self._name)
             if name:
                 self._inverses[name], self._name = self._rules[name], name
+                self._by_model = True
                 self._undo_again(self._told)
                 found = guessed(learner, answers, stacked(self._origins), rng)
-            self._rules = self._rules if name is None else {}
+            # Orders of values take more answers to tell than other rules
+            kept = {n: rule for n, rule in self._rules.items() if rule.reorders and not name}
+            self._rules = self._rules if name is None else kept
         self.guess = found or self.guess
 
     def _guess_sigmoids(self) -> None:

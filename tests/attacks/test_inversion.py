@@ -24,11 +24,14 @@ from moatbench.defenses.rounding import Rounding
 from moatbench.defenses.shuffle import Shuffle
 from moatbench.defenses.significant_digits import SignificantDigits
 from moatbench.defenses.top_k import TopK
+from moatbench.inverses.by_model import Rule, explained_by
+from moatbench.inverses.coarse import shuffled
 from moatbench.inverses.hypotheses import known_inverses, known_rules, spoken_for
 from moatbench.inverses.layers import inverse_of
 from moatbench.inverses.linear_guess import raised_together
 from moatbench.inverses.origins import Origins
 from moatbench.inverses.settling import farthest, nearest, settled
+from moatbench.learners.learner import Learner
 from moatbench.models.linear import design
 from moatbench.numerics.simplex import normalised
 from moatbench.reply import Predict, Reply
@@ -276,6 +279,36 @@ def test_each_rule_is_found_by_who_is_not_told_of_it(
     assert point.metrics["tv_uniform"] < 1e-6
 
 
+@pytest.mark.parametrize(
+    ("victim", "checkpoints"), [(IRIS, [50, 150]), pytest.param(DIGITS, [325, 650], marks=slow)]
+)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_shuffle_is_found_by_the_model_that_all_values_lie_on(
+    victim: tuple[str, str], checkpoints: list[int], seed: int
+) -> None:
+    """Single answers speak for a step on seed 1, and for nothing on seed 0."""
+    unknown, known = attack_of("inversion", "attack.knowledge=none"), defense_of("shuffle")
+    *_, point = extract(victim_of(*victim), known, unknown, checkpoints=checkpoints, seed=seed)
+    assert "shuffle undone" in point.note
+    assert point.metrics["tv_uniform"] < CLOSE
+
+
+def test_true_answers_are_no_shuffled_ones() -> None:
+    """One model explains both; who is told the truth isn't told that it was moved."""
+    rng = np.random.default_rng(0)
+    x, w = rng.uniform(-1, 1, (100, 4)), rng.normal(size=(5, 3))
+    true = np.asarray(softmax_of_scores(design(x) @ w, axis=1))
+    moved = true.copy()
+    swapped = np.flatnonzero(rng.random(100) < 0.5)
+    low = np.argsort(true, axis=1)[swapped, :2].T
+    moved[swapped, low[0]], moved[swapped, low[1]] = true[swapped, low[1]], true[swapped, low[0]]
+    rule = Rule(lambda told, guess: shuffled(told), None)
+    learner = Learner(InputSpace.numeric(-np.ones(4), np.ones(4)), 3, "softmax")
+    for told, name in ((true, ""), (moved, "shuffle")):
+        answers = Answers(x, np.arange(100), true.argmax(axis=1), told, None)
+        assert explained_by(learner, answers, {"shuffle": rule}, every=True) == name
+
+
 @pytest.mark.parametrize("beta", [0.01, pytest.param(0.04, marks=slow)])
 def test_a_weak_bump_is_found_too(beta: float) -> None:
     unknown = attack_of("inversion", "attack.knowledge=none")
@@ -293,10 +326,10 @@ def test_bounds_alone_are_no_worse_than_the_labels() -> None:
 
 
 def test_each_part_with_an_inverse_of_its_own_is_looked_for() -> None:
-    """A shuffle leaves every answer possible, and who leaves classes out tells so by zeros."""
+    """Who leaves classes out tells so by zeros."""
     found = {type(rule) for rule in known_rules().values()}
     files = sorted((ROOT / "conf" / "defense").glob("*.yaml"))
-    names = [file.stem for file in files if file.stem not in ("art", "shuffle", "top_k")]
+    names = [file.stem for file in files if file.stem not in ("art", "top_k")]
     own = {type(d) for name in names if hasattr(d := defense_of(name), "inverse")}
     assert own == found
 
