@@ -13,9 +13,9 @@ from moatbench.attack import Attack, Needs, Target
 from moatbench.client import Answers, Surrogate
 from moatbench.defense import Defense
 from moatbench.feature import OFF, ON
-from moatbench.inverses.equations import StandingEquations
+from moatbench.inverses.equations import FAMILIES, StandingEquations
 from moatbench.knobs import check_choice, check_flag
-from moatbench.learners.published import PUBLISHED, ignorant, too_many
+from moatbench.learners.published import PUBLISHED, UNPUBLISHED, ignorant, linear_odds, too_many
 from moatbench.learners.purchases import Purchases
 from moatbench.models.forward import ACTIVATIONS
 from moatbench.solvers.edges import Edges
@@ -65,7 +65,7 @@ class EquationSolving(Attack):
     against: ClassVar[frozenset[str]] = frozenset({"noisy", "quantises", "truncates"})
     needs: ClassVar[Needs] = Needs(
         confidences=True,
-        families=frozenset({"logistic", "softmax", "one_vs_rest", "mlp", "kernel_logistic"}),
+        families=FAMILIES | {"mlp", "kernel_logistic"},
     )
 
     def __post_init__(self) -> None:
@@ -79,6 +79,8 @@ class EquationSolving(Attack):
         network = card.architecture
         if not reason and card.family == "kernel_logistic":
             return kernel_unmet(card)
+        if not reason and card.family == "linear_probe" and not linear_odds(card):
+            return UNPUBLISHED
         if reason or card.family != "mlp":
             return reason
         if isinstance(network.get("hidden"), int) and network.get("activation") in ACTIVATIONS:

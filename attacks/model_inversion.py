@@ -18,7 +18,7 @@ from moatbench.solvers.reconstruction import Reconstruction
 from moatbench.types import Generator
 
 MODES = ("extraction", "black_box")
-SOLVED = ("logistic", "softmax", "one_vs_rest", "mlp")  # by equations
+SOLVED = ("logistic", "softmax", "one_vs_rest", "linear_probe", "mlp")  # by equations
 Extractor = Callable[[Purchases], Surrogate]
 
 

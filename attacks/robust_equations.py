@@ -17,7 +17,7 @@ from moatbench.client import Surrogate
 from moatbench.inverses.equations import FAMILIES, MOST, StandingEquations
 from moatbench.inverses.few_rows import FewExact, few_exact
 from moatbench.knobs import check_number
-from moatbench.learners.published import PUBLISHED
+from moatbench.learners.published import PUBLISHED, UNPUBLISHED, linear_odds
 from moatbench.search.novelty import undecided, unlike
 from moatbench.strategies.believing import unless_labels_do
 from moatbench.strategies.channel import unless_moved
@@ -63,6 +63,8 @@ class RobustEquations(Attack):
         traits = target.known.traits
         if traits is not None and "perturb" not in traits.stages:
             return "there is nothing to see through: no defense perturbs the confidences"
+        if target.api.card.family == "linear_probe" and not linear_odds(target.api.card):
+            return UNPUBLISHED
         if not StandingEquations(target.api.card, target.pool).applies:
             return f"needs three classes or more, and at most {MOST:,} unknowns, of one_vs_rest"
         return ""

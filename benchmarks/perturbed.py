@@ -76,6 +76,7 @@ FAMILY, NONE = ("attack.knowledge=family",), ("attack.knowledge=none",)
 HUNDRED = ("data=blobs", "data.options.centers=100", "+data.options.n_features=20")
 OTHER_DATA = {HUNDRED: ", 100 classes", IRIS: ", iris"}
 STRONG = ("defense.grad2.epsilon=1",)
+LEFT_STANDING = "mad", "modelguard_w", "grad2", "dawn", "adaptive_misinformation"
 SIGMOIDS = ("grad2", "modelguard_w", "mad_argmax", "shuffle", "reverse_sigmoid", "dcp")
 ROWS_OF_ATTACKS = (
     Row("mad", 650, "inversion"),
@@ -94,6 +95,7 @@ ROWS_OF_ATTACKS = (
     Row("grad2", 1300, "inversion", FAMILY, (98.9, 98.5, 1)),
     Row("mad", 650, "inversion", NONE, (99, 99, 1)),
     Row("grad2", 1300, "inversion", NONE, (98.9, 98.5, 1)),
+    Row("shuffle", 650, "inversion", NONE, (99, 99, 1)),
     Row("mad", 650, "robust_equations"),
     Row("modelguard_w", 1300, "robust_equations"),
     Row("grad2", 2600, "robust_equations", (), (99.9, 99.5, 1)),
@@ -109,6 +111,8 @@ ROWS_OF_ATTACKS = (
     Row("adaptive_misinformation", 650, "robust_equations", (), (100, 0, 1e-3), "one_vs_rest"),
     *(Row(name, 1300, "inversion", victim="one_vs_rest") for name in SIGMOIDS),
     Row("mad", 1300, "inversion", victim="kernel_logistic"),
+    *(Row(name, 650, "robust_equations", victim="linear_probe") for name in LEFT_STANDING),
+    *(Row(name, 650, "inversion", victim="linear_probe") for name in ("grad2", "shuffle")),
     *(Row(name, 150, "inversion", victim="one_vs_rest", data=IRIS) for name in SIGMOIDS),
     *(
         Row(name, 100, attack, victim="one_vs_rest", data=IRIS)

@@ -11,7 +11,7 @@ from moatbench.models import forward
 from moatbench.models.scaled import behind
 from moatbench.reply import Reply, from_outputs
 from moatbench.types import Array, Generator
-from moatbench.victim import Victim
+from moatbench.victim import Shares, Victim
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,15 @@ def mlp(
     check_number("victim.alpha", alpha, 0)
     check_whole("victim.max_iter", max_iter, 1)
     shares = data.shares(rng)
+    network = trained(shares, rng, hidden, activation, alpha, max_iter)
+    published = {"hidden": hidden, "activation": activation}
+    return Victim(shares, behind(shares.space, network), "mlp", published)
+
+
+def trained(
+    shares: Shares, rng: Generator, hidden: int, activation: str, alpha: float, max_iter: int
+) -> Network:
+    """Train scikit-learn's on the training rows; the arguments are those of `mlp`."""
     from sklearn.neural_network import MLPClassifier  # heavy: after all that may be wrong
 
     model = MLPClassifier(
@@ -79,6 +88,4 @@ def mlp(
     ).fit(shares.space.scaled(shares.x_train), shares.y_train)
     (w, v), (b, c) = model.coefs_, model.intercepts_
     w, v = np.ascontiguousarray(w), np.ascontiguousarray(v)
-    network = Network(w, b, v, c, activation, "logistic" if v.shape[1] == 1 else "softmax")
-    published = {"hidden": hidden, "activation": activation}
-    return Victim(shares, behind(shares.space, network), "mlp", published)
+    return Network(w, b, v, c, activation, "logistic" if v.shape[1] == 1 else "softmax")

@@ -96,9 +96,10 @@ def _reordering(learner: Learner, answers: Answers, rules: Mapping[str, Rule], s
     for name, rule in rules.items():
         origins = rule.inverse(told, None) if rule.reorders else told
         predict = linear_guess(learner, answers, origins, start) if rule.reorders else None
-        if predict is not None and on_model(predict, answers, told) < EXPLAINED:
-            if on_model(predict, answers, origins) > EXPLAINED:
-                return name
+        if predict is None or on_model(predict, answers, told) > EXPLAINED:
+            continue
+        if on_model(predict, answers, origins) > EXPLAINED:
+            return name
     return ""
 
 

@@ -8,7 +8,7 @@ from scipy.special import softmax
 from moatbench.client import Card, Surrogate
 from moatbench.inverses.agreement.certain import agreements
 from moatbench.inverses.agreement.stated import Agreement, Equations
-from moatbench.learners.published import smooth_learner
+from moatbench.learners.published import LINEAR_ODDS, linear_odds, odds_learner, smooth_learner
 from moatbench.learners.purchases import Purchases
 from moatbench.models import forward
 from moatbench.models.linear import Linear
@@ -18,7 +18,7 @@ from moatbench.solvers.reconstruction import in_units
 from moatbench.types import Array, Mask
 
 # Whose classes' weights are functions of one linear score each
-FAMILIES = frozenset({"logistic", "softmax", "one_vs_rest"})
+FAMILIES = LINEAR_ODDS | {"one_vs_rest"}
 MOST = 1500  # unknowns of sigmoids, which are solved for all at once
 
 
@@ -36,14 +36,15 @@ class StandingEquations:
     def __init__(self, card: Card, pool: Array) -> None:
         self._card, self._pool = card, pool
         self._sigmoids = card.family == "one_vs_rest"
-        learner = smooth_learner("one_vs_rest" if self._sigmoids else "softmax", card)
+        learner = smooth_learner("one_vs_rest", card) if self._sigmoids else odds_learner(card)
         self._learner = replace(learner, reduced=True)
 
     @property
     def applies(self) -> bool:
         """Whether the family is one of these, told whole; two sigmoids leave one odds, unsolved."""
         few = self._learner.k > 2 and self._learner.unknowns <= MOST
-        return self._card.family in FAMILIES and self._card.full and (few or not self._sigmoids)
+        solved = few if self._sigmoids else linear_odds(self._card)
+        return self._card.full and solved
 
     def __call__(self, bought: Purchases) -> Surrogate | None:
         """Return the model that the answers agree on; None where they agree on none."""
@@ -101,5 +102,4 @@ class StandingEquations:
 
     def _parameters(self, w: Array) -> dict[str, Array]:
         whole = np.hstack([np.zeros_like(w), w]) if self._learner.k == 2 else w
-        model = self._learner.model(self._card.space.low[None])
-        return in_units(model.parameters(whole.T.ravel()), self._card.space)
+        return in_units(self._learner.parameters(whole.T.ravel()), self._card.space)

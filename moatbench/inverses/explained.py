@@ -14,7 +14,7 @@ from moatbench.inverses.origins import Origins, joined
 from moatbench.inverses.settling import nearest
 from moatbench.inverses.steps import ALL
 from moatbench.learners.learner import Learner
-from moatbench.learners.published import smooth_learner
+from moatbench.learners.published import linear_odds, odds_learner
 from moatbench.reply import Predict
 from moatbench.types import Array, Mask
 
@@ -79,6 +79,6 @@ class Explaining:
 
 def explaining(card: Card) -> Explaining | None:
     """Return what looks for a model; None where any would do, or all origins are few or many."""
-    if card.family != "softmax" or not FEW < len(card.classes) <= ALL:
+    if not linear_odds(card) or not FEW < len(card.classes) <= ALL:
         return None
-    return Explaining(smooth_learner("softmax", card))
+    return Explaining(odds_learner(card))

@@ -11,7 +11,7 @@ from scipy.special import softmax
 
 from moatbench.client import Card, Surrogate
 from moatbench.learners.learner import Learner
-from moatbench.learners.published import smooth_learner
+from moatbench.learners.published import linear_odds, odds_learner
 from moatbench.learners.purchases import Purchases
 from moatbench.models.linear import Linear
 from moatbench.numerics.minimise import descend
@@ -71,9 +71,10 @@ class FewExact:
 
 def few_exact(card: Card, bought: Purchases) -> FewExact | None:
     """Fit where the same answers recur; None where they do not, or the family is another."""
-    if card.family != "softmax" or len(card.classes) < 3 or not card.full or not recurring(bought):
+    few = len(card.classes) < 3 or not card.full
+    if not linear_odds(card) or few or not recurring(bought):
         return None
-    learner, outputs = smooth_learner("softmax", card), bought.outputs
+    learner, outputs = odds_learner(card), bought.outputs
     exact = np.zeros(len(outputs), bool)
     exact[np.unique(outputs, axis=0, return_index=True)[1]] = True
     exact &= np.nan_to_num(outputs).min(axis=1) > FAINT

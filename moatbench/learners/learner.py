@@ -1,5 +1,6 @@
 """Train a surrogate of a family on purchased answers."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -8,7 +9,7 @@ import numpy as np
 
 from moatbench.learners.fit import HELD_OUT, LAST, Fit, held_out
 from moatbench.learners.ridge_path import Batch, Split, Thetas, fit_at, walk
-from moatbench.models.embedding import Embedding, gaussian
+from moatbench.models.embedding import Embedding, HiddenLayer, gaussian
 from moatbench.models.kernels import Metric, measured
 from moatbench.models.linear import Linear, design
 from moatbench.models.network import Network
@@ -46,7 +47,7 @@ class Learner:
         space: what the API takes.
         k: classes.
         family: softmax (at k = 2 logistic regression), one_vs_rest, mlp; poly or rbf, softmax in
-            the feature space of a kernel.
+            the feature space of a kernel; linear_probe, softmax on a public hidden layer.
         hidden: units of an mlp.
         activation: of an mlp: tanh, logistic or relu.
         note: what a surrogate should say about its learner.
@@ -185,6 +186,11 @@ class Learner:
         if self.family == "mlp":
             return Network(a, self.k, self.hidden, self.activation)
         return OneVsRest(a, self.k) if self.family == "one_vs_rest" else Linear(a, self.k)
+
+    def parameters(self, theta: Array) -> Mapping[str, Array]:
+        """Name a model's parameters, on encoded columns."""
+        found, known = self.model(self.space.low[None]).parameters(theta), self.embedding
+        return known.parameters(found) if isinstance(known, HiddenLayer) else found
 
     def encoded(self, x: Array) -> Array:
         """(n, m) the columns that the scores are a function of."""

@@ -14,17 +14,19 @@ from moatbench.learners.learner import ACTIVATION, HIDDEN, Learner
 from moatbench.learners.trees import FAMILIES as TREE_FAMILIES
 from moatbench.learners.trees import TREES, TreeFit, TreeLearner
 from moatbench.learners.untold import Untold, UntoldFit
-from moatbench.models.embedding import Monomials
+from moatbench.models.embedding import Embedding, HiddenLayer, Monomials
 from moatbench.reply import Reply, from_outputs
 from moatbench.space import InputSpace
 from moatbench.types import Array, Labels
 
 PUBLISHED, FALLBACK = "published", "mlp"
+LINEAR_ODDS = frozenset({"logistic", "softmax", "linear_probe"})
 FAMILIES = {
     "logistic": "softmax",
     "softmax": "softmax",
     "linear_svm": "softmax",  # the same boundaries
     "one_vs_rest": "one_vs_rest",
+    "linear_probe": "linear_probe",
     "mlp": "mlp",
     "poly_svm": "poly",
     "poly": "poly",
@@ -34,6 +36,7 @@ FAMILIES = {
 }
 LEARNERS = (PUBLISHED, "softmax", "one_vs_rest", "mlp", "poly", "rbf", TREES, NET, S4L)
 MOST_UNKNOWNS = 25_000  # of a smooth family: a fit takes minutes, a curve hours
+UNPUBLISHED = "needs the hidden layer of a linear probe published (activation, w1, b1)"
 DEGREE = 2  # of a polynomial, where the service does not publish it
 AnyLearner = Learner | TreeLearner | Untold | NetLearner
 AnyFit = Fit | TreeFit | UntoldFit | NetFit
@@ -126,6 +129,11 @@ def smooth_learner(name: str, card: Card) -> Learner:
     same = FAMILIES.get(card.family or "") == family
     published: Mapping[str, Any] = card.architecture if same else {}
     note = unlike(family, card)
+    embedding: Embedding | None = None
+    if family == "poly":
+        embedding = Monomials(int(published.get("degree", DEGREE)))
+    if family == "linear_probe" and (embedding := hidden_layer(card)) is None:
+        family, note = FALLBACK, f"trained an {FALLBACK}: the hidden layer is not published"
     if asked not in FAMILIES:
         note = f"trained an {FALLBACK}: the family is {asked or 'not published'}"
     return Learner(
@@ -135,10 +143,28 @@ def smooth_learner(name: str, card: Card) -> Learner:
         hidden=int(published.get("hidden", HIDDEN)),
         activation=str(published.get("activation", ACTIVATION)),
         note=note,
-        embedding=Monomials(int(published.get("degree", DEGREE))) if family == "poly" else None,
+        embedding=embedding,
         gamma=_gamma(published, card.space),
         metric=published.get("metric", ()) if family == "rbf" else (),
     )
+
+
+def hidden_layer(card: Card) -> HiddenLayer | None:
+    """Return the layer that a linear probe publishes; None where there is none for its inputs."""
+    layer, space = HiddenLayer.of(card.architecture), card.space
+    fits = layer is not None and len(layer.weights) == space.d and not space.coded.size
+    return layer if fits else None
+
+
+def linear_odds(card: Card) -> bool:
+    """Whether log-odds are linear in the inputs, or in a hidden layer that the card publishes."""
+    unknown = card.family == "linear_probe" and hidden_layer(card) is None
+    return card.family in LINEAR_ODDS and not unknown
+
+
+def odds_learner(card: Card) -> Learner:
+    """Return the learner of log-odds that are linear in what is known; else softmax's."""
+    return smooth_learner(PUBLISHED if linear_odds(card) else "softmax", card)
 
 
 def _gamma(published: Mapping[str, Any], space: InputSpace) -> float | None:

@@ -1,12 +1,14 @@
 """Feature spaces in which a kernel machine is linear."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
 from math import comb
+from typing import Any
 
 import numpy as np
 
+from moatbench.models import forward
 from moatbench.models.kernels import Kernel
 from moatbench.models.linear import design
 from moatbench.numerics.newton import descend_path
@@ -65,6 +67,48 @@ class Nystrom:
     def weights(self, values: Array) -> Array:
         """(r, k) weights of the least function with these values (m, k) at the landmarks."""
         return self.basis.T @ values
+
+
+@dataclass(frozen=True)
+class HiddenLayer:
+    """The units of a network's hidden layer, which everybody knows: (n, d) to (n, h).
+
+    Args:
+        weights: (d, h), of numbers from -1 to 1.
+        bias: (h,).
+        activation: a name of `forward.ACTIVATIONS`.
+    """
+
+    weights: Array
+    bias: Array
+    activation: str
+
+    def __call__(self, x: Array) -> Array:
+        """(n, h), the same bits for a row in any batch."""
+        return forward.ACTIVATIONS[self.activation](forward.affine(x, self.weights, self.bias))
+
+    @property
+    def published(self) -> Mapping[str, Any]:
+        """What a card says of it, as plain numbers."""
+        return {
+            "hidden": len(self.bias),
+            "activation": self.activation,
+            "w1": self.weights.tolist(),
+            "b1": self.bias.tolist(),
+        }
+
+    @classmethod
+    def of(cls, card: Mapping[str, Any]) -> "HiddenLayer | None":
+        """Return the one that a card publishes; None where it publishes none."""
+        if not card.keys() >= {"activation", "w1", "b1"}:
+            return None
+        w, b = (np.asarray(card[name], np.float64) for name in ("w1", "b1"))
+        return cls(w, b, str(card["activation"]))
+
+    def parameters(self, last: Mapping[str, Array]) -> Mapping[str, Array]:
+        """Name those of the network, given its last layer's (`Linear.parameters`)."""
+        w2, b2 = last["coef"].T, last["intercept"]
+        return {"w1": self.weights, "b1": self.bias, "w2": w2, "b2": b2}
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from moatbench.learners.learner import HIDDEN
 from moatbench.learners.published import (
     DEGREE,
     FAMILIES,
+    LINEAR_ODDS,
     ignorant,
     learner_for,
     smooth_learner,
@@ -33,7 +34,7 @@ from moatbench.types import Array, Generator
 # The simplest first
 CANDIDATES = ("softmax", "one_vs_rest", "poly", "rbf", "mlp", "tree", TREES)
 CARD_FAMILY = {**FAMILIES, **dict.fromkeys(TREE_FAMILIES, TREES), "tree": "tree"}
-SOLVED = ("softmax", "one_vs_rest", "mlp")  # as equations, where confidences are told
+SOLVED = (*LINEAR_ODDS, "one_vs_rest", "mlp")  # as equations, where confidences are told
 ACTIVATIONS = ("tanh", "logistic", "relu")
 HELD_OUT = 5  # every fifth purchase judges
 SCREENED = 1000  # purchases that a screening takes, at most

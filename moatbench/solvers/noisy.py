@@ -102,7 +102,8 @@ class Noisy:
     def _crossings(self, theta: Array, m: int) -> Array:
         """Find up to m points near the boundary between two of the model's classes."""
         space, model = self._learner.space, self._learner.model(self._learner.space.low[None])
-        if isinstance(model, Linear) and model.k == 2 and not space.coded.size:
+        flat = self._learner.embedding is None and not space.coded.size
+        if isinstance(model, Linear) and model.k == 2 and flat:
             # There may be no pair on both sides
             plain = self._learner.unlevelled(theta)
             normal = np.diff(model.coef(plain), axis=1)[:, 0]

@@ -240,8 +240,7 @@ class Reconstruction:
 
         parameters = {}
         if exact:
-            model = self._learner.model(self._space.low[None])
-            parameters = in_units(model.parameters(fit.theta), self._space)
+            parameters = in_units(self._learner.parameters(fit.theta), self._space)
         return Surrogate(predict, parameters, fit.converged, note)
 
 

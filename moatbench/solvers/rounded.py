@@ -68,7 +68,9 @@ class Rounded:
         may know no other; some corner of the cube does.
         """
         model, space = self._learner.model(x), self._learner.space
-        if not isinstance(model, Linear) or (np.ptp(grid.steps(answers), axis=0) > 1).any():
+        if not isinstance(model, Linear) or self._learner.embedding is not None:
+            return x[:0]
+        if (np.ptp(grid.steps(answers), axis=0) > 1).any():
             return x[:0]
         coef = model.coef(self._bounded(x, answers, grid).theta)[:-1]
         coef = coef - coef.mean(axis=1, keepdims=True)

@@ -10,13 +10,12 @@ from moatbench.attack import Target
 from moatbench.client import Surrogate
 from moatbench.defense import Defense
 from moatbench.learners.fit import held_out
-from moatbench.learners.published import PUBLISHED, learner_for
+from moatbench.learners.published import PUBLISHED, learner_for, linear_odds
 from moatbench.learners.purchases import Purchases
 from moatbench.reply import Predict
 from moatbench.strategies.simulation import Simulation, answers, stand_in
 from moatbench.types import Array, Generator, Labels, Rows
 
-FAMILIES = frozenset({"logistic", "softmax", "one_vs_rest"})  # as equations are solved of
 LEAST = 8  # held-out labels, to judge at all
 KEPT = 0.9  # of the labels; where a copy moves fewer, they are learnt as they are
 COPIES = 4  # each with secrets of its own
@@ -58,7 +57,9 @@ def unless_moved(
     Source: Patrini et al. 2017, arXiv:1609.03683 (forward correction), with classes as hidden ones.
     """
     defense, x, held = target.known.defense, bought.x, held_out(len(bought))
-    few = held.sum() < LEAST or target.api.card.family not in FAMILIES
+    card = target.api.card
+    solved = card.family == "one_vs_rest" or linear_odds(card)
+    few = held.sum() < LEAST or not solved
     if defense is None or few or target.known.keeps_labels:
         return surrogate
     if surrogate.predict(x[:1]).outputs is None:  # a copy has nothing to move

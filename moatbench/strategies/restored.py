@@ -14,7 +14,13 @@ from moatbench.inverses.origins import Origins, stacked
 from moatbench.inverses.settling import farthest, settled
 from moatbench.inverses.sigmoids import sigmoid_guess
 from moatbench.inverses.steps import ALL
-from moatbench.learners.published import PUBLISHED, learner_for, smooth_learner
+from moatbench.learners.published import (
+    PUBLISHED,
+    learner_for,
+    linear_odds,
+    odds_learner,
+    smooth_learner,
+)
 from moatbench.reply import Predict, Reply, has_outputs
 from moatbench.strategies.view import View
 from moatbench.types import Array, Generator, Rows
@@ -120,9 +126,9 @@ class Restored(View):
             return
         if card.family == "one_vs_rest" and len(card.classes) > 2:
             self._guess_sigmoids()
-        if card.family not in ("logistic", "softmax"):
+        if not linear_odds(card):
             return
-        learner, answers = smooth_learner("softmax", card), Answers.joined(self._told)
+        learner, answers = odds_learner(card), Answers.joined(self._told)
         origins = stacked(self._origins)
         found = guessed(learner, answers, origins, rng) if self._name else None
         if self._rules and not (found and on_model(found, answers, origins) > EXPLAINED):

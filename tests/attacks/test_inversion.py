@@ -36,6 +36,7 @@ from moatbench.models.linear import design
 from moatbench.numerics.simplex import normalised
 from moatbench.reply import Predict, Reply
 from moatbench.runner.extract import Checkpoint, extract
+from moatbench.space import InputSpace
 from moatbench.stack import Stack
 from moatbench.strategies.believing import best_of, held_out, supported
 from moatbench.strategies.restored import Restored
@@ -303,7 +304,7 @@ def test_true_answers_are_no_shuffled_ones() -> None:
     low = np.argsort(true, axis=1)[swapped, :2].T
     moved[swapped, low[0]], moved[swapped, low[1]] = true[swapped, low[1]], true[swapped, low[0]]
     rule = Rule(lambda told, guess: shuffled(told), None)
-    learner = Learner(InputSpace.numeric(-np.ones(4), np.ones(4)), 3, "softmax")
+    learner = Learner(InputSpace.box(4), 3, "softmax")
     for told, name in ((true, ""), (moved, "shuffle")):
         answers = Answers(x, np.arange(100), true.argmax(axis=1), told, None)
         assert explained_by(learner, answers, {"shuffle": rule}, every=True) == name

@@ -1,0 +1,93 @@
+"""Of a public network with a last layer of one's own, that layer is all that there is to steal."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from shop import attack_of, defense_of, victim_of
+
+from moatbench.api import Deployment
+from moatbench.defense import Defense
+from moatbench.learners.learner import Learner
+from moatbench.learners.published import learner_for, linear_odds
+from moatbench.models.embedding import HiddenLayer
+from moatbench.randomness import stream
+from moatbench.runner.extract import Checkpoint, extract
+from moatbench.victim import NotApplicable, Victim
+
+EXACT = 1e-9
+
+
+@pytest.fixture(scope="module")
+def digits() -> Victim:
+    return victim_of("linear_probe", "digits")
+
+
+def last(victim: Victim, defense: Defense, attack: str, queries: int) -> Checkpoint:
+    *_, point = extract(victim, defense, attack_of(attack), checkpoints=[queries])
+    return point
+
+
+def test_it_publishes_its_hidden_layer_as_plain_numbers(digits: Victim) -> None:
+    known = HiddenLayer.of(json.loads(json.dumps(digits.architecture)))
+    assert known is not None
+    own = digits.predict.parameters  # type: ignore[attr-defined]
+    assert np.array_equal(known.weights, own["w1"])
+    assert np.array_equal(known.bias, own["b1"])
+    assert known.weights.shape == (64, 20)
+
+
+def test_it_reads_digits(digits: Victim) -> None:
+    shares = digits.shares
+    assert (digits.predict(shares.x_test).labels == shares.y_test).mean() > 0.9
+
+
+@pytest.mark.parametrize(("data", "queries"), [("digits", 22), ("breast_cancer", 22), ("iris", 22)])
+def test_as_many_answers_as_it_has_units_tell_everything(data: str, queries: int) -> None:
+    point = last(victim_of("linear_probe", data), Defense(), "equation_solving", queries)
+    assert point.metrics["tv_uniform"] < EXACT
+    assert point.metrics["parameter_error"] < 1e-6
+    assert set(point.parameters) == {"w1", "b1", "w2", "b2"}
+
+
+@pytest.mark.parametrize(
+    ("defense", "attack"),
+    [
+        *((d, "robust_equations") for d in ("mad", "modelguard_w", "grad2", "dawn")),
+        *((d, "equation_solving") for d in ("mad", "modelguard_w", "grad2")),
+    ],
+)
+def test_equations_that_stand_tell_it_as_well(defense: str, attack: str, digits: Victim) -> None:
+    point = last(digits, defense_of(defense), attack, 650)
+    assert point.metrics["fidelity_test"] == point.metrics["fidelity_uniform"] == 1
+    assert point.metrics["tv_uniform"] < EXACT
+
+
+@pytest.mark.parametrize("defense", ["mad_argmax", "shuffle", "reverse_sigmoid"])
+def test_restored_answers_tell_it(defense: str, digits: Victim) -> None:
+    point = last(digits, defense_of(defense), "inversion", 650)
+    assert point.metrics["tv_uniform"] < 1e-6
+
+
+def test_rounded_and_noisy_answers_are_read_on_its_units(digits: Victim) -> None:
+    for defense, least in (("rounding", 0.995), ("gaussian_noise", 0.97)):
+        point = last(digits, defense_of(defense), "equation_solving", 800)
+        assert point.metrics["fidelity_uniform"] > least
+
+
+@pytest.mark.parametrize("said", [{}, {"w1": [[1.0]], "b1": [0.0]}], ids=["none", "of others"])
+def test_of_a_layer_that_is_not_published_nothing_is_solved(
+    said: dict[str, object], digits: Victim
+) -> None:
+    known = {"hidden": 20, "activation": "tanh", **said}
+    hidden = replace(digits, architecture=known)
+    card = Deployment(hidden, Defense(), stream(0, "defense")).card(0.0)
+    learner = learner_for("published", card)
+    assert not linear_odds(card)
+    assert isinstance(learner, Learner)
+    assert learner.family == "mlp"
+    for attack in ("equation_solving", "robust_equations"):
+        with pytest.raises(NotApplicable, match="needs the hidden layer of a linear probe"):
+            last(hidden, defense_of("mad"), attack, 100)
+    assert last(hidden, defense_of("mad"), "inversion", 100).note
