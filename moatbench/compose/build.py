@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import cache
@@ -184,7 +185,7 @@ def build_attacks(node: DictConfig, name: str) -> dict[str, Attack]:
     """Build the attack called `name`, or all that a suite holds."""
     if "suite" not in node:
         return {name: build_one(node)}
-    return {n: build_one(_with_knobs(n, node.knobs.get(n, {}))) for n in suite(node)}
+    return {n: build_one(_with_knobs(node, n)) for n in suite(node)}
 
 
 def check_attacks(node: DictConfig, name: str) -> None:
@@ -193,8 +194,8 @@ def check_attacks(node: DictConfig, name: str) -> None:
         build_attacks(node, name)
         return
     suite(node)
-    for changed, knobs in node.knobs.items():
-        build_one(_with_knobs(str(changed), knobs))
+    for changed in node.knobs:
+        build_one(_with_knobs(node, str(changed)))
 
 
 def suite(node: DictConfig) -> list[str]:
@@ -227,23 +228,62 @@ def checkpoints(asked: Sequence[int] | None, victim: Victim) -> tuple[int, ...]:
     return tuple(multiple * (victim.space.d + 1) for multiple in MULTIPLES)
 
 
-def _with_knobs(name: str, knobs: Mapping[str, Any]) -> DictConfig:
-    """Compose this run again with one attack in place of the suite, and change its knobs."""
-    given: list[str] = []
-    primary = "config"
-    if HydraConfig.initialized():
-        primary = HydraConfig.get().job.config_name or primary
-        given = [o for o in overrides_given() if not o.lstrip("+~").startswith("attack")]
+def _with_knobs(node: DictConfig, name: str) -> DictConfig:
+    """Return one attack of a suite as it would be composed alone, with the knobs changed."""
+    knobs, run = node.knobs.get(name, {}), _Run.of(node)
+    alone = deepcopy(_alone(name, run))
+    if "${" in OmegaConf.to_yaml(alone):  # it may ask for what another run has otherwise
+        alone = _composed(name, run)
+    _refuse_unknown([str(k) for k in knobs], [str(k) for k in alone], f"attack.knobs.{name}")
+    with open_dict(alone):
+        alone.merge_with(knobs)
+    return alone
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What an attack alone depends on: runs of a sweep whose suites are the same share it.
+
+    Args:
+        primary: config.
+        sources: of configs.
+        suite: as text, with what an experiment, or any file of the run, says of attacks.
+        given: overrides of the run, but for the attack's.
+    """
+
+    primary: str
+    sources: str
+    suite: str
+    given: list[str] = field(compare=False)
+
+    @staticmethod
+    def of(node: DictConfig) -> "_Run":
+        """Describe the run that a suite is of."""
+        primary, given = "config", []
+        if HydraConfig.initialized():
+            primary = HydraConfig.get().job.config_name or primary
+            given = [o for o in overrides_given() if not o.lstrip("+~").startswith("attack")]
+        sources = GlobalHydra.instance().config_loader().get_sources()
+        paths = [o for o in given if o.startswith("hydra.searchpath=")]
+        own = {k: v for k, v in node.items() if k not in ("suite", "knobs")}
+        return _Run(primary, f"{sources} {paths}", OmegaConf.to_yaml(own), given)
+
+
+@cache
+def _alone(name: str, run: _Run) -> DictConfig:
+    """Keep what `_composed` returns: composing takes a tenth of a second, and a suite is long."""
+    return _composed(name, run)
+
+
+def _composed(name: str, run: _Run) -> DictConfig:
+    """Compose a run again with one attack in place of the suite."""
     loader = GlobalHydra.instance().config_loader()
-    composed = loader.load_configuration(primary, [*given, f"attack={name}"], RunMode.RUN)
+    composed = loader.load_configuration(run.primary, [*run.given, f"attack={name}"], RunMode.RUN)
     node = composed.attack
     OmegaConf.set_struct(node, False)
     for key in OF_SUITE:  # an experiment may choose what its suite holds: not the attack's knobs
         node.pop(key, None)
     OmegaConf.set_struct(node, True)
-    _refuse_unknown([str(k) for k in knobs], [str(k) for k in node], f"attack.knobs.{name}")
-    with open_dict(node):
-        node.merge_with(knobs)
     return node  # type: ignore[no-any-return]
 
 

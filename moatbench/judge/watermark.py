@@ -16,12 +16,14 @@ from moatbench.judge.checked import answers
 from moatbench.judge.floor import public_card
 from moatbench.learners.fit import Fit
 from moatbench.learners.published import PUBLISHED, AnyFit, learner_for
+from moatbench.learners.trees import TreeFit
 from moatbench.learners.untold import Untold
 from moatbench.types import Array, Generator, Labels
 from moatbench.victim import Victim
 
 MODELS = 20  # independent ones
-MOST_ROWS = 500  # each is trained on; a worse model agrees more often by chance: the safe side
+# Each is trained on so many, and briefly; a worse model agrees more often by chance: the safe side
+MOST_ROWS = 500
 COLUMNS = ("pairs", "agreement", "independent", "p")
 NONE = {f"watermark_{name}": float("nan") for name in COLUMNS}
 
@@ -72,6 +74,7 @@ class Owner:
         learner = learner.network if isinstance(learner, Untold) else learner
         targets = np.eye(len(self._victim.classes))[y]
         first = learner.fit(x, targets, self._rng, brief=True)  # chooses the ridge, for all
+        trees = isinstance(first, TreeFit)  # which choose nothing
         fits: list[AnyFit] = []
         for _ in range(MODELS):
             rows = self._rng.integers(len(x), size=len(x))
@@ -81,7 +84,7 @@ class Owner:
             ):  # elsewhere the start does not decide the end
                 start = first.learner.model(x[:1]).begin(self._rng)
                 begin = replace(first, thetas=(start,))
-            fits.append(learner.fit(x[rows], targets[rows], self._rng, begin))
+            fits.append(learner.fit(x[rows], targets[rows], self._rng, begin, brief=trees))
         return fits
 
     def _labelled(self) -> tuple[Array, Labels]:
