@@ -54,10 +54,11 @@ class Muon(torch.optim.AdamW):
             return
         (group,) = self.param_groups
         rate = group["lr"]
-        slopes = [w.grad for w in self.matrices if w.grad is not None]
-        torch._foreach_lerp_(self.momenta, slopes, 1 - MOMENTUM)
-        ahead = torch._foreach_lerp(slopes, self.momenta, MOMENTUM)  # Nesterov's
-        for weights, way in zip(self.matrices, ahead, strict=True):
+        for weights, momentum in zip(self.matrices, self.momenta, strict=True):
+            if weights.grad is None:  # frozen
+                continue
+            momentum.lerp_(weights.grad, 1 - MOMENTUM)
+            way = weights.grad.lerp(momentum, MOMENTUM)  # Nesterov's
             straight = orthogonal(way.reshape(len(way), -1))
             weights.mul_(1 - rate * self.decay)
             length = STRIDE * rate * max(straight.shape) ** 0.5
