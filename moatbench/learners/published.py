@@ -87,6 +87,12 @@ def net_for(card: Card) -> NetLearner:
     return NetLearner(card.space, len(card.classes), name, knobs, note=note)
 
 
+def fitted_to(learner: AnyLearner, targets: Array) -> AnyLearner:
+    """Return the learner, or its like for labels where nothing else was told: 0 and 1."""
+    whole = isinstance(learner, Learner) and bool((targets.max(axis=1, initial=0.0) == 1).all())
+    return learner.for_labels() if whole else learner
+
+
 def deepened(learner: AnyLearner, **knobs: Any) -> AnyLearner:
     """Return the learner; where it trains deep networks, with these knobs of theirs."""
     return replace(learner, **knobs) if isinstance(learner, NetLearner) else learner

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import softmax
 
 from moatbench.client import Card, Surrogate
-from moatbench.learners.published import PUBLISHED, smooth_learner
+from moatbench.learners.published import PUBLISHED, fitted_to, smooth_learner
 from moatbench.learners.purchases import Purchases
 from moatbench.models.linear import Linear
 from moatbench.models.network import Network
@@ -169,8 +169,10 @@ class Reconstruction:
         return self._grid or (None if places is None else Decimals(places))
 
     def _soft(self, bought: Purchases) -> Surrogate:
-        soft = self._learner.fit(bought.x, bought.targets(), self._rng)
-        return replace(soft.surrogate(), note="soft labels")
+        learner = fitted_to(self._learner, targets := bought.targets())
+        soft = learner.fit(bought.x, targets, self._rng)
+        note = "soft labels" if learner is self._learner else "labels: all answers are 0 or 1"
+        return replace(soft.surrogate(), note=note)
 
     def _solve(self, x: Array, answers: Array, probes: Sequence[Rows]) -> Solution | None:
         """Solve for exact answers; None where they are too few, or contradict each other."""

@@ -15,12 +15,14 @@ from moatbench.knobs import check_choice
 from moatbench.learners.committee import bootstrapped
 from moatbench.learners.deep.fit import NetFit
 from moatbench.learners.deep.learner import LOSSES, NET
+from moatbench.learners.fit import Fit
 from moatbench.learners.learner import STALE, Learner
 from moatbench.learners.published import (
     LEARNERS,
     PUBLISHED,
     AnyFit,
     AnyLearner,
+    fitted_to,
     ignorant,
     learner_for,
     too_many,
@@ -181,7 +183,8 @@ class Retraining:
         """Train models on random draws, with repetition, of the purchases: they differ in doubt."""
         targets, x, rng = self.bought.targets(self._soft), self.bought.x, self._guiding
         draws = [rng.integers(len(x), size=len(x)) for _ in range(members)]
-        return bootstrapped(self.learner, (x, targets), draws, rng, self._guide)
+        learner = fitted_to(self.learner, targets)
+        return bootstrapped(learner, (x, targets), draws, rng, self._guide)
 
     def surrogate(self) -> Surrogate:
         """Train on all purchases, from scratch; a network goes on from the guide.
@@ -222,7 +225,10 @@ class Retraining:
         if not self.teaching:
             return None
         targets = self.bought.targets(self._soft)
-        return self.learner.fit(self.bought.x, targets, rng, resume, brief)
+        learner = fitted_to(self.learner, targets)
+        if isinstance(resume, Fit) and resume.learner.level != getattr(learner, "level", None):
+            resume = None  # answers were whole until now
+        return learner.fit(self.bought.x, targets, rng, resume, brief)
 
     def questions(self, guide: AnyFit | None, n: int, uniform_share: float) -> Array:
         """(n, d) inputs on the guide's boundary, and this share of them uniform."""
