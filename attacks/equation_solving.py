@@ -110,7 +110,7 @@ class EquationSolving(Attack):
                     if target.known.keeps_labels:
                         bought, judge = survey.bought, deepcopy(judging)
                         solved = unless_labels_do(solved, api.card, bought, found is None, judge)
-                    elif not solved.parameters:
+                    elif found is None or not found.converged:
                         solved = unless_moved(solved, target, survey.bought, deepcopy(judging))
                 yield solved
             else:
@@ -165,7 +165,8 @@ class Survey:
         self._reconstruct, self._turn = reconstruct, reconstruct.turn
         self._planned = self._turn  # when edges are planned: after the extremes
         self._asked: list[Rows] = [np.empty(0, np.intp)]
-        self._rectified = card.family == "mlp" and card.architecture["activation"] == "relu"
+        layers = card.family in ("mlp", "linear_probe")
+        self._rectified = layers and card.architecture["activation"] == "relu"
         self._chosen = np.empty((0, d))
         self._first, count = 0, 0
         # A code has no neighbours

@@ -98,7 +98,7 @@ class Inversion(Wrapper):
         asking, guessing, judging = rng.spawn(3)
         keeps_labels = target.known.keeps_labels
         tried = self._tried(target, guessing)
-        rules = _rules(tried)
+        rules = _rules(tried, len(target.api.card.classes))
         inverses, open_ = rules, len(tried) > 1
         if open_:
             inverses = {name: rule for name, rule in rules.items() if rule.tell is None}
@@ -213,12 +213,13 @@ class Inversion(Wrapper):
         return {_named(d): d for d in tried}
 
 
-def _rules(tried: Mapping[str, Defense]) -> Mapping[str, Rule]:
+def _rules(tried: Mapping[str, Defense], k: int) -> Mapping[str, Rule]:
     """Return those defenses, by name, that have an inverse."""
     found = {}
     for name, defense in tried.items():
         if (inverse := inverse_of(defense)) is not None:
-            found[name] = Rule(inverse, getattr(defense, "told_of", None))
+            tell = getattr(defense, "told_of", None)
+            found[name] = Rule.of(inverse, tell, k) if len(tried) > 1 else Rule(inverse, tell)
     return found
 
 

@@ -106,7 +106,7 @@ class Agreeing(Retraining):
         judging = deepcopy(self._judging)
         if self._target.known.keeps_labels and found is not None:
             return unless_labels_do(found, self.api.card, self.bought, False, judging)
-        if found is not None and found.parameters:
+        if found is not None and found.converged:  # nothing but what was asked may be left open
             return found
         return unless_moved(found or self._by_labels(), self._target, self.bought, judging)
 

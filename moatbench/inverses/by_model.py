@@ -35,16 +35,26 @@ ALIKE = 1e-9  # told by two rules that are one
 
 
 class Rule(NamedTuple):
-    """A rule: its inverse, and what it tells of true answers (n, k), where these alone decide."""
+    """A rule that may have been at work.
+
+    Args:
+        inverse: of it.
+        tell: what it tells of true answers (n, k); None where more than these decide.
+        reorders: whether it forgets whose confidences are whose: any answer may then have been
+            told.
+    """
 
     inverse: Inverse
     tell: Callable[[Array], Array] | None
+    reorders: bool = False
 
-    @property
-    def reorders(self) -> bool:
-        """Whether it forgets whose confidences are whose: any answer may then have been told."""
-        some = Origins.of(Reply(np.zeros(1, np.int64), np.array([[0.5, 0.3, 0.2]])))
-        return bool(self.inverse(some, None).mixed.any())
+    @classmethod
+    def of(cls, inverse: Inverse, tell: Callable[[Array], Array] | None, k: int) -> "Rule":
+        """Try the inverse on an answer of k classes."""
+        some = Origins.of(
+            Reply(np.zeros(1, np.int64), np.arange(k, 0, -1.0)[None] * 2 / (k * (k + 1)))
+        )
+        return cls(inverse, tell, bool(inverse(some, None).mixed.any()))
 
 
 def explained_by(

@@ -98,7 +98,9 @@ class StandingEquations:
             note += f"; {models} models answer in turn"
         if lies:
             note += f"; {lies} of the answers are told with another label than the model's"
-        return Surrogate(predict, self._parameters(w), True, note)
+        if not one.spans:
+            note += "; they leave directions open in which no such input was asked about"
+        return Surrogate(predict, self._parameters(w) if one.spans else {}, True, note)
 
     def _parameters(self, w: Array) -> dict[str, Array]:
         whole = np.hstack([np.zeros_like(w), w]) if self._learner.k == 2 else w

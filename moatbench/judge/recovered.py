@@ -19,7 +19,8 @@ def parameter_error(
     """Return the distance from the victim's parameters, as a share of their length.
 
     Parameters are those on numbers from -1 to 1. Of a softmax, what all classes share is left out;
-    the units of a hidden layer are matched, with their signs, or under relu their sizes.
+    the units of a hidden layer are matched, with their signs, or under relu their sizes. A layer
+    that the card publishes is left out.
 
     Args:
         found: what an attack recovered, in the API's units, as `Surrogate.parameters`.
@@ -36,6 +37,8 @@ def parameter_error(
     if not found.keys() >= own.keys():
         return float("nan")
     try:
+        if "w1" in victim.architecture:
+            return _of_scores(_last(found), _last(own), model.link, confidences)
         mine = _scaled({name: np.asarray(found[name], np.float64) for name in own}, victim)
         if "w1" in own:
             return _of_network(mine, own, model.activation)
@@ -55,6 +58,11 @@ def _scaled(found: dict[str, Array], victim: Victim) -> dict[str, Array]:
         }
     intercept = found["intercept"] + found["coef"] @ centre
     return {"coef": found["coef"] * half, "intercept": intercept}
+
+
+def _last(network: Mapping[str, Array]) -> Mapping[str, Array]:
+    """Return a network's last layer as linear scores."""
+    return {"coef": np.asarray(network["w2"]).T, "intercept": np.asarray(network["b2"])}
 
 
 def _of_scores(

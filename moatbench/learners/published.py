@@ -36,7 +36,10 @@ FAMILIES = {
 }
 LEARNERS = (PUBLISHED, "softmax", "one_vs_rest", "mlp", "poly", "rbf", TREES, NET, S4L)
 MOST_UNKNOWNS = 25_000  # of a smooth family: a fit takes minutes, a curve hours
-UNPUBLISHED = "needs the hidden layer of a linear probe published (activation, w1, b1)"
+UNPUBLISHED = (
+    "needs the hidden layer of a linear probe published: activation (tanh, logistic, relu), w1 "
+    "(columns, units) and b1 (units,), of columns scaled to -1 to 1, none of which is a code"
+)
 DEGREE = 2  # of a polynomial, where the service does not publish it
 AnyLearner = Learner | TreeLearner | Untold | NetLearner
 AnyFit = Fit | TreeFit | UntoldFit | NetFit

@@ -99,11 +99,16 @@ class HiddenLayer:
 
     @classmethod
     def of(cls, card: Mapping[str, Any]) -> "HiddenLayer | None":
-        """Return the one that a card publishes; None where it publishes none."""
-        if not card.keys() >= {"activation", "w1", "b1"}:
+        """Return the one that a card publishes; None where it publishes none, or no such."""
+        activation = str(card.get("activation"))
+        try:
+            w, b = (np.asarray(card.get(name), np.float64) for name in ("w1", "b1"))
+        except (TypeError, ValueError):  # no numbers
             return None
-        w, b = (np.asarray(card[name], np.float64) for name in ("w1", "b1"))
-        return cls(w, b, str(card["activation"]))
+        whole = w.ndim == 2 and b.shape == w.shape[1:] and np.isfinite(w).all()
+        if not (whole and np.isfinite(b).all() and activation in forward.ACTIVATIONS):
+            return None
+        return cls(w, b, activation)
 
     def parameters(self, last: Mapping[str, Array]) -> Mapping[str, Array]:
         """Name those of the network, given its last layer's (`Linear.parameters`)."""

@@ -169,6 +169,8 @@ class Restored(View):
             return "answers as told: they speak for no known perturbation"
         origins = stacked(self._origins)
         told = has_outputs(_outputs(Answers.joined(self._told), len(self.card.classes)))
+        if not told.any():
+            return f"no answers to undo {self._name} of"
         near = self._explaining.near if self._explaining else np.zeros(len(told), bool)
         none, sought = (origins.counts[told] == 0).mean(), told & ~near
         one = origins.certain[sought].mean() if sought.any() else 0.0

@@ -289,9 +289,10 @@ def test_a_shuffle_is_found_by_the_model_that_all_values_lie_on(
 ) -> None:
     """Single answers speak for a step on seed 1, and for nothing on seed 0."""
     unknown, known = attack_of("inversion", "attack.knowledge=none"), defense_of("shuffle")
-    *_, point = extract(victim_of(*victim), known, unknown, checkpoints=checkpoints, seed=seed)
-    assert "shuffle undone" in point.note
-    assert point.metrics["tv_uniform"] < CLOSE
+    points = [*extract(victim_of(*victim), known, unknown, checkpoints=checkpoints, seed=seed)]
+    for point in points if victim == IRIS else points[1:]:
+        assert "shuffle undone" in point.note
+        assert point.metrics["tv_uniform"] < CLOSE
 
 
 def test_true_answers_are_no_shuffled_ones() -> None:
@@ -303,7 +304,7 @@ def test_true_answers_are_no_shuffled_ones() -> None:
     swapped = np.flatnonzero(rng.random(100) < 0.5)
     low = np.argsort(true, axis=1)[swapped, :2].T
     moved[swapped, low[0]], moved[swapped, low[1]] = true[swapped, low[1]], true[swapped, low[0]]
-    rule = Rule(lambda told, guess: shuffled(told), None)
+    rule = Rule.of(lambda told, guess: shuffled(told), None, 3)
     learner = Learner(InputSpace.box(4), 3, "softmax")
     for told, name in ((true, ""), (moved, "shuffle")):
         answers = Answers(x, np.arange(100), true.argmax(axis=1), told, None)

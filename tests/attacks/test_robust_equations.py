@@ -215,3 +215,14 @@ def test_a_share_beyond_all_is_told() -> None:
     assert isinstance(own, RobustEquations)
     with pytest.raises(ValueError, match="robust_equations: pool"):
         replace(own, pool=1.5)
+
+
+def test_rows_that_do_not_span_the_inputs_certify_no_parameters() -> None:
+    """Some pixels are black in all digits: what equations of such rows say of them is made up."""
+    attack = attack_of("robust_equations", "attack.pool=1")
+    point = next(
+        iter(extract(victim_of("softmax", "digits"), MAD(1.0, False), attack, checkpoints=[650]))
+    )
+    assert "they leave directions open" in point.note
+    assert not point.parameters
+    assert point.metrics["fidelity_test"] == 1

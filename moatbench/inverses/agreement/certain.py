@@ -75,7 +75,7 @@ def _agreement(equations: Equations, labels: Labels, k: int) -> Agreement | None
         if equations.sigmoids:
             one = _again(equations, one)
         if certified(equations, one):
-            return one
+            return one._replace(spans=spanning(equations, one))
         tried.append(one.w)
     return _close(equations, tried) if equations.sigmoids else None
 
@@ -128,6 +128,12 @@ def certified(equations: Equations, one: Agreement) -> bool:
         return net > d * (k - 1) + SPARE
     bent = one.stands & (equations.a @ one.w > BENT)
     return net > d * k + SPARE and int(bent.sum()) >= TELLING * d
+
+
+def spanning(equations: Equations, one: Agreement) -> bool:
+    """Whether the rows that stand of each class determine all of its weights."""
+    d = equations.a.shape[1]
+    return all(np.linalg.matrix_rank(equations.a[rows]) == d for rows in one.stands.T)
 
 
 def _unlike(equations: Equations, stands: Mask) -> Mask:

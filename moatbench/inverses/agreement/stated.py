@@ -89,12 +89,15 @@ class Equations:
 class Agreement(NamedTuple):
     """What equations agree on: weights (d, k), and which entries (n, k) stand exactly.
 
-    Where it isn't `exact`, nothing certifies the weights, and entries stand nearly.
+    Where it isn't `exact`, nothing certifies the weights, and entries stand nearly. Where it does
+    not `span` the features, the rows that stand tell weights in some directions alone: inputs that
+    differ in others are guessed at.
     """
 
     w: Array
     stands: Mask
     exact: bool = True
+    spans: bool = True
 
     @property
     def certain(self) -> Mask:
