@@ -43,6 +43,7 @@ SUITE = "suite"
 SERVICES = "moatbench.victims.remote.http"
 OF_SUITE = (SUITE, "apart", "knobs")  # keys of conf/attack/suite.yaml
 MULTIPLES = (1, 2, 5, 10, 20)
+SEEDS = "seed=", "victim_seed="  # plain values, which choose no file
 
 
 @dataclass(frozen=True)
@@ -231,9 +232,14 @@ def checkpoints(asked: Sequence[int] | None, victim: Victim) -> tuple[int, ...]:
 def _with_knobs(node: DictConfig, name: str) -> DictConfig:
     """Return one attack of a suite as it would be composed alone, with the knobs changed."""
     knobs, run = node.knobs.get(name, {}), _Run.of(node)
-    alone = deepcopy(_alone(name, run))
-    if "${" in OmegaConf.to_yaml(alone):  # it may ask for what another run has otherwise
-        alone = _composed(name, run)
+    if run.of_sweep:
+        alone = _merged(deepcopy(_alone(name, run)), name, knobs)
+        if "${" not in OmegaConf.to_yaml(alone):  # else it may ask for the seed
+            return alone
+    return _merged(_composed(name, run), name, knobs)
+
+
+def _merged(alone: DictConfig, name: str, knobs: Mapping[str, Any]) -> DictConfig:
     _refuse_unknown([str(k) for k in knobs], [str(k) for k in alone], f"attack.knobs.{name}")
     with open_dict(alone):
         alone.merge_with(knobs)
@@ -242,31 +248,36 @@ def _with_knobs(node: DictConfig, name: str) -> DictConfig:
 
 @dataclass(frozen=True)
 class _Run:
-    """What an attack alone depends on: runs of a sweep whose suites are the same share it.
+    """What an attack alone depends on: runs of a sweep that differ in their seeds alone share it.
 
     Args:
         primary: config.
         sources: of configs.
         suite: as text, with what an experiment, or any file of the run, says of attacks.
         given: overrides of the run, but for the attack's.
+        key: those of them that are no seeds.
+        of_sweep: whether it is a job of a sweep.
     """
 
     primary: str
     sources: str
     suite: str
     given: list[str] = field(compare=False)
+    key: tuple[str, ...]
+    of_sweep: bool
 
     @staticmethod
     def of(node: DictConfig) -> "_Run":
         """Describe the run that a suite is of."""
-        primary, given = "config", []
+        primary, given, of_sweep = "config", [], False
         if HydraConfig.initialized():
             primary = HydraConfig.get().job.config_name or primary
             given = [o for o in overrides_given() if not o.lstrip("+~").startswith("attack")]
-        sources = GlobalHydra.instance().config_loader().get_sources()
-        paths = [o for o in given if o.startswith("hydra.searchpath=")]
+            of_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
         own = {k: v for k, v in node.items() if k not in ("suite", "knobs")}
-        return _Run(primary, f"{sources} {paths}", OmegaConf.to_yaml(own), given)
+        key = tuple(o for o in given if not o.startswith(SEEDS))
+        sources = str(GlobalHydra.instance().config_loader().get_sources())
+        return _Run(primary, sources, OmegaConf.to_yaml(own), given, key, of_sweep)
 
 
 @cache
