@@ -219,10 +219,9 @@ def test_a_share_beyond_all_is_told() -> None:
 
 def test_rows_that_do_not_span_the_inputs_certify_no_parameters() -> None:
     """Some pixels are black in all digits: what equations of such rows say of them is made up."""
-    attack = attack_of("robust_equations", "attack.pool=1")
-    point = next(
-        iter(extract(victim_of("softmax", "digits"), MAD(1.0, False), attack, checkpoints=[650]))
-    )
+    attack, victim = attack_of("robust_equations", "attack.pool=1"), victim_of("softmax", "digits")
+    (point,) = extract(victim, defense_of("dawn"), attack, checkpoints=[650])
     assert "they leave directions open" in point.note
     assert not point.parameters
     assert point.metrics["fidelity_test"] == 1
+    assert point.metrics["fidelity_uniform"] < 0.6
