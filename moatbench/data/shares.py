@@ -42,7 +42,8 @@ class Dataset:
         steps: whether such an API takes numbers of the data's own units to the last decimal seen.
         test: (m,) rows that are the judge's, where the data have a split of their own; `test_share`
             is then not used.
-        pool: another table, whose rows are the attacker's; None gives it its share of this one.
+        pool: another table, whose rows are the attacker's, but for those that are the judge's; None
+            gives it its share of this one.
         outliers: another table, whose rows are the defender's, of no class; none of the pool's.
         foreign: another table, on whose rows the judge compares as well; none of anybody's.
         resize: whether these pictures may be resized where they serve as one of these.
@@ -71,7 +72,8 @@ class Dataset:
         owns. For encoding and units see `encoded`; without units, the data's.
 
         Raises:
-            ValueError: a class is missing from the defender's share, or the judge's is empty.
+            ValueError: a class is missing from the defender's share, the judge's is empty, or rows
+                are in two shares that must not have them both.
         """
         check_choice("encoding", encoding, get_args(Encoding))
         table, first = self.table, first_equal(self.table)
@@ -97,6 +99,10 @@ class Dataset:
             if other is not None
         }
         own = {"pool": fixed(x[pool]), "test": fixed(x[test]), "training": fixed(x[train])}
+        told = {name: _told(other) for name, other in others.items() if other is not None}
+        if "pool" in given:
+            given["pool"], judged = _without(given["pool"], own["test"], told["pool"]["name"])
+            told["pool"]["left_out"] = judged
         _refuse_shared({**own, **given})
         return Shares(
             space=space,
@@ -111,7 +117,7 @@ class Dataset:
             outliers=given.get("outliers"),
             foreign=given.get("foreign"),
             provenance={
-                **{name: _told(other) for name, other in others.items() if other is not None},
+                **told,
                 "name": table.name,
                 "sha256": table.sha256(),
                 "rows": len(table.y),
@@ -168,6 +174,18 @@ class Dataset:
 
 def _told(table: Table) -> dict[str, Any]:
     return {"name": table.name, "sha256": table.sha256(), "rows": len(table.y)}
+
+
+def _without(pool: NDArray[Any], test: NDArray[Any], name: str) -> tuple[NDArray[Any], int]:
+    """Leave the judge's rows out of a foreign pool; return what stays, and how many went."""
+    known = set(_digests(test))
+    keep = np.array([digest not in known for digest in _digests(pool)], bool)
+    if not keep.any():
+        raise ValueError(
+            f"pool must have rows that are none of the test's, got {name}, whose {len(keep)} all "
+            "are; choose other data (another data_seed, for generated ones)"
+        )
+    return (pool if keep.all() else fixed(pool[keep])), int((~keep).sum())
 
 
 def _refuse_shared(given: Mapping[str, NDArray[Any]]) -> None:

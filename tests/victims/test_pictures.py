@@ -217,8 +217,32 @@ def test_a_foreign_pool_lies_in_the_space_of_the_data() -> None:
     assert (foreign.x_train == mine.x_train).all()
     assert (foreign.x_test == mine.x_test).all()
     told = foreign.provenance["pool"]
-    assert (told["name"], told["rows"]) == ("photos", 30)
+    assert (told["name"], told["rows"], told["left_out"]) == ("photos", 30, 0)
     assert "pool" not in mine.provenance
+
+
+def test_nobody_is_judged_on_rows_of_a_foreign_pool() -> None:
+    """Found: with data@pool=digits the attacker owned all 539 test rows of digits."""
+    digits = bundled("digits")
+    shares = digits.with_others(digits, None).shares(np.random.default_rng(0))
+    tests = {row.tobytes() for row in shares.x_test}
+    assert not tests & {row.tobytes() for row in shares.pool}
+    rows, left_out = (shares.provenance["pool"][key] for key in ("rows", "left_out"))
+    assert (rows, left_out) == (1797, len(shares.x_test))
+    assert len(shares.pool) == rows - left_out
+    judged = Dataset(digits.table, test=np.arange(300, 1797))
+    few = Dataset(
+        replace(
+            digits.table,
+            columns=tuple(
+                replace(c, values=c.values[900:999], bounds=c.range, grid=c.step)
+                for c in digits.table.columns
+            ),
+            y=digits.table.y[900:999],
+        )
+    )
+    with pytest.raises(ValueError, match="pool must have rows that are none of the test's, got"):
+        judged.with_others(few, None).shares(np.random.default_rng(0))
 
 
 def test_a_pool_of_another_shape_is_resized_only_where_that_is_said() -> None:
@@ -269,11 +293,10 @@ def test_outliers_are_none_of_the_data_s_own_pool() -> None:
 def test_a_pool_of_a_table_keeps_to_its_columns_and_ranges() -> None:
     iris = bundled("iris")
     table = replace(iris.table, columns=iris.table.columns[::-1])  # another order
-    pool = iris.with_others(Dataset(table), None).shares(np.random.default_rng(0)).pool
-    assert len(pool) == 150
-    assert {row.tobytes() for row in iris.shares(np.random.default_rng(0)).x_test} <= {
-        row.tobytes() for row in pool
-    }
+    shares = iris.with_others(Dataset(table), None).shares(np.random.default_rng(0))
+    assert len(shares.pool) == 150 - len(shares.x_test)
+    known = {row.tobytes() for row in iris.shares(np.random.default_rng(0)).x_train}
+    assert known <= {row.tobytes() for row in shares.pool}
     wide = replace(iris.table.columns[0], values=iris.table.columns[0].values + 1)
     few = Dataset(replace(iris.table, columns=(wide, *iris.table.columns[1:])))
     assert 0 < len(iris.with_others(few, None).shares(np.random.default_rng(0)).pool) < 150
