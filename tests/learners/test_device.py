@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 from types import SimpleNamespace
@@ -15,8 +16,11 @@ from shop import Run
 
 from moatbench.learners.deep import device, training
 from moatbench.learners.deep.architectures import make
+from moatbench.learners.deep.learner import NetLearner
 from moatbench.learners.deep.nets import Net, kept, widened
+from moatbench.learners.deep.polish import polished
 from moatbench.learners.deep.recipes import Recipe
+from moatbench.space import InputSpace, Numeric
 
 no_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 
@@ -120,6 +124,39 @@ def test_a_run_tells_device_and_precision(moatbench: Run) -> None:
     (file,) = Path("runs").rglob("summary.json")
     machine = json.loads(file.read_text())["hardware"]
     assert (machine["device"], machine["precision"]) == ("cpu", "bfloat16")
+
+
+@pytest.mark.parametrize("polish", [False, True])
+def test_what_a_victims_file_sets_for_all_of_torch_reaches_no_thief(polish: bool) -> None:
+    """Found: gradients that it turned off ended attacks, bfloat16 products changed labels."""
+    space = InputSpace(tuple(Numeric(f"p{i}", 0, 255, 1) for i in range(64)), (1, 8, 8))
+    x = space.sample(40, np.random.default_rng(0))
+    told = np.random.default_rng(1).dirichlet(np.ones(3), 40)
+    how, knobs = Recipe(steps=20, epochs=0, quick=True), {"width": 2, "hidden": 8}
+    learner = NetLearner(space, 3, "cnn", knobs, how)
+
+    def found() -> list[Any]:
+        net = learner.fit(x, told, np.random.default_rng(0)).nets[0]
+        net = polished(net, space.encode(x), told) if polish else net
+        again = replace(net, state=kept(net.fresh()))
+        one, other = np.zeros(40, np.int64), np.ones(40, np.int64)
+        z = space.encode(x)
+        return [net.scores(z), again.slopes(z, one, other), again.scores(z)]
+
+    wanted = found()
+    before = torch.get_float32_matmul_precision()
+    torch.set_default_dtype(torch.float64)
+    torch.set_float32_matmul_precision("medium")
+    try:
+        with torch.no_grad():
+            for values, expected in zip(found(), wanted, strict=True):
+                np.testing.assert_array_equal(values, expected)
+            assert not torch.is_grad_enabled()
+        assert torch.get_default_dtype() == torch.float64
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_float32_matmul_precision(before)
 
 
 def test_a_network_answers_as_before() -> None:

@@ -140,15 +140,47 @@ def _begun() -> bool:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Limit torch to one thread: sums in another order are not the same to the last bit."""
+    """Let torch compute on one thread, and else as it does by default.
+
+    Sums in another order are not the same to the last bit. The file of somebody's victim may have
+    turned gradients off, or set another type or precision, for the whole process.
+    """
     import torch
 
-    threads = torch.get_num_threads()
+    threads, kind = torch.get_num_threads(), torch.get_default_dtype()
     torch.set_num_threads(1)
+    torch.set_default_dtype(torch.float32)
+    try:
+        with _all_bits(), torch.enable_grad():
+            yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_default_dtype(kind)
+
+
+@contextmanager
+def _all_bits() -> Iterator[None]:
+    """Let products of float32 have all its bits; torch 2.9 and later set that for each part."""
+    import torch
+
+    backends = torch.backends
+    if not hasattr(backends.cuda.matmul, "fp32_precision"):
+        before = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("highest")
+        try:
+            yield
+        finally:
+            torch.set_float32_matmul_precision(before)
+        return
+    parts = (backends.cuda.matmul, backends.mkldnn.matmul, backends.mkldnn.conv)
+    kept = [part.fp32_precision for part in parts]
+    for part in parts:
+        part.fp32_precision = "ieee"
     try:
         yield
     finally:
-        torch.set_num_threads(threads)
+        for part, precision in zip(parts, kept, strict=True):
+            part.fp32_precision = precision
 
 
 @contextmanager

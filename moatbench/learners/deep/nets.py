@@ -71,14 +71,15 @@ class Net:
         import torch
 
         where, n = resolved(self.device), len(z)
-        module = self.module.to(where)
         rows = np.zeros((n + -n % BLOCK, z.shape[1]), np.float32)
         rows[:n] = z
-        with one_thread(), torch.inference_mode():
-            parts = [
-                module(torch.from_numpy(rows[at : at + BLOCK]).to(where)).double().cpu().numpy()
-                for at in range(0, len(rows), BLOCK)
-            ]
+        with one_thread():
+            module = self.module.to(where)
+            with torch.inference_mode():
+                parts = [
+                    module(torch.from_numpy(rows[at : at + BLOCK]).to(where)).double().cpu().numpy()
+                    for at in range(0, len(rows), BLOCK)
+                ]
         return np.concatenate(parts)[:n] if parts else np.empty((0, self.k))
 
     def slopes(self, z: Array, towards: Labels, away: Labels) -> Array:

@@ -27,10 +27,10 @@ def polished(net: Net, z: Array, targets: Array, device: str | None = None) -> N
         targets: (n, k) exact probabilities.
         device: auto, cpu or cuda; None is the run's.
     """
-    module = net.fresh().eval().to(resolved(device))
     left = min(ITERATIONS, PASSES // len(z))
     precision = torch.float32
     with one_thread():
+        module = net.fresh().eval().to(resolved(device))
         while left > 0:
             module.to(precision)
             error = _descend(module, z, centred(targets), min(ROUND, left), precision)
