@@ -88,7 +88,7 @@ def test_all_of_a_training_is_on_its_device(
 
 
 def test_a_gpu_is_locked_once_and_its_bits_are_all_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    locked, cudnn = [], torch.backends.cudnn
+    locked, cudnn, matrices = [], torch.backends.cudnn, torch.backends.cuda.matmul
 
     @contextmanager
     def held(names: list[str], folder: Path) -> Iterator[int]:
@@ -100,14 +100,20 @@ def test_a_gpu_is_locked_once_and_its_bits_are_all_used(monkeypatch: pytest.Monk
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda n: SimpleNamespace(uuid=n))
     monkeypatch.setattr(torch.cuda, "device", lambda _: nullcontext())
-    before = cudnn.deterministic, cudnn.allow_tf32
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "H200")
+    matrices.allow_tf32 = True  # found: it stayed so
+    before = cudnn.deterministic, cudnn.allow_tf32, matrices.allow_tf32
     with device.computing("auto", "bfloat16"):
         with device.computing("cuda"):  # a victim that asks for one, in a run that has one
             assert [device.resolved(name) for name in (None, "auto", "cuda")] == ["cuda:1"] * 3
             assert device.precise(None) == "bfloat16"
         assert device.resolved("cpu") == "cpu"
-        assert (cudnn.deterministic, cudnn.allow_tf32) == (True, False)
-    assert (cudnn.deterministic, cudnn.allow_tf32) == before
+        assert (cudnn.deterministic, cudnn.allow_tf32, matrices.allow_tf32) == (True, False, False)
+        flags = "deterministic=True, tf32=False, tf32 of matrices=False"
+        assert device.described()["flags"] == flags
+    after = cudnn.deterministic, cudnn.allow_tf32, matrices.allow_tf32
+    matrices.allow_tf32 = False
+    assert after == before
     assert locked == [["0", "1"]]
     assert device.resolved(None) == "cpu"
 

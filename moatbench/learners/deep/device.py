@@ -79,9 +79,12 @@ def described() -> dict[str, str]:
         return dict(_RUN)
     import torch
 
-    name, backends = torch.cuda.get_device_name(_RUN["device"]), torch.backends.cudnn
+    name, backends = torch.cuda.get_device_name(_RUN["device"]), torch.backends
     told = f"{name}, CUDA {torch.version.cuda}"
-    flags = f"deterministic={backends.deterministic}, tf32={backends.allow_tf32}"
+    flags = (
+        f"deterministic={backends.cudnn.deterministic}, tf32={backends.cudnn.allow_tf32}, "
+        f"tf32 of matrices={backends.cuda.matmul.allow_tf32}"
+    )
     return {**_RUN, "device": told, "flags": flags}
 
 
@@ -90,22 +93,22 @@ def _own_gpu() -> Iterator[int]:
     """Hold a GPU, and yield its number.
 
     Kernels are chosen by the shapes alone, and float32 has all its bits: by default convolutions
-    take TF32, of ten bits.
+    take TF32, of ten bits, and products of matrices where the process was told so.
     """
     import torch
 
-    cudnn = torch.backends.cudnn
-    before = cudnn.deterministic, cudnn.allow_tf32
+    cudnn, matrices = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = cudnn.deterministic, cudnn.allow_tf32, matrices.allow_tf32
     gpus = map(torch.cuda.get_device_properties, range(torch.cuda.device_count()))
     with (
         free_one([str(gpu.uuid) for gpu in gpus], Path(gettempdir())) as place,
         torch.cuda.device(place),
     ):
-        cudnn.deterministic, cudnn.allow_tf32 = True, False
+        cudnn.deterministic, cudnn.allow_tf32, matrices.allow_tf32 = True, False, False
         try:
             yield place
         finally:
-            cudnn.deterministic, cudnn.allow_tf32 = before
+            cudnn.deterministic, cudnn.allow_tf32, matrices.allow_tf32 = before
 
 
 @contextmanager
