@@ -1,5 +1,6 @@
 """Networks of torch come in as a class and its weights; no file of theirs is run."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from moatbench.formats.readers.torch_module import describe, open_module
+from moatbench.formats.readers.torch_module import Pixels, describe, open_module
 from moatbench.victims.datasets import bundled
 from moatbench.victims.own import module
 
@@ -106,3 +107,16 @@ def test_a_wrong_file_is_named_by_the_knob_that_gave_it(weights: Path, knob: str
 )
 def test_the_family_is_told_by_what_it_answers(layers: Any, family: str | None) -> None:
     assert describe(torch.nn.Sequential(*layers)).family == family
+
+
+@pytest.mark.parametrize("encoding", [None, "scaled"])
+def test_a_block_of_rows_may_come_in_reverse(encoding: Any, tmp_path: Path) -> None:
+    """Found: of 64 test rows the steadiness check asks a view in reverse, which torch refuses."""
+    net = torch.nn.Linear(4, 3)
+    torch.save(net.state_dict(), tmp_path / "w.pt")
+    data = replace(bundled("iris"), test_share=0.6)
+    victim = module(data, np.random.default_rng(0), net, str(tmp_path / "w.pt"), encoding=encoding)
+    assert len(victim.shares.x_test) >= 64
+    pictured = describe(torch.nn.Flatten(), Pixels((1, 2, 2)))
+    rows = np.arange(12.0).reshape(3, 4)
+    assert (pictured.ask(rows[::-1])[::-1] == pictured.ask(rows)).all()

@@ -60,7 +60,8 @@ def describe(module: torch.nn.Module, pixels: "Pixels | None" = None) -> Model:
 
     def ask(asked: Any) -> Any:
         with torch.no_grad():
-            told = module(torch.tensor(np.asarray(asked, dtype=np.float64), dtype=kind))
+            rows = np.ascontiguousarray(asked, dtype=np.float64)  # torch takes none in reverse
+            told = module(torch.tensor(rows, dtype=kind))
         return told.double().numpy() if told.dtype == torch.bfloat16 else told.numpy()
 
     layers = [m for m in module.modules() if isinstance(m, torch.nn.Linear)]
