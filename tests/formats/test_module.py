@@ -120,3 +120,44 @@ def test_a_block_of_rows_may_come_in_reverse(encoding: Any, tmp_path: Path) -> N
     pictured = describe(torch.nn.Flatten(), Pixels((1, 2, 2)))
     rows = np.arange(12.0).reshape(3, 4)
     assert (pictured.ask(rows[::-1])[::-1] == pictured.ask(rows)).all()
+
+
+class HeadFirst(torch.nn.Module):
+    """A network whose head is made before its body."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head, self.body = torch.nn.Linear(8, 3), torch.nn.Linear(4, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(torch.relu(self.body(x)))  # type: ignore[no-any-return]
+
+
+class OfPictures(torch.nn.Module):
+    """A network that takes rows, and makes pictures of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.head = torch.nn.Conv2d(1, 2, 3), torch.nn.Linear(72, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.body(x.reshape(-1, 1, 8, 8)).flatten(1))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(("net", "data"), [(HeadFirst(), "iris"), (OfPictures(), "digits")])
+def test_the_layer_made_first_need_not_be_the_input(
+    net: torch.nn.Module, data: str, tmp_path: Path
+) -> None:
+    """Found: its width was taken for the data's, and the network refused."""
+    torch.save(net.state_dict(), tmp_path / "w.pt")
+    victim = module(bundled(data), np.random.default_rng(0), net, str(tmp_path / "w.pt"))
+    assert victim.family is None
+    x = victim.shares.x_test[:5]
+    with torch.no_grad():
+        expected = torch.softmax(net(torch.tensor(x, dtype=torch.float32)), 1).numpy()
+    assert victim.predict(x).outputs == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_width_is_known_where_the_family_is_not() -> None:
+    layers = [torch.nn.Linear(4, 5), torch.nn.GELU(), torch.nn.Linear(5, 3)]
+    assert describe(torch.nn.Sequential(*layers)).n_features_in_ == 4

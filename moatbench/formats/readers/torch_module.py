@@ -2,7 +2,7 @@
 
 import importlib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from moatbench.formats.model import Model
 from moatbench.formats.sizes import check_size
 from moatbench.models.forward import ACTIVATIONS
 
+ROWS = 3  # that show whether a width is a module's
 SAME = 1e-5  # how near a network must be to the one of its weights
 
 
@@ -65,11 +66,12 @@ def describe(module: torch.nn.Module, pixels: "Pixels | None" = None) -> Model:
         return told.double().numpy() if told.dtype == torch.bfloat16 else told.numpy()
 
     layers = [m for m in module.modules() if isinstance(m, torch.nn.Linear)]
-    family, architecture = _family(module, layers)
+    width = _width(ask, layers)
+    family, architecture = _family(module, layers) if width else (None, {})
     return Model(
         ask,
         f"{type(module).__name__}, {sum(p.numel() for p in module.parameters()):,} weights",
-        width=layers[0].in_features if layers else None,
+        width=width,
         family=family,
         architecture=architecture,
     )
@@ -199,6 +201,21 @@ def _why(error: Exception) -> str:
     if isinstance(error, KeyError):  # of a byte that begins no pickle
         return "it is neither"
     return said.splitlines()[0][:200] if said else type(error).__name__
+
+
+def _width(ask: Callable[[Any], Any], layers: list[torch.nn.Linear]) -> int | None:
+    """Tell how many columns a module takes: its first layer's, where it answers rows of so many.
+
+    Layers come in the order in which they were made, and the first may be a head, or lie behind
+    convolutions.
+    """
+    if not layers:
+        return None
+    rows = np.zeros((ROWS, layers[0].in_features))
+    try:
+        return rows.shape[1] if len(ask(rows)) == ROWS else None
+    except Exception:  # whatever somebody's code raises at rows that it does not take
+        return None
 
 
 def _family(
