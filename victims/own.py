@@ -101,6 +101,11 @@ def module(
     """
     wishes = Wishes(family, encoding, link, stochastic, accuracy)
     names_of(data)  # where knobs alone are checked, all ends here: torch and their code load below
+    if weights and path:
+        raise ValueError(
+            f"victim.weights and victim.path name the same file, got {weights} and {path}; leave "
+            "one out"
+        )
     file = weights or path
     if file is None:
         raise ValueError(
@@ -110,13 +115,44 @@ def module(
     from moatbench.formats.readers.torch_module import Pixels, open_module
 
     pixels = None
-    if (image := data.table.image) is not None and data.table.pixels is not None:
-        low, high = range
-        pixels = Pixels(image, float(low), float(high), tuple(mean), tuple(std))
+    if image := _pictured(data, range, mean, std, encoding):
+        low, high = map(float, range)
+        pixels = Pixels(image, low, high, tuple(mean), tuple(std))
     knob = "victim.weights" if weights else "victim.path"
     held = Held(open_module(module, Path(file), arguments or {}, pixels, knob))
     victim: Victim = served(data, rng, held, wishes, scores=True)
     return victim
+
+
+def _pictured(
+    data: Dataset,
+    range: Sequence[float],
+    mean: Sequence[float],
+    std: Sequence[float],
+    encoding: OwnEncoding | None,
+) -> tuple[int, ...] | None:
+    """Return the shape of the pictures that a network is handed; None where they are no bytes.
+
+    Raises:
+        ValueError: range is no pair, a knob would not count, or pictures would be scaled twice.
+    """
+    if len(range) != 2:
+        raise ValueError(f"victim.range must be [darkest, brightest], got {list(range)}")
+    if data.table.image is None or data.table.pixels is None:
+        given = {"range": tuple(range) != (0, 1), "mean": len(mean) > 0, "std": len(std) > 0}
+        if names := [f"victim.{name}" for name, told in given.items() if told]:
+            raise ValueError(
+                f"{' and '.join(names)} must be left out before {data.table.name}, whose columns "
+                "are no 8-bit pixels; the network takes its rows as they are, or from -1 to 1 with "
+                "victim.encoding=scaled"
+            )
+        return None
+    if encoding == "scaled":
+        raise ValueError(
+            "victim.encoding must be left out before pictures, got scaled; for pixels from -1 to 1 "
+            "say victim.range=[-1,1]"
+        )
+    return data.table.image
 
 
 def own_model(

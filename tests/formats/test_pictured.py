@@ -1,13 +1,16 @@
 """Somebody's own network on pictures: the shape that it takes, and its normalisation."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from moatbench.data import Dataset
 from moatbench.formats.readers.torch_module import Pixels
+from moatbench.victims.datasets import bundled
 from moatbench.victims.own import module
 from moatbench.victims.pictures import npz
 
@@ -26,15 +29,20 @@ class Pooled(nn.Module):
         return self.layer(x.mean(dim=(2, 3)))  # type: ignore[no-any-return]
 
 
-def test_a_network_takes_pictures_as_it_was_trained_on(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    pixels = rng.integers(0, 256, (90, *IMAGE), dtype=np.uint8)
-    np.savez(tmp_path / "x.npz", x=pixels, y=pixels.mean(axis=(1, 2, 3)) > 127)
+def given(folder: Path) -> tuple[Dataset, Pooled, str]:
+    """Return pictures, a network, and the file of its weights."""
+    pixels = np.random.default_rng(0).integers(0, 256, (90, *IMAGE), dtype=np.uint8)
+    np.savez(folder / "x.npz", x=pixels, y=pixels.mean(axis=(1, 2, 3)) > 127)
     net = Pooled()
-    torch.save(net.state_dict(), tmp_path / "w.pt")
-    data = npz(str(tmp_path / "x.npz"))
+    torch.save(net.state_dict(), folder / "w.pt")
+    return npz(str(folder / "x.npz")), net, str(folder / "w.pt")
+
+
+def test_a_network_takes_pictures_as_it_was_trained_on(tmp_path: Path) -> None:
+    data, net, weights = given(tmp_path)
+    rng = np.random.default_rng(0)
     mean, std = (0.2, 0.3, 0.4), (0.5, 0.6, 0.7)
-    victim = module(data, rng, Pooled(), str(tmp_path / "w.pt"), range=(-1, 1), mean=mean, std=std)
+    victim = module(data, rng, Pooled(), weights, range=(-1, 1), mean=mean, std=std)
     x = victim.shares.x_test
     lit = x.reshape(-1, *IMAGE) / 255 * 2 - 1
     z = (lit - np.reshape(mean, (-1, 1, 1))) / np.reshape(std, (-1, 1, 1))
@@ -49,3 +57,26 @@ def test_a_normalisation_that_fits_no_channels() -> None:
         Pixels(IMAGE, mean=(1.0, 2.0))
     with pytest.raises(ValueError, match=r"victim\.std above 0"):
         Pixels(IMAGE, std=(0.0,))
+
+
+@pytest.mark.parametrize(
+    ("knobs", "said"),
+    [
+        ({"encoding": "scaled"}, r"got scaled; for pixels .* say victim\.range=\[-1,1\]"),
+        ({"range": [0, 1, 2]}, r"victim\.range must be \[darkest, brightest\], got \[0, 1, 2\]"),
+        ({"path": "other.pt"}, r"victim\.weights and victim\.path .*got .*w\.pt and other\.pt"),
+    ],
+)
+def test_what_would_not_count_is_refused(knobs: dict[str, Any], said: str, tmp_path: Path) -> None:
+    """Found: pictures scaled twice gave an accuracy of 9.6 % in place of 99.6, without a word."""
+    data, net, weights = given(tmp_path)
+    with pytest.raises(ValueError, match=said):
+        module(data, np.random.default_rng(0), net, weights, **knobs)
+
+
+@pytest.mark.parametrize("knobs", [{"range": [-1, 1]}, {"mean": [0.5]}, {"std": [0.5]}], ids=str)
+def test_a_normalisation_of_no_pixels_is_refused(knobs: dict[str, Any], tmp_path: Path) -> None:
+    net, name = nn.Linear(64, 10), next(iter(knobs))
+    torch.save(net.state_dict(), tmp_path / "w.pt")
+    with pytest.raises(ValueError, match=rf"^victim\.{name} must be left out before digits"):
+        module(bundled("digits"), np.random.default_rng(0), net, str(tmp_path / "w.pt"), **knobs)
