@@ -220,6 +220,18 @@ def test_rates_told_beforehand_are_those_of_a_schedule_along_the_training(name: 
     assert len(rates) > 1
 
 
+@pytest.mark.parametrize("rotate", [0.0, 1.0])
+def test_a_single_purchase_is_learnt_where_batch_normalisation_is_left_one_pixel(
+    rotate: float,
+) -> None:
+    """Found: resnet18 ended on pictures of 8 x 8, after the query."""
+    space = InputSpace(tuple(Numeric(f"p{i}", 0, 255, 1) for i in range(16)), (1, 4, 4))
+    x, p = space.sample(1, np.random.default_rng(0)), np.array([[0.7, 0.2, 0.1]])
+    how = Recipe(steps=20, epochs=0, rate=1e-2, rotate=rotate)
+    fit = NetLearner(space, 3, "resnet8", {}, how).fit(x, p, np.random.default_rng(0))
+    assert fit.labels(x) == [0]
+
+
 def test_training_repeats_and_leaves_torchs_own_stream() -> None:
     x = pictures(60)
     torch.manual_seed(5)

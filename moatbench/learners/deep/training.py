@@ -1,6 +1,7 @@
 """The one training loop of torch: victims, surrogates and restorers go through it."""
 
 from collections.abc import Callable, Collection, Iterator
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -78,6 +79,8 @@ def train(
     x = torch.from_numpy(np.ascontiguousarray(z, np.float32)).to(where)
     told = torch.from_numpy(np.asarray(_told(targets, recipe.loss), np.float32)).to(where)
     net = net.to(where).train()
+    if len(x) == 1 and not _normalises_one(net, x):
+        x, told = x.repeat(2, 1), told.repeat(2, 1)
     if recipe.quick:
         net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     n, steps = len(x), recipe.steps_for(len(x))
@@ -117,6 +120,16 @@ def train(
         if along is not None and step + 1 in along.steps:
             along.states.append(kept(net))
     return net.eval()
+
+
+def _normalises_one(net: nn.Module, x: Tensor) -> bool:
+    """Whether a single row has a variance: not where batch normalisation is left one pixel."""
+    try:
+        with torch.no_grad():
+            deepcopy(net)(x)  # a copy: its running means move
+    except ValueError:
+        return False
+    return True
 
 
 def shrunk(net: nn.Module, fresh: nn.Module, share: float) -> nn.Module:
