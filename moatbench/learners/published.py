@@ -9,6 +9,7 @@ import numpy as np
 from moatbench.client import Card, Surrogate
 from moatbench.learners.deep.fit import NetFit
 from moatbench.learners.deep.learner import NET, S4L, NetLearner
+from moatbench.learners.deep.nets import LEAST
 from moatbench.learners.fit import Fit
 from moatbench.learners.learner import ACTIVATION, HIDDEN, Learner
 from moatbench.learners.trees import FAMILIES as TREE_FAMILIES
@@ -82,7 +83,8 @@ def trees_for(card: Card) -> TreeLearner:
 
 def net_for(card: Card) -> NetLearner:
     """Return the learner of deep networks: the published architecture, or a usual one."""
-    usual = "cnn" if card.space.image else "mlp"
+    image = card.space.image
+    usual = "cnn" if image and min(image[1:]) >= LEAST["cnn"] else "mlp"
     knobs = dict(card.architecture) if card.family == NET else {}
     told = unlike(NET, card) or f"trained a {usual}: the architecture is not published"
     note = "" if card.family == NET else told

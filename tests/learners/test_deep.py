@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from moatbench.client import Card
 from moatbench.learners.deep import training
 from moatbench.learners.deep.architectures import make
 from moatbench.learners.deep.device import one_stream
@@ -18,7 +19,7 @@ from moatbench.learners.deep.nets import ARCHITECTURES, Net, check, kept, widene
 from moatbench.learners.deep.polish import polished
 from moatbench.learners.deep.recipes import RECIPES, Recipe, recipe
 from moatbench.learners.deep.training import Diverged, Exposure, centred, shrunk, train
-from moatbench.learners.published import turning
+from moatbench.learners.published import PUBLISHED, learner_for, turning
 from moatbench.models.forward import softmax
 from moatbench.numerics.spread import k_center
 from moatbench.space import InputSpace, Numeric
@@ -76,6 +77,8 @@ def test_networks_are_as_large_as_the_literature_says(name: str, parameters: int
     [
         ("alexnet", IMAGE, {}, "net must be one of mlp, cnn"),
         ("lenet", IMAGE, {}, "lenet needs pictures of at least 12 x 12 pixels, got 8 x 8"),
+        ("conv3", (1, 4, 4), {}, "of at least 8 x 8 pixels, got 4 x 4; choose cnn or resnet8"),
+        ("cnn", (1, 3, 9), {}, "of at least 4 x 4 pixels, got 3 x 9; choose mlp"),
         ("cnn", (30,), {}, "takes pictures, and these data are a table of 30 columns"),
         ("cnn", IMAGE, {"depth": 3}, "has the knobs width, hidden, got depth"),
         ("resnet8", IMAGE, {"width": 3}, "has the knobs none, got width"),
@@ -474,3 +477,15 @@ def test_turned_pictures_change_what_is_learnt_and_tables_have_none() -> None:
     assert np.abs(plain.outputs(z) - turned.outputs(z)).max() > 1e-3
     with pytest.raises(ValueError, match="learner s4l must be for pictures"):
         turning(NetLearner(InputSpace.box(3), 3, "mlp"))
+
+
+@pytest.mark.parametrize(("image", "net"), [((1, 3, 5), "mlp"), ((1, 4, 4), "cnn")], ids=str)
+def test_small_pictures_are_learnt_where_the_victim_publishes_nothing(
+    image: tuple[int, ...], net: str
+) -> None:
+    """Found: below 4 pixels a side an attack ended before it began, for want of a cnn."""
+    columns = tuple(Numeric(f"p{i}", 0, 255, 1) for i in range(int(np.prod(image))))
+    learner = learner_for(PUBLISHED, Card(InputSpace(columns, image), ("a", "b"), 0.0, True, False))
+    assert isinstance(learner, NetLearner)
+    assert learner.net == net
+    assert f"trained a {net}:" in learner.note

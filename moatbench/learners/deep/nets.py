@@ -153,7 +153,8 @@ def check(name: str, image: Sequence[int], knobs: Mapping[str, Any]) -> None:
         )
     least = LEAST.get(name, 4)
     if min(image[1:]) < least:
+        fits = "cnn or resnet8" if min(image[1:]) >= LEAST["cnn"] else "mlp"
         raise ValueError(
             f"net {name} needs pictures of at least {least} x {least} pixels, got "
-            f"{image[1]} x {image[2]}; choose cnn or resnet8"
+            f"{image[1]} x {image[2]}; choose {fits}"
         )
