@@ -132,6 +132,32 @@ def test_a_folder_for_each_class(tmp_path: Path) -> None:
         pictures.images(str(tmp_path))
 
 
+@pytest.mark.parametrize("kind", [np.uint16, np.int32, np.float32])
+def test_pictures_of_more_than_8_bits_are_refused(kind: type, tmp_path: Path) -> None:
+    """Found: those of 16 bits were white nearly all."""
+    from PIL import Image
+
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        values = (1000 * np.arange(64).reshape(8, 8)).astype(kind)
+        Image.fromarray(values).save(tmp_path / name / "0.tif")
+    with pytest.raises(ValueError, match=r"8 bits a channel, got .*0\.tif of Pillow's mode [IF]"):
+        pictures.images(str(tmp_path))
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int64, bool, np.float32])
+def test_pictures_of_zeros_and_ones_say_what_one_is(kind: type, tmp_path: Path) -> None:
+    """Found: a one was white as a boolean or a float, and nearly black as a whole number."""
+    path = saved(tmp_path, x=(SMALL > 127).astype(kind), y=LABELS)
+    if kind in (np.uint8, np.int64):
+        with pytest.raises(ValueError, match="got whole numbers of 0 and 1 alone; where 1 is"):
+            pictures.npz(path)
+        return
+    pixels = pictures.npz(path).table.pixels
+    assert pixels is not None
+    assert np.unique(pixels).tolist() == [0, 255]
+
+
 def test_pickled_batches_are_not_read(tmp_path: Path) -> None:
     (tmp_path / "data_batch_1").write_bytes(b"\x80\x02")
     with pytest.raises(ValueError, match=r"pickles and are not read; convert them once"):

@@ -10,6 +10,7 @@ from moatbench.tables.pictures.shape import Pixels
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".ppm", ".pgm", ".tif", ".tiff")
 SPLITS = (("train", "test"), ("train", "val"), ("train", "valid"))
+DEEP = ("I", "F")  # modes of 16 or 32 bits a channel, "I;16" too
 PICKLED = ("data_batch_1", "batches.meta")  # CIFAR as its authors pickled it
 
 
@@ -22,7 +23,8 @@ def read_folder(path: Path, grey: bool | None, size: Sequence[int] | None) -> Re
         size: (height, width) to which all are resized; None refuses pictures of several sizes.
 
     Raises:
-        ValueError: there is no such folder, it has no picture, or several sizes.
+        ValueError: there is no such folder, it has no picture, several sizes, or more than 8 bits
+            a channel.
     """
     if not path.is_dir():
         raise ValueError(f"data.path must be a folder with a folder for each class, got {path}")
@@ -64,11 +66,16 @@ def _pixels(files: Sequence[Path], grey: bool | None, size: Sequence[int] | None
     for file in files:
         try:
             with Image.open(file) as opened:
-                picture = opened.convert("RGB")
+                mode, picture = opened.mode, opened.convert("RGB")
         except (UnidentifiedImageError, OSError, ValueError) as error:
             raise ValueError(
                 f"{file} must be a picture, got one that cannot be read: {error}"
             ) from error
+        if mode.startswith(DEEP):  # which conversion cuts off at 255: all would be white
+            raise ValueError(
+                f"pictures must have 8 bits a channel, got {file} of Pillow's mode {mode}; convert "
+                "it: divide by what white is there, and take it times 255"
+            )
         if size is not None:
             picture = picture.resize((int(size[1]), int(size[0])), Image.Resampling.BILINEAR)
         first = first or (file, picture.size)

@@ -39,7 +39,15 @@ def as_pixels(values: NDArray[Any], layout: str, where: str) -> Pixels:
 
 
 def as_bytes(values: NDArray[Any], where: str) -> Pixels:
-    """Return bytes: as they are, whole numbers from 0 to 255, or 255 times those from 0 to 1."""
+    """Return bytes: as they are, whole numbers from 0 to 255, or 255 times those from 0 to 1.
+
+    Whole numbers that are all 0 and 1 may be either, and are refused.
+    """
+    if values.dtype.kind in "iu" and values.size and values.min() == 0 and values.max() == 1:
+        raise ValueError(
+            f"{where} must tell its brightest pixel, got whole numbers of 0 and 1 alone; where 1 "
+            "is white, save them as booleans, or times 255"
+        )
     if values.dtype == np.uint8:
         return np.asarray(values, dtype=np.uint8)
     if values.dtype == np.bool_:
