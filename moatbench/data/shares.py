@@ -16,6 +16,7 @@ from moatbench.space import fixed
 from moatbench.types import Generator, Rows
 from moatbench.victim import Shares
 
+FOREIGN = 10_000  # rows of a foreign set at most
 APART = {"outliers": ("pool",), "foreign": ("pool", "test", "training", "outliers")}
 
 
@@ -45,7 +46,8 @@ class Dataset:
         pool: another table, whose rows are the attacker's, but for those that are the judge's; None
             gives it its share of this one.
         outliers: another table, whose rows are the defender's, of no class; none of the pool's.
-        foreign: another table, on whose rows the judge compares as well; none of anybody's.
+        foreign: another table, on whose rows the judge compares as well, on 10,000 at most; none of
+            anybody's.
         resize: whether these pictures may be resized where they serve as one of these.
     """
 
@@ -104,6 +106,9 @@ class Dataset:
             given["pool"], judged = _without(given["pool"], own["test"], told["pool"]["name"])
             told["pool"]["left_out"] = judged
         _refuse_shared({**own, **given})
+        if "foreign" in given:
+            given["foreign"] = _some(given["foreign"])
+            told["foreign"]["judged"] = len(given["foreign"])
         return Shares(
             space=space,
             classes=table.classes,
@@ -186,6 +191,14 @@ def _without(pool: NDArray[Any], test: NDArray[Any], name: str) -> tuple[NDArray
             "are; choose other data (another data_seed, for generated ones)"
         )
     return (pool if keep.all() else fixed(pool[keep])), int((~keep).sum())
+
+
+def _some(foreign: NDArray[Any]) -> NDArray[Any]:
+    """Draw the rows that the judge compares on, the same in each run: files are often sorted."""
+    n = len(foreign)
+    if n <= FOREIGN:
+        return foreign
+    return fixed(foreign[np.sort(np.random.default_rng(0).permutation(n)[:FOREIGN])])
 
 
 def _refuse_shared(given: Mapping[str, NDArray[Any]]) -> None:

@@ -22,7 +22,6 @@ from moatbench.types import Array, Generator, Labels, Mask, Rows
 from moatbench.victim import Victim
 
 UNIFORM_POINTS = 10_000  # no disagreement in 10,000 bounds the rate below 3e-4 at 95 % confidence
-FOREIGN = 10_000  # rows of a foreign set at most
 SAME_VALUE = 1e-6  # of the range of a regression victim's values
 
 
@@ -79,7 +78,7 @@ class Judge:
         self._transfer = None if transfer is None else Transfer(victim, transfer, made)
         self._far_stream, self.owner = streams[0], Owner(victim, streams[1])
         space, foreign = victim.space, victim.shares.foreign
-        given = len(victim.shares.x_test) + (0 if foreign is None else len(foreign[:FOREIGN]))
+        given = len(victim.shares.x_test) + (0 if foreign is None else len(foreign))
         n = uniform_points(victim.judged, given)
         # Where each row costs, all runs are judged on the same
         rng = rng if n == UNIFORM_POINTS else np.random.default_rng(n)
@@ -87,7 +86,7 @@ class Judge:
         if space.groups:
             points["cube"] = space.sample_cube(n, rng)
         if foreign is not None:
-            points["foreign"] = foreign[:FOREIGN]
+            points["foreign"] = foreign
         drawn = [sample_of(victim, name, x) for name, x in points.items()]
         self.samples = (tested(victim), *drawn)
         self._y = victim.shares.y_test

@@ -296,7 +296,8 @@ def test_a_foreign_set_is_in_nobodys_share() -> None:
     shares = data.shares(np.random.default_rng(0))
     assert shares.foreign is not None
     assert shares.foreign.shape == (30, 64)
-    assert shares.provenance["foreign"]["rows"] == 30
+    facts = shares.provenance["foreign"]
+    assert (facts["rows"], facts["judged"]) == (30, 30)
     for given, whose in (
         ((photographs(), None, photographs()), "pool"),
         ((None, photographs(), photographs()), "outliers"),
@@ -307,6 +308,25 @@ def test_a_foreign_set_is_in_nobodys_share() -> None:
             digits.with_others(*given).shares(np.random.default_rng(0))
     with pytest.raises(ValueError, match="foreign must be pictures of 1 x 8 x 8, got photos"):
         digits.with_others(None, None, photographs(resize=False))
+
+
+def test_of_a_large_foreign_set_rows_are_drawn_and_not_the_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Found: of files that are sorted by class, the first 10,000 rows hold few classes."""
+    monkeypatch.setattr("moatbench.data.shares.FOREIGN", 10)
+    data = bundled("digits").with_others(None, None, photographs(1))
+    one, other = (data.shares(np.random.default_rng(seed)) for seed in (0, 1))
+    whole = bundled("digits").with_others(photographs(1), None).shares(np.random.default_rng(0))
+    rows = [row.tobytes() for row in whole.pool]
+    assert one.foreign is not None
+    assert other.foreign is not None
+    places = [rows.index(row.tobytes()) for row in one.foreign.astype(np.float64)]
+    assert len(places) == 10
+    assert places == sorted(places) != list(range(10))
+    assert (other.foreign == one.foreign).all()
+    facts = one.provenance["foreign"]
+    assert (facts["rows"], facts["judged"]) == (30, 10)
 
 
 def test_outliers_are_none_of_the_data_s_own_pool() -> None:
