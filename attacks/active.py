@@ -123,7 +123,8 @@ class Active(Trainer):
     ) -> Array:
         """(at most n, d) what to ask about."""
         if bandit is not None:
-            return bandit.draw(n, pool.mixes)
+            own = bandit.draw(n)
+            return np.vstack([own, pool.mixes(n - len(own))]) if self.mixed else own
         if guide is None:
             return pool.take_random(n)
         if self.select == "boundary":

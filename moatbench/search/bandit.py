@@ -1,7 +1,5 @@
 """Which groups of a pool pay: the adaptive strategy of Orekondy et al. 2019, "Knockoff Nets"."""
 
-from collections.abc import Callable
-
 import numpy as np
 
 from moatbench.search.selection import margins
@@ -17,8 +15,8 @@ class Bandit:
     """A gradient bandit whose arms are groups of like rows.
 
     A row pays by how sure the victim's answer is, how far it lies from its mean answer, and how
-    badly the surrogate foresaw it, each from 0 to 1. Rows of an arm are asked once; when all are
-    spent there are mixes.
+    badly the surrogate foresaw it, each from 0 to 1. Each row is asked once: an arm without rows is
+    drawn no more, and the round goes on among the others.
 
     Args:
         pool: (m, d) rows, at least one.
@@ -41,16 +39,21 @@ class Bandit:
     def _odds(self) -> Array:
         """(k,) how likely each arm is to be drawn; one without rows is not, while others have."""
         full = np.array([bool(rows) for rows in self._rows])
-        e = np.exp(self._preference - self._preference.max())
-        e = e * full if full.any() else e
+        preference = np.where(full | ~full.any(), self._preference, -np.inf)
+        e = np.exp(preference - preference.max())
         return np.asarray(e / e.sum())
 
-    def draw(self, n: int, mixes: Callable[[int], Array]) -> Array:
-        """(n, d) rows of arms drawn by what they have paid; mixes where an arm has none left."""
-        arms = self._rng.choice(len(self._preference), size=n, p=self._odds)
-        rows = np.array([self._rows[a].pop() if self._rows[a] else -1 for a in arms], np.intp)
-        x = np.where((rows >= 0)[:, None], self._pool[rows], mixes(n))
-        self._arm_of = {row.tobytes(): int(arm) for row, arm in zip(x, arms, strict=True)}
+    def draw(self, n: int) -> Array:
+        """(at most n, d) rows of arms drawn by what they have paid; fewer once all are spent."""
+        arms: list[int] = []
+        rows: list[int] = []
+        while len(rows) < n and any(self._rows):
+            for arm in self._rng.choice(len(self._rows), size=n - len(rows), p=self._odds):
+                if self._rows[arm]:
+                    arms.append(int(arm))
+                    rows.append(self._rows[arm].pop())
+        x = self._pool[np.array(rows, np.intp)]
+        self._arm_of = {row.tobytes(): arm for row, arm in zip(x, arms, strict=True)}
         return x
 
     def learn(self, x: Array, targets: Array, mean: Array, foreseen: Array | None) -> None:
