@@ -70,41 +70,52 @@ class Net:
         """(n, k) scores of rows (n, d), numbers from -1 to 1, in single precision."""
         import torch
 
-        where, n = resolved(self.device), len(z)
-        rows = np.zeros((n + -n % BLOCK, z.shape[1]), np.float32)
-        rows[:n] = z
+        where = resolved(self.device)
         with one_thread():
             module = self.module.to(where)
             with torch.inference_mode():
                 parts = [
-                    module(torch.from_numpy(rows[at : at + BLOCK]).to(where)).double().cpu().numpy()
-                    for at in range(0, len(rows), BLOCK)
+                    module(torch.from_numpy(rows).to(where)).double().cpu().numpy()
+                    for rows in _blocks(z, np.float32)
                 ]
-        return np.concatenate(parts)[:n] if parts else np.empty((0, self.k))
+        return np.concatenate(parts)[: len(z)] if parts else np.empty((0, self.k))
 
     def slopes(self, z: Array, towards: Labels, away: Labels) -> Array:
         """(n, d) how the score of one class above another's (n,) grows with each column of z."""
-        rows = np.arange(len(z))
-        return self._slopes(z, lambda scores: scores[rows, towards] - scores[rows, away])
+        every = np.arange(BLOCK)
+        return self._slopes(
+            z, (towards, away), lambda scores, one, other: scores[every, one] - scores[every, other]
+        )
 
     def log_slopes(self, z: Array, labels: Labels) -> Array:
         """(n, d) how the log-probability of a class (n,) grows with each column of z."""
-        rows = np.arange(len(z))
-        return self._slopes(z, lambda scores: scores.log_softmax(dim=1)[rows, labels])
+        every = np.arange(BLOCK)
+        return self._slopes(z, (labels,), lambda scores, one: scores.log_softmax(dim=1)[every, one])
 
-    def _slopes(self, z: Array, part: Callable[[Any], Any]) -> Array:
+    def _slopes(self, z: Array, labels: Sequence[Labels], part: Callable[..., Any]) -> Array:
         import torch
 
-        where = resolved(self.device)
+        where, found = resolved(self.device), []
         with one_thread():
-            x = torch.tensor(z, dtype=torch.float32, device=where, requires_grad=True)
-            part(self.module.to(where)(x)).sum().backward()
-        assert x.grad is not None
-        return np.asarray(x.grad.double().cpu().numpy())
+            module = self.module.to(where)
+            blocks = (_blocks(z, np.float32), *(_blocks(one, np.intp) for one in labels))
+            for rows, *classes in zip(*blocks, strict=True):
+                x = torch.from_numpy(rows).to(where).requires_grad_()
+                (slopes,) = torch.autograd.grad(part(module(x), *classes).sum(), x)
+                found.append(slopes.double().cpu().numpy())
+        return np.concatenate(found)[: len(z)] if found else np.empty(z.shape)
 
     def outputs(self, z: Array) -> Array:
         """(n, k) probabilities, in double precision."""
         return softmax(self.scores(z))
+
+
+def _blocks(values: NDArray[Any], kind: type) -> list[NDArray[Any]]:
+    """Return blocks of 64 rows, the last filled up with zeros."""
+    n = len(values)
+    whole = np.zeros((n + -n % BLOCK, *values.shape[1:]), kind)
+    whole[:n] = values
+    return [whole[at : at + BLOCK] for at in range(0, n, BLOCK)]
 
 
 def kept(module: Any) -> dict[str, Weights]:
