@@ -198,6 +198,19 @@ def test_muon_leaves_to_adam_what_is_no_hidden_matrix() -> None:
     assert all(w.grad is None for w in net.parameters())
 
 
+@pytest.mark.parametrize("rotate", [0.0, 1.0])
+def test_muon_leaves_both_heads_to_adam_where_pictures_are_turned(
+    rotate: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, usual = [], training._optimiser
+    monkeypatch.setattr(training, "_optimiser", lambda *a: made.append(usual(*a)) or made[-1])
+    net, how = make("cnn", IMAGE, 3, {}), Recipe(1, 0, optimiser="muon", rotate=rotate)
+    train(net, np.zeros((4, 64)), np.full((4, 3), 1 / 3), how, np.random.default_rng(0))
+    moved = {id(w) for w in made[0].matrices}
+    assert [id(w) in moved for w in net.parameters() if w.ndim > 1] == [True, True, True, False]
+    assert len(moved) == 3
+
+
 def test_confidences_are_learnt_by_muon_and_labels_by_adam() -> None:
     learner = NetLearner(SPACE, 3)
     for loss in ("l1_log", "cross_entropy"):
@@ -207,7 +220,9 @@ def test_confidences_are_learnt_by_muon_and_labels_by_adam() -> None:
     for n, loss, hard in ((650, "cross_entropy", True), (FEW - 1, "l1_log", False)):
         assert learner.afresh(n, loss, hard).optimiser == "adam"
     turned = replace(learner, recipe=replace(learner.recipe, rotate=0.5))
-    assert turned.afresh(650, "l1_log", hard=False).optimiser == "adam"
+    assert (
+        turned.afresh(650, "l1_log", hard=False).optimiser == "muon"
+    )  # as the attack that it wears
     theirs = replace(learner, recipe=replace(learner.recipe, optimiser="sgd"))
     assert theirs.afresh(650, "l1_log", hard=False).optimiser == "sgd"
 
@@ -228,6 +243,24 @@ def test_a_warm_fit_is_too_short_for_muon_where_few_purchases_are_new(
     first = learner.fit(x[:250], p[:250], np.random.default_rng(0))
     learner.fit(x[:n], p[:n], np.random.default_rng(0), first)
     assert taken[-1] == optimiser
+
+
+@pytest.mark.parametrize(("n", "share"), [(150, 1 / 3), (450, 0.85 / 3)])
+def test_a_warm_fit_is_shortened_where_adam_stands_in_for_muon_alone(
+    n: int, share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found: Adam's own warm fits, to fewer than 200 purchases, were too."""
+    x, taken = pictures(n), []
+
+    def noted(self: NetLearner, z: Array, targets: Array, recipe: Recipe, *_: Any) -> Any:
+        taken.append((recipe.steps, recipe.optimiser))
+        return (a_net("cnn", IMAGE),)
+
+    monkeypatch.setattr(NetLearner, "trained", noted)
+    p, learner, few = np.full((n, 5), 0.2), NetLearner(SPACE, 5), n * 2 // 3
+    first = learner.fit(x[:few], p[:few], np.random.default_rng(0))
+    learner.fit(x, p, np.random.default_rng(0), first)
+    assert taken[-1] == (int(share * learner.recipe.steps_for(n)), "adam")
 
 
 @pytest.mark.parametrize("name", RECIPES)

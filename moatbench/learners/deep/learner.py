@@ -26,7 +26,7 @@ BRIEF, BRIEFLY_ON = 300, 150  # steps where the fit only chooses the next querie
 CHOOSING = 0.4  # of the steps, after which held-out purchases choose the loss, if no zero is told
 LEAST_SHARE = 0.2  # of the steps, of a warm fit
 LONG = 0.5  # of the steps, of a warm fit to more purchases: in fewer Muon does not come back
-SHORTER = 0.85  # of those fewer steps, which Adam takes
+SHORTER = 0.85  # of those fewer steps, which Adam takes in Muon's place
 STAYS = 0.8  # of the weights that it goes on from; with 1.0 it knows less off the first rows
 ON_LABELS = 0.6  # of the steps, for three networks: more tell no more
 WARM_ON_LABELS = 5 / 6  # of those, of a warm fit
@@ -136,7 +136,8 @@ class NetLearner:
         if last is not None and last.nets:
             share = max(LEAST_SHARE, 1 - last.taught / len(x)) * (WARM_ON_LABELS if hard else 1)
         recipe = self.afresh(len(x), loss, hard, share)
-        if share < LONG and last is not None and len(x) > last.taught and not hard:
+        muon = recipe.optimiser != self.recipe.optimiser
+        if muon and share < LONG and last is not None and len(x) > last.taught:
             recipe = _shorter(replace(self.recipe, loss=loss), len(x), SHORTER * share)
         start, stays = last.nets if last else (), STAYS_ON_LABELS if hard else STAYS
         nets = self.trained(z, targets, recipe, rng, members, start, stays)
@@ -157,7 +158,7 @@ class NetLearner:
         recipe = replace(self.recipe, loss=loss)
         if hard:
             return _shorter(replace(recipe, decay=DECAY), n, share * ON_LABELS)
-        if n < FEW or recipe.rotate or recipe.optimiser != "adam":
+        if n < FEW or recipe.optimiser != "adam":
             return _shorter(recipe, n, share) if share < 1 else recipe
         muon = replace(recipe, optimiser="muon", decay=MUON_DECAY)
         return _shorter(muon, n, share * MUON_SHARE)

@@ -17,22 +17,25 @@ class Muon(torch.optim.AdamW):
 
     A gradient of few rows has few directions, and its largest hide the others. The momentum's
     nearest orthogonal matrix has them all. Filters of a convolution are rows of a matrix. Adam
-    keeps the last layer, vectors, and matrices that are large.
+    keeps last layers, vectors, and matrices that are large.
 
     Args:
         net: to be trained.
         rate: of Adam; its groups hold it, and a schedule may move it.
         decay: of the matrices, apart from the gradient; others keep theirs.
         fused: whether Adam's steps are computed by one kernel.
+        heads: how many of the last matrices are last layers.
 
     Source: Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks",
     kellerjordan.github.io/posts/muon; the coefficients are theirs. Steps by the size of a matrix:
     Liu et al. 2025, "Muon is Scalable for LLM Training", arXiv:2502.16982.
     """
 
-    def __init__(self, net: nn.Module, rate: float, decay: float, fused: bool | None) -> None:
+    def __init__(
+        self, net: nn.Module, rate: float, decay: float, fused: bool | None, heads: int = 1
+    ) -> None:
         weights = list(net.parameters())
-        hidden = [w for w in weights if w.ndim > 1][:-1]
+        hidden = [w for w in weights if w.ndim > 1][:-heads]
         self.matrices = [w for w in hidden if min(len(w), w[0].numel()) <= LARGEST]
         self.momenta = [torch.zeros_like(w) for w in self.matrices]
         ours = {id(w) for w in self.matrices}

@@ -234,7 +234,8 @@ LOSS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 def _optimiser(net: nn.Module, recipe: Recipe) -> Any:
     if recipe.optimiser == "muon":
-        return Muon(net, recipe.rate, recipe.decay, recipe.quick or None)
+        heads = 2 if isinstance(net, _Turned) else 1
+        return Muon(net, recipe.rate, recipe.decay, recipe.quick or None, heads)
     if recipe.optimiser == "adam":
         return torch.optim.AdamW(
             net.parameters(), recipe.rate, weight_decay=recipe.decay, fused=recipe.quick or None
