@@ -1,4 +1,8 @@
-"""The one training loop of torch: victims, surrogates and restorers go through it."""
+"""The training loop of deep networks: victims, surrogates and what HODA watches go through it.
+
+D-DAE's network of answers has a loop of its own (`learners.ddae`), polishing goes by L-BFGS
+(`polish`), and the small networks of defenses are fitted without torch.
+"""
 
 from collections.abc import Callable, Collection, Iterator
 from copy import deepcopy
