@@ -1,7 +1,8 @@
 """Jacobian-based dataset augmentation: from real inputs, go along the surrogate's slopes.
 
 Sources: JBDA, Papernot et al. 2017, "Practical Black-Box Attacks against Machine Learning", sec. 4;
-JBDA-TR, Juuti et al. 2019, "PRADA" (EuroS&P), with the constants of Tang et al. 2024, "ModelGuard".
+JBDA-TR, Juuti et al. 2019, "PRADA" (EuroS&P), with the reach and the steps of Tang et al. 2024,
+"ModelGuard", who begin with 1,000 rows; conf/ has 150, for small pools.
 """
 
 from collections.abc import Iterator
