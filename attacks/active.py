@@ -43,7 +43,7 @@ class Active(Trainer):
         uniform_share: of a round's queries, those that are uniform.
         mixed: whether mixes may be asked about; without, it ends with the pool and asks uniform
             inputs.
-        polish: whether networks go on after Adam, on exact confidences: a minute for 2,600 answers.
+        polish: whether networks go on by L-BFGS, on exact confidences: a minute for 2,600 answers.
         warm: whether they go on from the last checkpoint's, or begin anew at each.
         wider: times as many units as the victim's, where the width of its network is a knob; of
             a cnn 8 in its first layer at least, unless this is 1.

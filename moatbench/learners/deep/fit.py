@@ -31,7 +31,7 @@ class NetFit:
         chosen_at: how many purchases there were when it was chosen.
         taught: how many purchases they were trained on.
         rows: those, encoded, and their targets; None of a brief fit.
-        polished: whether they went on after Adam.
+        polished: whether they went on by L-BFGS.
     """
 
     learner: "NetLearner"

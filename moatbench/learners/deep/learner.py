@@ -50,7 +50,7 @@ class NetLearner:
     and noisy answers it is. On labels, and of few purchases, Adam trains, else `Muon`. On bare
     labels three networks are averaged. A network twice as wide as the victim learns it better from
     the same purchases, and in fewer steps. Where it polishes, such a one goes on by L-BFGS from
-    where Adam ends, and stays if it knows held-out purchases better: a network as wide as the
+    where these end, and stays if it knows held-out purchases better: a network as wide as the
     victim ends in a minimum of its own.
 
     Args:
@@ -61,7 +61,7 @@ class NetLearner:
         recipe: how each is trained; its loss is what held-out purchases choose.
         warm: whether a fit goes on from the last one, with some of its weights drawn anew,
             and steps by the share of new purchases.
-        polish: whether to go on after Adam, on exact answers.
+        polish: whether to go on by L-BFGS, on exact answers.
         wider: times as many units as `knobs` say, where the network's width is one of them.
         note: what a surrogate should say about its learner.
     """
