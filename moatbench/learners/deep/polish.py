@@ -1,4 +1,4 @@
-"""Train on past where steps by batches end: all rows at once, with the curvature, on exact answers."""
+"""Train on past where batches end: all rows at once, with the curvature, on exact answers."""
 
 import torch
 from torch import Tensor, nn
