@@ -125,5 +125,11 @@ def stages_of(how: Recipe, n: int, stages: int) -> list[int]:
 
 
 def recipe_of(name: str, training: Mapping[str, Any], device: str | None) -> Recipe:
-    """Return the recipe of a victim, on its device."""
+    """Return the recipe of a victim, on its device.
+
+    Raises:
+        ValueError: the changes name a device too.
+    """
+    if "device" in training:
+        raise ValueError("victim.training.device must be left out; say victim.device")
     return recipe(name, {**training, "device": device}, "victim")

@@ -307,6 +307,47 @@ def test_a_loss_that_is_no_number_is_told() -> None:
         train(make("mlp", (64,), 3, {}), SPACE.encode(x), told(x), wild, RNG)
 
 
+@pytest.mark.parametrize("warm", [False, True])
+def test_new_weights_after_a_divergence_take_all_steps(
+    warm: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found: they took the few steps of the warm fit that had failed."""
+    taken = []
+
+    def failing(net: Any, z: Array, _: Array, how: Recipe, rng: np.random.Generator) -> Any:
+        taken.append(how.steps_for(len(z)))
+        if len(taken) == 1:
+            raise Diverged("no number")
+        return net
+
+    monkeypatch.setattr("moatbench.learners.deep.training.train", failing)
+    learner, z, p = NetLearner(SPACE, 5), np.zeros((300, 64)), np.full((300, 5), 0.2)
+    start = (a_net("cnn", IMAGE),) if warm else ()
+    learner.trained(z, p, Recipe(150, 0), np.random.default_rng(0), 1, start)
+    assert taken == [150, 700 if warm else 150]
+
+
+def test_the_loss_of_labels_is_not_kept_for_confidences(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found: nothing had chosen it, and it stayed for up to four times as many answers."""
+    monkeypatch.setattr(NetLearner, "trained", lambda *_: (a_net("cnn", IMAGE),))
+    x, p, learner = pictures(60), np.full((60, 5), 0.2), NetLearner(SPACE, 5)
+    labels = learner.fit(x[:20], np.eye(5)[np.arange(20) % 5], np.random.default_rng(0))
+    assert labels.loss == "cross_entropy"
+    assert learner.fit(x[:24], p[:24], np.random.default_rng(0), labels).loss == "l1_log"
+
+
+def test_sgd_keeps_its_momentum_over_one_cycle() -> None:
+    how = Recipe(20, 0, optimiser="sgd", momentum=0.5, schedule="one_cycle")
+    assert {now["momentum"] for now in training._course(how, 20, 3)} == {0.5}
+
+
+@pytest.mark.parametrize("change", [{"augment": True}, {"rotate": 1.0}], ids=str)
+def test_pictures_are_moved_and_turned_before_no_network_of_rows(change: dict[str, Any]) -> None:
+    how = replace(QUICK, **change)
+    with pytest.raises(ValueError, match=r"networks of pictures, got a network of rows \(mlp\)"):
+        train(make("mlp", (64,), 3, {}), np.zeros((9, 64)), np.full((9, 3), 1 / 3), how, RNG)
+
+
 def test_outlier_exposure_makes_undecided() -> None:
     x, odd = SPACE.encode(pictures(200)), np.ones((50, 64))
     targets = np.eye(3)[told(pictures(200)).argmax(axis=1)]

@@ -36,7 +36,7 @@ def test_what_says_nothing_is_on_the_device_of_the_run(monkeypatch: pytest.Monke
 
 
 def test_of_two_gpus_each_has_one_run_and_a_third_waits(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(device, "POLL", 0.01)
     held: list[int] = []
@@ -52,6 +52,7 @@ def test_of_two_gpus_each_has_one_run_and_a_third_waits(
             waiting.start()
             waiting.join(0.1)
             assert held == []
+            assert caplog.messages == ["waiting for a GPU: other runs hold all of 2"]
         waiting.join(5)
     assert held == [1]
 

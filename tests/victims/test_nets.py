@@ -96,6 +96,7 @@ def test_a_table_is_learnt_by_an_mlp() -> None:
         ({"net": "mlp", "knobs": {"hidden": [8, 1.5]}}, "net mlp: hidden must be a whole number"),
         ({"recipe": "magic"}, "victim.recipe must be ours"),
         ({"training": {"step": 1}}, "victim.training must hold steps"),
+        ({"training": {"device": "cpu"}}, "victim.training.device must be left out; say victim."),
         ({"outlier_exposure": 1.0}, "needs outliers; name some with data@outliers"),
         ({"outlier_exposure": -1.0}, "outlier_exposure"),
         ({"stages": 301}, "victim.stages must be at most the 300 steps of its training, got 301"),

@@ -1,5 +1,6 @@
 """Where torch computes: one thread of the CPU unless told otherwise, or a GPU of one's own."""
 
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -10,6 +11,7 @@ from filelock import FileLock, Timeout
 
 from moatbench.knobs import check_choice
 
+log = logging.getLogger(__name__)
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("float32", "bfloat16")
 POLL = 0.5  # seconds between looks for a GPU that nobody holds
@@ -115,6 +117,7 @@ def _own_gpu() -> Iterator[int]:
 def free_one(names: Sequence[str], folder: Path) -> Iterator[int]:
     """Wait for one of several that nobody holds, and hold it by a lock of a file of its name."""
     locks = [FileLock(folder / f"moatbench-gpu-{name}.lock", mode=EVERYBODY) for name in names]
+    waiting = False
     while True:
         for place, lock in enumerate(locks):
             try:
@@ -126,6 +129,9 @@ def free_one(names: Sequence[str], folder: Path) -> Iterator[int]:
             finally:
                 lock.release()
             return
+        if not waiting:
+            log.warning("waiting for a GPU: other runs hold all of %d", len(names))
+        waiting = True
         time.sleep(POLL)
 
 

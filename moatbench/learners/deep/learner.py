@@ -169,7 +169,7 @@ class NetLearner:
         """Let held-out purchases choose the loss; say how many purchases there were then."""
         n = len(z)
         if hard:
-            return "cross_entropy", n
+            return "cross_entropy", 0  # nothing chose it: it is not kept for confidences
         if last and last.loss in LOSSES and last.chosen_at > min(n / STALE, ENOUGH):
             return last.loss, last.chosen_at
         if n < FEWEST:
@@ -233,7 +233,10 @@ class NetLearner:
                 try:
                     state = kept(train(module, z, targets, recipe, rng))
                 except Diverged:  # once more from new weights, with smaller steps
-                    slower = replace(recipe, rate=SLOWER * recipe.rate)
+                    hard = bool(targets.max(axis=1).min() == 1)
+                    whole = self.afresh(len(z), recipe.loss, hard).steps_for(len(z)) if known else 0
+                    steps = max(recipe.steps, whole)  # old weights take fewer than new ones
+                    slower = replace(recipe, rate=SLOWER * recipe.rate, steps=steps)
                     state = kept(train(fresh(), z, targets, slower, rng))
             found.append(Net(self.net, self.image, self.k, knobs, state))
         return tuple(found)

@@ -78,6 +78,7 @@ def train(
 
     Raises:
         Diverged: the loss became no number.
+        ValueError: pictures are to be moved or turned, and the network knows of none.
     """
     where = resolved(recipe.device)
     x = torch.from_numpy(np.ascontiguousarray(z, np.float32)).to(where)
@@ -90,6 +91,11 @@ def train(
     n, steps = len(x), recipe.steps_for(len(x))
     size = recipe.batch_for(n)
     image = getattr(net[0], "image", None) if isinstance(net, nn.Sequential) else None
+    if image is None and (recipe.augment or recipe.rotate):
+        raise ValueError(
+            "augment and rotate must be for networks of pictures, got a network of rows (mlp); "
+            "leave them out, or choose cnn"
+        )
     turned: _Turned | None = None
     if recipe.rotate and image is not None and isinstance(net, nn.Sequential):
         turned = _Turned(net, image).to(where)
@@ -272,7 +278,11 @@ def _schedule(optimiser: Any, recipe: Recipe, steps: int, a_pass: int) -> Any:
     schedules = torch.optim.lr_scheduler
     if recipe.schedule == "one_cycle":
         return schedules.OneCycleLR(
-            optimiser, recipe.rate, total_steps=steps + 1, pct_start=WARM_UP
+            optimiser,
+            recipe.rate,
+            total_steps=steps + 1,
+            pct_start=WARM_UP,
+            cycle_momentum=recipe.optimiser != "sgd",  # sgd keeps the recipe's
         )
     if recipe.schedule == "cosine":
         return schedules.CosineAnnealingLR(optimiser, max(1, steps))
