@@ -23,7 +23,7 @@ from moatbench.learners.published import PUBLISHED, learner_for, turning
 from moatbench.models.forward import softmax
 from moatbench.numerics.spread import k_center
 from moatbench.space import InputSpace, Numeric
-from moatbench.types import Array
+from moatbench.types import Array, Rows
 
 RNG = np.random.default_rng(3)
 QUICK = Recipe(steps=120, epochs=0)
@@ -108,15 +108,16 @@ def test_a_row_has_the_same_slopes_in_any_batch_and_takes_no_more_memory(name: s
     z, most = np.random.default_rng(0).uniform(-1, 1, (150, 144)), []
     one, other = np.arange(150) % 5, (np.arange(150) + 2) % 5
     net.module.register_forward_hook(lambda _, rows, __: most.append(len(rows[0])))
-    for found in (
-        lambda rows: net.slopes(z[rows], one[rows], other[rows]),
-        lambda rows: net.log_slopes(z[rows], one[rows]),
-    ):
-        whole = found(np.arange(150))
-        assert (found(np.arange(150)[::-1])[::-1] == whole).all()
-        for i in (0, 63, 149):
-            assert (found(np.array([i])) == whole[i]).all()
-        assert found(np.arange(0)).shape == (0, 144)
+
+    def found(rows: Rows) -> Array:
+        slopes = net.slopes(z[rows], one[rows], other[rows])
+        return np.stack([slopes, net.log_slopes(z[rows], one[rows])], axis=1)
+
+    whole = found(np.arange(150))
+    assert (found(np.arange(150)[::-1])[::-1] == whole).all()
+    for i in (0, 63, 149):
+        assert (found(np.array([i])) == whole[i]).all()
+    assert found(np.arange(0)).shape == (0, 2, 144)
     assert set(most) == {64}
     assert all(weights.grad is None for weights in net.module.parameters())
 
@@ -203,7 +204,12 @@ def test_muon_leaves_both_heads_to_adam_where_pictures_are_turned(
     rotate: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made, usual = [], training._optimiser
-    monkeypatch.setattr(training, "_optimiser", lambda *a: made.append(usual(*a)) or made[-1])
+
+    def noted(net: torch.nn.Module, how: Recipe) -> Any:
+        made.append(usual(net, how))
+        return made[-1]
+
+    monkeypatch.setattr(training, "_optimiser", noted)
     net, how = make("cnn", IMAGE, 3, {}), Recipe(1, 0, optimiser="muon", rotate=rotate)
     train(net, np.zeros((4, 64)), np.full((4, 3), 1 / 3), how, np.random.default_rng(0))
     moved = {id(w) for w in made[0].matrices}

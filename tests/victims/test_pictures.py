@@ -139,7 +139,7 @@ def test_pictures_of_more_than_8_bits_are_refused(kind: type, tmp_path: Path) ->
 
     for name in "ab":
         (tmp_path / name).mkdir()
-        values = (1000 * np.arange(64).reshape(8, 8)).astype(kind)
+        values: NDArray[Any] = (1000 * np.arange(64).reshape(8, 8)).astype(kind)
         Image.fromarray(values).save(tmp_path / name / "0.tif")
     with pytest.raises(ValueError, match=r"8 bits a channel, got .*0\.tif of Pillow's mode [IF]"):
         pictures.images(str(tmp_path))

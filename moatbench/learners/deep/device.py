@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import gettempdir
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -172,7 +173,7 @@ def _all_bits() -> Iterator[None]:
     """Let products of float32 have all its bits; torch 2.9 and later set that for each part."""
     import torch
 
-    backends = torch.backends
+    backends: Any = torch.backends  # whose parts have no types
     if not hasattr(backends.cuda.matmul, "fp32_precision"):
         before = torch.get_float32_matmul_precision()
         torch.set_float32_matmul_precision("highest")
