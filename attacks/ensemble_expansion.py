@@ -121,13 +121,16 @@ class _Session:
 
     def _enter(self, book: Book, asked: Array, answers: Answers) -> None:
         """Write answers into the book; what was refused, or told as a label only, is None."""
-        outputs = answers.outputs
+        outputs, values = answers.outputs, self._at.values(answers.x)
         told = np.zeros(len(answers.x), bool) if outputs is None else has_outputs(outputs)
+        whole = told.copy()
         if outputs is not None and told.any():
             start = book.n
-            book.add(self._at.values(answers.x[told]), outputs[told])
+            book.add(values[told], outputs[told])
             for i, row in enumerate(answers.rows[told], start):
                 book.note(asked[row], i)
+            whole[told] = np.isfinite(book.slack[start : book.n])
+        book.bare += zip(values[~whole], answers.labels[~whole].tolist(), strict=True)
         for values in asked:
             book.note(values, None)
 

@@ -91,6 +91,7 @@ class Book:
         values: (capacity, J), `outputs` (capacity, classes) as answered, `targets` and `residual`
             (capacity, k), `slack` (capacity,) what an answer may be off by, `spread` (capacity,)
             the square of what the sum may be, `on` (capacity, V); the first `n` rows count.
+        bare: values and label of each answer that does not tell all confidences.
     """
 
     def __init__(self, at: Coordinates, scale: Scale) -> None:
@@ -103,6 +104,7 @@ class Book:
         self.slack, self.spread = np.empty((2, 1024))
         self.on: Mask = np.zeros((1024, 64), dtype=bool)
         self.places: dict[bytes, int | None] = {}
+        self.bare: list[tuple[Array, int]] = []
         self._before: dict[bytes, int] = {}  # places of what is asked again
         self.varies = False  # whether something was answered otherwise then
         self._alike = 0  # answers that were the same
@@ -117,6 +119,11 @@ class Book:
     def note(self, asked: Array, place: int | None) -> None:
         """Note where the answer to (J,) values stands, if it was answered as other ones."""
         self.places.setdefault(asked.tobytes(), place)
+
+    def whole(self, values: bytes) -> bool:
+        """Whether the answer to values, by their bytes, tells all confidences."""
+        place = self.places.get(values)
+        return place is not None and bool(np.isfinite(self.slack[place]))
 
     def add(self, values: Array, outputs: Array) -> None:
         """Take in (m, J) values and the (m, classes) outputs answered."""
@@ -166,6 +173,19 @@ class Book:
         """(n,) of which answers something is left over."""
         known = slice(0, self.n)
         return np.asarray(np.abs(self.residual[known]).max(axis=1) > self.limit(known))
+
+    @property
+    def belied(self) -> int:
+        """How many of the bare labels are others than the sum's: it lacks terms there, too."""
+        if not self.bare or self.scale.k == 1:
+            return 0
+        values, labels = zip(*self.bare, strict=True)
+        sums = self.terms.sums(self.switches.on(np.array(values)))
+        scores = self.scale.scores(sums[:, :-1])
+        behind = scores.max(axis=1) - scores[np.arange(len(scores)), labels]
+        slack = self.slack[: self.n]
+        usual = float(np.median(slack[np.isfinite(slack)]))
+        return int((behind > 2 * (usual + DEVIATIONS * np.sqrt(sums[:, -1]))).sum())
 
     @property
     def diverges(self) -> bool:

@@ -101,8 +101,9 @@ def chosen(expansion: Expansion, card: Card, rng: Generator) -> Surrogate:
     if name == alone:  # what judged is learnt too
         model = _trees(card, book, np.ones(n, bool), rng)
     clean = expansion.clean
-    parameters = evidence(book, found, clean) if name != alone else {}
-    return Surrogate(served(model), parameters, note=told(name, expansion, int(left.sum())))
+    parameters = evidence(expansion, found, clean) if name != alone else {}
+    note = told(name, expansion, int(left.sum()), clean)
+    return Surrogate(served(model), parameters, note=note)
 
 
 def _trees(card: Card, book: Book, rows: Mask, rng: Generator) -> Outputs:
@@ -127,18 +128,23 @@ def _grown(card: Card, x: Array, values: Array, rng: Generator) -> Outputs:
     return outputs
 
 
-def told(name: str, expansion: Expansion, left: int) -> str:
+def told(name: str, expansion: Expansion, left: int, clean: int) -> str:
     """Say what was found, and what is left over or how much can be unseen."""
-    book = expansion.book
+    book, withheld = expansion.book, expansion.withheld
     tests = int(book.terms.members.any(axis=0).sum())
     found = f"{len(book.terms)} terms of {tests} tests"
-    if left:
-        return f"{name}: {found}, {left} of {book.n} answers not explained"
+    gaps = [f"{left} of {book.n} answers"] if left else []
+    if belied := book.belied:
+        gaps.append(f"{belied} of {len(book.bare)} labels without all confidences")
+    if gaps:
+        return f"{name}: {found}, {' and '.join(gaps)} not explained"
     blur = book.scale.step > 0 or book.scale.single
     within = " beyond rounding errors, which add up," if blur else ""
+    those = "inputs whose confidences are told whole" if withheld else "such inputs"
     return (
-        f"{name}: {found}, no surprise{within} in the last {expansion.clean} draws: at most "
-        f"{unseen(expansion.clean):.2%} of such inputs are unseen ({SURELY:.0%})"
+        f"{name}: {found}, no surprise{within} in the last {clean} draws: at most "
+        f"{unseen(clean):.2%} of {those} are unseen ({SURELY:.0%})"
+        + (f"; {withheld:.1%} of the draws were not" if withheld else "")
     )
 
 
@@ -147,12 +153,13 @@ def unseen(clean: int) -> float:
     return float(1 - (1 - SURELY) ** (1 / clean)) if clean else 1.0
 
 
-def evidence(book: Book, found: Sum, clean: int) -> dict[str, Array]:
+def evidence(expansion: Expansion, found: Sum, clean: int) -> dict[str, Array]:
     """Return what was recovered, all that answers are made of; and how sure it is.
 
-    The certificate is draws without a surprise, and the bound on what they leave unseen.
+    The certificate is draws without a surprise, and the bound on what they leave unseen of inputs
+    that are told whole; `withheld` is the share of the draws that were not.
     """
-    switches, terms = found.switches, found.terms
+    book, switches, terms = expansion.book, found.switches, found.terms
     used = np.flatnonzero(terms.members.any(axis=0))
     columns = (switches.feature, switches.name, switches.low, switches.high)
     tests = [np.array(column, dtype=np.float64)[used] for column in columns]
@@ -163,6 +170,7 @@ def evidence(book: Book, found: Sum, clean: int) -> dict[str, Array]:
         "anchor": book.at.anchor.copy(),
         "log_odds": np.array([float(book.scale.logs)]),
         "certificate": np.array([clean, unseen(clean)]),
+        "withheld": np.array([expansion.withheld]),
     }
 
 

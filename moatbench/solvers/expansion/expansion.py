@@ -49,15 +49,21 @@ class Expansion:
 
     @property
     def clean(self) -> int:
-        """Draws answered since the last surprise, if nothing is left over of any answer.
+        """Draws answered whole since the last surprise, if nothing is left over of any answer.
 
         A surprise is a draw that tells anything new, or a search that does. Chosen questions that
-        narrow a gap are none: what draws were answered before still speaks for the sum.
+        narrow a gap are none: what draws were answered before still speaks for the sum. An answer
+        that leaves confidences out cannot surprise, and does not count; its label can.
         """
-        if self.book.left.any():
+        if self.book.left.any() or self.book.belied:
             return 0
-        places, since = self.book.places, self.drawn[self._surprised :]
-        return sum(places.get(key) is not None for key in since)
+        return sum(self.book.whole(key) for key in self.drawn[self._surprised :])
+
+    @property
+    def withheld(self) -> float:
+        """Share of the draws asked that were refused, or answered without all confidences."""
+        asked = [self.book.whole(key) for key in self.drawn if key in self.book.places]
+        return 1 - sum(asked) / len(asked) if asked else 0.0
 
     def questions(self) -> Iterator[Array]:
         """Yield (m, J) values to ask, new ones; their answers are in the book when it goes on."""

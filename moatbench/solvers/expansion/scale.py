@@ -73,6 +73,12 @@ class Scale:
             return logs[:, 1:] - logs[:, :1], FLOOR + error
         return logs - logs.mean(axis=1, keepdims=True), FLOOR + error
 
+    def scores(self, totals: Array) -> Array:
+        """(n, k) totals of each class, the largest of which is the label's."""
+        if self.width > 1 or self.k == 1:
+            return totals
+        return np.hstack([-totals if self.logs else 1 - totals, totals])
+
     def outputs(self, totals: Array) -> Array:
         """(n, k) outputs that answers on this scale stand for."""
         if self.logs:
