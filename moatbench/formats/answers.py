@@ -14,6 +14,7 @@ from moatbench.types import Array
 
 LINKS = ("softmax", "sigmoid")
 ROUNDED = 1e-3  # how far sums may be off in single precision, or less
+NEAR = 5e-7  # how far they may be off and stay: half of what replies may be
 DUST = 1e-5  # how far below 0 rounding may leave a probability: 1 - p of a forest in float32
 
 
@@ -156,11 +157,14 @@ def _probabilities(values: Any, link: str | None) -> Array:
         return _without_dust(np.hstack([1 - p, p]))
     if link is not None:
         return softmax(outputs)
-    outputs = _without_dust(outputs)
-    total = outputs.sum(axis=1, keepdims=True)
+    swept = _without_dust(outputs)
+    total = swept.sum(axis=1, keepdims=True)
     if values.dtype.itemsize < 8 and (np.abs(total - 1) < ROUNDED).all():
-        return np.asarray(outputs / total)  # a sum of single precision is one only nearly
-    return np.asarray(outputs)
+        # A sum of single precision is one only nearly. What is near enough is told as it is, and
+        # the others in single precision again: clients see what the answers are exact to
+        off = (np.abs(total - 1) > NEAR) | (swept != outputs).any(axis=1, keepdims=True)
+        return np.where(off, (swept / total).astype(np.float32).astype(np.float64), swept)
+    return swept
 
 
 def _without_dust(outputs: Array) -> Array:

@@ -10,6 +10,7 @@ from moatbench.attacks.ensemble_expansion import EnsembleExpansion
 from moatbench.data import Column, Dataset, Table
 from moatbench.defense import Defense
 from moatbench.defenses.confidence_threshold import ConfidenceThreshold
+from moatbench.formats.answers import form_of
 from moatbench.models.forward import softmax
 from moatbench.randomness import stream
 from moatbench.reply import Reply, from_outputs
@@ -88,6 +89,21 @@ def test_refused_draws_are_told_of() -> None:
     (withheld,) = point.parameters["withheld"]
     assert 0.01 < withheld < 0.08
     assert f"; {withheld:.1%} of the draws were not" in point.note
+
+
+def test_single_precision_of_several_classes_is_no_missing_term() -> None:
+    def predict(x: Array) -> Reply:
+        over = x[:, :4] > np.array([0.1, -0.2, 0.3, 0.0])
+        z = np.column_stack([1.3 * over[:, 0] * over[:, 1], 0.7 * over[:, 2], 0.9 * over[:, 3]])
+        told = softmax(z - 0.31 * over[:, [1]]).astype(np.float32)
+        return form_of(told, None, ("a", "b", "c")).reply(told)
+
+    space = InputSpace.box(4)
+    x = space.sample(400, np.random.default_rng(0))
+    victim = by_hand(predict, x, (100, 200), space, ("a", "b", "c"), "gradient_boosting")
+    (point,) = played(victim, Defense(), 800)
+    assert "no surprise beyond rounding errors" in point.note
+    assert len(point.parameters["terms"]) < 12
 
 
 def boosted() -> Victim:

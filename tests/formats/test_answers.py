@@ -13,6 +13,7 @@ from moatbench.formats.checked import agreement, require_steady
 from moatbench.formats.model import Model
 from moatbench.formats.served import Held, Served, filled_blocks
 from moatbench.models.forward import BLOCK
+from moatbench.victim import reply_problem
 
 TWO, THREE = ("a", "b"), ("a", "b", "c")
 P = np.array([0.25, 0.75, 0.5])
@@ -48,12 +49,25 @@ def test_a_column_a_class_in_the_models_own_order(raw: Any) -> None:
     assert reply.labels.tolist() == [1, 0]
 
 
-def test_sums_in_single_precision_are_made_one() -> None:
+def test_sums_in_single_precision_that_are_nearly_one_are_told_as_they_are() -> None:
+    """Divided, they would look exact to more digits than they are."""
     rng = np.random.default_rng(0)
     raw = torch.softmax(torch.tensor(rng.normal(size=(50, 40)), dtype=torch.float32), 1).numpy()
-    outputs = form_of(raw, None, tuple(map(str, range(40)))).reply(raw).outputs
-    assert outputs is not None
-    assert np.abs(outputs.sum(axis=1) - 1).max() < 1e-12
+    assert np.abs(raw.astype(np.float64).sum(axis=1) - 1).max() > 1e-8
+    reply = form_of(raw, None, tuple(map(str, range(40)))).reply(raw)
+    assert np.array_equal(reply.outputs, raw)  # type: ignore[arg-type]
+    assert reply_problem(reply, 50, 40) == ""
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float16])
+def test_sums_that_are_further_off_are_made_one_in_single_precision(kind: Any) -> None:
+    rng = np.random.default_rng(0)
+    raw = rng.dirichlet(np.ones(40), 50).astype(np.float16).astype(kind)
+    assert np.abs(raw.astype(np.float64).sum(axis=1) - 1).max() > 1e-6
+    reply = form_of(raw, None, tuple(map(str, range(40)))).reply(raw)
+    assert reply_problem(reply, 50, 40) == ""
+    assert reply.outputs is not None
+    assert np.array_equal(reply.outputs, reply.outputs.astype(np.float32))
 
 
 @pytest.mark.parametrize(

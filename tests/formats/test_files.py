@@ -162,6 +162,26 @@ def test_xgboost(people: pd.DataFrame, tmp_path: Path, form: str, classes: int) 
     assert victim.family == "gradient_boosting"
 
 
+@pytest.mark.needs("xgboost")
+@pytest.mark.parametrize("objective", ["binary:logistic", "binary:logitraw", "multi:softprob"])
+def test_xgboosts_answers_show_that_they_are_in_single_precision(
+    people: pd.DataFrame, tmp_path: Path, objective: str
+) -> None:
+    import xgboost
+
+    frame = people if objective.startswith("multi") else people[people.label != "mid"]
+    y = np.unique(frame.label, return_inverse=True)[1]
+    rows = xgboost.DMatrix(as_categories(frame), label=y, enable_categorical=True)
+    knobs = {"objective": objective, "max_depth": 2, "nthread": 1}
+    knobs |= {"num_class": 3} if objective.startswith("multi") else {}
+    xgboost.train(knobs, rows, 5).save_model(tmp_path / "m.json")
+    victim = served(frame, tmp_path / "m.json")
+    outputs = victim.predict(victim.shares.x_test).outputs
+    assert outputs is not None
+    assert (outputs == outputs.astype(np.float32))[:, -1].all()
+    assert np.unique(outputs[:, -1]).size > 4
+
+
 @pytest.mark.needs("lightgbm")
 @pytest.mark.parametrize("classes", [2, 3])
 def test_lightgbm_whose_file_renames_a_column(

@@ -54,7 +54,7 @@ def booster(model: Any, names: Names, classes: Any = None) -> Model:
             matrix = DMatrix(frame, enable_categorical=True)
         told = model.predict(matrix, iteration_range=rounds)
         if objective == "binary:logitraw":
-            return expit(told.astype(np.float64))
+            return expit(told)  # in single precision, as the log-odds are: no more is known
         return told.astype(np.int64) if objective in BY_SIGN else told
 
     kind = str(learner["gradient_booster"]["name"])
