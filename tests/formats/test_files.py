@@ -32,6 +32,7 @@ from moatbench.data.frame import from_frame
 from moatbench.formats import opened
 from moatbench.formats.kinds import kind_of
 from moatbench.formats.model import require
+from moatbench.formats.readers import lightgbm_file
 from moatbench.victim import Victim
 from moatbench.victims import own
 from moatbench.victims.own import model_file
@@ -230,6 +231,30 @@ def test_lightgbm_that_takes_numbers_and_flags_as_categories(
     np.testing.assert_allclose(victim.tested.outputs, told, rtol=0, atol=1e-12)
     with pytest.raises(ValueError, match=r"zip as one of the categories 101.*categorical=\[zip\]"):
         served(ours, tmp_path / "m.txt")
+
+
+@pytest.mark.needs("lightgbm")
+@pytest.mark.parametrize("columns", [["age", "zip"], ["zip", "age", "city"]])
+@pytest.mark.parametrize("categories", [["zip"], ["zip", "city"]])
+def test_lightgbm_that_takes_numbers_as_codes_beside_categories_that_it_stores(
+    people: pd.DataFrame, columns: list[str], categories: list[str]
+) -> None:
+    import lightgbm
+
+    zips = np.random.default_rng(0).choice([1, 2, 7], len(people))
+    ours = people.assign(zip=zips)[columns]
+    y = (zips == 2) ^ (people.age > people.age.median())
+    theirs = ours.astype({"city": "category"} if "city" in columns else {})
+    told = [name for name in categories if name in columns]
+    knobs = {"n_estimators": 10, "min_child_samples": 3, "cat_smooth": 1, "verbose": -1}
+    knobs |= {"min_data_per_group": 3, "n_jobs": 1}
+    model = lightgbm.LGBMClassifier(**knobs).fit(theirs, y, categorical_feature=told)
+    assert model.booster_.pandas_categorical == [["Bern", "Oslo", "Rome"]][: "city" in columns]
+    asked = lightgbm_file.booster(model.booster_, {}).ask(ours)
+    assert np.array_equal(asked, model.predict_proba(theirs)[:, 1])
+    if "city" in columns:
+        with pytest.raises(ValueError, match=r"which .* text in the data \(city, zip"):
+            lightgbm_file.booster(model.booster_, {}).ask(ours.astype({"zip": str}))
 
 
 @pytest.mark.needs("lightgbm")

@@ -72,23 +72,25 @@ def _stored(
 ) -> dict[str, Sequence[Any]]:
     """Return the categories that the file keeps, by column.
 
-    It keeps them in the columns' order, and tells for each column that is tested whether it is a
-    range, as [0:1], or codes. One that is never tested is a category where the data have names.
+    It keeps them in the columns' order. Text is always such a category. Of numbers it tells whether
+    they are tested as a range, [0:1], or as codes, which may be ones that were never stored; one
+    that is never tested may be either.
 
     Raises:
         ValueError: they cannot be told apart.
     """
-    sure = {c for c, info in zip(frame.columns, infos, strict=True) if info[:1] not in "[n"}
+    texts = {c for c in frame.columns if not _is_numeric(frame[c])}
+    codes = {c for c, info in zip(frame.columns, infos, strict=True) if info[:1] not in "[n"}
     idle = {c for c, info in zip(frame.columns, infos, strict=True) if info == "none"}
-    texts = {c for c in idle if not _is_numeric(frame[c])}
-    for open_ones in (texts, idle, set[str]()):
-        named = [c for c in frame.columns if c in sure | open_ones]
+    for those in (texts, texts | codes, texts | codes | idle):
+        named = [c for c in frame.columns if c in those]
         if len(named) == len(stored):
             return dict(zip(named, stored, strict=True))
     raise ValueError(
-        f"the model's file keeps the categories of {len(stored)} columns, and {len(sure)} are known"
-        f" to be categories ({', '.join(sorted(sure))}); save the model without columns that it "
-        "never tests"
+        f"the model's file keeps the categories of {len(stored)} columns, and which ones is not "
+        f"sure: {len(codes)} are tested by codes ({', '.join(sorted(codes))}), and {len(texts)} are"
+        f" text in the data ({', '.join(sorted(texts))}); give columns as numbers that it was "
+        "trained on as numbers, or train it with every category of pandas' type category"
     )
 
 
