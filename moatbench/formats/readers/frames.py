@@ -29,17 +29,27 @@ def with_categories(frame: "DataFrame", known: Mapping[str, Sequence[Any]]) -> "
 
 
 def in_categories(column: Any, values: Sequence[Any]) -> Any:
-    """Return a column as a category of a model's own values, however either writes numbers.
+    """Return a column as a category of a model's own values; what is left out is none of them.
+
+    Each is known as it is written, and where the model has no two that are the same number, such as
+    01 and 1, however either writes numbers.
 
     Raises:
         ValueError: a column of numbers has one that is no such value, or names have none at all.
     """
     import pandas as pd
 
-    own = {_written(value): place for place, value in enumerate(values)}
+    own = {str(value): place for place, value in enumerate(values)}
+    numbers = {_written(value): place for place, value in enumerate(values)}
+    if len(numbers) < len(own):
+        numbers = {}
     asked = column.astype(object)
-    codes = [own.get(_written(value), -1) for value in asked]
-    bad = (np.array(codes, dtype=np.intp) < 0) & ~np.asarray(asked.isna())
+    missing = np.asarray(asked.isna())
+    codes = np.array(
+        [own.get(str(value), numbers.get(_written(value), -1)) for value in asked], dtype=np.intp
+    )
+    codes[missing] = -1
+    bad = (codes < 0) & ~missing
     strange = len(bad) >= TELLING and bad.all()
     if strange or (bad.any() and pd.api.types.is_numeric_dtype(column.dtype)):
         few = ", ".join(map(str, list(values)[:5]))
