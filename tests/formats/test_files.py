@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import onnx_writer
@@ -32,7 +32,7 @@ from moatbench.data.frame import from_frame
 from moatbench.formats import opened
 from moatbench.formats.kinds import kind_of
 from moatbench.formats.model import require
-from moatbench.formats.readers import lightgbm_file
+from moatbench.formats.readers import lightgbm_file, xgboost_file
 from moatbench.victim import Victim
 from moatbench.victims import own
 from moatbench.victims.own import model_file
@@ -161,6 +161,57 @@ def test_xgboost(people: pd.DataFrame, tmp_path: Path, form: str, classes: int) 
     own_labels = names[model.predict(as_categories(people).loc[rows.index])]
     assert accuracy(victim) == (own_labels == rows.label).mean() > 0.8
     assert victim.family == "gradient_boosting"
+
+
+@pytest.mark.needs("xgboost")
+@pytest.mark.parametrize("kind", ["int64", "int32", "str"])
+def test_xgboost_that_takes_whole_numbers_as_categories(
+    people: pd.DataFrame, tmp_path: Path, kind: str
+) -> None:
+    import xgboost
+
+    people = people.assign(zip=np.random.default_rng(0).choice([303, 101, 202, 404], len(people)))
+    people["label"] = np.where((people.zip == 202) ^ (people.age > 50), "y", "n")
+    theirs = as_categories(people).assign(zip=people.zip.astype(kind).astype("category"))
+    y = people.label == "y"
+    model = xgboost.XGBClassifier(n_estimators=5, max_depth=3, enable_categorical=True, n_jobs=1)
+    model.fit(theirs, y).save_model(tmp_path / "m.json")
+    victim = served(people.assign(zip=people.zip.astype(str)), tmp_path / "m.json")
+    told = model.predict_proba(theirs.loc[same_rows(people, victim).index])
+    assert victim.tested.outputs is not None
+    np.testing.assert_array_equal(victim.tested.outputs[:, 1], told[:, 1])
+    direct = xgboost_file.booster(model.get_booster(), {})
+    np.testing.assert_array_equal(direct.ask(people), model.predict_proba(theirs)[:, 1])
+    with pytest.raises(ValueError, match=r"zip as one of the categories 101, .*got 505"):
+        direct.ask(people.assign(zip=505))
+
+
+@pytest.mark.needs("xgboost")
+def test_xgboost_that_was_taught_codes_is_asked_by_codes(people: pd.DataFrame) -> None:
+    import xgboost
+
+    theirs = people[["age"]].assign(zip=np.random.default_rng(0).integers(4, size=len(people)))
+    y = (theirs.zip == 2) ^ (people.age > 50)
+    rows = xgboost.DMatrix(theirs, y, feature_types=["q", "c"], enable_categorical=True)
+    model = xgboost.train({"objective": "binary:logistic", "nthread": 1}, rows, 5)
+    told = model.predict(rows)
+    np.testing.assert_array_equal(xgboost_file.booster(model, {}).ask(theirs), told)
+    assert ((told > 0.5) == y).mean() > 0.95
+
+
+@pytest.mark.needs("xgboost")
+def test_numbers_of_which_an_older_xgboost_tells_no_categories_are_refused_with_what_to_do() -> (
+    None
+):
+    class Older:
+        feature_types: ClassVar = ["float", "c"]
+        feature_names: ClassVar = ["age", "zip"]
+
+        def save_config(self) -> str:
+            return '{"learner": {"objective": {"name": "binary:logistic"}}}'
+
+    with pytest.raises(ValueError, match=r"\(zip\), and which .*install \"xgboost-cpu>=3\.1"):
+        xgboost_file.booster(Older(), {"age": None, "zip": None})
 
 
 @pytest.mark.needs("xgboost")

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import expit
 
 from moatbench.formats.model import Model, Names, require
-from moatbench.formats.readers.frames import in_order, with_categories
+from moatbench.formats.readers.frames import in_categories, in_order, with_categories
 
 BY_SIGN = {"binary:hinge", "multi:softmax"}  # objectives that answer labels only
 
@@ -18,7 +18,8 @@ def open_xgboost(path: Path, names: Names) -> Model:
 
     Args:
         path: of the file.
-        names: the data's columns; files of before XGBoost 3.1 keep the codes of names alone.
+        names: the data's columns; files of before XGBoost 3.1 keep the codes of names alone, which
+            are then taken for the places of the data's own.
     """
     require("xgboost", "boosting", "XGBoost")
     import xgboost
@@ -42,7 +43,12 @@ def booster(model: Any, names: Names, classes: Any = None) -> Model:
             "train one with binary:logistic or multi:softprob"
         )
     columns = None if model.feature_names is None else tuple(model.feature_names)
-    known = {column: values for column, values in names.items() if values is not None}
+    stored = _stored(model, names)
+    known = {
+        column: values
+        for column, values in names.items()
+        if values is not None and column not in stored
+    }
     rounds = _rounds(model)
     model.set_param({"nthread": 1})  # a block is small, and threads that wait for each other slow
 
@@ -50,7 +56,9 @@ def booster(model: Any, names: Names, classes: Any = None) -> Model:
         if columns is None:
             matrix = DMatrix(asked)
         else:
-            frame = with_categories(in_order(asked, columns), known)
+            frame = in_order(asked, columns)
+            frame = frame.assign(**{c: in_categories(frame[c], v) for c, v in stored.items()})
+            frame = with_categories(frame, known)
             matrix = DMatrix(frame, enable_categorical=True)
         told = model.predict(matrix, iteration_range=rounds)
         if objective == "binary:logitraw":
@@ -67,6 +75,30 @@ def booster(model: Any, names: Names, classes: Any = None) -> Model:
         classes=tuple(range(k)) if classes is None else tuple(classes),
         family="softmax" if kind == "gblinear" else "gradient_boosting",
     )
+
+
+def _stored(model: Any, names: Names) -> dict[str, Any]:
+    """Return the categories that a model keeps, by column: words or whole numbers.
+
+    Of a column of codes, that was never a category of pandas', there are none.
+
+    Raises:
+        ValueError: it takes numbers as categories, and this XGBoost cannot tell which.
+    """
+    told = zip(model.feature_names or (), model.feature_types or (), strict=False)
+    columns = [column for column, kind in told if kind == "c"]
+    if not columns:
+        return {}
+    if not hasattr(model, "get_categories"):
+        numbers = [column for column in columns if names.get(column, ()) is None]
+        if not numbers:
+            return {}
+        raise ValueError(
+            f"the model takes numbers as categories ({', '.join(numbers)}), and which ones XGBoost "
+            'tells from version 3.1 on; pip install "xgboost-cpu>=3.1", and train the model with it'
+        )
+    kept = model.get_categories(export_to_arrow=True).to_arrow()
+    return {name: array.to_pandas() for name, array in kept if array is not None}
 
 
 def _rounds(model: Any) -> tuple[int, int]:
