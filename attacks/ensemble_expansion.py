@@ -41,6 +41,7 @@ VARYING = 3  # of them that are all answered otherwise: a tree has no such thres
 NEAR = 2.0**-40  # share of a feature's range, to a neighbour
 MEMBERS = 4  # boosters that are to differ, where the model is no small one
 OTHERWISE = "equal inputs are answered otherwise"
+DIVERGING = "answers contradict each other as those of no sum of trees do"
 DIVISIVE = 0.6  # of the questions then, those on which they do
 
 
@@ -250,20 +251,24 @@ class _Session:
 
     def _give_up(self) -> None:
         """Leave the sum where answers contradict each other."""
+        if reason := self._contradiction():
+            self._reason = reason
+            self._book = self._expansion = None
+
+    def _contradiction(self) -> str:
+        """Say how answers contradict each other; '' where they do not."""
         if self._book is None or not (self._book.diverges or self._book.varies):
-            return
-        self._reason = (
-            OTHERWISE
-            if self._book.varies
-            else "answers contradict each other as those of no sum of trees do"
-        )
-        self._book = self._expansion = None
+            return ""
+        return OTHERWISE if self._book.varies else DIVERGING
 
     def surrogate(self) -> Surrogate:
         """Return what predicts held-out draws best; before there is a book, what was learnt."""
         if not len(self._bought):
             return clueless(self._card)
-        if self._expansion is None:
-            return learnt(self._card, self._bought, deepcopy(self._training), self._reason)
+        # Answers may contradict each other from this batch on; what is asked next does not change
+        reason = self._contradiction()
+        if reason or self._expansion is None:
+            reason = reason or self._reason
+            return learnt(self._card, self._bought, deepcopy(self._training), reason)
         self._expansion.settle()  # a checkpoint may lie within a batch
         return chosen(self._expansion, self._card, deepcopy(self._training))

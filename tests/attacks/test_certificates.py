@@ -15,6 +15,7 @@ from moatbench.models.forward import softmax
 from moatbench.randomness import stream
 from moatbench.reply import Reply, from_outputs
 from moatbench.runner.extract import Checkpoint, Extraction
+from moatbench.solvers.expansion import book
 from moatbench.space import InputSpace
 from moatbench.traits import NOTHING
 from moatbench.types import Array
@@ -104,6 +105,15 @@ def test_single_precision_of_several_classes_is_no_missing_term() -> None:
     (point,) = played(victim, Defense(), 800)
     assert "no surprise beyond rounding errors" in point.note
     assert len(point.parameters["terms"]) < 12
+
+
+def test_a_checkpoint_within_a_batch_that_contradicts_the_sum_does_not_serve_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(book, "DIVERGED", 1e-6)
+    (within,) = played(with_a_rare_corner(0.9, 0.05, 0.05), Defense(), 135)
+    assert "answers contradict each other as those of no sum of trees do" in within.note
+    assert "certificate" not in within.parameters
 
 
 def boosted() -> Victim:
