@@ -11,6 +11,7 @@ from moatbench.types import Array
 from moatbench.victim import SIMPLEX_TOLERANCE, Victim, reply_problem
 
 MOST_NOTE = 20_000  # letters: a cell of curve.csv that can be read again
+MOST_NAME = 200  # letters, of an array that was recovered: it is a file's within recovered.npz
 CHUNK = 4096  # rows asked at once, to keep memory flat for kernel surrogates
 
 
@@ -31,6 +32,8 @@ def checked(surrogate: object) -> Surrogate:
     wrong = {
         "predict must be a function of rows (n, d)": not callable(surrogate.predict),
         "parameters must be arrays of numbers by name": not arrays,
+        f"parameters must have printable names of 1 to {MOST_NAME} letters, without / and no .npy "
+        "at the end": arrays and not all(map(_is_name, named)),
         "converged must be true or false": not isinstance(surrogate.converged, bool | np.bool_),
         "begun must be true or false": not isinstance(surrogate.begun, bool | np.bool_),
         "doubled must be a function, or None": not (
@@ -43,6 +46,12 @@ def checked(surrogate: object) -> Surrogate:
             got = getattr(surrogate, rule.partition(" ")[0])
             raise BrokenAttack(f"the surrogate's {rule}, got {got!r:.80}")
     return replace(surrogate, note=surrogate.note[:MOST_NOTE])
+
+
+def _is_name(name: str) -> bool:
+    """Whether an array of this name can be told from others in recovered.npz."""
+    plain = name.isprintable() and "/" not in name and not name.endswith(".npy")
+    return plain and 1 <= len(name) <= MOST_NAME
 
 
 def answers(surrogate: Surrogate, x: Array, where: str, victim: Victim) -> Reply:

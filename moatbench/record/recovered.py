@@ -16,7 +16,7 @@ def write(folder: Path, recovered: Mapping[str, Mapping[str, Array]]) -> None:
 
     Args:
         folder: of the run.
-        recovered: by attack, `Surrogate.parameters` of its last checkpoint.
+        recovered: by attack, `Surrogate.parameters` of its last checkpoint; no name has a slash.
     """
     named = {
         # a stranger's names may be any text, and not all text can be written
@@ -40,6 +40,6 @@ def read(folder: Path) -> dict[str, dict[str, Array]]:
         return found
     with np.load(folder / FILE, allow_pickle=False) as file:
         for key in file.files:
-            attack, _, name = key.partition("/")
+            attack, _, name = key.rpartition("/")  # an attack's may be mine/one
             found.setdefault(attack, {})[name] = file[key]
     return found

@@ -116,7 +116,10 @@ def _measure(cfg: DictConfig, begun: Summary, folder: Path, hydra: Any) -> Summa
                 found.fail("", error)
         if parts is not None:  # not before: no attack is to find the model in the run's folder
             write_victim(parts.victim, folder)
-            recovered.write(folder, found.recovered)
+            try:
+                recovered.write(folder, found.recovered)
+            except Exception as error:  # the curve is measured, and is kept all the same
+                log.warning("%s is not written: %s", recovered.FILE, explain(error))
     _ended(begun, cfg, parts, found, device).write(folder)
     summary = Summary.read(folder)
     if found.rows:

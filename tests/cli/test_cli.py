@@ -2,6 +2,7 @@
 
 import csv
 import json
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from unittest.mock import Mock
 
 import pytest
 
+from moatbench.record import recovered
 from moatbench.record.recovered import read
 
 Run = Callable[..., tuple[int, str, str]]
@@ -44,6 +46,22 @@ def test_what_was_recovered_lies_in_the_folder(moatbench: Run) -> None:
         "coef": (3, 4),
         "intercept": (3,),
     }
+
+
+def test_a_run_is_kept_where_what_was_recovered_cannot_be_written(
+    moatbench: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*given: object) -> None:
+        raise struct.error("'H' format requires 0 <= number <= 65535")
+
+    monkeypatch.setattr(recovered, "write", broken)
+    status, out, err = moatbench(*QUICK, "defense=none", "tracking.enabled=false")
+    assert status == 0
+    assert "recovered.npz is not written: error: 'H' format" in out + err
+    folder = folder_of_run()
+    assert len(rows(folder)) == 2
+    assert (folder / "summary.json").exists()
+    assert not (folder / "recovered.npz").exists()
 
 
 def test_the_curve_has_a_row_for_each_checkpoint(moatbench: Run) -> None:

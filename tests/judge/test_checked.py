@@ -135,6 +135,10 @@ def test_the_judges_inputs_cannot_be_written_to(toy: Victim) -> None:
         ({"predict": None}, r"predict must be a function of rows \(n, d\), got None"),
         ({"parameters": {"coef": [1.0]}}, "parameters must be arrays of numbers by name"),
         ({"parameters": [1.0]}, "parameters must be arrays of numbers by name"),
+        *(
+            ({"parameters": {name: np.eye(2)}}, "parameters must have printable names of 1 to 200")
+            for name in ("", "x" * 201, "x\0y", "a\nb", "\udc80", "a/b", "npy.npy")
+        ),
         ({"converged": "yes"}, "converged must be true or false, got 'yes'"),
         ({"note": 3}, "note must be a text, got 3"),
     ],
@@ -167,6 +171,12 @@ def test_a_broken_surrogate_fails_the_attack_and_keeps_what_was_reached(toy: Vic
     told = [str(event.error) for event in events if isinstance(event, Failed)]
     assert "got int64 of shape" in told[0]
     assert "an attack must yield a Surrogate, got function; wrap its predict in one" in told[1]
+
+
+def test_a_name_of_an_array_may_be_any_words() -> None:
+    named = {"w1": np.eye(2), "grösse, 2 %": np.ones(1), "x" * 200: np.zeros(0)}
+    surrogate = Surrogate(lambda x: Reply(np.zeros(len(x), np.int64)), parameters=named)
+    assert checked(surrogate).parameters.keys() == named.keys()
 
 
 def test_a_note_is_no_longer_than_a_file_of_curves_can_hold() -> None:
