@@ -28,8 +28,8 @@ ENSEMBLES = {
     "ExtraTreesClassifier": "random_forest",
     "GradientBoostingClassifier": "gradient_boosting",
     "HistGradientBoostingClassifier": "gradient_boosting",
-    **dict.fromkeys(("XGBClassifier", "LGBMClassifier"), "gradient_boosting"),
-    **dict.fromkeys(("XGBRFClassifier",), "random_forest"),
+    # XGBoost's forests, too: their trees add log-odds
+    **dict.fromkeys(("XGBClassifier", "XGBRFClassifier", "LGBMClassifier"), "gradient_boosting"),
     "CatBoostClassifier": "gradient_boosting",
 }
 LINEAR_LABELS = {"LinearSVC", "RidgeClassifier", "RidgeClassifierCV", "Perceptron"}

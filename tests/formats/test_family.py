@@ -27,6 +27,7 @@ from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
 from moatbench.formats.family import family_of
+from moatbench.formats.readers.estimator import estimator
 
 RNG = np.random.default_rng(0)
 X, Y = np.abs(np.rint(RNG.normal(size=(60, 3)) * 3)), RNG.integers(3, size=60)
@@ -68,6 +69,15 @@ def hot(columns: list[int]) -> ColumnTransformer:
 )
 def test_the_family_behind_a_pipeline(model: Any, family: str | None) -> None:
     assert family_of(model.fit(X, Y))[0] == family
+
+
+@pytest.mark.needs("xgboost")
+def test_a_forest_of_xgboost_in_a_pipeline_adds_log_odds_as_one_alone_does() -> None:
+    import xgboost
+
+    forest = xgboost.XGBRFClassifier(n_estimators=2, max_depth=2, n_jobs=1)
+    model = make_pipeline(StandardScaler(), forest).fit(X, Y == 0)
+    assert family_of(model)[0] == "gradient_boosting" == estimator(forest, {}).family
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
