@@ -29,7 +29,8 @@ class PoolRetraining(Trainer):
 
     A mix lies at a random place of the line between a row and one of its nearest; a category, or a
     one-hot group, is that of the one or of the other. Where trees are learnt, each feature is that
-    of the one or the other of any two rows: they test one feature at a time.
+    of the one or the other of any two rows: they test one feature at a time. Uniform inputs take
+    the place of mixes of which most were asked before, as where the pool is the same few rows.
 
     Args:
         answers: what to train on: `confidences` (the label where there are none) or `labels`.
