@@ -42,6 +42,7 @@ NEAR = 2.0**-40  # share of a feature's range, to a neighbour
 MEMBERS = 4  # boosters that are to differ, where the model is no small one
 OTHERWISE = "equal inputs are answered otherwise"
 DIVERGING = "answers contradict each other as those of no sum of trees do"
+VOTES = "the answers are 0 and 1 alone, as a forest's votes or a forest of one tree"
 DIVISIVE = 0.6  # of the questions then, those on which they do
 
 
@@ -221,7 +222,7 @@ class _Session:
         if unlike > OPEN:
             return f"{unlike:.0%} of the answers leave open which class is the label"
         if self._card.family == "random_forest" and np.isin(outputs[told], (0, 1)).all():
-            return "the answers are whole numbers, and no shares of a forest's trees"
+            return VOTES
         known = np.isfinite(scale.read(outputs[told])[1])
         if known.mean() < MOST:
             return f"{known.mean():.0%} of the answers tell of all classes"

@@ -116,6 +116,16 @@ def test_a_checkpoint_within_a_batch_that_contradicts_the_sum_does_not_serve_it(
     assert "certificate" not in within.parameters
 
 
+def test_a_forest_of_one_tree_is_not_said_to_be_votes_for_sure() -> None:
+    def predict(x: Array) -> Reply:
+        return from_outputs(np.eye(2)[(x[:, 0] > 0.1).astype(np.intp)])
+
+    x = InputSpace.box(2).sample(400, np.random.default_rng(0))
+    victim = by_hand(predict, x, (100, 200), None, ("a", "b"), "random_forest")
+    (point,) = played(victim, Defense(), 140)
+    assert "0 and 1 alone, as a forest's votes or a forest of one tree" in point.note
+
+
 def boosted() -> Victim:
     rng = np.random.default_rng(0)
     x: Array = rng.uniform(0, 1, (400, 3))
