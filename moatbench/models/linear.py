@@ -8,7 +8,7 @@ import numpy as np
 
 from moatbench.numerics.minimise import Solution, descend, fitted, levenberg_marquardt
 from moatbench.numerics.objectives import CrossEntropy, LogOdds, Objective
-from moatbench.types import Array, Generator
+from moatbench.types import Array, Generator, Mask
 
 FAINT = 1e-9  # 1 - p has no more digits than p / 1e-16: fainter odds carry errors
 
@@ -104,12 +104,17 @@ def log_ratios(a: Array, answers: Array) -> Array:
     Returns:
         (d + 1, k) coefficients, intercepts last; each row sums to zero over the classes.
     """
-    clear = answers.min(axis=1) > FAINT
-    if clear.sum() >= 2 * a.shape[1]:
-        a, answers = a[clear], answers[clear]
+    clear = clear_rows(answers, a.shape[1])
+    a, answers = a[clear], answers[clear]
     logs = np.log(answers)
     coef: Array = np.linalg.lstsq(a, logs - logs.mean(axis=1, keepdims=True), rcond=None)[0]
     return coef
+
+
+def clear_rows(answers: Array, width: int) -> Mask:
+    """(n,) the answers (n, k) to solve for `width` unknowns a class: all, if too few are clear."""
+    clear = np.asarray(answers.min(axis=1) > FAINT)
+    return clear if clear.sum() >= 2 * width else np.ones(len(answers), bool)
 
 
 def cross_entropy(

@@ -10,7 +10,7 @@ from scipy.special import softmax
 from moatbench.client import Card, Surrogate
 from moatbench.learners.published import PUBLISHED, fitted_to, smooth_learner
 from moatbench.learners.purchases import Purchases
-from moatbench.models.linear import Linear
+from moatbench.models.linear import Linear, clear_rows
 from moatbench.models.network import Network
 from moatbench.models.one_vs_rest import OneVsRest
 from moatbench.numerics.minimise import Solution
@@ -190,7 +190,7 @@ class Reconstruction:
             model, odds, fit.theta
         ):
             # Too few equations hold for many parameters, of which the least are not the victim's.
-            enough = odds.equations >= model.unknowns and not self._lacks_rank(model)
+            enough = odds.equations >= model.unknowns and not self._lacks_rank(model, answers)
             self._known = fit.theta if enough else None
             return fit
         if odds.reported.all() and odds.equations >= model.unknowns and fit.value < CLOSE:
@@ -228,9 +228,9 @@ class Reconstruction:
     def _few(self, x: Array, answers: Array) -> bool:
         """Whether there are fewer equations than unknowns, or none of some name."""
         few = LogOdds(answers).equations < self._learner.model(x[:1]).unknowns
-        return few or self._lacks_rank(self._learner.model(x))
+        return few or self._lacks_rank(self._learner.model(x), answers)
 
-    def _lacks_rank(self, model: Linear | OneVsRest | Network) -> bool:
+    def _lacks_rank(self, model: Linear | OneVsRest | Network, answers: Array) -> bool:
         """Whether some name of a raw code was never asked, or always with another; or some unit.
 
         A unit of a public layer may be off for all inputs that were asked, and on for others.
@@ -238,7 +238,8 @@ class Reconstruction:
         known = self._learner.embedding is not None
         if isinstance(model, Network) or not (known or self._space.coded.size):
             return False
-        return bool(np.linalg.matrix_rank(model.a) < model.a.shape[1])
+        width = model.a.shape[1]
+        return bool(np.linalg.matrix_rank(model.a[clear_rows(answers, width)]) < width)
 
     def _surrogate(self, fit: Solution, note: str, exact: bool = False) -> Surrogate:
         def predict(x: Array) -> Reply:

@@ -156,9 +156,13 @@ class Restored(View):
 
         It is where those with one origin suffice, or where there are more than suffice of all that
         have points alone: a guess may choose their origins so that any model explains few of them.
-        Bounds leave room for any guess.
+        Bounds leave room for any guess. Where values are told out of order, two classes that were
+        never the label may change places.
         """
         learner, told = learner_for(PUBLISHED, self.card), stacked(self._origins)
+        unled = learner.k - len(np.unique(told.labels))
+        if told.mixed.any() and unled > 1:
+            return False
         sure, every = ((learner.k - 1) * int(m.sum()) for m in (told.certain, told.pointed))
         return sure >= learner.unknowns or every >= REDUNDANT * learner.unknowns
 

@@ -9,7 +9,7 @@ from typing import cast
 import numpy as np
 import pytest
 from scipy.special import softmax as softmax_of_scores
-from shop import ROOT, attack_of, defense_of, victim_of
+from shop import ROOT, attack_of, defense_of, softmax_of, victim_of
 
 from moatbench.attack import Attack
 from moatbench.attacks.inversion import FEW, Inversion, _nearest
@@ -293,6 +293,15 @@ def test_a_shuffle_is_found_by_the_model_that_all_values_lie_on(
     for point in points if victim == IRIS else points[1:]:
         assert "shuffle undone" in point.note
         assert point.metrics["tv_uniform"] < CLOSE
+
+
+def test_classes_that_are_never_the_label_may_have_changed_places(toy: Victim) -> None:
+    """Behind a shuffle both orders explain all answers, so that neither is called solved."""
+    w = np.random.default_rng(0).normal(size=(4, 3)) * 0.3
+    victim = replace(toy, predict=softmax_of(w, np.array([3.0, 0.0, 0.0])))
+    point = last(victim, Shuffle(1e-6), attack_of("inversion"), 60)
+    assert not point.parameters
+    assert "equations solved" not in point.note
 
 
 def test_true_answers_are_no_shuffled_ones() -> None:

@@ -16,6 +16,7 @@ from moatbench.models.embedding import HiddenLayer
 from moatbench.models.scaled import OnScaled, behind
 from moatbench.randomness import stream
 from moatbench.runner.extract import Checkpoint, extract
+from moatbench.types import Array
 from moatbench.victim import NotApplicable, Victim
 
 EXACT = 1e-9
@@ -78,16 +79,32 @@ def test_rounded_and_noisy_answers_are_read_on_its_units(digits: Victim) -> None
         assert point.metrics["fidelity_uniform"] > least
 
 
+def probe(w: Array, b: Array, activation: str) -> Victim:
+    """A probe of iris on units of these weights (4, h)."""
+    base, rng = victim_of("linear_probe", "iris", "victim.max_iter=1"), np.random.default_rng(1)
+    model: Any = base.predict.model if isinstance(base.predict, OnScaled) else base.predict
+    network = replace(model, w=w, b=b, v=rng.normal(size=(len(b), 3)), activation=activation)
+    layer = HiddenLayer(w, b, activation)
+    return Victim(base.shares, behind(base.space, network), "linear_probe", layer.published)
+
+
 def seldom_on() -> Victim:
-    """A probe of iris, one unit of which is on near one corner of the cube alone."""
-    base = victim_of("linear_probe", "iris", "victim.hidden=6", "victim.activation=relu")
+    """A probe one unit of which is on near one corner of the cube alone."""
     rng = np.random.default_rng(0)
     w, b = rng.normal(size=(4, 6)), rng.normal(size=6)
     w[:, 0], b[0] = 3, -9.5
-    model: Any = base.predict.model if isinstance(base.predict, OnScaled) else base.predict
-    network = replace(model, w=w, b=b, v=rng.normal(size=(6, 3)))
-    layer = HiddenLayer(w, b, "relu")
-    return Victim(base.shares, behind(base.space, network), "linear_probe", layer.published)
+    return probe(w, b, "relu")
+
+
+@pytest.mark.parametrize(("scale", "hidden"), [(0.05, 40), (0.02, 12), (1.0, 12)])
+def test_units_that_are_nearly_alike_are_not_called_known(scale: float, hidden: int) -> None:
+    """Nearly linear units make up for each other: predictions are exact, and weights are not."""
+    rng = np.random.default_rng(2)
+    w, b = scale * rng.normal(size=(4, hidden)), scale * rng.normal(size=hidden)
+    point = last(probe(w, b, "tanh"), defense_of("dawn"), "robust_equations", 4 * hidden)
+    assert point.metrics["tv_uniform"] < 1e-5
+    assert not point.parameters or point.metrics["parameter_error"] < 1e-6
+    assert bool(point.parameters) == (scale == 1.0)
 
 
 @pytest.mark.parametrize(
