@@ -37,7 +37,7 @@ def parameter_error(
     if not found.keys() >= own.keys():
         return float("nan")
     try:
-        if "w1" in victim.architecture:
+        if "w1" in getattr(victim, "architecture", {}):  # whoever compares models alone has none
             return _of_scores(_last(found), _last(own), model.link, confidences)
         mine = _scaled({name: np.asarray(found[name], np.float64) for name in own}, victim)
         if "w1" in own:
