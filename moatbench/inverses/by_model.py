@@ -104,8 +104,10 @@ def _reordering(learner: Learner, answers: Answers, rules: Mapping[str, Rule], s
     """Return the rule that changed the order of values which one model tells; '' for none."""
     told = Origins.of(Reply(answers.labels, answers.outputs))
     for name, rule in rules.items():
-        origins = rule.inverse(told, None) if rule.reorders else told
-        predict = linear_guess(learner, answers, origins, start) if rule.reorders else None
+        if not rule.reorders:
+            continue
+        origins = rule.inverse(told, None)
+        predict = linear_guess(learner, answers, origins, start)
         if predict is None or on_model(predict, answers, told) > EXPLAINED:
             continue
         if on_model(predict, answers, origins) > EXPLAINED:
