@@ -484,6 +484,25 @@ def test_rounded_to_nothing_answers_are_learnt_by_cross_entropy() -> None:
     assert (kept_loss.loss, kept_loss.chosen_at) == (fit.loss, 300)
 
 
+@pytest.mark.parametrize("warm", [False, True])
+def test_flat_answers_are_learnt_by_the_steps_of_others(warm: bool) -> None:
+    """By Muon, whose steps threw the scores further than they differ: half of the units died."""
+    x = pictures(300)
+    z, logs = SPACE.encode(x), centred(told(x))
+    logs *= 1.5 / np.abs(logs).mean()
+    learner, found = NetLearner(SPACE, 3), []
+    for flatter in (1, 32):
+        p = softmax(logs / flatter)
+        how, rng = learner.afresh(200, "l1_log", hard=False), np.random.default_rng(0)
+        nets = learner.trained(z[:200], p[:200], replace(how, steps=60, epochs=0), rng, 1)
+        if warm:
+            how = replace(how, steps=30, epochs=0)
+            nets = learner.trained(z, p, how, rng, 1, nets, 0.8)
+        found.append(centred(nets[0].outputs(z)) * flatter)
+    assert np.abs(found[0] - logs).mean() < 0.5 * np.abs(logs).mean()
+    np.testing.assert_allclose(found[1], found[0], atol=1e-3)
+
+
 def test_what_is_asked_next_is_in_doubt_and_spread() -> None:
     x = pictures(100)
     fit = NetLearner(SPACE, 3, recipe=QUICK).fit(x, told(x), np.random.default_rng(0), brief=True)

@@ -219,7 +219,7 @@ class NetLearner:
         Of their weights a share stays; the rest is fresh.
         """
         from moatbench.learners.deep.architectures import make
-        from moatbench.learners.deep.training import Diverged, shrunk, train
+        from moatbench.learners.deep.training import Diverged, shrunk, times, train, unit_of
 
         found = []
         for member in range(members):
@@ -227,7 +227,8 @@ class NetLearner:
                 known = start[member] if member < len(start) else None
                 knobs = known.knobs if known else widened(self.net, self.knobs, self.wider)
                 fresh = partial(make, self.net, self.image, self.k, knobs)
-                module = known.fresh() if known else fresh()
+                unit = unit_of(targets, recipe.loss)
+                module = times(known.fresh(), 1 / unit) if known else fresh()
                 if known and stays < 1:
                     module = shrunk(module, fresh(), stays)
                 try:

@@ -20,6 +20,7 @@ from moatbench.learners.deep.recipes import Recipe
 from moatbench.types import Array, Generator
 
 LEAST_TOLD = 1e-12  # a probability below is as good as none: logarithms end there
+FLATTEST = 2.0**-20  # mean distance of log-probabilities from their mean, below which none is told
 WARM_UP = 0.1  # of the steps of one_cycle
 
 
@@ -68,7 +69,7 @@ def train(
     """Train a network, in place, and return it in evaluation.
 
     Args:
-        net: takes rows (n, d) and answers scores (n, k).
+        net: takes rows (n, d) and answers scores (n, k), at first in units of `unit_of`.
         z: (n, d) numbers from -1 to 1, at least one row.
         targets: (n, k) labels or soft labels, rows summing to one.
         recipe: how.
@@ -82,7 +83,8 @@ def train(
     """
     where = resolved(recipe.device)
     x = torch.from_numpy(np.ascontiguousarray(z, np.float32)).to(where)
-    told = torch.from_numpy(np.asarray(_told(targets, recipe.loss), np.float32)).to(where)
+    unit = unit_of(targets, recipe.loss)
+    told = torch.from_numpy(np.asarray(_told(targets, recipe.loss) / unit, np.float32)).to(where)
     net = net.to(where).train()
     if len(x) == 1 and not _normalises_one(net, x):
         x, told = x.repeat(2, 1), told.repeat(2, 1)
@@ -128,8 +130,9 @@ def train(
         if step % 100 == 99 or step == steps - 1:
             _check(total, step)
         if along is not None and step + 1 in along.steps:
-            along.states.append(kept(net))
-    return net.eval()
+            along.states.append(kept(times(net, unit)))
+            times(net, 1 / unit)
+    return times(net.eval(), unit)
 
 
 def _normalises_one(net: nn.Module, x: Tensor) -> bool:
@@ -215,6 +218,29 @@ def _moved(x: Tensor, image: tuple[int, ...], draws: torch.Generator) -> Tensor:
 def _told(targets: Array, loss: str) -> Array:
     """(n, k) what the loss compares with: shares, or centred log-probabilities."""
     return targets if loss == "cross_entropy" else centred(targets)
+
+
+def unit_of(targets: Array, loss: str) -> float:
+    """Return what one of the scores in training counts in those told: a power of two, at most one.
+
+    The rate is for scores of some units. Where answers (n, k) are nearly alike, as behind the
+    reverse sigmoid, steps would throw the scores further than they differ, and units die.
+    """
+    if loss == "cross_entropy":
+        return 1.0
+    spread = float(np.abs(centred(targets)).mean())
+    return float(2.0 ** np.floor(np.log2(np.clip(spread, FLATTEST, 1.0))))
+
+
+def times(net: nn.Module, factor: float) -> nn.Module:
+    """Multiply a network's scores, in place: without rounding, by a power of two."""
+    if factor != 1:
+        last = net[-1] if isinstance(net, nn.Sequential) else None
+        assert isinstance(last, nn.Linear), "every architecture ends so"
+        with torch.no_grad():
+            for weights in last.parameters():
+                weights.mul_(factor)
+    return net
 
 
 def centred(p: Array) -> Array:
