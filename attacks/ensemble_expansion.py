@@ -26,6 +26,7 @@ from moatbench.solvers.expansion.coordinates import Coordinates
 from moatbench.solvers.expansion.expansion import Expansion
 from moatbench.solvers.expansion.mixes import Mixes
 from moatbench.solvers.expansion.scale import COARSEST, Scale
+from moatbench.traits import AnswerGrid
 from moatbench.types import Array, Generator
 
 LOGS = frozenset({"gradient_boosting", "hist_gradient_boosting"})  # trees add to log-odds
@@ -34,6 +35,7 @@ BREAK = frozenset({"noisy", "perturbs", "relabels", "off_data", "marks", "tells_
 MOST = 0.9  # of the answers, that must tell confidences: labels alone tell no terms
 OPEN = 0.01  # of the answers, that may have another largest class than the label, or none
 CHUNK = 64  # draws at a time
+WHOLE_GRIDS = (AnswerGrid("decimals", 0), AnswerGrid("bins", 2))  # what makes shares 0 and 1
 TRIAL = 500  # draws, after which half as many questions show whether the model is a small one
 HARD = 0.8  # share of draws that terms do not explain then: it is not
 NEIGHBOURS = 4  # of the anchor, each on a feature of its own
@@ -42,7 +44,12 @@ NEAR = 2.0**-40  # share of a feature's range, to a neighbour
 MEMBERS = 4  # boosters that are to differ, where the model is no small one
 OTHERWISE = "equal inputs are answered otherwise"
 DIVERGING = "answers contradict each other as those of no sum of trees do"
-VOTES = "the answers are 0 and 1 alone, as a forest's votes or a forest of one tree"
+# Answers of a forest that are all 0 and 1 may be one tree's, or votes of many: searches tell. After
+# so many questions terms must leave less than this share of what the likeliest answer leaves open
+WHOLE = ((TRIAL // 4, 1.0), (TRIAL, 0.5))
+VOTES = "the answers are 0 and 1 alone"
+ROUNDED_VOTES = f"{VOTES}, and the defense rounds a forest's shares to them"
+MANY_VOTES = f"{VOTES}, and terms explain few: votes of a forest, or a tree that is too large"
 DIVISIVE = 0.6  # of the questions then, those on which they do
 
 
@@ -99,7 +106,10 @@ class _Session:
         self._book: Book | None = None
         self._expansion: Expansion | None = None
         self._read_at = 0  # answers at which their precision was last looked at
+        self._trials: list[tuple[int, float]] = []  # queries, and what must be explained by then
         traits = target.known.traits
+        self._may_withhold = traits is None or "truncates" in traits.kinds
+        self._rounds_whole = traits is not None and traits.answer_grid in WHOLE_GRIDS
         broken = BREAK & traits.kinds if traits is not None else frozenset()
         self._reason = f"the defense is {', '.join(sorted(broken))}" if broken else ""
         self._steps = self._questions()
@@ -215,14 +225,15 @@ class _Session:
             return "no confidences are told"
         if told.mean() < MOST:
             return f"{told.mean():.0%} of the answers tell confidences"
-        scale = Scale.of(outputs[told], self._card.family in LOGS, self._card.full)
+        scale = self._scale(outputs[told])
         if scale.logs and scale.step > COARSEST:
             return "confidences are rounded to less than 3 decimals"
         unlike = (outputs[told].argmax(axis=1) != self._bought.labels[told]).mean()
         if unlike > OPEN:
             return f"{unlike:.0%} of the answers leave open which class is the label"
-        if self._card.family == "random_forest" and np.isin(outputs[told], (0, 1)).all():
-            return VOTES
+        whole = self._card.family == "random_forest" and np.isin(outputs[told], (0, 1)).all()
+        if whole and self._rounds_whole:
+            return ROUNDED_VOTES
         known = np.isfinite(scale.read(outputs[told])[1])
         if known.mean() < MOST:
             return f"{known.mean():.0%} of the answers tell of all classes"
@@ -239,20 +250,29 @@ class _Session:
         self._book = book
         self._expansion = Expansion(book, self._draw, self._attack.width, self._naming)
         self._expansion.drawn = [row.tobytes() for row in drawn]
+        if whole:
+            self._trials = [(self._api.queries + n, share) for n, share in WHOLE]
         return ""
+
+    def _scale(self, outputs: Array) -> Scale:
+        """Return the scale that (n, k) outputs speak for."""
+        card = self._card
+        # What is told of a tree is a tree's again, whatever is left out
+        cut = self._may_withhold and card.family == "random_forest"
+        return Scale.of(outputs, card.family in LOGS, card.full, cut)
 
     def _look(self) -> None:
         """Read answers anew that prove finer than they seemed."""
         book = self._book
         if book is not None and book.n >= 2 * self._read_at:
             self._read_at = book.n
-            scale = Scale.of(book.outputs[: book.n], self._card.family in LOGS, self._card.full)
+            scale = self._scale(book.outputs[: book.n])
             if scale != book.scale:
                 book.rescale(scale)
 
     def _give_up(self) -> None:
-        """Leave the sum where answers contradict each other."""
-        if reason := self._contradiction():
+        """Leave the sum where answers contradict each other, or are votes."""
+        if reason := self._contradiction() or self._votes():
             self._reason = reason
             self._book = self._expansion = None
 
@@ -261,6 +281,14 @@ class _Session:
         if self._book is None or not (self._book.diverges or self._book.varies):
             return ""
         return OTHERWISE if self._book.varies else DIVERGING
+
+    def _votes(self) -> str:
+        """Say that terms explain few of whole answers; '' where it is too early to tell."""
+        if self._expansion is None or not self._trials or self._api.queries < self._trials[0][0]:
+            return ""
+        _, most = self._trials.pop(0)
+        expansion = self._expansion
+        return MANY_VOTES if expansion.open_share > most * expansion.unlike_share else ""
 
     def surrogate(self) -> Surrogate:
         """Return what predicts held-out draws best; before there is a book, what was learnt."""

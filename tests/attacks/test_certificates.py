@@ -116,16 +116,6 @@ def test_a_checkpoint_within_a_batch_that_contradicts_the_sum_does_not_serve_it(
     assert "certificate" not in within.parameters
 
 
-def test_a_forest_of_one_tree_is_not_said_to_be_votes_for_sure() -> None:
-    def predict(x: Array) -> Reply:
-        return from_outputs(np.eye(2)[(x[:, 0] > 0.1).astype(np.intp)])
-
-    x = InputSpace.box(2).sample(400, np.random.default_rng(0))
-    victim = by_hand(predict, x, (100, 200), None, ("a", "b"), "random_forest")
-    (point,) = played(victim, Defense(), 140)
-    assert "0 and 1 alone, as a forest's votes or a forest of one tree" in point.note
-
-
 def boosted() -> Victim:
     rng = np.random.default_rng(0)
     x: Array = rng.uniform(0, 1, (400, 3))
@@ -152,3 +142,67 @@ def test_rows_of_which_the_label_alone_is_told_are_in_no_false_certificate(share
     if wrong > claimed(point)[1]:
         pytest.fail(f"{wrong:.2%} are wrong: {point.note}")
     assert "of the draws were not" in point.note or "not explained" in point.note
+
+
+def shares_of_three(x: Array) -> Array:
+    """The shares of a forest of three trees."""
+    over = x[:, :4] > np.array([0.1, -0.2, 0.3, 0.5])
+    first = np.where(over[:, [0]], [0.62, 0.3, 0.08], [0.1, 0.2, 0.7])
+    second = np.where(over[:, [1]] & over[:, [2]], [0.05, 0.9, 0.05], [0.5, 0.32, 0.18])
+    third = np.where(over[:, [3]], [0.94, 0.03, 0.03], [0.31, 0.29, 0.4])
+    return np.asarray((first + second + third) / 3)
+
+
+@pytest.mark.parametrize("least", [0.15, 0.2])
+def test_what_is_left_out_of_the_shares_of_a_forest_is_what_the_others_leave(least: float) -> None:
+    space = InputSpace.box(4)
+    x = space.sample(400, np.random.default_rng(0))
+    truth = shares_of_three(space.sample(4000, np.random.default_rng(1)))
+    one = ((truth < least).sum(axis=1) == 1).mean()
+    assert one > 0.02
+    assert not ((truth < least).sum(axis=1) > 1).any()
+    victim = by_hand(
+        lambda x: from_outputs(shares_of_three(x)), x, (100, 200), space, family="random_forest"
+    )
+    (point,) = played(victim, ConfidenceThreshold(least, "entry"), 900)
+    assert point.metrics["tv_uniform"] < 1e-9
+    assert "no surprise" in point.note
+    assert len(point.parameters["terms"]) <= 8
+
+
+def test_shares_of_which_two_are_left_out_are_not_certified_as_zeros() -> None:
+    def predict(x: Array) -> Reply:
+        rare = np.where(x[:, [1]] > 0.9, [0.86, 0.09, 0.05], [0.5, 0.3, 0.2])
+        return from_outputs(np.where(x[:, [0]] > 0.1, rare, [0.2, 0.4, 0.4]))
+
+    space = InputSpace.box(2)
+    x = space.sample(400, np.random.default_rng(0))
+    victim = by_hand(predict, x, (100, 200), space, family="random_forest")
+    (point,) = played(victim, ConfidenceThreshold(0.1, "entry"), 600)
+    (withheld,) = point.parameters["withheld"]
+    assert 0.005 < withheld < 0.06
+    assert point.metrics["fidelity_uniform"] == 1
+    assert point.metrics["tv_uniform"] < 1e-3
+    assert f"inputs whose confidences are told whole are unseen (95%); {withheld:.1%}" in point.note
+
+
+@pytest.mark.parametrize("link", ["sigmoid", "softmax"])
+def test_scores_in_single_precision_behind_a_link_are_no_missing_terms(link: str) -> None:
+    """The link is in double precision, and its answers look as if they were."""
+    names = ("a", "b", "c")[: 2 if link == "sigmoid" else 3]
+    rng, cuts = np.random.default_rng(2), np.linspace(-0.7, 0.7, 10)
+    weights = rng.normal(size=(10, len(names))).astype(np.float32)
+
+    def predict(x: Array) -> Reply:
+        z = np.full((len(x), len(names)), np.float32(2.3))
+        for j, weight in enumerate(weights):  # stumps, added in their order
+            z += weight * (x[:, [j % 5]] > cuts[j]).astype(np.float32)
+        z = z[:, 0] if link == "sigmoid" else z
+        return form_of(z, None, names, link).reply(z)
+
+    space = InputSpace.box(5)
+    x = space.sample(400, np.random.default_rng(0))
+    victim = by_hand(predict, x, (100, 200), space, names, "gradient_boosting")
+    (point,) = played(victim, Defense(), 1000)
+    assert "no surprise beyond rounding errors" in point.note
+    assert len(point.parameters["terms"]) == 11

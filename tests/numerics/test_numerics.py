@@ -31,7 +31,7 @@ from moatbench.solvers.network_solver import (
 )
 from moatbench.solvers.noise_likelihood import Gaussian, Laplace, NoisyAnswers
 from moatbench.solvers.pooled_odds import PooledOdds
-from moatbench.solvers.readings import completed, decimals, explained
+from moatbench.solvers.readings import completed, decimals, explained, in_single
 from moatbench.solvers.withheld import Both, Withheld
 from moatbench.space import InputSpace, Numeric
 from moatbench.types import Array
@@ -198,6 +198,16 @@ def test_rounding_shows_in_the_answers(places: int) -> None:
 def test_exact_answers_and_top_classes_do_not_look_rounded() -> None:
     assert decimals(ANSWERS) is None
     assert decimals(CUT) is None
+
+
+@pytest.mark.parametrize("k", [2, 3, 10])
+def test_scores_in_single_precision_are_told_from_those_in_double_behind_a_link(k: int) -> None:
+    z = np.random.default_rng(0).normal(size=(200, k))
+    assert in_single(softmax(z.astype(np.float32).astype(np.float64), axis=1))
+    assert not in_single(softmax(z, axis=1))
+    halves = np.round(2 * z) / 2  # which either precision holds
+    assert not in_single(softmax(halves, axis=1))
+    assert not in_single(softmax(z[:3].astype(np.float32).astype(np.float64), axis=1)[:, :2])
 
 
 def test_answers_without_confidences_have_no_decimals() -> None:

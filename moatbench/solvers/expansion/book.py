@@ -102,6 +102,7 @@ class Book:
         self.outputs = np.empty((1024, scale.k))
         self.targets, self.residual = np.empty((2, 1024, scale.width))
         self.slack, self.spread = np.empty((2, 1024))
+        self._partial: Mask = np.zeros(1024, dtype=bool)  # of which entries were made up
         self.on: Mask = np.zeros((1024, 64), dtype=bool)
         self.places: dict[bytes, int | None] = {}
         self.bare: list[tuple[Array, int]] = []
@@ -123,7 +124,9 @@ class Book:
     def whole(self, values: bytes) -> bool:
         """Whether the answer to values, by their bytes, tells all confidences."""
         place = self.places.get(values)
-        return place is not None and bool(np.isfinite(self.slack[place]))
+        if place is None or self._partial[place]:
+            return False
+        return bool(np.isfinite(self.slack[place]))
 
     def add(self, values: Array, outputs: Array) -> None:
         """Take in (m, J) values and the (m, classes) outputs answered."""
@@ -133,6 +136,7 @@ class Book:
         on = self.switches.on(values)
         self.values[start:stop], self.outputs[start:stop] = values, outputs
         self.targets[start:stop], self.slack[start:stop] = self.scale.read(outputs)
+        self._partial[start:stop] = self.scale.partial(outputs)
         self.on[start:stop, : on.shape[1]] = on
         self.n = stop
         self._sum(slice(start, stop))
@@ -153,6 +157,7 @@ class Book:
         """Read the answers anew."""
         self.scale = scale
         self.targets[: self.n], self.slack[: self.n] = scale.read(self.outputs[: self.n])
+        self._partial[: self.n] = scale.partial(self.outputs[: self.n])
         self._sum(slice(0, self.n))
 
     def _sum(self, rows: slice | Rows) -> None:
@@ -256,7 +261,16 @@ class Book:
         return mask
 
     def _grow(self, capacity: int) -> None:
-        for name in ("values", "outputs", "targets", "residual", "slack", "spread", "on"):
+        for name in (
+            "values",
+            "outputs",
+            "targets",
+            "residual",
+            "slack",
+            "spread",
+            "_partial",
+            "on",
+        ):
             old = getattr(self, name)
             new = np.zeros((capacity, *old.shape[1:]), dtype=old.dtype)
             new[: self.n] = old[: self.n]

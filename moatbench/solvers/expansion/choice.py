@@ -138,8 +138,7 @@ def told(name: str, expansion: Expansion, left: int, clean: int) -> str:
         gaps.append(f"{belied} of {len(book.bare)} labels without all confidences")
     if gaps:
         return f"{name}: {found}, {' and '.join(gaps)} not explained"
-    blur = book.scale.step > 0 or book.scale.single
-    within = " beyond rounding errors, which add up," if blur else ""
+    within = " beyond rounding errors, which add up," if book.scale.blurred else ""
     those = "inputs whose confidences are told whole" if withheld else "such inputs"
     return (
         f"{name}: {found}, no surprise{within} in the last {clean} draws: at most "

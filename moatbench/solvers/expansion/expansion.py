@@ -140,9 +140,22 @@ class Expansion:
     @property
     def open_share(self) -> float:
         """Share of the draws of which something is left over."""
-        left, places = self.book.left, (self.book.places.get(key) for key in self.drawn)
-        known = [place for place in places if place is not None]
-        return float(left[known].mean()) if known else 1.0
+        known = self._known
+        return float(self.book.left[known].mean()) if known else 1.0
+
+    @property
+    def unlike_share(self) -> float:
+        """Share of the draws that are answered otherwise than most: what a constant leaves open."""
+        if not (known := self._known):
+            return 1.0
+        counts = np.unique(self.book.targets[known], axis=0, return_counts=True)[1]
+        return float(1 - counts.max() / len(known))
+
+    @property
+    def _known(self) -> list[int]:
+        """The places of the draws that were answered."""
+        places = (self.book.places.get(key) for key in self.drawn)
+        return [place for place in places if place is not None]
 
     @property
     def held(self) -> set[int]:
