@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from typing import ClassVar
 
@@ -27,6 +27,7 @@ from moatbench.solvers.readings import decimals
 from moatbench.solvers.reconstruction import Known, Reconstruction
 from moatbench.strategies.believing import unless_labels_do
 from moatbench.strategies.channel import unless_moved
+from moatbench.strategies.refuting import Refuting
 from moatbench.types import Array, Generator, Rows
 
 NOISE = ("known", "ignored")
@@ -104,8 +105,12 @@ class EquationSolving(Attack):
             survey.extend(checkpoint)
             if len(survey.bought):
                 solved = reconstruct(survey.bought, survey.probes(), survey.edges)
+                refuted = Refuting(target, survey.bought, deepcopy(judging).spawn(1)[0])
+                if standing is not None and solved.parameters and refuted(solved.predict):
+                    note = f"{solved.note}, and copies of the defense tell others of it"
+                    solved = replace(solved, parameters={}, converged=False, note=note)
                 if standing is not None and not solved.parameters:
-                    found = standing(survey.bought)
+                    found = standing(survey.bought, refuted)
                     solved = found or solved
                     if target.known.keeps_labels:
                         bought, judge = survey.bought, deepcopy(judging)

@@ -21,6 +21,7 @@ from moatbench.learners.published import PUBLISHED, UNPUBLISHED, linear_odds
 from moatbench.search.novelty import undecided, unlike
 from moatbench.strategies.believing import unless_labels_do
 from moatbench.strategies.channel import unless_moved
+from moatbench.strategies.refuting import Refuting
 from moatbench.strategies.retraining import Retraining
 from moatbench.types import Array, Generator
 
@@ -102,8 +103,9 @@ class Agreeing(Retraining):
         What no equations certify must explain the labels told, as they are or as a copy of the
         defense moves them.
         """
-        found = StandingEquations(self.api.card, self._pool)(self.bought)
         judging = deepcopy(self._judging)
+        refuting = Refuting(self._target, self.bought, judging.spawn(1)[0])
+        found = StandingEquations(self.api.card, self._pool)(self.bought, refuting)
         if self._target.known.keeps_labels and found is not None:
             return unless_labels_do(found, self.api.card, self.bought, False, judging)
         if found is not None and found.converged:  # nothing but what was asked may be left open

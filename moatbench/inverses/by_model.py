@@ -62,7 +62,8 @@ def explained_by(
 ) -> str | None:
     """Return the rule before which one model explains nearly all answers.
 
-    '' where there is none, and None where the answers are too few to tell.
+    '' where there is none, or one explains them as they were told, and None where the answers are
+    too few to tell.
 
     Rules are tried in the order in which their answers before a fit to the labels are near; those
     that more than the true answer decides come last.
@@ -90,6 +91,8 @@ def explained_by(
     guess = np.asarray(softmax(learner.model(answers.x[rows]).scores(start), axis=1))
     some = rows[:wanted]
     few = Answers(answers.x[some], np.arange(wanted), answers.labels[some], told[some], None)
+    if _on_one(learner, few, start):
+        return ""  # as told: any rule that leaves a model of the family would do as well
     best, most = "", EXPLAINED
     for name in _in_order(rules, guess, told[rows], every and learner.k <= FEW):
         share = _explained(learner, few, rules[name], start)
@@ -98,6 +101,13 @@ def explained_by(
         if most == 1:
             break
     return best or _reordering(learner, answers.take(rows), rules, start)
+
+
+def _on_one(learner: Learner, answers: Answers, start: Array) -> bool:
+    """Whether one model explains the answers as they were told."""
+    told = Origins.of(Reply(answers.labels, answers.outputs))
+    predict = linear_guess(learner, answers, told, start)
+    return predict is not None and on_model(predict, answers, told) > EXPLAINED
 
 
 def _reordering(learner: Learner, answers: Answers, rules: Mapping[str, Rule], start: Array) -> str:

@@ -1,5 +1,6 @@
 """From perturbed answers to a surrogate, by the equations among them that stand."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -13,20 +14,25 @@ from moatbench.learners.purchases import Purchases
 from moatbench.models import forward
 from moatbench.models.linear import Linear
 from moatbench.models.one_vs_rest import OneVsRest
-from moatbench.reply import Reply, from_outputs
+from moatbench.reply import Predict, Reply, from_outputs
 from moatbench.solvers.reconstruction import in_units
 from moatbench.types import Array, Mask
 
 # Whose classes' weights are functions of one linear score each
 FAMILIES = LINEAR_ODDS | {"one_vs_rest"}
+FEWEST = 5  # answers to learn from
+Refuted = Callable[[Predict], bool]
 MOST = 1500  # unknowns of sigmoids, which are solved for all at once
 
 
 class StandingEquations:
     """Solves what most entries of perturbed answers agree on.
 
-    Nothing is known of the defense. Where two models answer in turn, the one is meant that is the
-    surest of customers' inputs: a model is trained on such.
+    Nothing need be known of the defense. A model that explains answers may be refuted all the same,
+    where copies of the defense tell others of it. Where two models answer in turn, the one is meant
+    that is surer of every answer of its own than of any of the other's, for a gate lies between
+    them; where there is none, the one that is the surest of customers' inputs, on which a model is
+    trained, and no parameters are told.
 
     Args:
         card: tells the family, the classes and the space.
@@ -46,8 +52,13 @@ class StandingEquations:
         solved = few if self._sigmoids else linear_odds(self._card)
         return self._card.full and solved
 
-    def __call__(self, bought: Purchases) -> Surrogate | None:
-        """Return the model that the answers agree on; None where they agree on none."""
+    def __call__(self, bought: Purchases, refuted: Refuted | None = None) -> Surrogate | None:
+        """Return the model that the answers agree on; None where they agree on none.
+
+        Args:
+            bought: the answers.
+            refuted: tells whether a model cannot be the victim.
+        """
         outputs = bought.outputs
         told = np.asarray(np.isfinite(outputs).all(axis=1) & (outputs >= 0).all(axis=1))
         enough = told.sum() * max(self._learner.k - 1, 1) > self._learner.unknowns
@@ -58,18 +69,57 @@ class StandingEquations:
         found = agreements(equations, bought.labels, self._learner.k)
         if not found:
             return None
-        best = max(found, key=lambda one: self._sureness(one.w)) if len(self._pool) else found[0]
+        left = [one for one in found if not (refuted and refuted(self._predict(one.w)))]
+        gated = [one for one in left if self._gated(one, found, bought.x)]
+        if not left and (others := self._by_others(bought, found, told)) is not None:
+            return others
+        sure = len(left) == 1 or len(gated) == 1
+        best = gated[0] if len(gated) == 1 else self._surest(left or found)
         found_lies = self._outputs(best.w, bought.x).argmax(axis=1) != bought.labels
-        return self._surrogate(best, told, len(found), int((told & found_lies).sum()))
+        surrogate = self._surrogate(best, told, len(found), int((told & found_lies).sum()))
+        if sure or not best.exact:
+            return surrogate
+        why = "which is the victim is open" if left else "copies of the defense tell others of it"
+        note = f"{surrogate.note}, and {why}"
+        return replace(surrogate, parameters={}, converged=bool(left), note=note)
 
     def _features(self, x: Array) -> Array:
         model = self._learner.model(x)
         assert isinstance(model, Linear | OneVsRest)
         return model.a
 
-    def _sureness(self, w: Array) -> float:
-        """Return how sure a model is of the customers' inputs, on average."""
-        return float(self._outputs(w, self._pool).max(axis=1).mean())
+    def _by_others(
+        self, bought: Purchases, refuted: list[Agreement], told: Mask
+    ) -> Surrogate | None:
+        """Learn from the answers that no refuted model explains; None where these are too few."""
+        some = told & ~np.any([one.rows for one in refuted], axis=0)
+        if some.sum() < FEWEST or len(np.unique(bought.labels[some])) < 2:
+            return None
+        fit = self._learner.fit(bought.x[some], bought.targets()[some], np.random.default_rng(0))
+        note = (
+            f"soft labels of {some.sum()} answers: copies of the defense refute what solves others"
+        )
+        return replace(fit.surrogate(), converged=False, note=note)
+
+    def _surest(self, found: list[Agreement]) -> Agreement:
+        """Return the model that is the surest of the customers' inputs, on average."""
+        if not len(self._pool):
+            return found[0]
+        return max(found, key=lambda one: self._outputs(one.w, self._pool).max(axis=1).mean())
+
+    def _gated(self, one: Agreement, found: list[Agreement], x: Array) -> bool:
+        """Whether a model is surer of each answer of its own than of any of another model's."""
+        others = [other.rows & ~one.rows for other in found if other is not one]
+        if not others or not (theirs := np.any(others, axis=0)).any():
+            return False
+        top = self._outputs(one.w, x).max(axis=1)
+        return bool(top[one.rows].min() > top[theirs].max())
+
+    def _predict(self, w: Array) -> Predict:
+        def predict(x: Array) -> Reply:
+            return from_outputs(self._outputs(w, x))
+
+        return predict
 
     def _outputs(self, w: Array, x: Array) -> Array:
         scores = self._features(x) @ w
@@ -80,11 +130,7 @@ class StandingEquations:
         return np.asarray(softmax(scores, axis=1))
 
     def _surrogate(self, one: Agreement, told: Mask, models: int, lies: int) -> Surrogate:
-        w = one.w
-
-        def predict(x: Array) -> Reply:
-            return from_outputs(self._outputs(w, x))
-
+        w, predict = one.w, self._predict(one.w)
         entries, rows = one.stands[told].mean(), one.rows[told].mean()
         if not one.exact:
             note = (

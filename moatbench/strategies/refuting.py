@@ -1,0 +1,79 @@
+"""Whether a model can be the victim: what copies of the defense would have told of its answers."""
+
+from copy import deepcopy
+
+import numpy as np
+
+from moatbench.attack import Target
+from moatbench.learners.purchases import Purchases
+from moatbench.reply import Predict
+from moatbench.strategies.simulation import Simulation, answers, stand_in
+from moatbench.types import Array, Generator, Mask, Rows
+
+FIRST = 300  # answers that are told again, in their order: a defense may remember
+LEAST = 8  # of them, to judge at all
+CLOSE = 1e-6  # of confidences that are the same
+COPIES = 4  # each with secrets of its own
+BEYOND = 3.0  # standard deviations of a count
+
+
+class Refuting:
+    """Copies of the defense, put before a model in the victim's place.
+
+    A model that explains answers to the last digits need not be the victim: a wrong model that
+    answers some inputs does so too, and whatever the rule makes of the victim, if that is of its
+    family. Were it the victim, then what was told would be what one more copy tells. So each of
+    them is compared with all others, row by row: where these agree whether the model's answer was
+    moved, and it does not, that speaks against it. Refuted is a model before which that is so of
+    what was told surely more often than of any copy.
+
+    Args:
+        target: what is attacked; where its defense isn't known, no model is refuted.
+        bought: all answers, in their order.
+        rng: draws the copies' secrets, the same before each model.
+    """
+
+    def __init__(self, target: Target, bought: Purchases, rng: Generator) -> None:
+        self._target, self._rng = target, rng
+        some = np.flatnonzero(np.isfinite(bought.outputs).all(axis=1))[:FIRST]
+        self._x, self._told = bought.x[some], bought.outputs[some]
+
+    def __call__(self, predict: Predict) -> bool:
+        """Return whether a model is refuted."""
+        defense = self._target.known.defense
+        if defense is None or len(self._x) < LEAST:
+            return False
+        said, common = [self._told], np.ones(len(self._x), bool)
+        rng = deepcopy(self._rng)
+        try:
+            for one in rng.spawn(COPIES):
+                model = stand_in(self._target.api.card, self._target.pool, predict, one)
+                true = answers(model, self._x)
+                rows, told, _ = Simulation(defense, model, one).tell(self._x, true)
+                said.append(_placed(told, rows, true))
+                common &= np.isin(np.arange(len(true)), rows)
+        except ValueError:  # it cannot be deployed before such a model
+            return False
+        every = np.stack(said)[:, common]
+        ours, *theirs = (int(_alone(every, one, true[common]).sum()) for one in range(len(every)))
+        most = max(theirs)
+        return bool(ours > most + BEYOND * np.sqrt(most + 1))
+
+
+def _placed(told: Array, rows: Rows, true: Array) -> Array:
+    """(n, k) what was told, in its rows."""
+    placed = np.full(true.shape, np.nan)
+    placed[rows] = told
+    return placed
+
+
+def _alone(every: Array, one: int, true: Array) -> Mask:
+    """(n,) the rows that one account (of c, n, k) tells moved and no other, or no other but it."""
+    moved = _apart(every, true)
+    others = np.delete(moved, one, axis=0)
+    return np.asarray((others == others[0]).all(axis=0) & (others[0] != moved[one]))
+
+
+def _apart(one: Array, other: Array) -> Mask:
+    """Whether answers differ, by row."""
+    return np.asarray(np.abs(one - other).max(axis=-1) > CLOSE)
