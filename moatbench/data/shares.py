@@ -17,7 +17,10 @@ from moatbench.types import Generator, Mask, Rows
 from moatbench.victim import Shares
 
 FOREIGN = 10_000  # rows of a foreign set at most
-APART = {"outliers": ("pool", "test", "training"), "foreign": ("pool", "test", "training", "outliers")}
+APART = {
+    "outliers": ("pool", "test", "training"),
+    "foreign": ("pool", "test", "training", "outliers"),
+}
 
 
 def check_sharing(

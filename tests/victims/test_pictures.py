@@ -382,7 +382,8 @@ def test_outliers_are_none_of_the_data_s_own_rows(whose: str) -> None:
     digits = bundled("digits")
     own = digits.shares(np.random.default_rng(0))
     rows = own.x_test if whose == "test" else own.x_train
-    (picked,) = np.nonzero([row.tobytes() in {r.tobytes() for r in rows} for row in _scaled(digits)])
+    known = {row.tobytes() for row in rows}
+    (picked,) = np.nonzero([row.tobytes() in known for row in _scaled(digits)])
     columns = tuple(
         replace(c, values=c.values[picked], bounds=c.range) for c in digits.table.columns
     )
