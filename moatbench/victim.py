@@ -185,8 +185,8 @@ def reply_problem(reply: object, n: int, k: int, *, full: bool = True, least: fl
     row = int(np.argmax(np.where(np.isnan(off), np.inf, off) + bad))
     return (
         f"outputs must be probabilities >= 0 that sum to 1{'' if full else ' at most'}, got row "
-        f"{row} with sum {outputs[row].sum():.6g} and least entry {outputs[row].min():.3g}; apply "
-        "a softmax (victim.link=softmax), or divide each row by its sum"
+        f"{row} with sum {outputs[row].sum():.6g} and least entry {outputs[row].min():.3g}; divide "
+        "each row by its sum, or apply a softmax where they are scores (victim.link=softmax)"
     )
 
 

@@ -80,6 +80,7 @@ def served(
     link = wishes.link
     if scores and link is None and not are_probabilities(raw):
         link = LINKS[0]
+    _refuse_twice(raw, link)
     answers = replace(answers, form=form_of(raw, model.classes, shares.classes, link))
     notes: dict[str, Any] = {"model": model.about, "asked": found.encoding}
     if wishes.accuracy is not None:
@@ -97,6 +98,17 @@ def served(
     if model.estimator is not None and family in (None, *KERNELS):
         family, known = _kernel(model.estimator, found, family, known)
     return Victim(shares, answers, family, known)
+
+
+def _refuse_twice(raw: Any, link: str | None) -> None:
+    """Refuse a link where outputs are probabilities already: two softmaxes answer nearly alike."""
+    shape = tuple(getattr(raw, "shape", ()))
+    wide = len(shape) == 2 and shape[-1] > 1
+    if link is not None and wide and are_probabilities(raw):
+        raise ValueError(
+            f"victim.link must be left out where outputs are probabilities already, got {link} "
+            "and rows that all sum to one; set victim.link=null"
+        )
 
 
 def _family(model: Model, found: Asked) -> Family:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra.utils
+import numpy as np
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
@@ -122,7 +123,8 @@ def _tell_once(line: str) -> None:
 def instantiate(node: DictConfig, *args: Any) -> Any:
     """Build one object; positional arguments reach it as they are."""
     # Left to its default, Hydra turns dataclass objects within a list back into configs.
-    return hydra.utils.instantiate(node, *args, _convert_="all")
+    with np.errstate():  # what somebody's file sets for all of numpy reaches nobody else
+        return hydra.utils.instantiate(node, *args, _convert_="all")
 
 
 def build_one(node: DictConfig) -> Any:

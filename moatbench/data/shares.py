@@ -2,22 +2,25 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from moatbench.data.alike import Alike
 from moatbench.data.encoding import Encoding, Units, encoded, first_equal
 from moatbench.data.foreign import as_ours
 from moatbench.data.table import Table
 from moatbench.knobs import check_choice, check_flag, check_number
 from moatbench.space import fixed
-from moatbench.types import Generator, Rows
+from moatbench.types import Generator, Mask, Rows
 from moatbench.victim import Shares
 
 FOREIGN = 10_000  # rows of a foreign set at most
-APART = {"outliers": ("pool",), "foreign": ("pool", "test", "training", "outliers")}
+APART = {
+    "outliers": ("pool", "test", "training"),
+    "foreign": ("pool", "test", "training", "outliers"),
+}
 
 
 def check_sharing(
@@ -45,7 +48,7 @@ class Dataset:
             is then not used.
         pool: another table, whose rows are the attacker's, but for those that are the judge's; None
             gives it its share of this one.
-        outliers: another table, whose rows are the defender's, of no class; none of the pool's.
+        outliers: another table, whose rows are the defender's, of no class; none of anybody's.
         foreign: another table, on whose rows the judge compares as well, on 10,000 at most; none of
             anybody's.
         resize: whether these pictures may be resized where they serve as one of these.
@@ -102,10 +105,11 @@ class Dataset:
         }
         own = {"pool": fixed(x[pool]), "test": fixed(x[test]), "training": fixed(x[train])}
         told = {name: _told(other) for name, other in others.items() if other is not None}
-        if "pool" in given:
-            given["pool"], judged = _without(given["pool"], own["test"], told["pool"]["name"])
-            told["pool"]["left_out"] = judged
-        _refuse_shared({**own, **given})
+        if given:
+            judged = self._refuse_shared({"training": train, "pool": pool, "test": test})
+            if "pool" in given:
+                told["pool"]["left_out"] = int(judged.sum())
+                given["pool"] = fixed(given["pool"][~judged]) if judged.any() else given["pool"]
         if "foreign" in given:
             given["foreign"] = _some(given["foreign"])
             told["foreign"]["judged"] = len(given["foreign"])
@@ -158,6 +162,35 @@ class Dataset:
             foreign=tables.get("foreign"),
         )
 
+    def _refuse_shared(self, own: Mapping[str, Rows]) -> Mask:
+        """Return which rows of a foreign pool are the judge's, to be left out of it.
+
+        Raises:
+            ValueError: all are; or outliers are anybody's rows, or those of the foreign set.
+        """
+        alike, judged = Alike(self.table), np.zeros(0, bool)
+        mine = alike.rows(self.table)
+        rows = {name: mine[places] for name, places in own.items()}
+        others = {"pool": self.pool, "outliers": self.outliers, "foreign": self.foreign}
+        rows |= {name: alike.rows(other) for name, other in others.items() if other is not None}
+        if self.pool is not None:
+            judged = alike.among(rows["pool"], rows["test"])
+            rows["pool"] = rows["pool"][~judged]
+            if judged.all():
+                raise ValueError(
+                    f"pool must have rows that are none of the test's, got {self.pool.name}, whose "
+                    f"{len(judged)} all are; choose other data (another data_seed, for generated "
+                    "ones)"
+                )
+        for name, whose in APART.items():
+            for other in whose if name in rows else ():
+                if other in rows and (shared := int(alike.among(rows[name], rows[other]).sum())):
+                    raise ValueError(
+                        f"{name} must be none of the {other}'s rows, got {shared} that are; choose "
+                        "other data for one of both (another data_seed, for generated ones)"
+                    )
+        return judged
+
     def _split(self, rng: Generator, first: Rows) -> tuple[Rows, Rows, Rows]:
         if self.test is not None:
             return self._given(rng, first, self.test)
@@ -181,39 +214,9 @@ def _told(table: Table) -> dict[str, Any]:
     return {"name": table.name, "sha256": table.sha256(), "rows": len(table.y)}
 
 
-def _without(pool: NDArray[Any], test: NDArray[Any], name: str) -> tuple[NDArray[Any], int]:
-    """Leave the judge's rows out of a foreign pool; return what stays, and how many went."""
-    known = set(_digests(test))
-    keep = np.array([digest not in known for digest in _digests(pool)], bool)
-    if not keep.any():
-        raise ValueError(
-            f"pool must have rows that are none of the test's, got {name}, whose {len(keep)} all "
-            "are; choose other data (another data_seed, for generated ones)"
-        )
-    return (pool if keep.all() else fixed(pool[keep])), int((~keep).sum())
-
-
 def _some(foreign: NDArray[Any]) -> NDArray[Any]:
     """Draw the rows that the judge compares on, the same in each run: files are often sorted."""
     n = len(foreign)
     if n <= FOREIGN:
         return foreign
     return fixed(foreign[np.sort(np.random.default_rng(0).permutation(n)[:FOREIGN])])
-
-
-def _refuse_shared(given: Mapping[str, NDArray[Any]]) -> None:
-    """Raise where outliers are the attacker's questions, or the foreign set is anybody's rows."""
-    for name, others in APART.items():
-        mine = _digests(given[name]) if name in given else []
-        for other in others if mine else ():
-            known = set(_digests(given[other])) if other in given else set()
-            if shared := sum(digest in known for digest in mine):
-                raise ValueError(
-                    f"{name} must be none of the {other}'s rows, got {shared} that are; choose "
-                    "other data for one of both (another data_seed, for generated ones)"
-                )
-
-
-def _digests(rows: NDArray[Any]) -> list[bytes]:
-    """Return what tells each row (n, d) from others, whatever type its numbers are kept in."""
-    return [sha256(row.astype(np.float64).tobytes()).digest() for row in rows]

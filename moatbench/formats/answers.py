@@ -12,8 +12,10 @@ from moatbench.models.forward import softmax
 from moatbench.reply import Reply
 from moatbench.types import Array
 
+BFLOAT16 = "torch.bfloat16"
 LINKS = ("softmax", "sigmoid")
-ROUNDED = 1e-3  # how far sums may be off in single precision, or less
+ROUNDED = 1e-3  # how far sums may be off in single precision
+ROUGH = 1e-2  # and in half of it: bfloat16 has eight bits
 NEAR = 5e-7  # how far they may be off and stay: half of what replies may be
 DUST = 1e-5  # how far below 0 rounding may leave a probability: 1 - p of a forest in float32
 
@@ -42,7 +44,7 @@ class Form:
             places = dict(self.labels)
             told = [place_of(value, places) for value in values.reshape(-1).tolist()]
             return Reply(np.array(told, dtype=np.int64))
-        outputs = _probabilities(values, self.link)
+        outputs = _probabilities(values, self.link, _slack(raw))
         place = np.argsort(self.order)  # of the model's outputs among the data's classes
         # The model's own choice, where two outputs are equal
         return Reply(place[outputs.argmax(axis=1)].astype(np.int64), outputs[:, self.order])
@@ -119,7 +121,14 @@ def are_probabilities(raw: Any) -> bool:
     inside = bool(((values >= -DUST) & (values <= 1 + DUST)).all())
     if values.ndim == 1 or values.shape[1] == 1:
         return inside
-    return inside and bool((np.abs(values.sum(axis=1) - 1) < ROUNDED).all())
+    total = values.sum(axis=1, dtype=np.float64)
+    return inside and bool((np.abs(total - 1) < _slack(raw)).all())
+
+
+def _slack(raw: Any) -> float:
+    """Return how far the sums of probabilities may be off, by the type that they came in."""
+    size = getattr(getattr(raw, "dtype", None), "itemsize", 8)
+    return ROUGH if size < np.dtype(np.float32).itemsize else ROUNDED
 
 
 def as_array(raw: Any, keys: Sequence[Any] = ()) -> Any:
@@ -128,6 +137,7 @@ def as_array(raw: Any, keys: Sequence[Any] = ()) -> Any:
         return np.array([[row[key] for key in keys] for row in raw], dtype=np.float32)
     if hasattr(raw, "detach"):
         raw = raw.detach().cpu()
+        raw = raw.float() if str(raw.dtype) == BFLOAT16 else raw  # which numpy does not know
     elif hasattr(raw, "to_numpy"):
         raw = raw.to_numpy()
     values = np.asarray(raw)
@@ -147,7 +157,7 @@ def _are_labels(values: Any) -> bool:
     return whole and bool(np.isfinite(values).all())
 
 
-def _probabilities(values: Any, link: str | None) -> Array:
+def _probabilities(values: Any, link: str | None, slack: float) -> Array:
     """(n, k) probabilities in double precision; a single one is the second class's."""
     outputs = values.astype(np.float64)
     if outputs.ndim == 1 or outputs.shape[1] == 1:
@@ -159,7 +169,7 @@ def _probabilities(values: Any, link: str | None) -> Array:
         return softmax(outputs)
     swept = _without_dust(outputs)
     total = swept.sum(axis=1, keepdims=True)
-    if values.dtype.itemsize < 8 and (np.abs(total - 1) < ROUNDED).all():
+    if values.dtype.itemsize < 8 and (np.abs(total - 1) < slack).all():
         # A sum of single precision is one only nearly. What is near enough is told as it is, and
         # the others in single precision again: clients see what the answers are exact to
         off = (np.abs(total - 1) > NEAR) | (swept != outputs).any(axis=1, keepdims=True)

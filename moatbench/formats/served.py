@@ -113,7 +113,8 @@ class Served:
         """
         for block in filled_blocks(x):
             try:
-                raw = self.model.ask(self.decode(block))
+                with np.errstate():  # what it sets for all of numpy is its own
+                    raw = self.model.ask(self.decode(block))
             except Exception as error:  # of whatever kind somebody's model raises
                 line = (str(error).strip().splitlines() or ["no message"])[0].rstrip(".")
                 if line.startswith("the model "):
@@ -151,5 +152,7 @@ def gathered(raws: Sequence[Any]) -> Any:
 
         return pd.concat(raws)
     if hasattr(raws[0], "detach"):
-        raws = [raw.detach().cpu() for raw in raws]
+        import torch
+
+        return torch.cat([raw.detach().cpu() for raw in raws])
     return np.concatenate([np.asarray(raw) for raw in raws])

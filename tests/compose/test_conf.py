@@ -7,10 +7,12 @@ from importlib.resources import files
 from inspect import signature
 from typing import Any
 
+import numpy as np
 import pytest
 from omegaconf import DictConfig, OmegaConf
 from shop import attack_of
 
+from moatbench.compose.build import instantiate
 from moatbench.compose.build import options as names
 
 Compose = Callable[..., DictConfig]
@@ -82,3 +84,10 @@ def test_a_wrapper_takes_the_attack_that_its_file_tells_how_to_give(name: str) -
 
 def test_wrappers_say_how_another_attack_is_given() -> None:
     assert {"averaging", "evasion", "inversion", "on_grid", "sybil", "top1"} <= WRAPPERS.keys()
+
+
+def test_what_a_part_sets_for_all_of_numpy_reaches_no_other() -> None:
+    """Found: a file of somebody's victim made numpy raise, and softmax of ours with it."""
+    before = np.geterr()
+    assert instantiate(OmegaConf.create({"_target_": "numpy.seterr", "all": "raise"})) == before
+    assert np.geterr() == before

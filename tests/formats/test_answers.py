@@ -184,6 +184,18 @@ def test_a_model_must_answer_each_row(answer: Any, told: str) -> None:
         served(answer)(np.zeros((2, 3)))
 
 
+def test_what_a_model_sets_for_all_of_numpy_is_its_own() -> None:
+    """Found: after np.seterr(all="raise") of somebody's file our softmax raised."""
+
+    def strict(x: Any) -> Any:
+        np.seterr(all="raise")
+        return steady(x)
+
+    before = np.geterr()
+    served(strict)(np.zeros((2, 3)))
+    assert np.geterr() == before
+
+
 @pytest.mark.parametrize(
     ("columns", "order"), [(["b", "a"], [1, 0]), (["a", "b"], [0, 1]), (["p", "q"], [0, 1])]
 )

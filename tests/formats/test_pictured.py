@@ -80,3 +80,36 @@ def test_a_normalisation_of_no_pixels_is_refused(knobs: dict[str, Any], tmp_path
     torch.save(net.state_dict(), tmp_path / "w.pt")
     with pytest.raises(ValueError, match=rf"^victim\.{name} must be left out before digits"):
         module(bundled("digits"), np.random.default_rng(0), net, str(tmp_path / "w.pt"), **knobs)
+
+
+class Softened(Pooled):
+    """The same, in a type of its own, that answers probabilities."""
+
+    def __init__(self, kind: torch.dtype) -> None:
+        super().__init__()
+        self.to(kind)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.softmax(9 * super().forward(x), 1)
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
+def test_probabilities_of_any_precision_are_taken_as_they_are(
+    kind: torch.dtype, tmp_path: Path
+) -> None:
+    """Found: in bfloat16 they sum to one only nearly, and a second softmax was applied."""
+    data, _, _ = given(tmp_path)
+    torch.manual_seed(1)
+    net = Softened(kind)
+    torch.save(net.state_dict(), tmp_path / "soft.pt")
+    victim = module(data, np.random.default_rng(0), net, str(tmp_path / "soft.pt"))
+    x = victim.shares.x_test
+    with torch.no_grad():
+        wanted = net(torch.tensor(x.reshape(-1, *IMAGE) / 255, dtype=kind)).double().numpy()
+    outputs = victim.predict(x).outputs
+    assert outputs is not None
+    assert wanted.max() > 0.8  # two softmaxes leave .73 at most
+    assert outputs == pytest.approx(wanted, abs=0.005)
+    assert np.abs(outputs.sum(axis=1) - 1).max() < 1e-6
+    with pytest.raises(ValueError, match=r"victim\.link must be left out where .*got softmax"):
+        module(data, np.random.default_rng(0), net, str(tmp_path / "soft.pt"), link="softmax")

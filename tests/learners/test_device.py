@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from threading import Thread
 from types import SimpleNamespace
@@ -164,6 +165,74 @@ def test_what_a_victims_file_sets_for_all_of_torch_reaches_no_thief(polish: bool
     finally:
         torch.set_default_dtype(torch.float32)
         torch.set_float32_matmul_precision(before)
+
+
+def precisions() -> list[Any]:
+    """Tell all settings of precision; one that torch refuses to tell is a name."""
+    parts: Any = torch.backends
+    asked = [torch.get_float32_matmul_precision]
+    asked += [partial(getattr, parts.cuda.matmul, "allow_tf32"), lambda: parts.cudnn.allow_tf32]
+    kinds = (parts.cuda.matmul, parts.cudnn.conv, parts.mkldnn.matmul, parts.mkldnn.conv)
+    told: list[Any] = []
+    for ask in asked:
+        try:
+            told.append(ask())
+        except RuntimeError:
+            told.append("mixed")
+    return told + [getattr(kind, "fp32_precision", None) for kind in kinds]
+
+
+def parts_set() -> None:
+    parts: Any = torch.backends
+    parts.cuda.matmul.fp32_precision = "tf32"
+    parts.mkldnn.matmul.fp32_precision = "bf16"
+    parts.cudnn.conv.fp32_precision = "ieee"
+
+
+@pytest.mark.parametrize(
+    "sets",
+    [
+        lambda: torch.set_float32_matmul_precision("high"),
+        lambda: torch.set_float32_matmul_precision("medium"),
+        pytest.param(
+            parts_set,
+            marks=pytest.mark.skipif(
+                not hasattr(torch.backends.cuda.matmul, "fp32_precision"), reason="older torch"
+            ),
+        ),
+    ],
+)
+def test_whatever_sets_the_precision_all_bits_are_used_and_told(sets: Any) -> None:
+    """Found: after it torch refused to tell them, so that a run on a GPU ended."""
+    kept_whole, kept_cudnn = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    try:
+        sets()
+        before = precisions()
+        with device.one_thread():
+            assert precisions()[:3] == ["highest", False, False]
+            assert set(precisions()[3:]) <= {"ieee", None}
+        assert precisions() == before
+    finally:
+        torch.set_float32_matmul_precision(kept_whole)
+        torch.backends.cudnn.allow_tf32 = kept_cudnn
+
+
+@pytest.mark.parametrize("context", [lambda: torch.device("meta"), torch.inference_mode])
+def test_a_device_of_torch_that_a_victims_file_sets_reaches_no_thief(context: Any) -> None:
+    """Found: torch.set_default_device ended all training; meta stands for a GPU."""
+    rows, told = np.zeros((40, 64)), np.eye(3)[np.arange(40) % 3]
+
+    def weights() -> list[Any]:
+        with device.one_stream(0):
+            module = make("cnn", (1, 8, 8), 3, {"width": 2, "hidden": 8})
+            rng = np.random.default_rng(0)
+            net = training.train(module, rows, told, Recipe(steps=2, epochs=0), rng)
+        return [one.detach().numpy() for one in net.parameters()]
+
+    wanted = weights()
+    with context():
+        for found, expected in zip(weights(), wanted, strict=True):
+            np.testing.assert_array_equal(found, expected)
 
 
 def test_a_network_answers_as_before() -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from shop import Run
 
 from moatbench.data import Dataset
+from moatbench.data.encoding import encoded
 from moatbench.victims import pictures
 from moatbench.victims.datasets import bundled
 
@@ -327,6 +328,73 @@ def test_of_a_large_foreign_set_rows_are_drawn_and_not_the_first(
     assert (other.foreign == one.foreign).all()
     facts = one.provenance["foreign"]
     assert (facts["rows"], facts["judged"]) == (30, 10)
+
+
+def in_bytes(folder: Path) -> Dataset:
+    """Return the pictures of digits as anybody saves them: from 0 to 255, not to 16."""
+    table = bundled("digits").table
+    sixteenths = np.column_stack([column.values for column in table.columns])
+    lit = np.rint(sixteenths * 255 / 16).astype(np.uint8).reshape(-1, 8, 8)
+    made: Dataset = pictures.npz(saved(folder, x=lit, y=table.y))
+    return made
+
+
+def test_a_copy_in_bytes_is_the_same_picture(tmp_path: Path) -> None:
+    """Found: it differs by .004 of the range, and the attacker had all 539 test rows."""
+    digits, copy = bundled("digits"), in_bytes(tmp_path)
+    shares = digits.with_others(copy, None).shares(np.random.default_rng(0))
+    assert shares.provenance["pool"]["left_out"] == len(shares.x_test) == 539
+    assert len(shares.pool) == 1797 - 539
+    for others, name in (((None, copy), "outliers"), ((None, None, copy), "foreign")):
+        with pytest.raises(ValueError, match=f"{name} must be none of the pool's rows, got 314"):
+            digits.with_others(*others).shares(np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("off", [1, 2])
+def test_pictures_of_bytes_that_were_rounded_otherwise_are_the_same(
+    off: int, tmp_path: Path
+) -> None:
+    data = pictures.npz(saved(tmp_path, x=SMALL, y=LABELS))
+    moved = SMALL.copy()
+    moved[:, ::2] = np.clip(moved[:, ::2].astype(int) + off, 0, 255)
+    others = pictures.npz(saved(tmp_path, x=moved, y=LABELS))
+    shares = data.with_others(others, None).shares(np.random.default_rng(0))
+    assert shares.provenance["pool"]["left_out"] == (len(shares.x_test) if off == 1 else 0)
+
+
+@pytest.mark.parametrize("units", ["own", "scaled"])
+def test_a_copy_of_a_table_in_single_precision_holds_the_same_rows(units: Any) -> None:
+    cancer = replace(bundled("breast_cancer"), units=units)
+    single = tuple(
+        replace(c, values=c.values.astype(np.float32).astype(np.float64), bounds=c.range)
+        for c in cancer.table.columns
+    )
+    other = Dataset(replace(cancer.table, columns=single))
+    shares = cancer.with_others(other, None).shares(np.random.default_rng(0))
+    beyond = len(single[0].values) - shares.provenance["pool"]["rows"]  # of our range, by rounding
+    left_out = shares.provenance["pool"]["left_out"]
+    assert 0 < len(shares.x_test) - beyond <= left_out <= len(shares.x_test)
+
+
+@pytest.mark.parametrize("whose", ["test", "training"])
+def test_outliers_are_none_of_the_data_s_own_rows(whose: str) -> None:
+    """Found: a network was made undecided on the rows that the judge asks, without a word."""
+    digits = bundled("digits")
+    own = digits.shares(np.random.default_rng(0))
+    rows = own.x_test if whose == "test" else own.x_train
+    known = {row.tobytes() for row in rows}
+    (picked,) = np.nonzero([row.tobytes() in known for row in _scaled(digits)])
+    columns = tuple(
+        replace(c, values=c.values[picked], bounds=c.range) for c in digits.table.columns
+    )
+    some = Dataset(replace(digits.table, columns=columns, y=digits.table.y[picked]))
+    message = f"outliers must be none of the {whose}'s rows, got {len(rows)} that are"
+    with pytest.raises(ValueError, match=message):
+        digits.with_others(photographs(), some).shares(np.random.default_rng(0))
+
+
+def _scaled(data: Dataset) -> NDArray[Any]:
+    return encoded(data.table, "one_hot", data.units).x
 
 
 def test_outliers_are_none_of_the_data_s_own_pool() -> None:

@@ -63,7 +63,7 @@ def describe(module: torch.nn.Module, pixels: "Pixels | None" = None) -> Model:
         with torch.no_grad():
             rows = np.ascontiguousarray(asked, dtype=np.float64)  # torch takes none in reverse
             told = module(torch.tensor(rows, dtype=kind))
-        return told.double().numpy() if told.dtype == torch.bfloat16 else told.numpy()
+        return _told(told)
 
     layers = [m for m in module.modules() if isinstance(m, torch.nn.Linear)]
     width = _width(ask, layers)
@@ -123,7 +123,7 @@ def _of_pictures(module: torch.nn.Module, pixels: Pixels) -> Model:
     def ask(asked: Any) -> Any:
         with torch.inference_mode():
             told = module(torch.tensor(pixels(asked), dtype=kind))
-        return told.double().numpy()
+        return _told(told)
 
     shown = np.zeros((1, int(np.prod(pixels.image))))
     try:
@@ -135,6 +135,11 @@ def _of_pictures(module: torch.nn.Module, pixels: Pixels) -> Model:
         ) from error
     count = sum(p.numel() for p in module.parameters())
     return Model(ask, f"{type(module).__name__}, {count:,} weights", width=shown.shape[1])
+
+
+def _told(told: torch.Tensor) -> Any:
+    """Return answers in their own type, which says how exact they are; numpy has no bfloat16."""
+    return told if told.dtype == torch.bfloat16 else told.numpy()
 
 
 def _class_of(name: str) -> Any:

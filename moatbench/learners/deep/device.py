@@ -2,8 +2,9 @@
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Any
@@ -17,6 +18,7 @@ DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("float32", "bfloat16")
 POLL = 0.5  # seconds between looks for a GPU that nobody holds
 EVERYBODY = 0o666  # may lock a GPU, whoever made the file
+Setting = tuple[Callable[[], Any], Callable[[Any], Any], Any]  # read, write, what we set
 _RUN = {"device": "cpu", "precision": "float32"}  # of this process, as are torch's threads
 
 
@@ -84,10 +86,11 @@ def described() -> dict[str, str]:
 
     name, backends = torch.cuda.get_device_name(_RUN["device"]), torch.backends
     told = f"{name}, CUDA {torch.version.cuda}"
-    flags = (
-        f"deterministic={backends.cudnn.deterministic}, tf32={backends.cudnn.allow_tf32}, "
-        f"tf32 of matrices={backends.cuda.matmul.allow_tf32}"
-    )
+    with _all_bits():  # as whatever is trained and asked has it
+        flags = (
+            f"deterministic={backends.cudnn.deterministic}, tf32={backends.cudnn.allow_tf32}, "
+            f"tf32 of matrices={backends.cuda.matmul.allow_tf32}"
+        )
     return {**_RUN, "device": told, "flags": flags}
 
 
@@ -100,18 +103,19 @@ def _own_gpu() -> Iterator[int]:
     """
     import torch
 
-    cudnn, matrices = torch.backends.cudnn, torch.backends.cuda.matmul
-    before = cudnn.deterministic, cudnn.allow_tf32, matrices.allow_tf32
+    cudnn = torch.backends.cudnn
+    before = cudnn.deterministic
     gpus = map(torch.cuda.get_device_properties, range(torch.cuda.device_count()))
     with (
         free_one([str(gpu.uuid) for gpu in gpus], Path(gettempdir())) as place,
         torch.cuda.device(place),
+        _all_bits(),
     ):
-        cudnn.deterministic, cudnn.allow_tf32, matrices.allow_tf32 = True, False, False
+        cudnn.deterministic = True
         try:
             yield place
         finally:
-            cudnn.deterministic, cudnn.allow_tf32, matrices.allow_tf32 = before
+            cudnn.deterministic = before
 
 
 @contextmanager
@@ -153,7 +157,7 @@ def one_thread() -> Iterator[None]:
     """Let torch compute on one thread, and else as it does by default.
 
     Sums in another order are not the same to the last bit. The file of somebody's victim may have
-    turned gradients off, or set another type or precision, for the whole process.
+    turned gradients off, or set another type, precision or device, for the whole process.
     """
     import torch
 
@@ -161,7 +165,11 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     torch.set_default_dtype(torch.float32)
     try:
-        with _all_bits(), torch.enable_grad():
+        with ExitStack() as ours:
+            for one in (_all_bits(), torch.inference_mode(False), torch.enable_grad()):
+                ours.enter_context(one)
+            if torch.get_default_device().type != "cpu":
+                ours.enter_context(torch.device("cpu"))
             yield
     finally:
         torch.set_num_threads(threads)
@@ -170,27 +178,36 @@ def one_thread() -> Iterator[None]:
 
 @contextmanager
 def _all_bits() -> Iterator[None]:
-    """Let products of float32 have all its bits; torch 2.9 and later set that for each part."""
+    """Let products and convolutions of float32 have all their bits.
+
+    Torch 2.9 and later set that for each part as well, and read no setting of the whole where a
+    part says otherwise: so the whole is set first, then its parts.
+    """
     import torch
 
     backends: Any = torch.backends  # whose parts have no types
-    if not hasattr(backends.cuda.matmul, "fp32_precision"):
-        before = torch.get_float32_matmul_precision()
-        torch.set_float32_matmul_precision("highest")
-        try:
-            yield
-        finally:
-            torch.set_float32_matmul_precision(before)
-        return
-    parts = (backends.cuda.matmul, backends.mkldnn.matmul, backends.mkldnn.conv)
-    kept = [part.fp32_precision for part in parts]
-    for part in parts:
-        part.fp32_precision = "ieee"
-    try:
+    whole: list[Setting] = [
+        (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, "highest"),
+        _setting(backends.cudnn, "allow_tf32", False),
+    ]
+    cudnn, mkldnn = backends.cudnn, backends.mkldnn
+    if hasattr(backends.cuda.matmul, "fp32_precision"):
+        matrices = [backends.cuda.matmul, mkldnn.matmul]
+        parts = [*matrices, cudnn.conv, cudnn.rnn, mkldnn.conv, mkldnn.rnn]
+        whole += [_setting(part, "fp32_precision", "ieee") for part in parts]
+    with ExitStack() as kept:
+        for read, write, _ in reversed(whole):  # put back the whole first, too
+            try:
+                kept.callback(write, read())
+            except RuntimeError:  # somebody's file set a part otherwise
+                continue
+        for _, write, value in whole:
+            write(value)
         yield
-    finally:
-        for part, precision in zip(parts, kept, strict=True):
-            part.fp32_precision = precision
+
+
+def _setting(part: Any, name: str, value: Any) -> Setting:
+    return partial(getattr, part, name), partial(setattr, part, name), value
 
 
 @contextmanager
