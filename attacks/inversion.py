@@ -113,7 +113,8 @@ class Inversion(Wrapper):
                 for last in self._again(target, view, asking):
                     view.guess = last.predict
                 last = _nearest(live, last, view)
-            last = last if view.determined or not last.parameters else _only_chosen(last)
+            if last.parameters and not view.determined:
+                last = _only_chosen(last, view)
             if not (last.parameters or self.attack.labels_only):
                 last = self._believed(target, view, asking, last, keeps_labels) or last
                 if self.knowledge != "none" and view.origins.pointed.mean() < BOUNDS:
@@ -228,9 +229,12 @@ def _before(target: Target, api: PredictionAPI) -> Target:
     return replace(target, api=api, known=Known(None, target.known.victim))
 
 
-def _only_chosen(surrogate: Surrogate) -> Surrogate:
+def _only_chosen(surrogate: Surrogate, view: Restored) -> Surrogate:
     """Take back that it is exact: the answers were chosen so that some model explains them."""
-    return replace(surrogate, parameters={}, note="solved, but for answers that a guess chose")
+    note = "solved, but for answers that a guess chose"
+    if view.origins.pointed.mean() < BOUNDS:
+        note = "nothing solved: of most answers bounds are left, and a guess chose within them"
+    return replace(surrogate, parameters={}, note=note)
 
 
 def _same(one: Answers, other: Answers) -> bool:

@@ -31,7 +31,7 @@ def inverse_of(defense: Defense) -> Inverse | None:
             if layer.traits.stage == "perturb":  # what it tells adds up to 1
                 told = _whole(told)
             if hasattr(layer, "inverse"):
-                told = layer.inverse(told, guess if place == 0 else None)
+                told = _undone(layer, told, guess if place == 0 else None)
                 if place and not layer.traits.keeps_labels:
                     told = told.by_label()
             elif (said := layer.traits.answer_grid) is not None:
@@ -40,6 +40,23 @@ def inverse_of(defense: Defense) -> Inverse | None:
         return _led(told) if defense.traits.keeps_labels else told
 
     return inverse
+
+
+def _undone(layer: Defense, told: Origins, guess: Array | None) -> Origins:
+    """Ask a layer, which may be a stranger's, for the origins of what it told.
+
+    Raises:
+        RuntimeError: it fails, or returns something else; the message names the layer.
+    """
+    name = f"{type(layer).__name__}.inverse"
+    try:
+        undone = layer.inverse(told, guess)  # type: ignore[attr-defined]
+    except Exception as error:  # of whatever kind somebody's part raises
+        line = (str(error).strip().splitlines() or ["no message"])[0]
+        raise RuntimeError(f"{name} raised {type(error).__name__}: {line}") from error
+    if not isinstance(undone, Origins):
+        raise RuntimeError(f"{name} must return Origins (docs/architecture.md), got {undone!r:.60}")
+    return undone
 
 
 def without_inverse(defense: Defense) -> list[str]:

@@ -16,6 +16,7 @@ from moatbench.learners.trees import FAMILIES as TREE_FAMILIES
 from moatbench.learners.trees import TREES, TreeFit, TreeLearner
 from moatbench.learners.untold import Untold, UntoldFit
 from moatbench.models.embedding import Embedding, HiddenLayer, Monomials
+from moatbench.models.forward import ACTIVATIONS
 from moatbench.reply import Reply, from_outputs
 from moatbench.space import InputSpace
 from moatbench.types import Array, Labels
@@ -151,13 +152,24 @@ def smooth_learner(name: str, card: Card) -> Learner:
         card.space,
         len(card.classes),
         family,
-        hidden=int(published.get("hidden", HIDDEN)),
-        activation=str(published.get("activation", ACTIVATION)),
+        hidden=_units(published.get("hidden")),
+        activation=_activation(published.get("activation")),
         note=note,
         embedding=embedding,
         gamma=_gamma(published, card.space),
         metric=published.get("metric", ()) if family == "rbf" else (),
     )
+
+
+def _units(told: Any) -> int:
+    """Return how many units a card tells of; the usual number where it tells no such."""
+    whole = isinstance(told, int) and not isinstance(told, bool) and told > 0
+    return int(told) if whole else HIDDEN
+
+
+def _activation(told: Any) -> str:
+    """Return the activation that a card tells of; the usual one where it tells no such."""
+    return told if isinstance(told, str) and told in ACTIVATIONS else ACTIVATION
 
 
 def hidden_layer(card: Card) -> HiddenLayer | None:

@@ -14,6 +14,7 @@ from moatbench.models.linear import design
 from moatbench.numerics.newton import descend_path
 from moatbench.types import Array
 
+LARGEST = 1e8  # weight of a layer: of larger ones, squares of units lose all else
 LANDMARKS = 600  # rows at most that span the feature space
 RANK = 1e-10  # eigenvalues below this share of the largest are rounding errors
 WIDTHS = 2.0 ** np.arange(-6, 7)  # gammas to try, in units of 1 / columns
@@ -101,14 +102,18 @@ class HiddenLayer:
     def of(cls, card: Mapping[str, Any]) -> "HiddenLayer | None":
         """Return the one that a card publishes; None where it publishes none, or no such."""
         activation = str(card.get("activation"))
+        told = [card.get(name) for name in ("w1", "b1")]
         try:
-            w, b = (np.asarray(card.get(name), np.float64) for name in ("w1", "b1"))
-        except (TypeError, ValueError):  # no numbers
+            w, b = (np.asarray(numbers, np.float64) for numbers in told)
+        except (TypeError, ValueError, OverflowError):  # no numbers, or none that float64 has
             return None
-        whole = w.ndim == 2 and b.shape == w.shape[1:] and np.isfinite(w).all()
-        if not (whole and np.isfinite(b).all() and activation in forward.ACTIVATIONS):
+        if any(np.asarray(numbers).dtype == bool for numbers in told):
             return None
-        return cls(w, b, activation)
+        whole = w.ndim == 2 and b.shape == w.shape[1:] and len(b) > 0
+        sizes = (np.abs(one).max(initial=0.0) for one in (w, b))
+        if not (whole and all(size <= LARGEST for size in sizes)):
+            return None
+        return cls(w, b, activation) if activation in forward.ACTIVATIONS else None
 
     def parameters(self, last: Mapping[str, Array]) -> Mapping[str, Array]:
         """Name those of the network, given its last layer's (`Linear.parameters`)."""

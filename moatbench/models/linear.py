@@ -10,6 +10,7 @@ from moatbench.numerics.minimise import Solution, descend, fitted, levenberg_mar
 from moatbench.numerics.objectives import CrossEntropy, LogOdds, Objective
 from moatbench.types import Array, Generator, Mask
 
+VISIBLE = 1e-6  # singular value, as a share of the largest, from which on weights are known
 FAINT = 1e-9  # 1 - p has no more digits than p / 1e-16: fainter odds carry errors
 
 
@@ -115,6 +116,15 @@ def clear_rows(answers: Array, width: int) -> Mask:
     """(n,) the answers (n, k) to solve for `width` unknowns a class: all, if too few are clear."""
     clear = np.asarray(answers.min(axis=1) > FAINT)
     return clear if clear.sum() >= 2 * width else np.ones(len(answers), bool)
+
+
+def visible(a: Array) -> bool:
+    """Whether rows (n, d) determine all d weights of a score that is linear in them.
+
+    Normal equations lose what is too faint.
+    """
+    sizes = np.linalg.svd(a, compute_uv=False)
+    return len(sizes) == a.shape[1] and bool(sizes[-1] > VISIBLE * sizes[0])
 
 
 def cross_entropy(

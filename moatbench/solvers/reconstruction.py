@@ -10,7 +10,7 @@ from scipy.special import softmax
 from moatbench.client import Card, Surrogate
 from moatbench.learners.published import PUBLISHED, fitted_to, smooth_learner
 from moatbench.learners.purchases import Purchases
-from moatbench.models.linear import Linear, clear_rows
+from moatbench.models.linear import Linear, clear_rows, visible
 from moatbench.models.network import Network
 from moatbench.models.one_vs_rest import OneVsRest
 from moatbench.numerics.minimise import Solution
@@ -31,6 +31,7 @@ from moatbench.types import Array, Generator, Rows
 LABELS = Decimals(0)
 CUT = 4  # decimals that answers are taken to have where classes are left out
 SOLVED, LEAST = "equations solved", "least solution of too few equations"
+OPEN = "least solution: what was asked tells nothing in some directions"
 LIKELIEST = "likelihood of the noise"
 NEARLY = "equations all but solved"
 CLOSE = 1e-6  # half the mean squared gap in log-odds of a fit that errs on a few answers alone
@@ -101,7 +102,7 @@ class Reconstruction:
             if len(rows) < len(bought) and (mixed := self._withheld(bought, rows, answers)):
                 return self._surrogate(mixed, "some answers withheld")
             if fit is not None:
-                return self._surrogate(fit, LEAST if self._few(x, answers) else NEARLY)
+                return self._surrogate(fit, self._undetermined(x, answers))
         rounded = grid if self._intervals and grid != LABELS else None
         if rounded and (found := self._rounded.fit(x, answers, rounded, edges)) is not None:
             count = f", {edges.count} edges" if edges is not None else ""
@@ -172,6 +173,8 @@ class Reconstruction:
         learner = fitted_to(self._learner, targets := bought.targets())
         soft = learner.fit(bought.x, targets, self._rng)
         note = "soft labels" if learner is self._learner else "labels: all answers are 0 or 1"
+        if not np.isfinite(bought.outputs).any():
+            note = "labels: no confidences came"
         return replace(soft.surrogate(), note=note)
 
     def _solve(self, x: Array, answers: Array, probes: Sequence[Rows]) -> Solution | None:
@@ -225,10 +228,11 @@ class Reconstruction:
         start = self._learner.fit(bought.x, bought.targets(), self._rng).thetas[0]
         return fit_withheld(model, answers, bought.labels[rest], start)
 
-    def _few(self, x: Array, answers: Array) -> bool:
-        """Whether there are fewer equations than unknowns, or none of some name."""
-        few = LogOdds(answers).equations < self._learner.model(x[:1]).unknowns
-        return few or self._lacks_rank(self._learner.model(x), answers)
+    def _undetermined(self, x: Array, answers: Array) -> str:
+        """Say why equations that hold tell no parameters."""
+        if LogOdds(answers).equations < self._learner.model(x[:1]).unknowns:
+            return LEAST
+        return OPEN if self._lacks_rank(self._learner.model(x), answers) else NEARLY
 
     def _lacks_rank(self, model: Linear | OneVsRest | Network, answers: Array) -> bool:
         """Whether some name of a raw code was never asked, or always with another; or some unit.
@@ -239,7 +243,7 @@ class Reconstruction:
         if isinstance(model, Network) or not (known or self._space.coded.size):
             return False
         width = model.a.shape[1]
-        return bool(np.linalg.matrix_rank(model.a[clear_rows(answers, width)]) < width)
+        return not visible(model.a[clear_rows(answers, width)])
 
     def _surrogate(self, fit: Solution, note: str, exact: bool = False) -> Surrogate:
         def predict(x: Array) -> Reply:

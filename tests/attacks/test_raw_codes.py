@@ -92,7 +92,8 @@ def test_a_constant_is_no_solution_of_answers_that_are_told_alike() -> None:
 
 
 def test_a_name_that_was_never_asked_is_not_said_to_be_solved() -> None:
-    assert last(owned(2)[0], 18).note == "least solution of too few equations"
+    note = last(owned(2)[0], 18).note
+    assert note == "least solution: what was asked tells nothing in some directions"
 
 
 def test_the_parameters_are_those_of_numbers_and_of_names_beside_the_first() -> None:

@@ -10,6 +10,7 @@ from moatbench.api import Deployment, MeteredAPI
 from moatbench.attack import Known, Target
 from moatbench.defense import Defense
 from moatbench.inverses.equations import StandingEquations
+from moatbench.inverses.origins import Origins
 from moatbench.learners.purchases import Purchases
 from moatbench.randomness import stream
 from moatbench.reply import Reply
@@ -141,3 +142,44 @@ def test_answers_of_one_model_as_told_speak_for_no_rule() -> None:
         )
         assert "undone" not in point.note
         assert "speak for no known perturbation" in point.note
+
+
+class Leaving(Tempered):
+    """Offers an inverse that knows no answer."""
+
+    def inverse(self, told: Origins, guess: Array | None) -> Origins:
+        return told.take(np.zeros(0, np.intp))
+
+
+class Raising(Tempered):
+    """Offers an inverse that fails."""
+
+    def inverse(self, told: Origins, guess: Array | None) -> Origins:
+        raise KeyError("tau")
+
+
+class Silent(Tempered):
+    """Offers an inverse that returns nothing."""
+
+    def inverse(self, told: Origins, guess: Array | None) -> None:
+        return
+
+
+def test_answers_without_an_origin_are_not_said_to_be_whole_numbers() -> None:
+    point = last(victim_of("softmax", "iris"), Leaving(), "inversion", 80)
+    assert point.note.startswith("labels: no confidences came; Leaving undone")
+
+
+@pytest.mark.parametrize(
+    ("rule", "line"),
+    [(Raising(), r"Raising\.inverse raised KeyError: 'tau'"), (Silent(), "must return Origins")],
+)
+def test_an_inverse_that_fails_is_named(rule: Defense, line: str) -> None:
+    with pytest.raises(RuntimeError, match=line):
+        last(victim_of("softmax", "iris"), rule, "inversion", 20)
+
+
+def test_where_bounds_are_left_nothing_is_said_to_be_solved() -> None:
+    point = last(victim_of("softmax", "iris"), defense_of("modelguard_w"), "inversion", 7)
+    assert not point.parameters
+    assert not point.note.startswith("solved")

@@ -136,8 +136,19 @@ def test_a_unit_that_was_off_for_all_that_was_asked_is_not_called_solved(
         {"w1": np.ones((64, 20)).tolist(), "b1": [float("nan")] * 20},
         {"w1": np.ones((64, 20)).tolist(), "b1": [0.0]},
         {"w1": np.ones((64, 20)).tolist(), "b1": [0.0] * 20, "activation": "gelu"},
+        {"w1": np.ones((64, 20)).tolist(), "b1": [0.0] * 20, "activation": ["tanh"]},
+        {"w1": [[10**400] * 20] * 64, "b1": [0.0] * 20},
+        {"w1": [[1e308] * 20] * 64, "b1": [0.0] * 20},
+        {"w1": [[True] * 20] * 64, "b1": [0.0] * 20},
+        {"w1": [[]] * 64, "b1": [], "hidden": 0},
+        {"hidden": "x"},
+        {"hidden": None},
+        {"hidden": -3},
     ],
-    ids=["none", "of others", "null", "texts", "ragged", "nan", "short", "gelu"],
+    ids=[
+        *("none", "of others", "null", "texts", "ragged", "nan", "short", "gelu", "list"),
+        *("no float", "too large", "truths", "no units", "text", "no number", "negative"),
+    ],
 )
 def test_of_a_layer_that_is_not_published_nothing_is_solved(
     said: dict[str, object], digits: Victim
@@ -152,5 +163,14 @@ def test_of_a_layer_that_is_not_published_nothing_is_solved(
     for attack in ("equation_solving", "robust_equations"):
         with pytest.raises(NotApplicable, match="needs the hidden layer of a linear probe"):
             last(hidden, defense_of("mad"), attack, 100)
-    if known["activation"] == "tanh":
-        assert last(hidden, defense_of("mad"), "inversion", 100).note
+    assert last(hidden, defense_of("mad"), "inversion", 60).note
+
+
+def test_units_that_two_weights_nearly_share_are_not_called_known_undefended() -> None:
+    rng = np.random.default_rng(2)
+    w, b = rng.normal(size=(4, 6)), rng.normal(size=6)
+    w[:, 1], b[1] = w[:, 0] + 1e-10, b[0]
+    point = last(probe(w, b, "tanh"), Defense(), "equation_solving", 60)
+    assert not point.parameters
+    assert point.note == "least solution: what was asked tells nothing in some directions"
+    assert point.metrics["tv_uniform"] < 1e-9

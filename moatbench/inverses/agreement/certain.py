@@ -12,13 +12,13 @@ from moatbench.inverses.agreement.stated import (
     Equations,
     standing_entries,
 )
+from moatbench.models.linear import visible
 from moatbench.types import Array, Labels, Mask
 
 MOST = 0.75  # of the classes
 AGAINST_A_SHIFT = 3  # more searches, where sigmoids stand nearly
 MODELS = 3  # that may answer in turn
 NEARLY = 0.65  # share of the entries of sigmoids that stand nearly, and nothing certifies
-VISIBLE = 1e-6  # singular value, as a share of the largest, from which on weights are known
 BENT, TELLING = -3.0, 1.5  # score from which a sigmoid is far from linear, and entries an unknown
 
 
@@ -132,12 +132,8 @@ def certified(equations: Equations, one: Agreement) -> bool:
 
 
 def spanning(equations: Equations, one: Agreement) -> bool:
-    """Whether the rows that stand of each class determine all of its weights.
-
-    Weights are solved for by normal equations, which lose what is too faint.
-    """
-    sizes = [np.linalg.svd(equations.a[rows], compute_uv=False) for rows in one.stands.T]
-    return all(len(s) == equations.a.shape[1] and s[-1] > VISIBLE * s[0] for s in sizes)
+    """Whether the rows that stand of each class determine all of its weights."""
+    return all(visible(equations.a[rows]) for rows in one.stands.T)
 
 
 def _unlike(equations: Equations, stands: Mask) -> Mask:
