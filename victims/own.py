@@ -18,6 +18,8 @@ from moatbench.victim import Victim
 from moatbench.victims.asking import OwnEncoding
 from moatbench.victims.serving import Wishes, served
 
+RANGES = ((0, 1), (-1, 1), (0, 255))  # to which networks are commonly handed pixels
+
 
 def model_file(
     data: Dataset,
@@ -44,7 +46,8 @@ def model_file(
         trust: whether you vouch for a pickle, which runs whatever it says.
         family: what the API's card says of the model; None is what is recognised.
         encoding: frame, one_hot, codes or scaled; None is what suits the model, see `asked`.
-        link: softmax or sigmoid, where its outputs are scores; None where they are probabilities.
+        link: softmax or sigmoid, where its outputs are scores; sum divides each row by its own, as
+            after a sigmoid for each class; None where they are probabilities.
         stochastic: whether its answers to a row may vary.
         accuracy: that its owner states, as a share; a run says where it measures another.
         name: of the model, for people; None is that of its file.
@@ -112,15 +115,21 @@ def module(
             "victim.weights must be a file of safetensors, or of a state_dict, got null; name it "
             "with victim.weights=net.safetensors"
         )
-    from moatbench.formats.readers.torch_module import Pixels, open_module
+    from moatbench.formats.readers.torch_module import Network, Pixels
 
     pixels = None
     if image := _pictured(data, range, mean, std, encoding):
         low, high = map(float, range)
         pixels = Pixels(image, low, high, tuple(mean), tuple(std))
     knob = "victim.weights" if weights else "victim.path"
-    held = Held(open_module(module, Path(file), arguments or {}, pixels, knob))
-    victim: Victim = served(data, rng, held, wishes, scores=True)
+    network = Network(module, Path(file), arguments or {}, pixels, knob)
+    others = {
+        f"victim.range=[{low},{high}]": replace(network, pixels=replace(pixels, low=low, high=high))
+        for low, high in RANGES
+        if pixels is not None and (low, high) != (pixels.low, pixels.high)
+    }
+    held = Held(network.open())
+    victim: Victim = served(data, rng, held, wishes, scores=True, others=others)
     return victim
 
 

@@ -15,7 +15,7 @@ from moatbench.knobs import check_choice, check_whole
 from moatbench.tables.pictures.arrays import Read, read_npz
 from moatbench.tables.pictures.folder import read_folder
 from moatbench.tables.pictures.idx import read_idx
-from moatbench.tables.pictures.shape import as_bytes
+from moatbench.tables.pictures.shape import as_bytes, darkness
 from moatbench.types import Labels
 from moatbench.victim import NotApplicable
 from moatbench.victims.datasets import fetched
@@ -202,6 +202,8 @@ def openml_pictures(
             f"data.image must be [channels, height, width] of {values.shape[1]} pixels, got "
             f"{list(image)}"
         )
+    if missing := int(frame[target].isna().sum()):
+        raise ValueError(f"{name} must hold a class for each picture, got {missing} rows of none")
     pixels = as_bytes(np.asarray(values, dtype=np.float64), name).reshape(-1, *shape)
     read = Read(pixels, frame[target].astype(str).to_numpy())
     return _dataset(read, name, f"OpenML {data_id}", "random", test_share, pool_share, False)
@@ -218,8 +220,11 @@ def _dataset(
 ) -> Dataset:
     """Code the labels, and keep the split that the files have."""
     check_choice("data.split", split, SPLITS)
-    names, y = _coded(read.labels)
-    notes = {"source": source, "understood": _told(name, read, names, split)}
+    dark = darkness(read.pixels, name)
+    names, y = _coded(read.labels, name)
+    told = _told(name, read, names, split)
+    notes: dict[str, Any] = {"source": source, "understood": told}
+    notes |= {"warnings": [dark]} if dark else {}
     table = picture_table(name, read.pixels, y, names, notes)
     data = Dataset(table, test_share, pool_share, "own", resize=resize)
     n = len(y)
@@ -227,12 +232,29 @@ def _dataset(
     return replace(data, test=np.arange(n - read.tests, n)) if own else data
 
 
-def _coded(labels: Any) -> tuple[tuple[str, ...], Labels]:
-    """Name the classes in order, numbers by size; code each row."""
+def _coded(labels: Any, name: str) -> tuple[tuple[str, ...], Labels]:
+    """Name the classes in order, numbers by size; code each row.
+
+    Raises:
+        ValueError: a label is NaN.
+    """
     values, codes = np.unique(labels, return_inverse=True)
-    names = [str(v.item() if hasattr(v, "item") else v) for v in values]
+    if values.dtype.kind == "f" and np.isnan(values).any():
+        raise ValueError(
+            f"{name} must hold a class for each picture, got NaN as {np.isnan(labels).sum()} "
+            "labels; leave those pictures out"
+        )
+    names = [_name(value) for value in values]
     order = in_order(names)
     return tuple(names[i] for i in order), np.argsort(order)[codes.ravel()].astype(np.int64)
+
+
+def _name(label: Any) -> str:
+    """Name a class as people write it: cat and not b'cat', 1 and not 1.0."""
+    value = label.item() if hasattr(label, "item") else label
+    if isinstance(value, bytes):
+        return value.decode(errors="backslashreplace")
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
 def _told(name: str, read: Read, classes: Sequence[str], split: str) -> str:

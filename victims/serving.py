@@ -1,5 +1,6 @@
 """From a model that is opened to a victim: its shares, how it is asked and read, its checks."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, get_args
@@ -7,18 +8,38 @@ from typing import Any, get_args
 import numpy as np
 
 from moatbench.data import Dataset
-from moatbench.formats.answers import LINKS, Form, are_probabilities, form_of
+from moatbench.formats.answers import (
+    LINKS,
+    SOFTMAX,
+    SUM,
+    Form,
+    are_probabilities,
+    are_shares,
+    form_of,
+)
 from moatbench.formats.checked import agreement, require_steady
 from moatbench.formats.family import Family, encoded_columns, family_of, unwrapped
 from moatbench.formats.model import Model
-from moatbench.formats.served import Served, Source, gathered
+from moatbench.formats.served import Held, Served, Source, gathered
 from moatbench.knobs import check_choice, check_flag, check_number
 from moatbench.types import Generator
-from moatbench.victim import Shares, Victim
+from moatbench.victim import Victim
 from moatbench.victims.asking import Asked, OwnEncoding, asked
 from moatbench.victims.encoders import known_values
 from moatbench.victims.metric import kernel_of, metric_of
+from moatbench.victims.otherwise import (
+    beats_a_constant,
+    better_order,
+    better_way,
+    encodings,
+    handed,
+)
 
+log = logging.getLogger(__name__)
+UNSURE = (
+    "the victim's outputs all lie from 0 to 1, and do not sum to one: they are taken for scores, "
+    "and a softmax is applied; where they are a sigmoid for each class, say victim.link=sum"
+)
 SHOWN = 512  # rows whose answers show the form of them
 KERNELS = ("rbf_svm", "poly_svm", "kernel_logistic", "rbf", "poly")
 UNIFORM = 64  # of which many are drawn from the whole space
@@ -54,7 +75,13 @@ class Wishes:
 
 
 def served(
-    data: Dataset, rng: Generator, source: Source, wishes: Wishes, *, scores: bool = False
+    data: Dataset,
+    rng: Generator,
+    source: Source,
+    wishes: Wishes,
+    *,
+    scores: bool = False,
+    others: Mapping[str, Source] | None = None,
 ) -> Victim:
     """Make a victim of a model.
 
@@ -64,6 +91,8 @@ def served(
         source: of the model.
         wishes: what its owner says.
         scores: whether outputs that are no probabilities are taken for scores.
+        others: the model as it takes its inputs otherwise, by what to say for each: tried where it
+            is no better than a constant; None tries encodings.
 
     Raises:
         ValueError: it cannot be asked, or its answers are none of a classifier of these classes,
@@ -77,20 +106,26 @@ def served(
     )
     answers = Served(source, found.inputs, Form(()), wishes.stochastic)
     raw = gathered(list(answers.raw(rows)))
-    link = wishes.link
+    link, unsure = wishes.link, False
     if scores and link is None and not are_probabilities(raw):
-        link = LINKS[0]
+        link, unsure = SOFTMAX, are_shares(raw)
     _refuse_twice(raw, link)
     answers = replace(answers, form=form_of(raw, model.classes, shares.classes, link))
     notes: dict[str, Any] = {"model": model.about, "asked": found.encoding}
+    if unsure:
+        log.warning(UNSURE)
+        notes["warnings"] = [*shares.provenance.get("warnings", ()), UNSURE]
     if wishes.accuracy is not None:
         notes["accuracy_stated"] = float(wishes.accuracy)
     if wishes.stochastic:
         notes["agrees_with_itself"] = agreement(answers, shares.x_test)
     else:
         require_steady(answers, shares.x_test)
-    if wishes.encoding is None and not _beats_a_constant(answers, shares):
-        notes |= _other_way(data, answers, link, found.encoding)
+    if wishes.encoding is None and not beats_a_constant(answers, shares):
+        used = found.encoding
+        ways = handed(others, data, used) if others else encodings(Held(model), data, used)
+        notes |= better_way(ways, answers, link)
+    notes |= better_order(answers, shares)
     shares = replace(shares, provenance={**shares.provenance, **notes})
     family, known = _family(model, found)
     if wishes.family not in (None, family):
@@ -104,7 +139,7 @@ def _refuse_twice(raw: Any, link: str | None) -> None:
     """Refuse a link where outputs are probabilities already: two softmaxes answer nearly alike."""
     shape = tuple(getattr(raw, "shape", ()))
     wide = len(shape) == 2 and shape[-1] > 1
-    if link is not None and wide and are_probabilities(raw):
+    if link not in (None, SUM) and wide and are_probabilities(raw):
         raise ValueError(
             f"victim.link must be left out where outputs are probabilities already, got {link} "
             "and rows that all sum to one; set victim.link=null"
@@ -135,29 +170,3 @@ def _kernel(estimator: Any, found: Asked, said: str | None, known: Mapping[str, 
     if family == "poly_svm":  # of what is linear, a polynomial is one of the same degree
         return said or family, {**known, **kernel}
     return said or family, {**known, **kernel, "metric": metric}
-
-
-def _beats_a_constant(answers: Served, shares: Shares) -> bool:
-    """Whether answers to the test rows are right more often than the best constant answer."""
-    right = (answers(shares.x_test).labels == shares.y_test).mean()
-    return bool(right > np.bincount(shares.y_test).max() / len(shares.y_test))
-
-
-def _other_way(
-    data: Dataset, answers: Served, link: str | None, used: OwnEncoding
-) -> dict[str, Any]:
-    """Say under which encoding a model that is no better than a constant would be better."""
-    model, best = answers.model, dict[str, Any]()
-    for encoding in get_args(OwnEncoding):
-        try:
-            found = asked(model, model.ask, data, np.random.default_rng(0), encoding)
-            other = replace(answers, decode=found.inputs)
-            raw = gathered(list(other.raw(found.shares.x_test)))
-            other = replace(other, form=form_of(raw, model.classes, found.shares.classes, link))
-        except Exception:  # it is not asked in this way
-            continue
-        right = float((other(found.shares.x_test).labels == found.shares.y_test).mean())
-        better = _beats_a_constant(other, found.shares) and right > best.get("right_as", 0.0)
-        if encoding != used and better:
-            best = {"better_as": encoding, "right_as": right}
-    return best

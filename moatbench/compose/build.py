@@ -75,7 +75,8 @@ def build(cfg: DictConfig, attack: str) -> Parts:
     # Cheap parts first: a bad knob, or file, is told before a victim is trained, or a suite built.
     defense = build_defense(cfg.defense)
     data = build_data(cfg)
-    tell(data.table.notes)
+    for table in (data.table, data.pool, data.outliers, data.foreign):
+        tell({} if table is None else table.notes)
     inside = None if cfg.subgroup is None else members(cfg.subgroup, data.table)
     attacks = build_attacks(cfg.attack, attack)
     victim = build_victim(cfg, data, victim_seed(cfg))

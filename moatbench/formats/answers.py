@@ -8,12 +8,12 @@ import numpy as np
 from scipy.special import expit
 
 from moatbench.formats.classes import class_order, label_places, place_of
-from moatbench.models.forward import softmax
+from moatbench.models.forward import one_vs_rest, softmax
 from moatbench.reply import Reply
 from moatbench.types import Array
 
 BFLOAT16 = "torch.bfloat16"
-LINKS = ("softmax", "sigmoid")
+LINKS = SOFTMAX, SIGMOID, SUM = "softmax", "sigmoid", "sum"  # sum: each row is divided by its own
 ROUNDED = 1e-3  # how far sums may be off in single precision
 ROUGH = 1e-2  # and in half of it: bfloat16 has eight bits
 NEAR = 5e-7  # how far they may be off and stay: half of what replies may be
@@ -125,6 +125,13 @@ def are_probabilities(raw: Any) -> bool:
     return inside and bool((np.abs(total - 1) < _slack(raw)).all())
 
 
+def are_shares(raw: Any) -> bool:
+    """Whether answers (n, k) all lie from 0 to 1, as a sigmoid for each class leaves them."""
+    values = as_array(raw)
+    wide = values.ndim == 2 and values.shape[1] > 1 and values.dtype.kind == "f"
+    return wide and bool(((values >= 0) & (values <= 1)).all())
+
+
 def _slack(raw: Any) -> float:
     """Return how far the sums of probabilities may be off, by the type that they came in."""
     size = getattr(getattr(raw, "dtype", None), "itemsize", 8)
@@ -162,13 +169,15 @@ def _probabilities(values: Any, link: str | None, slack: float) -> Array:
     outputs = values.astype(np.float64)
     if outputs.ndim == 1 or outputs.shape[1] == 1:
         p = outputs.reshape(-1, 1)
-        if link is not None:
+        if link in (SOFTMAX, SIGMOID):
             return np.asarray(expit(np.hstack([-p, p])))
         return _without_dust(np.hstack([1 - p, p]))
-    if link is not None:
-        return softmax(outputs)
+    if link in (SOFTMAX, SIGMOID):
+        return softmax(outputs) if link == SOFTMAX else one_vs_rest(outputs)
     swept = _without_dust(outputs)
     total = swept.sum(axis=1, keepdims=True)
+    if link == SUM:
+        return np.asarray(swept / total)
     if values.dtype.itemsize < 8 and (np.abs(total - 1) < slack).all():
         # A sum of single precision is one only nearly. What is near enough is told as it is, and
         # the others in single precision again: clients see what the answers are exact to

@@ -42,6 +42,7 @@ NAIVE = "naive only"
 CONSTANT = "constant victim"  # it answers one label to all
 WORSE = "no better than a constant"
 UNLIKE = "accuracy not as stated"
+CLASSES = "order of classes"  # a model's, by text where the data's is by size
 VARYING = "the victim varies"  # from call to call
 ORDER = "order of stages"
 ENDED = "ended early"  # by the service that was attacked

@@ -1,5 +1,6 @@
 """Somebody's own network on pictures: the shape that it takes, and its normalisation."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from torch import nn
 
 from moatbench.data import Dataset
 from moatbench.formats.readers.torch_module import Pixels
+from moatbench.record.flag import CLASSES
+from moatbench.runner.checks.flags import of_victim
 from moatbench.victims.datasets import bundled
 from moatbench.victims.own import module
 from moatbench.victims.pictures import npz
@@ -82,6 +85,53 @@ def test_a_normalisation_of_no_pixels_is_refused(knobs: dict[str, Any], tmp_path
         module(bundled("digits"), np.random.default_rng(0), net, str(tmp_path / "w.pt"), **knobs)
 
 
+@pytest.mark.parametrize("range", [[0, 255], [-1, 1]])
+def test_a_network_that_takes_other_pixels_is_told_of(range: list[int], tmp_path: Path) -> None:
+    """Found: victim.encoding=scaled was recommended, which is refused before pictures."""
+    data, net, weights = given(tmp_path)
+    low, high = range
+    with torch.no_grad():  # bright or dark
+        net.layer.weight[:] = torch.tensor([[-9.0], [9.0]]) / (high - low)
+        net.layer.bias[:] = torch.tensor([9.0, -9.0]) * (low + high) / 2 * 3 / (high - low)
+    torch.save(net.state_dict(), weights)
+    other = [-1, 1] if range == [0, 255] else [0, 255]
+    victim = module(data, np.random.default_rng(0), Pooled(), weights, range=other)
+    (flag,) = of_victim(victim)
+    assert f"with victim.range=[{low},{high}] it is right on 100.0" in flag.text
+    right = module(data, np.random.default_rng(0), Pooled(), weights, range=range)
+    assert of_victim(right) == []
+
+
+class ByText(nn.Module):
+    """Takes a picture's brightness for one of 12 classes; its outputs are sorted as text is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sharp = nn.Parameter(torch.tensor(20.0))
+        self.order = torch.tensor([float(name) for name in sorted(map(str, range(12)))])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        lit = x.flatten(1).mean(1, keepdim=True) * 255 / 20
+        return -self.sharp * (lit - self.order) ** 2
+
+
+def test_a_network_whose_classes_are_sorted_as_text_is_told_of(tmp_path: Path) -> None:
+    """Found: torchvision's ImageFolder sorts 0, 1, 10, 11, 2; ours by size, without a word."""
+    y = np.arange(240) % 12
+    noise = np.random.default_rng(0).integers(-9, 10, (240, 6, 6))
+    pixels = np.clip(20 * y[:, None, None] + noise, 0, 255).astype(np.uint8)
+    torch.save(ByText().state_dict(), tmp_path / "w.pt")
+    for names, told in ((y, True), (np.array([f"c{c}" for c in y]), False)):
+        np.savez(tmp_path / "x.npz", x=pixels, y=names)
+        data = npz(str(tmp_path / "x.npz"))
+        victim = module(data, np.random.default_rng(0), ByText(), str(tmp_path / "w.pt"))
+        flags = [flag for flag in of_victim(victim) if flag.mark == CLASSES]
+        assert len(flags) == told
+        assert not told or re.search(
+            r"on 100\.0 % with its outputs in the order .* \(0, 1, 10, 11, \.\.\.\)", flags[0].text
+        )
+
+
 class Softened(Pooled):
     """The same, in a type of its own, that answers probabilities."""
 
@@ -113,3 +163,39 @@ def test_probabilities_of_any_precision_are_taken_as_they_are(
     assert np.abs(outputs.sum(axis=1) - 1).max() < 1e-6
     with pytest.raises(ValueError, match=r"victim\.link must be left out where .*got softmax"):
         module(data, np.random.default_rng(0), net, str(tmp_path / "soft.pt"), link="softmax")
+
+
+class Each(Pooled):
+    """A sigmoid for each of three classes, or its score."""
+
+    def __init__(self, score: bool = False) -> None:
+        super().__init__()
+        self.layer, self.score = nn.Linear(3, 3), score
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        z = super().forward(x)
+        return z if self.score else torch.sigmoid(z)
+
+
+@pytest.mark.parametrize(("score", "link"), [(False, "sum"), (True, "sigmoid"), (False, None)])
+def test_a_sigmoid_for_each_class_is_divided_by_their_sum(
+    score: bool, link: str | None, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Found: a softmax on top of it left nearly equal answers, without a word."""
+    pixels = np.random.default_rng(0).integers(0, 256, (90, *IMAGE), dtype=np.uint8)
+    np.savez(tmp_path / "x.npz", x=pixels, y=np.arange(90) % 3)
+    torch.manual_seed(0)
+    net = Each(score)
+    torch.save(net.state_dict(), tmp_path / "w.pt")
+    data = npz(str(tmp_path / "x.npz"))
+    victim = module(data, np.random.default_rng(0), net, str(tmp_path / "w.pt"), link=link)
+    lit = torch.tensor(victim.shares.x_test.reshape(-1, *IMAGE) / 255, dtype=torch.float32)
+    with torch.no_grad():
+        each = net(lit).double()
+    each = torch.sigmoid(each) if score else each
+    wanted = torch.softmax(each, 1) if link is None else each / each.sum(1, keepdim=True)
+    assert victim.predict(victim.shares.x_test).outputs == pytest.approx(wanted.numpy(), abs=1e-6)
+    told = [m for m in caplog.messages if m.endswith("say victim.link=sum")]
+    assert (len(told), len(victim.shares.provenance.get("warnings", []))) == (
+        (1, 1) if link is None else (0, 0)
+    )

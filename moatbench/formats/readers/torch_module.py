@@ -52,6 +52,21 @@ def open_module(
     return describe(module, pixels)
 
 
+@dataclass(frozen=True)
+class Network:
+    """Where a network comes from; its arguments are those of `open_module`."""
+
+    name: str | torch.nn.Module
+    weights: Path
+    arguments: Mapping[str, Any]
+    pixels: "Pixels | None"
+    knob: str
+
+    def open(self) -> Model:
+        """Make the network."""
+        return open_module(self.name, self.weights, self.arguments, self.pixels, self.knob)
+
+
 def describe(module: torch.nn.Module, pixels: "Pixels | None" = None) -> Model:
     """Describe a module, in evaluation: dropout is off, batch normalisation learns nothing."""
     module.eval()

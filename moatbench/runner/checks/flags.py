@@ -13,6 +13,7 @@ from moatbench.record.flag import (
     AGREEMENT,
     BOUND,
     BUYING,
+    CLASSES,
     CONSTANT,
     EARLY,
     ENDED,
@@ -137,7 +138,7 @@ def of_victim(victim: Victim) -> list[Flag]:
     way = _units(shares)
     labels, shown = victim.tested.labels, constant_accuracy(victim)
     right = float((labels == shares.y_test).mean())
-    flags += unlike_stated(victim, right, way)
+    flags += [*unlike_stated(victim, right, way), *_by_text(victim, right)]
     if len(np.unique(labels)) == 1:
         text = f"the victim answers {victim.classes[labels[0]]!r} to every test row; {way}"
         return [*flags, Flag(INVALID, text, CONSTANT)]
@@ -185,12 +186,25 @@ def of_service(stopped: Mapping[str, str]) -> list[Flag]:
 def _units(shares: Shares) -> str:
     """Say what may be wrong with how a victim is asked, and what would be better."""
     facts = shares.provenance
-    if "better_as" not in facts:
+    if "better_with" not in facts:
         return UNITS
     return (
-        f"with victim.encoding={facts['better_as']} it is right on "
-        f"{100 * facts['right_as']:.1f} %: it was trained on inputs like those"
+        f"with {facts['better_with']} it is right on {100 * facts['right_with']:.1f} %: it was "
+        "trained on inputs like those"
     )
+
+
+def _by_text(victim: Victim, right: float) -> list[Flag]:
+    """Say that classes are taken for one another, where another order of them is surely right."""
+    if (better := victim.shares.provenance.get("right_by_text")) is None:
+        return []
+    text = (
+        f"the victim is right on {100 * right:.1f} % of test rows, and on {100 * better:.1f} % "
+        "with its outputs in the order of the names as text "
+        f"({', '.join(sorted(victim.classes)[:4])}, ...): put a letter before the classes of the "
+        "data, which are then sorted so too"
+    )
+    return [Flag(INVALID, text, CLASSES)]
 
 
 def worst(

@@ -1,5 +1,6 @@
 """Pictures in a .npz file, as keras and many others ship them."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -47,15 +48,15 @@ def read_npz(path: Path, layout: str) -> Read:
             "y=labels), where you trust it"
         ) from error
     if set(SPLIT) <= set(found):
-        parts = [as_pixels(found[f"x_{part}"], layout, f"x_{part}") for part in ("train", "test")]
-        if parts[0].shape[1:] != parts[1].shape[1:]:
-            shapes = " and ".join(str(part.shape[1:]) for part in parts)
-            raise ValueError(f"{path.name}: x_train and x_test must be of one shape, got {shapes}")
-        labels = np.concatenate([found["y_train"].ravel(), found["y_test"].ravel()])
-        pixels = np.concatenate(parts)
-        return _checked(Read(pixels, labels, len(parts[1])), path)
+        parts = {
+            part: labelled(
+                as_pixels(found[f"x_{part}"], layout, f"x_{part}"), found[f"y_{part}"], path, part
+            )
+            for part in ("train", "test")
+        }
+        return joined(parts, path)
     if set(WHOLE) <= set(found):
-        return _checked(Read(as_pixels(found["x"], layout, "x"), found["y"].ravel()), path)
+        return labelled(as_pixels(found["x"], layout, "x"), found["y"], path, "it")
     raise ValueError(
         f"{path.name} must hold x and y, or {', '.join(SPLIT)}, got {', '.join(found) or 'nothing'}"
     )
@@ -67,10 +68,33 @@ def _why(error: Exception) -> str:
     return "it is a pickle, or nothing known" if "pickle.load" in said else said
 
 
-def _checked(read: Read, path: Path) -> Read:
-    if len(read.pixels) != len(read.labels):
+def labelled(pixels: Pixels, labels: NDArray[Any], path: Path, part: str) -> Read:
+    """Return a part with its labels, one each.
+
+    Raises:
+        ValueError: they are more or fewer, so that labels of another part would count.
+    """
+    labels = labels.ravel()
+    if len(pixels) != len(labels):
         raise ValueError(
-            f"{path.name} must hold a label for each picture, got {len(read.labels)} for "
-            f"{len(read.pixels)}; labels are numbers or names, not one-hot rows"
+            f"{path.name}: {part} must have a label for each picture, got {len(labels)} for "
+            f"{len(pixels)}; labels are numbers or names, not one-hot rows"
         )
-    return read
+    return Read(pixels, labels)
+
+
+def joined(parts: Mapping[str, Read], path: Path) -> Read:
+    """Return training and test set as one; a part alone is all there is.
+
+    Raises:
+        ValueError: their pictures are of two shapes.
+    """
+    shapes = {part: read.pixels.shape[1:] for part, read in parts.items()}
+    if len(set(shapes.values())) > 1:
+        told = " and ".join(
+            f"{' x '.join(map(str, shape))} in {part}" for part, shape in shapes.items()
+        )
+        raise ValueError(f"{path.name}: pictures must be of one shape, got {told}")
+    tests = len(parts["test"].labels) if len(parts) > 1 else 0
+    pixels = np.concatenate([read.pixels for read in parts.values()])
+    return Read(pixels, np.concatenate([read.labels for read in parts.values()]), tests)

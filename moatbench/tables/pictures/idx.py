@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from moatbench.tables.pictures.arrays import Read
+from moatbench.tables.pictures.arrays import Read, joined, labelled
 from moatbench.tables.pictures.shape import as_pixels
 
 TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
@@ -27,25 +27,23 @@ def read_idx(folder: Path) -> Read:
         )
     parts = {}
     for part, stems in STEMS.items():
-        files = [_found(folder, stems, what) for what in ("images", "labels")]
-        if files[0] and files[1]:
-            images = as_pixels(_array(files[0]), "nhw", files[0].name)
-            parts[part] = images, _array(files[1]).ravel()
+        images, labels = (_found(folder, stems, what) for what in ("images", "labels"))
+        if images and labels:
+            pixels = as_pixels(_array(images), "nhw", images.name)
+            parts[part] = labelled(pixels, _array(labels), folder, part)
+        elif alone := images or labels:
+            missing = "labels" if images else "images"
+            raise ValueError(
+                f"{folder} must hold images and labels of a part, got {alone.name} without its "
+                f"{missing}; lay them beside it, or move it away"
+            )
     if not parts:
         raise ValueError(
             f"data.path must be a folder with train-images-idx3-ubyte(.gz) and "
             f"train-labels-idx1-ubyte(.gz), got {folder} with "
             f"{', '.join(sorted(f.name for f in folder.iterdir())[:8]) or 'nothing'}"
         )
-    for part, (pixels, labels) in parts.items():
-        if len(pixels) != len(labels):
-            raise ValueError(
-                f"{folder}: {part} must have a label for each picture, got {len(labels)} for "
-                f"{len(pixels)}"
-            )
-    pixels, labels = (np.concatenate(both) for both in zip(*parts.values(), strict=True))
-    whole = len(parts) == 2
-    return Read(pixels, labels, len(parts["test"][1]) if whole else 0)
+    return joined(parts, folder)
 
 
 def _found(folder: Path, stems: tuple[str, ...], what: str) -> Path | None:

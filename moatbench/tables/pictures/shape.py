@@ -10,6 +10,8 @@ from moatbench.knobs import check_choice
 LAYOUTS = ("auto", "nhw", "nhwc", "nchw")
 CHANNELS = (1, 3, 4)  # grey, colour, colour with transparency
 
+BLACK, DARK = 16, 64  # up to which, or below which, the brightest pixel of all makes one wonder
+
 Pixels = NDArray[np.uint8]
 
 
@@ -73,6 +75,31 @@ def as_bytes(values: NDArray[Any], where: str) -> Pixels:
             f"got {values.ravel()[np.abs(values - whole).argmax()]:g}"
         )
     return np.asarray(whole, dtype=np.uint8)
+
+
+def darkness(pixels: Pixels, where: str) -> str:
+    """Say that pictures are dark, in a line; '' where they are not.
+
+    Those of 0 to 16, as scikit-learn's digits are, or of 0 to 15 are no 8-bit pixels: a network
+    would be trained on what is nearly black.
+
+    Args:
+        pixels: of all parts.
+        where: they stand, for messages.
+
+    Raises:
+        ValueError: they are so dark that they must have another white.
+    """
+    brightest = int(pixels.max(initial=0))
+    told = f"the brightest pixel of {where} is {brightest} of 255"
+    if brightest <= BLACK:
+        raise ValueError(
+            f"pictures must use the shades from 0 to 255, and {told}; where that is white, take "
+            f"them times {255 / max(brightest, 1):.4g}, and round"
+        )
+    if brightest >= DARK:
+        return ""
+    return f"{told}: where that is meant to be white, take all pixels times {255 / brightest:.4g}"
 
 
 def _layout(shape: tuple[int, ...], where: str) -> str:
