@@ -103,8 +103,8 @@ class Agreeing(Retraining):
         What no equations certify must explain the labels told, as they are or as a copy of the
         defense moves them.
         """
-        judging = deepcopy(self._judging)
-        refuting = Refuting(self._target, self.bought, judging.spawn(1)[0])
+        judging, secrets = deepcopy(self._judging), deepcopy(self._judging)
+        refuting = Refuting(self._target, self.bought, secrets.spawn(1)[0])
         found = StandingEquations(self.api.card, self._pool)(self.bought, refuting)
         if self._target.known.keeps_labels and found is not None:
             return unless_labels_do(found, self.api.card, self.bought, False, judging)
