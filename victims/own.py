@@ -16,9 +16,8 @@ from moatbench.knobs import check_choice, check_flag
 from moatbench.types import Generator
 from moatbench.victim import Victim
 from moatbench.victims.asking import OwnEncoding
+from moatbench.victims.pixels import RANGES, pixels_of
 from moatbench.victims.serving import Wishes, served
-
-RANGES = ((0, 1), (-1, 1), (0, 255))  # to which networks are commonly handed pixels
 
 
 def model_file(
@@ -115,53 +114,21 @@ def module(
             "victim.weights must be a file of safetensors, or of a state_dict, got null; name it "
             "with victim.weights=net.safetensors"
         )
-    from moatbench.formats.readers.torch_module import Network, Pixels
+    pixels = pixels_of(data, range, mean, std, encoding)
+    from moatbench.formats.readers.torch_module import Network
 
-    pixels = None
-    if image := _pictured(data, range, mean, std, encoding):
-        low, high = map(float, range)
-        pixels = Pixels(image, low, high, tuple(mean), tuple(std))
     knob = "victim.weights" if weights else "victim.path"
     network = Network(module, Path(file), arguments or {}, pixels, knob)
     others = {
-        f"victim.range=[{low},{high}]": replace(network, pixels=replace(pixels, low=low, high=high))
+        f"victim.range=[{low:g},{high:g}]": replace(
+            network, pixels=replace(pixels, low=low, high=high)
+        )
         for low, high in RANGES
         if pixels is not None and (low, high) != (pixels.low, pixels.high)
     }
     held = Held(network.open())
     victim: Victim = served(data, rng, held, wishes, scores=True, others=others)
     return victim
-
-
-def _pictured(
-    data: Dataset,
-    range: Sequence[float],
-    mean: Sequence[float],
-    std: Sequence[float],
-    encoding: OwnEncoding | None,
-) -> tuple[int, ...] | None:
-    """Return the shape of the pictures that a network is handed; None where they are no bytes.
-
-    Raises:
-        ValueError: range is no pair, a knob would not count, or pictures would be scaled twice.
-    """
-    if len(range) != 2:
-        raise ValueError(f"victim.range must be [darkest, brightest], got {list(range)}")
-    if data.table.image is None or data.table.pixels is None:
-        given = {"range": tuple(range) != (0, 1), "mean": len(mean) > 0, "std": len(std) > 0}
-        if names := [f"victim.{name}" for name, told in given.items() if told]:
-            raise ValueError(
-                f"{' and '.join(names)} must be left out before {data.table.name}, whose columns "
-                "are no 8-bit pixels; the network takes its rows as they are, or from -1 to 1 with "
-                "victim.encoding=scaled"
-            )
-        return None
-    if encoding == "scaled":
-        raise ValueError(
-            "victim.encoding must be left out before pictures, got scaled; for pixels from -1 to 1 "
-            "say victim.range=[-1,1]"
-        )
-    return data.table.image
 
 
 def own_model(

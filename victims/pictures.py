@@ -11,7 +11,7 @@ import numpy as np
 from moatbench.data import Dataset
 from moatbench.data.frame import in_order
 from moatbench.data.pictures import picture_table
-from moatbench.knobs import check_choice, check_whole
+from moatbench.knobs import check_choice, check_flag, check_whole
 from moatbench.tables.pictures.arrays import Read, read_npz
 from moatbench.tables.pictures.folder import read_folder
 from moatbench.tables.pictures.idx import read_idx
@@ -72,6 +72,9 @@ def images(
         name: in tables and records; None is the folder's.
         resize: as for `npz`.
     """
+    if grey is not None:
+        check_flag("data.grey", grey)
+    _check_size(size)
     folder = Path(path).expanduser()
     read = read_folder(folder, grey, size)
     return _dataset(
@@ -207,6 +210,17 @@ def openml_pictures(
     pixels = as_bytes(np.asarray(values, dtype=np.float64), name).reshape(-1, *shape)
     read = Read(pixels, frame[target].astype(str).to_numpy())
     return _dataset(read, name, f"OpenML {data_id}", "random", test_share, pool_share, False)
+
+
+def _check_size(size: Any) -> None:
+    if size is None:
+        return
+    if not isinstance(size, Sequence) or isinstance(size, str) or len(size) != 2:
+        raise ValueError(
+            f"data.size must be [height, width], got {size!r}; say 'data.size=[32,32]'"
+        )
+    for side in size:
+        check_whole("data.size", side, 1)
 
 
 def _dataset(

@@ -80,6 +80,7 @@ def build(cfg: DictConfig, attack: str) -> Parts:
     inside = None if cfg.subgroup is None else members(cfg.subgroup, data.table)
     attacks = build_attacks(cfg.attack, attack)
     victim = build_victim(cfg, data, victim_seed(cfg))
+    _tell_left_out(victim.shares.provenance.get("pool"))
     if not cfg.publish:
         victim = replace(victim, family=None, architecture={})
     if isinstance(victim.predict, Guarded):
@@ -114,6 +115,15 @@ def tell(notes: Mapping[str, Any]) -> None:
     for line in (notes.get("understood"), *notes.get("warnings", ())):
         if line:
             _tell_once(str(line))
+
+
+def _tell_left_out(pool: Any) -> None:
+    """Say how many rows of a foreign pool nobody gets, as they are the judge's."""
+    if isinstance(pool, Mapping) and pool.get("left_out"):
+        _tell_once(
+            f"pool: {pool['left_out']:,} of {pool['rows']:,} rows of {pool['name']} are the "
+            "judge's, and left out"
+        )
 
 
 @cache  # a sweep reads its file for each run

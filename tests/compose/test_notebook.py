@@ -83,3 +83,10 @@ def test_hydra_is_left_as_it_was() -> None:
     moatbench.parts([*QUICK, "attack=equation_solving"])
     assert GlobalHydra.instance().hydra is around
     assert HydraConfig.instance().cfg is config
+
+
+def test_what_is_left_out_of_a_foreign_pool_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    """Found: it stood in summary.json alone."""
+    moatbench.parts("data=iris data@pool=iris victim=softmax cache=null attack=lowd_meek")
+    (line,) = [message for message in caplog.messages if message.startswith("pool: ")]
+    assert re.fullmatch(r"pool: \d+ of 150 rows of iris are the judge's, and left out", line)

@@ -64,6 +64,12 @@ def test_a_network_answers_as_itself_with_dropout_off(weights: Path, file: str) 
         ("script.pt", "Net", {}, r"must be safetensors .*\(it is TorchScript\)"),
         ("w.pt", "Net", {"hidden": 9}, r"must fit .*give victim\.arguments as it was made with"),
         ("w.pt", "Net", {"hidden": 9}, r"w\.pt: \S+ is \(8.*\) and not \(9.*\), and 2 more; "),
+        (
+            "w.pt",
+            "Net",
+            {"zz": 1},
+            r"victim\.arguments must be what \S+ takes, got \{'zz': 1\}, and",
+        ),
         ("w.pt", "Other", {}, r"must be a class that Python finds, as my_net:Net, got "),
         ("w.pt", "thing", {}, r"must be a torch\.nn\.Module, got "),
         ("absent", "Net", {}, r"weights must be a file, got .*, where there is none"),

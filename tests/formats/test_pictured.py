@@ -67,6 +67,20 @@ def test_a_normalisation_that_fits_no_channels() -> None:
     [
         ({"encoding": "scaled"}, r"got scaled; for pixels .* say victim\.range=\[-1,1\]"),
         ({"range": [0, 1, 2]}, r"victim\.range must be \[darkest, brightest\], got \[0, 1, 2\]"),
+        (
+            {"range": 1},
+            r"victim\.range must be a list of numbers, got 1; say victim\.range=\[0,1\]",
+        ),
+        ({"range": "01"}, r"victim\.range must be a list of numbers, got '01'; say"),
+        ({"range": ["a", 1]}, r"victim\.range must be a list of numbers, got \['a', 1\]"),
+        ({"range": [0, float("nan")]}, r"victim\.range must be a list of numbers, got \[0, nan\]"),
+        ({"mean": 0.5}, r"victim\.mean must be a list of numbers, got 0\.5; say victim\.mean=\[0"),
+        ({"mean": ["x"]}, r"victim\.mean must be a list of numbers, got \['x'\]; say"),
+        ({"mean": [float("nan")]}, r"victim\.mean must be a list of numbers, got \[nan\]"),
+        (
+            {"std": 0.5},
+            r"victim\.std must be a list of numbers, got 0\.5; say victim\.std=\[0\.5\]",
+        ),
         ({"path": "other.pt"}, r"victim\.weights and victim\.path .*got .*w\.pt and other\.pt"),
     ],
 )
@@ -100,6 +114,34 @@ def test_a_network_that_takes_other_pixels_is_told_of(range: list[int], tmp_path
     assert f"with victim.range=[{low},{high}] it is right on 100.0" in flag.text
     right = module(data, np.random.default_rng(0), Pooled(), weights, range=range)
     assert of_victim(right) == []
+
+
+class Odd(Pooled):
+    """Answers what is no tensor, or takes other pictures."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def forward(self, x: torch.Tensor) -> Any:
+        assert self.kind != "other", f"expected 3 x 32 x 32, got {tuple(x.shape)}"
+        scores = super().forward(x)
+        return (scores, None) if self.kind == "tuple" else {"logits": scores}
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("tuple", r"the model must answer a tensor, .*, got a tuple; give a class whose forward"),
+        ("dict", r"the model must answer a tensor, .*, got a dict of logits; give a class whose"),
+        ("other", r"Odd must take pictures of 3 x 4 x 5, and says: expected 3 x 32 x 32, got"),
+    ],
+)
+def test_a_network_that_answers_otherwise_is_told(kind: str, said: str, tmp_path: Path) -> None:
+    """Found: 'tuple' object has no attribute 'double', and a bare AssertionError."""
+    data, _, weights = given(tmp_path)
+    with pytest.raises(ValueError, match=said):
+        module(data, np.random.default_rng(0), Odd(kind), weights)
 
 
 class ByText(nn.Module):

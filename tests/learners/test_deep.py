@@ -13,6 +13,7 @@ from moatbench.client import Card
 from moatbench.learners.deep import training
 from moatbench.learners.deep.architectures import make
 from moatbench.learners.deep.device import one_stream
+from moatbench.learners.deep.fit import NetFit
 from moatbench.learners.deep.learner import FEW, MUON_DECAY, MUON_SHARE, NetLearner
 from moatbench.learners.deep.muon import LARGEST, Muon, orthogonal
 from moatbench.learners.deep.nets import ARCHITECTURES, Net, check, kept, widened
@@ -329,8 +330,12 @@ def test_new_weights_after_a_divergence_take_all_steps(
     monkeypatch.setattr("moatbench.learners.deep.training.train", failing)
     learner, z, p = NetLearner(SPACE, 5), np.zeros((300, 64)), np.full((300, 5), 0.2)
     start = (a_net("cnn", IMAGE),) if warm else ()
-    learner.trained(z, p, Recipe(150, 0), np.random.default_rng(0), 1, start)
+    nets = learner.trained(z, p, Recipe(150, 0), np.random.default_rng(0), 1, start)
     assert taken == [150, 700 if warm else 150]
+    note = NetFit(learner, nets, "l1_log", 0).surrogate().note
+    assert note == "cnn by l1_log, 1 of 1 trained anew by smaller steps after a divergence"
+    nets = learner.trained(z, p, Recipe(150, 0), np.random.default_rng(0), 1, nets)
+    assert "anew" not in NetFit(learner, nets, "l1_log", 0).surrogate().note
 
 
 def test_the_loss_of_labels_is_not_kept_for_confidences(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -207,10 +207,27 @@ def test_a_picture_without_a_class_is_refused(tmp_path: Path) -> None:
         pictures.npz(saved(tmp_path, x=SMALL, y=labels))
 
 
-def test_pickled_batches_are_not_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("read", [pictures.images, pictures.idx, pictures.npz])
+def test_pickled_batches_are_not_read(read: Any, tmp_path: Path) -> None:
     (tmp_path / "data_batch_1").write_bytes(b"\x80\x02")
     with pytest.raises(ValueError, match=r"pickles and are not read; convert them once"):
-        pictures.images(str(tmp_path))
+        read(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("knobs", "said"),
+    [
+        ({"size": 6}, r"data\.size must be \[height, width\], got 6; say"),
+        ({"size": [6]}, r"data\.size must be \[height, width\], got \[6\]; say"),
+        ({"size": "66"}, r"data\.size must be \[height, width\], got '66'; say"),
+        ({"size": [6, 6.5]}, r"data\.size must be a whole number of at least 1, got 6\.5"),
+        ({"grey": "maybe"}, r"data\.grey must be true or false, got 'maybe'"),
+    ],
+    ids=str,
+)
+def test_knobs_of_a_folder_of_pictures(knobs: dict[str, Any], said: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=said):
+        pictures.images(str(tmp_path), **knobs)
 
 
 @pytest.mark.parametrize("name", ["data_batch_1", "mine.npz"])

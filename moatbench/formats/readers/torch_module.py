@@ -37,7 +37,7 @@ def open_module(
     Raises:
         ValueError: there is no such class, or the weights are of another kind or module.
     """
-    module = _class_of(name)(**arguments) if isinstance(name, str) else name
+    module = _made(name, arguments) if isinstance(name, str) else name
     if not isinstance(module, torch.nn.Module):
         raise ValueError(f"victim.module must be a torch.nn.Module, got {name}, which is none")
     state = _weights(weights, knob)
@@ -143,18 +143,48 @@ def _of_pictures(module: torch.nn.Module, pixels: Pixels) -> Model:
     shown = np.zeros((1, int(np.prod(pixels.image))))
     try:
         ask(shown)
-    except RuntimeError as error:
+    except UnreadableError:
+        raise
+    except Exception as error:  # of whatever kind somebody's network raises
+        said = " ".join(str(error).split())[:200] or type(error).__name__
         raise ValueError(
             f"{type(module).__name__} must take pictures of {' x '.join(map(str, pixels.image))}, "
-            f"and says: {' '.join(str(error).split())[:200]}"
+            f"and says: {said}"
         ) from error
     count = sum(p.numel() for p in module.parameters())
     return Model(ask, f"{type(module).__name__}, {count:,} weights", width=shown.shape[1])
 
 
-def _told(told: torch.Tensor) -> Any:
-    """Return answers in their own type, which says how exact they are; numpy has no bfloat16."""
+class UnreadableError(ValueError):
+    """A network answers no tensor."""
+
+
+def _told(told: Any) -> Any:
+    """Return answers in their own type, which says how exact they are; numpy has no bfloat16.
+
+    Raises:
+        UnreadableError: they are no tensor.
+    """
+    if not isinstance(told, torch.Tensor):
+        kind = f"a {type(told).__name__}"
+        kind += f" of {', '.join(map(str, told))}" if isinstance(told, Mapping) else ""
+        raise UnreadableError(
+            f"the model must answer a tensor, a row of scores for each input, got {kind}; give a "
+            "class whose forward returns the scores alone"
+        )
     return told if told.dtype == torch.bfloat16 else told.numpy()
+
+
+def _made(name: str, arguments: Mapping[str, Any]) -> Any:
+    """Make an object of somebody's class."""
+    kind = _class_of(name)
+    try:
+        return kind(**arguments)
+    except Exception as error:  # of whatever kind it raises
+        said = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ValueError(
+            f"victim.arguments must be what {name} takes, got {dict(arguments)}, and it says {said}"
+        ) from error
 
 
 def _class_of(name: str) -> Any:

@@ -87,6 +87,8 @@ class NetFit:
             f", {len(self.nets)} averaged" if len(self.nets) > 1 else ""
         )
         told += ", polished" if self.polished else ""
+        if anew := sum(net.anew for net in self.nets):
+            told += f", {anew} of {len(self.nets)} trained anew by smaller steps after a divergence"
         note = f"{learner.note}; {told}" if learner.note else told
         doubled = self._doubled if self.rows and len(self.rows[0]) >= FEWEST else None
         return Surrogate(predict, converged=True, note=note, doubled=doubled)

@@ -231,6 +231,7 @@ class NetLearner:
                 module = times(known.fresh(), 1 / unit) if known else fresh()
                 if known and stays < 1:
                     module = shrunk(module, fresh(), stays)
+                diverged = False
                 try:
                     state = kept(train(module, z, targets, recipe, rng))
                 except Diverged:  # once more from new weights, with smaller steps
@@ -238,8 +239,8 @@ class NetLearner:
                     whole = self.afresh(len(z), recipe.loss, hard).steps_for(len(z)) if known else 0
                     steps = max(recipe.steps, whole)  # old weights take fewer than new ones
                     slower = replace(recipe, rate=SLOWER * recipe.rate, steps=steps)
-                    state = kept(train(fresh(), z, targets, slower, rng))
-            found.append(Net(self.net, self.image, self.k, knobs, state))
+                    state, diverged = kept(train(fresh(), z, targets, slower, rng)), True
+            found.append(Net(self.net, self.image, self.k, knobs, state, anew=diverged))
         return tuple(found)
 
 

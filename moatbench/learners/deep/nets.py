@@ -41,6 +41,7 @@ class Net:
         knobs: of the architecture.
         state: its weights, by the names that torch gives them.
         device: that it is asked on; auto is a GPU where there is one, None that of the run.
+        anew: whether its first training came to no finite loss, and it is another's.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Net:
     knobs: Mapping[str, Any]
     state: Mapping[str, Weights] = field(repr=False)
     device: str | None = None
+    anew: bool = False
 
     def fresh(self) -> Any:
         """Return a torch module of its own with these weights."""

@@ -11,6 +11,7 @@ from moatbench.tables.pictures.shape import Pixels, as_pixels
 
 SPLIT = ("x_train", "y_train", "x_test", "y_test")
 WHOLE = ("x", "y")
+PICKLED = ("data_batch_1", "batches.meta")  # CIFAR as its authors pickled it
 SYNONYMS = {
     "images": "x", "data": "x", "labels": "y", "targets": "y",
     "train_images": "x_train", "train_labels": "y_train",
@@ -36,6 +37,7 @@ def read_npz(path: Path, layout: str) -> Read:
     Raises:
         ValueError: there is no such file, or it holds other arrays or objects.
     """
+    refuse_batches(path)
     try:
         with np.load(path, allow_pickle=False) as file:
             found = {SYNONYMS.get(name, name): file[name] for name in file.files}
@@ -60,6 +62,16 @@ def read_npz(path: Path, layout: str) -> Read:
     raise ValueError(
         f"{path.name} must hold x and y, or {', '.join(SPLIT)}, got {', '.join(found) or 'nothing'}"
     )
+
+
+def refuse_batches(folder: Path) -> None:
+    """Raise where a folder holds CIFAR as its authors pickled it, and say how it is converted."""
+    if any((folder / name).exists() for name in PICKLED):
+        raise ValueError(
+            f"{folder} holds CIFAR's python batches, which are pickles and are not read; convert "
+            "them once where you trust them: numpy.savez('cifar.npz', x=images, y=labels), then "
+            "data=npz data.path=cifar.npz"
+        )
 
 
 def _why(error: Exception) -> str:

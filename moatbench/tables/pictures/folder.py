@@ -5,13 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from moatbench.tables.pictures.arrays import Read
+from moatbench.tables.pictures.arrays import Read, refuse_batches
 from moatbench.tables.pictures.shape import Pixels
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".ppm", ".pgm", ".tif", ".tiff")
 SPLITS = (("train", "test"), ("train", "val"), ("train", "valid"))
 DEEP = ("I", "F")  # modes of 16 or 32 bits a channel, "I;16" too
-PICKLED = ("data_batch_1", "batches.meta")  # CIFAR as its authors pickled it
 
 
 def read_folder(path: Path, grey: bool | None, size: Sequence[int] | None) -> Read:
@@ -28,12 +27,7 @@ def read_folder(path: Path, grey: bool | None, size: Sequence[int] | None) -> Re
     """
     if not path.is_dir():
         raise ValueError(f"data.path must be a folder with a folder for each class, got {path}")
-    if any((path / name).exists() for name in PICKLED):
-        raise ValueError(
-            f"{path} holds CIFAR's python batches, which are pickles and are not read; convert "
-            "them once where you trust them: numpy.savez('cifar.npz', x=images, y=labels), then "
-            "data=npz data.path=cifar.npz"
-        )
+    refuse_batches(path)
     names = {f.name for f in path.iterdir() if f.is_dir()}
     split = next((pair for pair in SPLITS if set(pair) <= names), None)
     parts = [_files(path / part) for part in split] if split else [_files(path)]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from moatbench.tables.pictures.arrays import Read, joined, labelled
+from moatbench.tables.pictures.arrays import Read, joined, labelled, refuse_batches
 from moatbench.tables.pictures.shape import as_pixels
 
 TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
@@ -25,6 +25,7 @@ def read_idx(folder: Path) -> Read:
         raise ValueError(
             f"data.path must be a folder with *-images-idx3-ubyte(.gz) files, got {folder}"
         )
+    refuse_batches(folder)
     parts = {}
     for part, stems in STEMS.items():
         images, labels = (_found(folder, stems, what) for what in ("images", "labels"))
