@@ -14,6 +14,7 @@ from moatbench.inverses.layers import Inverse, inverse_of
 from moatbench.inverses.origins import Origins
 
 SAMPLE = 100  # answers that are tried
+LEAST = 8  # of them: fewer speak for any rule
 EXPLAINED = 0.98  # of the answers, at least
 SPEAKS = 0.05  # of mixed ones must not be explained
 MIXED = 4  # answers that a control is the mean of
@@ -30,7 +31,7 @@ def spoken_for(inverses: Sequence[Inverse], told: Origins) -> int | None:
     others do not. So are those that forget whose values are whose: they explain anything.
     """
     some = told.take(np.arange(min(SAMPLE, len(told.rows))))
-    if not len(some.rows) or not inverses:
+    if len(some.rows) < LEAST or not inverses:
         return None
     found = [inverse(some, None) for inverse in inverses]
     reorders = np.array([origins.mixed.any() for origins in found])

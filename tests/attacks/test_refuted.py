@@ -165,6 +165,19 @@ class Silent(Tempered):
         return
 
 
+def test_a_few_answers_speak_for_no_rule() -> None:
+    for queries in (2, 3):
+        point = last(
+            victim_of("softmax", "wine"),
+            defense_of("shuffle"),
+            "inversion",
+            queries,
+            0,
+            "attack.knowledge=none",
+        )
+        assert "undone" not in point.note
+
+
 def test_answers_without_an_origin_are_not_said_to_be_whole_numbers() -> None:
     point = last(victim_of("softmax", "iris"), Leaving(), "inversion", 80)
     assert point.note.startswith("labels: no confidences came; Leaving undone")
