@@ -10,6 +10,7 @@ import numpy as np
 from moatbench.data import Dataset
 from moatbench.formats.answers import (
     LINKS,
+    SIGMOID,
     SOFTMAX,
     SUM,
     Form,
@@ -127,7 +128,7 @@ def served(
         notes |= better_way(ways, answers, link)
     notes |= better_order(answers, shares)
     shares = replace(shares, provenance={**shares.provenance, **notes})
-    family, known = _family(model, found)
+    family, known = _linked(*_family(model, found), raw, link, unsure)
     if wishes.family not in (None, family):
         family, known = wishes.family, {}
     if model.estimator is not None and family in (None, *KERNELS):
@@ -153,6 +154,19 @@ def _family(model: Model, found: Asked) -> Family:
     if model.family is None and found.encoding == "frame" and encoded_columns(inner):
         return family_of(inner, named=len(known_values(inner, columns)) == encoded_columns(inner))
     return model.family, dict(model.architecture)
+
+
+def _linked(
+    family: str | None, known: Mapping[str, Any], raw: Any, link: str | None, unsure: bool
+) -> Family:
+    """Return the family behind a link: of a sigmoid for each class it is one-vs-rest.
+
+    A softmax over what may be sigmoids is of no family.
+    """
+    shape = tuple(getattr(raw, "shape", ()))
+    if len(shape) < 2 or shape[1] == 1 or not (unsure or link in (SIGMOID, SUM)):
+        return family, dict(known)
+    return ("one_vs_rest", {}) if family == "softmax" and not unsure else (None, {})
 
 
 def _kernel(estimator: Any, found: Asked, said: str | None, known: Mapping[str, Any]) -> Family:

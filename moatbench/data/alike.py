@@ -1,8 +1,6 @@
 """Which rows of two tables are the same, whatever their numbers were kept in."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from hashlib import blake2b
 from typing import Any
 
@@ -17,6 +15,7 @@ SHADES = 255  # of a range: pictures that differ by no more than one are the sam
 BLOCKS = 12  # of a picture, whose means tell nearly all others apart
 CHUNK = 1024  # rows whose means are taken at once
 SINGLE = 2.0**-24  # how far single precision puts a number off, as a share of it
+TINY = 1e-9  # share of a step, that sums of steps are off by
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class Alike:
     """Tells rows of a table from those of others that were brought into its columns.
 
     Bytes, single precision and another number of shades change the last digits of the same row.
-    So numbers are compared by the step of their column, those of any size in single precision, and
+    So numbers on the steps of their column are compared as such, others in single precision, and
     pictures by whether all pixels are within a 255th of the range. Resized pictures, and numbers
     that were cut to fewer decimals than a step, stay unseen.
 
@@ -51,15 +50,11 @@ class Alike:
         return found
 
     def _digests(self, rows: NDArray[Any]) -> list[bytes]:
-        if rows.dtype != np.uint8:
-            cells = [np.asarray(c(v)) for c, v in zip(self._cells, rows.T, strict=True)]
-            rows = np.column_stack(cells) + 0.0  # -0.0 is 0.0
+        if rows.dtype != np.uint8 and self.table.image is None:
+            cells = [_cells(c, v) for c, v in zip(self.table.columns, rows.T, strict=True)]
+            rows = np.column_stack(cells)
+        rows = rows if rows.dtype == np.uint8 else rows + 0.0  # -0.0 is 0.0
         return [blake2b(row.tobytes(), digest_size=16).digest() for row in rows]
-
-    @cached_property
-    def _cells(self) -> list[Callable[[Array], Array]]:
-        columns = self.table.columns
-        return [np.asarray if self.table.image else _cells(column) for column in columns]
 
     def _near(self, mine: NDArray[Any], others: NDArray[Any]) -> Mask:
         """(n,) whether a picture of others has each pixel within a shade of mine."""
@@ -77,30 +72,21 @@ class Alike:
         )
 
 
-@dataclass(frozen=True)
-class Steps:
-    """Numbers (n,) in whole steps from the least: the same however their last digits were lost."""
+def _cells(column: Column, values: Array) -> Array:
+    """Return numbers (n,) that are the same however their last digits were lost.
 
-    low: float
-    step: float
-
-    def __call__(self, values: Array) -> Array:
-        """Count the steps."""
-        return np.asarray(np.rint((values - self.low) / self.step))
-
-
-def _cells(column: Column) -> Callable[[Array], Array]:
-    """Return what makes numbers comparable: their step of the column, or single precision."""
+    What lies on a step of the column, but for the errors of single precision, is that step; all
+    else is taken in single precision.
+    """
     if column.categories is not None:
-        return np.asarray
-    (low, high), step = column.range, column.step
-    if step > 2 * SINGLE * max(abs(low), abs(high)):
-        return Steps(low, step)
-    return _single
-
-
-def _single(values: Array) -> Array:
-    return np.asarray(values.astype(np.float32), dtype=np.float64)
+        return np.asarray(values)
+    low, step = column.range[0], column.step
+    single = values.astype(np.float32).astype(np.float64)
+    if not step:
+        return np.asarray(single)
+    whole = low + step * np.rint((values - low) / step)
+    near = np.abs(values - whole) <= SINGLE * np.abs(values) + TINY * step
+    return np.where(near, whole, single)
 
 
 def _means(rows: NDArray[Any], shade: Array) -> Array:

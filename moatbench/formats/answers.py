@@ -176,8 +176,8 @@ def _probabilities(values: Any, link: str | None, slack: float) -> Array:
         return softmax(outputs) if link == SOFTMAX else one_vs_rest(outputs)
     swept = _without_dust(outputs)
     total = swept.sum(axis=1, keepdims=True)
-    if link == SUM:
-        return np.asarray(swept / total)
+    if link == SUM:  # where all sigmoids are too small for a number, nothing is told apart
+        return np.where(total > 0, swept / np.where(total > 0, total, 1), 1 / swept.shape[1])
     if values.dtype.itemsize < 8 and (np.abs(total - 1) < slack).all():
         # A sum of single precision is one only nearly. What is near enough is told as it is, and
         # the others in single precision again: clients see what the answers are exact to

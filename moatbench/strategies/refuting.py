@@ -5,6 +5,7 @@ from copy import deepcopy
 import numpy as np
 
 from moatbench.attack import Target
+from moatbench.defense import Defense
 from moatbench.learners.purchases import Purchases
 from moatbench.reply import Predict
 from moatbench.strategies.simulation import Simulation, answers, stand_in
@@ -13,7 +14,7 @@ from moatbench.types import Array, Generator, Mask, Rows
 FIRST = 300  # answers that are told again, in their order: a defense may remember
 LEAST = 8  # of them, to judge at all
 CLOSE = 1e-6  # of confidences that are the same
-COPIES = 4  # each with secrets of its own
+COPIES, GROUPS = 4, 6  # each with secrets of its own
 BEYOND = 3.0  # standard deviations of a count
 
 
@@ -25,7 +26,11 @@ class Refuting:
     family. Were it the victim, then what was told would be what one more copy tells. So each of
     them is compared with all others, row by row: where these agree whether the model's answer was
     moved, and it does not, that speaks against it. Refuted is a model before which that is so of
-    what was told surely more often than of any copy.
+    what was told surely more often than of any copy, in each of several groups of copies: where one
+    secret moves many answers alike, one group is of one mind by chance now and then.
+
+    Copies know neither who else asked nor what customers are like. So where answers are moved by
+    what was asked before, or by a monitor's alarm, no model is refuted.
 
     Args:
         target: what is attacked; where its defense isn't known, no model is refuted.
@@ -41,10 +46,14 @@ class Refuting:
     def __call__(self, predict: Predict) -> bool:
         """Return whether a model is refuted."""
         defense = self._target.known.defense
-        if defense is None or len(self._x) < LEAST:
+        if defense is None or len(self._x) < LEAST or _remembers(defense):
             return False
+        groups = deepcopy(self._rng).spawn(GROUPS)
+        return all(self._against(predict, defense, rng) for rng in groups)
+
+    def _against(self, predict: Predict, defense: Defense, rng: Generator) -> bool:
+        """Return whether a group of copies speaks against a model."""
         said, common = [self._told], np.ones(len(self._x), bool)
-        rng = deepcopy(self._rng)
         try:
             for one in rng.spawn(COPIES):
                 model = stand_in(self._target.api.card, self._target.pool, predict, one)
@@ -58,6 +67,16 @@ class Refuting:
         ours, *theirs = (int(_alone(every, one, true[common]).sum()) for one in range(len(every)))
         most = max(theirs)
         return bool(ours > most + BEYOND * np.sqrt(most + 1))
+
+
+def _remembers(defense: Defense) -> bool:
+    """Whether a layer moves answers by what an account, or another, asked before."""
+    kinds = (layer.traits.kinds for layer in defense.layers.values() if _moves(layer))
+    return any(one & {"watches", "remembers"} for one in kinds)
+
+
+def _moves(layer: Defense) -> bool:
+    return bool(layer.traits.stages & {"perturb", "minimise"})
 
 
 def _placed(told: Array, rows: Rows, true: Array) -> Array:

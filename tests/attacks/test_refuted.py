@@ -110,6 +110,41 @@ def test_the_victim_is_not_refuted(name: str) -> None:
     assert not Refuting(target, bought, np.random.default_rng(0))(victim.predict)
 
 
+@pytest.mark.parametrize(
+    "choice",
+    [
+        ("extraction_warning", "response@defense.extraction_warning.response=shuffle"),
+        ("vardetect", "response@defense.vardetect.response=adaptive_misinformation"),
+    ],
+)
+def test_where_an_alarm_moves_answers_the_victim_is_not_refuted(choice: tuple[str, str]) -> None:
+    """Copies take uniform rows for customers' and see no alarm."""
+    victim = victim_of("softmax", "iris")
+    target, bought = asked(victim, defense_of(*choice), 300)
+    assert not Refuting(target, bought, np.random.default_rng(0))(victim.predict)
+
+
+def test_one_secret_that_moves_many_answers_alike_refutes_nothing_by_chance() -> None:
+    """One group of copies refuted 7 of 100."""
+    victim, dawn = victim_of("softmax", "iris"), ("defense.dawn.share=0.05", "defense.dawn.grid=1")
+    for seed in range(40):
+        target, bought = asked(victim, defense_of("dawn", *dawn), 150, seed)
+        refuting = Refuting(target, bought, np.random.default_rng(seed + 1000))
+        assert not refuting(victim.predict)
+
+
+def test_accounts_in_turn_before_a_quota_whose_answers_change_lose_nothing() -> None:
+    victim = victim_of("softmax", "iris")
+    quota = defense_of(
+        "quota",
+        "response@defense.quota.response=adaptive_misinformation",
+        "defense.quota.monitor.limit=50",
+    )
+    point = last(victim, quota, "sybil", 150, 0, "attack@attack.attack=equation_solving")
+    assert point.metrics["fidelity_uniform"] == 1
+    assert point.metrics["parameter_error"] < 1e-6
+
+
 def test_a_model_is_refuted_that_has_other_answers() -> None:
     victim = victim_of("softmax", "wine")
     target, bought = asked(victim, defense_of("dawn"))

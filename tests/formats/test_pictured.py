@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from moatbench.data import Dataset
+from moatbench.formats.answers import form_of
 from moatbench.formats.readers.torch_module import Pixels
 from moatbench.record.flag import CLASSES
 from moatbench.runner.checks.flags import of_victim
@@ -241,3 +242,41 @@ def test_a_sigmoid_for_each_class_is_divided_by_their_sum(
     assert (len(told), len(victim.shares.provenance.get("warnings", []))) == (
         (1, 1) if link is None else (0, 0)
     )
+
+
+class Lone(nn.Module):
+    """One layer on a table, and a sigmoid for each class, or its score."""
+
+    def __init__(self, score: bool) -> None:
+        super().__init__()
+        self.layer, self.score = nn.Linear(4, 3), score
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        z = self.layer(x)
+        return z if self.score else torch.sigmoid(z)
+
+
+@pytest.mark.parametrize(
+    ("score", "link", "family"),
+    [
+        (False, "sum", "one_vs_rest"),
+        (True, "sigmoid", "one_vs_rest"),
+        (False, None, None),
+        (True, "softmax", "softmax"),
+    ],
+)
+def test_the_family_is_that_behind_the_link(
+    score: bool, link: str | None, family: str | None, tmp_path: Path
+) -> None:
+    """Found: sigmoids were published as a softmax, and the thief of that one was let down."""
+    torch.manual_seed(0)
+    net = Lone(score)
+    torch.save(net.state_dict(), tmp_path / "w.pt")
+    rng, path = np.random.default_rng(0), str(tmp_path / "w.pt")
+    assert module(bundled("iris"), rng, net, path, link=link).family == family
+
+
+def test_sigmoids_that_are_all_too_small_are_undecided() -> None:
+    raw = np.array([[0.0, 0.0, 0.0], [0.2, 0.2, 0.4]], np.float32)
+    outputs = form_of(raw, None, ("a", "b", "c"), "sum").reply(raw).outputs
+    assert outputs == pytest.approx(np.array([[1 / 3] * 3, [0.25, 0.25, 0.5]]), abs=1e-6)

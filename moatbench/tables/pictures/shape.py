@@ -92,6 +92,8 @@ def darkness(pixels: Pixels, where: str) -> str:
     """
     brightest = int(pixels.max(initial=0))
     told = f"the brightest pixel of {where} is {brightest} of 255"
+    if not brightest:
+        raise ValueError(f"pictures must show something, and all pixels of {where} are 0")
     if brightest <= BLACK:
         raise ValueError(
             f"pictures must use the shades from 0 to 255, and {told}; where that is white, take "
