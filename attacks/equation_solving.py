@@ -108,14 +108,15 @@ class EquationSolving(Attack):
                 refuted = Refuting(target, survey.bought, deepcopy(judging).spawn(1)[0])
                 if standing is not None and solved.parameters and refuted(solved.predict):
                     note = f"{solved.note}, and copies of the defense tell others of it"
-                    solved = replace(solved, parameters={}, converged=False, note=note)
+                    solved = replace(solved, parameters={}, note=note)
                 if standing is not None and not solved.parameters:
-                    found = standing(survey.bought, refuted)
-                    solved = found or solved
-                    if target.known.keeps_labels:
+                    kept = target.known.keeps_labels
+                    found = standing(survey.bought, refuted, kept)
+                    solved = found.surrogate if found is not None else solved
+                    if kept:
                         bought, judge = survey.bought, deepcopy(judging)
                         solved = unless_labels_do(solved, api.card, bought, found is None, judge)
-                    elif found is None or not found.converged:
+                    elif found is None or not found.sure:
                         solved = unless_moved(solved, target, survey.bought, deepcopy(judging))
                 yield solved
             else:

@@ -105,12 +105,14 @@ class Agreeing(Retraining):
         """
         judging, secrets = deepcopy(self._judging), deepcopy(self._judging)
         refuting = Refuting(self._target, self.bought, secrets.spawn(1)[0])
-        found = StandingEquations(self.api.card, self._pool)(self.bought, refuting)
-        if self._target.known.keeps_labels and found is not None:
-            return unless_labels_do(found, self.api.card, self.bought, False, judging)
-        if found is not None and found.converged:  # nothing but what was asked may be left open
-            return found
-        return unless_moved(found or self._by_labels(), self._target, self.bought, judging)
+        kept = self._target.known.keeps_labels
+        found = StandingEquations(self.api.card, self._pool)(self.bought, refuting, kept)
+        if kept and found is not None:
+            return unless_labels_do(found.surrogate, self.api.card, self.bought, False, judging)
+        if found is not None and found.sure:  # nothing but what was asked may be left open
+            return found.surrogate
+        learnt = found.surrogate if found is not None else self._by_labels()
+        return unless_moved(learnt, self._target, self.bought, judging)
 
     def _by_labels(self) -> Surrogate:
         plain, few = super().surrogate(), self._few()

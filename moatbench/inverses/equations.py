@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import softmax
@@ -23,6 +24,13 @@ FAMILIES = LINEAR_ODDS | {"one_vs_rest"}
 FEWEST = 5  # answers to learn from
 Refuted = Callable[[Predict], bool]
 MOST = 1500  # unknowns of sigmoids, which are solved for all at once
+
+
+class Found(NamedTuple):
+    """What answers agree on; `sure` where equations certify it, and nothing refutes it."""
+
+    surrogate: Surrogate
+    sure: bool
 
 
 class StandingEquations:
@@ -52,12 +60,16 @@ class StandingEquations:
         solved = few if self._sigmoids else linear_odds(self._card)
         return self._card.full and solved
 
-    def __call__(self, bought: Purchases, refuted: Refuted | None = None) -> Surrogate | None:
+    def __call__(
+        self, bought: Purchases, refuted: Refuted | None = None, labels: bool = False
+    ) -> Found | None:
         """Return the model that the answers agree on; None where they agree on none.
 
         Args:
             bought: the answers.
             refuted: tells whether a model cannot be the victim.
+            labels: whether those told are the victim's; else, where all models are refuted, what is
+                learnt is what the others of the answers say.
         """
         outputs = bought.outputs
         told = np.asarray(np.isfinite(outputs).all(axis=1) & (outputs >= 0).all(axis=1))
@@ -71,17 +83,17 @@ class StandingEquations:
             return None
         left = [one for one in found if not (refuted and refuted(self._predict(one.w)))]
         gated = [one for one in left if self._gated(one, found, bought.x)]
-        if not left and (others := self._by_others(bought, found, told)) is not None:
-            return others
+        if not (left or labels) and (others := self._by_others(bought, found, told)) is not None:
+            return Found(others, False)
         sure = len(left) == 1 or len(gated) == 1
         best = gated[0] if len(gated) == 1 else self._surest(left or found)
         found_lies = self._outputs(best.w, bought.x).argmax(axis=1) != bought.labels
         surrogate = self._surrogate(best, told, len(found), int((told & found_lies).sum()))
         if sure or not best.exact:
-            return surrogate
+            return Found(surrogate, best.exact)
         why = "which is the victim is open" if left else "copies of the defense tell others of it"
         note = f"{surrogate.note}, and {why}"
-        return replace(surrogate, parameters={}, converged=bool(left), note=note)
+        return Found(replace(surrogate, parameters={}, note=note), bool(left))
 
     def _features(self, x: Array) -> Array:
         model = self._learner.model(x)
@@ -99,7 +111,7 @@ class StandingEquations:
         note = (
             f"soft labels of {some.sum()} answers: copies of the defense refute what solves others"
         )
-        return replace(fit.surrogate(), converged=False, note=note)
+        return replace(fit.surrogate(), note=note)
 
     def _surest(self, found: list[Agreement]) -> Agreement:
         """Return the model that is the surest of the customers' inputs, on average."""

@@ -87,7 +87,7 @@ def test_where_it_alone_is_found_no_parameters_are_told(tau: float, attack: str)
     point = last(victim_of("softmax", "iris"), misinforming(tau), attack, 150)
     assert point.metrics["fidelity_test"] < 0.9
     assert not point.parameters
-    assert not point.converged
+    assert "solved" not in point.note or SAID in point.note
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
@@ -163,8 +163,9 @@ def test_who_does_not_know_the_defense_goes_by_the_gate() -> None:
     for seed in range(3):
         victim = victim_of("softmax", "iris", seed=seed)
         target, bought = asked(victim, misinforming(), 150, seed)
-        found = StandingEquations(target.api.card, target.pool)(bought)
-        assert found is not None
+        standing = StandingEquations(target.api.card, target.pool)(bought)
+        assert standing is not None
+        found = standing.surrogate
         assert found.parameters
         x = victim.shares.x_test
         np.testing.assert_array_equal(found.predict(x).labels, victim.predict(x).labels)
