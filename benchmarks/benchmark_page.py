@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmark.md"
-TABLES = ("leaderboard", "reasons")
+REASONS = "reasons"  # of which a report has none where no row carries A or B
+TABLES = ("leaderboard", REASONS)
 LEFT_OUT = {"gain", "refused", "front"}  # columns for which the page has no room
 END = "<!-- / -->"
 BESIDE = "beside"  # the worst cases of other victims
@@ -38,6 +39,8 @@ def renewed(page: str, report: Path) -> str:
     """Put the report's tables between the marks `<!-- NAME -->` and `<!-- / -->` of a page."""
     for name in TABLES:
         file = report / "tables" / f"{name}.md"
+        if name != REASONS and not file.exists():
+            raise SystemExit(f"--report must be the folder of a report, got {report}: no {file}")
         table = narrowed(file.read_text()) if file.exists() else NONE
         page = replaced(page, name, table)
     return page
