@@ -13,7 +13,7 @@ from moatbench.attack import Attack, Needs, Target
 from moatbench.client import Answers, Surrogate
 from moatbench.defense import Defense
 from moatbench.feature import OFF, ON
-from moatbench.inverses.equations import FAMILIES, StandingEquations
+from moatbench.inverses.equations import FAMILIES, Found, StandingEquations
 from moatbench.knobs import check_choice, check_flag
 from moatbench.learners.published import PUBLISHED, UNPUBLISHED, ignorant, linear_odds, too_many
 from moatbench.learners.purchases import Purchases
@@ -100,24 +100,14 @@ class EquationSolving(Attack):
             if api.card.family == "kernel_logistic"
             else Reconstruction(api.card, self.intervals, fitting, known)
         )
-        survey, standing = Survey(api, reconstruct, asking), _standing(target)
+        survey = Survey(api, reconstruct, asking)
+        standing = StandingEquations(api.card, target.pool)
         for checkpoint in api.checkpoints:
             survey.extend(checkpoint)
             if len(survey.bought):
                 solved = reconstruct(survey.bought, survey.probes(), survey.edges)
-                refuted = Refuting(target, survey.bought, deepcopy(judging).spawn(1)[0])
-                if standing is not None and solved.parameters and refuted(solved.predict):
-                    note = f"{solved.note}, and copies of the defense tell others of it"
-                    solved = replace(solved, parameters={}, note=note)
-                if standing is not None and not solved.parameters:
-                    kept = target.known.keeps_labels
-                    found = standing(survey.bought, refuted, kept)
-                    solved = found.surrogate if found is not None else solved
-                    if kept:
-                        bought, judge = survey.bought, deepcopy(judging)
-                        solved = unless_labels_do(solved, api.card, bought, found is None, judge)
-                    elif found is None or not found.sure:
-                        solved = unless_moved(solved, target, survey.bought, deepcopy(judging))
+                if _perturbed(target):
+                    solved = _seen_through(solved, standing, target, survey.bought, judging)
                 yield solved
             else:
                 yield ignorant(api.card)
@@ -129,11 +119,37 @@ class EquationSolving(Attack):
         return known if self.noise == "known" else known._replace(law=None)
 
 
-def _standing(target: Target) -> StandingEquations | None:
-    """Return what solves perturbed answers; None where no rule perturbs them, or none can."""
-    traits, standing = target.known.traits, StandingEquations(target.api.card, target.pool)
-    perturbed = traits is not None and "perturb" in traits.stages and "noisy" not in traits.kinds
-    return standing if perturbed and standing.applies else None
+def _perturbed(target: Target) -> bool:
+    """Whether a rule is known to perturb the answers, and no noise."""
+    traits = target.known.traits
+    return traits is not None and "perturb" in traits.stages and "noisy" not in traits.kinds
+
+
+def _seen_through(
+    solved: Surrogate,
+    standing: StandingEquations,
+    target: Target,
+    bought: Purchases,
+    judging: Generator,
+) -> Surrogate:
+    """Return a solution that copies of the defense do not refute, or what serves better."""
+    refuted = Refuting(target, bought, deepcopy(judging).spawn(1)[0])
+    found, kept = None, target.known.keeps_labels
+    if solved.parameters:
+        if not refuted(solved.predict):
+            return solved
+        note = f"{solved.note}, and copies of the defense tell others of it"
+        solved = replace(solved, parameters={}, note=note)
+        found = Found(solved, False)  # the one model of all answers
+    if not standing.applies:
+        return solved
+    found = found or standing(bought, refuted, kept)
+    solved = found.surrogate if found is not None else solved
+    if kept:
+        return unless_labels_do(solved, target.api.card, bought, found is None, deepcopy(judging))
+    if found is None or not found.sure:
+        return unless_moved(solved, target, bought, deepcopy(judging))
+    return solved
 
 
 def known_of(defense: Defense) -> Known:

@@ -9,7 +9,7 @@ from moatbench.defense import Defense
 from moatbench.learners.purchases import Purchases
 from moatbench.reply import Predict
 from moatbench.strategies.simulation import Simulation, answers, stand_in
-from moatbench.types import Array, Generator, Mask, Rows
+from moatbench.types import Array, Generator, Mask
 
 FIRST = 300  # answers that are told again, in their order: a defense may remember
 LEAST = 8  # of them, to judge at all
@@ -53,20 +53,23 @@ class Refuting:
 
     def _against(self, predict: Predict, defense: Defense, rng: Generator) -> bool:
         """Return whether a group of copies speaks against a model."""
-        said, common = [self._told], np.ones(len(self._x), bool)
         try:
-            for one in rng.spawn(COPIES):
-                model = stand_in(self._target.api.card, self._target.pool, predict, one)
-                true = answers(model, self._x)
-                rows, told, _ = Simulation(defense, model, one).tell(self._x, true)
-                said.append(_placed(told, rows, true))
-                common &= np.isin(np.arange(len(true)), rows)
+            said = [self._told, *(self._said(predict, defense, one) for one in rng.spawn(COPIES))]
         except ValueError:  # it cannot be deployed before such a model
             return False
-        every = np.stack(said)[:, common]
-        ours, *theirs = (int(_alone(every, one, true[common]).sum()) for one in range(len(every)))
+        gaps = np.abs(np.stack(said) - predict(self._x).outputs).max(axis=2)
+        moved = gaps[:, np.isfinite(gaps).all(axis=0)] > CLOSE
+        ours, *theirs = (_alone(moved, one) for one in range(len(moved)))
         most = max(theirs)
         return bool(ours > most + BEYOND * np.sqrt(most + 1))
+
+    def _said(self, predict: Predict, defense: Defense, rng: Generator) -> Array:
+        """(n, k) what a copy tells before a model; NaN where it tells no confidences."""
+        model = stand_in(self._target.api.card, self._target.pool, predict, rng)
+        told = np.full(self._told.shape, np.nan)
+        rows, outputs, _ = Simulation(defense, model, rng).tell(self._x, answers(model, self._x))
+        told[rows] = outputs
+        return told
 
 
 def _remembers(defense: Defense) -> bool:
@@ -79,20 +82,7 @@ def _moves(layer: Defense) -> bool:
     return bool(layer.traits.stages & {"perturb", "minimise"})
 
 
-def _placed(told: Array, rows: Rows, true: Array) -> Array:
-    """(n, k) what was told, in its rows."""
-    placed = np.full(true.shape, np.nan)
-    placed[rows] = told
-    return placed
-
-
-def _alone(every: Array, one: int, true: Array) -> Mask:
-    """(n,) the rows that one account (of c, n, k) tells moved and no other, or no other but it."""
-    moved = _apart(every, true)
+def _alone(moved: Mask, one: int) -> int:
+    """Count the rows (c, n) that one account tells moved and no other, or no other but it."""
     others = np.delete(moved, one, axis=0)
-    return np.asarray((others == others[0]).all(axis=0) & (others[0] != moved[one]))
-
-
-def _apart(one: Array, other: Array) -> Mask:
-    """Whether answers differ, by row."""
-    return np.asarray(np.abs(one - other).max(axis=-1) > CLOSE)
+    return int(((others == others[0]).all(axis=0) & (others[0] != moved[one])).sum())

@@ -101,6 +101,16 @@ def test_what_a_rule_makes_of_a_model_is_not_the_victim(
         assert "solved" not in point.note or SAID in point.note
 
 
+def test_nor_is_what_it_makes_of_a_network() -> None:
+    """Of families that no standing equations are solved for, too."""
+    victim = victim_of("mlp", "iris", "victim.hidden=2")
+    plain = last(victim, Defense(), "equation_solving", 300)
+    assert plain.parameters
+    point = last(victim, Tempered(), "equation_solving", 300)
+    assert not point.parameters
+    assert point.note.endswith(SAID)
+
+
 @pytest.mark.parametrize(
     "name", ["mad", "modelguard_w", "grad2", "dawn", "reverse_sigmoid", "shuffle", "edm"]
 )
