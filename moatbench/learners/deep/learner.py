@@ -221,13 +221,12 @@ class NetLearner:
         from moatbench.learners.deep.architectures import make
         from moatbench.learners.deep.training import Diverged, shrunk, times, train, unit_of
 
-        found = []
+        found, unit = [], unit_of(targets, recipe.loss)
         for member in range(members):
             with one_stream(int(rng.integers(2**31))):
                 known = start[member] if member < len(start) else None
                 knobs = known.knobs if known else widened(self.net, self.knobs, self.wider)
                 fresh = partial(make, self.net, self.image, self.k, knobs)
-                unit = unit_of(targets, recipe.loss)
                 module = times(known.fresh(), 1 / unit) if known else fresh()
                 if known and stays < 1:
                     module = shrunk(module, fresh(), stays)
